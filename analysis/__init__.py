@@ -1,0 +1,1 @@
+"""Pure functions over tidy tables of runs, curves and predictions."""

@@ -1,0 +1,177 @@
+"""Recurrent classifiers: [time code ; features] -> LSTM or GRU -> state after the last event -> dropout -> logits.
+
+A batch is sorted by length and cut in time: each stretch of events runs only over the sequences that are still alive.
+The numbers are those of a packed sequence; `python -m pipeline bench` measures the speed against it.
+
+Letters: B sequences, L events (padded), D width of the input, H width of the state, C classes, A sequences alive.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Annotated, ClassVar, Literal, get_args
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from models.config import Config
+from models.time_embeddings import AnyTimeEmbedding, TimeEmbedding
+from models.time_embeddings.position import PositionConfig
+
+CALL_COST_EVENTS = 100
+"""Fixed cost of one more recurrent call, in padded events: what a cut must save to be worth it."""
+CUT_CANDIDATES = 24
+"""Places considered for a cut: quantiles of the lengths of the batch."""
+
+
+class RecurrentConfig(Config):
+    """Fields of a recurrent classifier."""
+
+    cell: ClassVar[type[nn.RNNBase]]
+
+    embedding: AnyTimeEmbedding = PositionConfig()
+    """The time embedding: what the models of a comparison differ in."""
+    hidden_dim: int = Field(128, ge=1)
+    """Width H of the recurrent state."""
+    num_layers: int = Field(2, ge=1)
+    """Number of stacked recurrent layers."""
+    dropout: float = Field(0.2, ge=0, lt=1)
+    """Dropout rate between the layers and before the linear head."""
+    checkpoint_embedding: bool = False
+    """Recompute the encoder in the backward pass instead of storing its activations: slower, less memory."""
+
+    def build(self, *, horizon: float, feature_dim: int, classes: int) -> "RecurrentClassifier":
+        """Build the module for times below `horizon`, `feature_dim` features an event, and `classes` classes."""
+        return RecurrentClassifier(
+            # The recurrent layers and the head draw their initial values first: models that differ only in the
+            # embedding then start from the same recurrent weights for the same seed.
+            layers=[
+                self.cell(self.embedding.dim + feature_dim if layer == 0 else self.hidden_dim, self.hidden_dim)
+                for layer in range(self.num_layers)
+            ],
+            head=nn.Linear(self.hidden_dim, classes),
+            embedding=self.embedding.build(horizon=horizon),
+            dropout=self.dropout,
+            checkpoint_embedding=self.checkpoint_embedding,
+        )
+
+
+class LSTMConfig(RecurrentConfig):
+    """Stacked LSTM: the default backbone."""
+
+    cell = nn.LSTM
+    name: Literal["lstm"] = "lstm"
+
+
+class GRUConfig(RecurrentConfig):
+    """Stacked GRU: a second backbone, because a claim about encodings should not hang on one."""
+
+    cell = nn.GRU
+    name: Literal["gru"] = "gru"
+
+
+AnyModel = Annotated[LSTMConfig | GRUConfig, Field(discriminator="name")]
+
+MODELS: dict[str, type[RecurrentConfig]] = {
+    kind.model_fields["name"].default: kind for kind in get_args(get_args(AnyModel)[0])
+}
+
+
+class RecurrentClassifier(nn.Module):
+    """Logits (B, C) of sequences of timed events."""
+
+    def __init__(
+        self,
+        *,
+        layers: Sequence[nn.RNNBase],
+        head: nn.Linear,
+        embedding: TimeEmbedding,
+        dropout: float,
+        checkpoint_embedding: bool,
+    ) -> None:
+        """Stack single-layer recurrent `layers` (time-major) between an `embedding` and a linear `head`."""
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.head = head
+        self.embedding = embedding
+        self.dropout = nn.Dropout(dropout)
+        self.checkpoint_embedding = checkpoint_embedding
+
+    def forward(self, times: Tensor, features: Tensor | None, lengths: Tensor) -> Tensor:
+        """Classify times (B, L) with features (B, L, F) or None, of which the first lengths (B,) events are real."""
+        order_B = lengths.argsort(descending=True, stable=True)
+        sorted_lengths = lengths[order_B].tolist()
+        longest = max(sorted_lengths[0], 1)
+        rows = order_B.to(times.device)
+        times_BL = times[rows, :longest]
+        lengths_B = lengths[order_B].to(times.device)
+        if self.checkpoint_embedding and torch.is_grad_enabled():
+            codes_BLD: Tensor = checkpoint(self.embedding, times_BL, lengths_B, use_reentrant=False)
+        else:
+            codes_BLD = self.embedding(times_BL, lengths_B)
+        if features is not None:
+            codes_BLD = torch.cat([codes_BLD, features[rows, :longest].to(codes_BLD.dtype)], dim=-1)
+        states_BH = self._last_states(codes_BLD.transpose(0, 1), sorted_lengths)
+        logits_BC: Tensor = self.head(self.dropout(states_BH))
+        return logits_BC[torch.empty_like(rows).scatter_(0, rows, torch.arange(len(rows), device=rows.device))]
+
+    def _last_states(self, inputs_LBD: Tensor, lengths: list[int]) -> Tensor:
+        """Return the top layer's state (B, H) after the last event of each row; lengths descend, 0 gives zeros."""
+        cuts = cut_in_time(lengths)
+        states: list[Tensor | tuple[Tensor, Tensor] | None] = [None] * len(self.layers)
+        finals: list[Tensor] = []
+        alive = sum(length > 0 for length in lengths)
+        if alive < len(lengths):
+            finals.append(inputs_LBD.new_zeros(len(lengths) - alive, self.head.in_features))
+        stretches = inputs_LBD.split([end - start for start, end in pairwise([0, *cuts])]) if cuts else ()
+        for start, stretch_LBD in zip([0, *cuts], stretches, strict=False):
+            outputs = stretch_LBD[:, :alive]
+            for depth, layer in enumerate(self.layers):
+                outputs = self.dropout(outputs) if depth else outputs
+                outputs, states[depth] = layer(outputs, _first_rows(states[depth], alive))
+            going_on = sum(length > start + len(stretch_LBD) for length in lengths)
+            last = torch.tensor(lengths[going_on:alive], device=outputs.device) - 1 - start
+            finals.append(outputs[last, torch.arange(going_on, alive, device=outputs.device)].to(inputs_LBD.dtype))
+            alive = going_on
+        return torch.cat(finals[::-1])
+
+    def penalty(self) -> Tensor | None:
+        """Return the embedding's regularisers of the last training forward, or None."""
+        return self.embedding.penalty()
+
+    def diagnostics(self) -> dict[str, float]:
+        """Return the embedding's scalars of the last training forward."""
+        return self.embedding.diagnostics()
+
+
+def _first_rows(state: Tensor | tuple[Tensor, Tensor] | None, rows: int) -> Tensor | tuple[Tensor, Tensor] | None:
+    if state is None:
+        return None
+    if isinstance(state, tuple):
+        return state[0][:, :rows].contiguous(), state[1][:, :rows].contiguous()
+    return state[:, :rows].contiguous()
+
+
+def cut_in_time(lengths: Sequence[int]) -> list[int]:
+    """Choose where to cut the time axis of rows with descending `lengths`; the last cut is the longest length.
+
+    Minimises padded events plus `CALL_COST_EVENTS` a stretch, by dynamic programming over quantiles of the lengths.
+    """
+    longest = lengths[0] if lengths else 0
+    if longest == 0:
+        return []
+    ranks = {round(k * (len(lengths) - 1) / (CUT_CANDIDATES - 1)) for k in range(CUT_CANDIDATES)}
+    places = sorted({0, *(lengths[rank] for rank in ranks)})
+    alive = [sum(length > place for length in lengths) for place in places]
+    cost = [0.0] * len(places)
+    previous = [0] * len(places)
+    for end in range(1, len(places)):
+        cost[end], previous[end] = min(
+            (cost[start] + (places[end] - places[start]) * alive[start] + CALL_COST_EVENTS, start)
+            for start in range(end)
+        )
+    cuts = [len(places) - 1]
+    while previous[cuts[-1]]:
+        cuts.append(previous[cuts[-1]])
+    return [places[cut] for cut in reversed(cuts)]

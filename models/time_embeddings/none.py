@@ -1,0 +1,30 @@
+"""No time at all: every event has the same code, so the model sees only order and length.
+
+Source: the control of `docs/models.md`; what a classifier reaches with it is the floor of every encoding.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from models.time_embeddings.base import PointwiseEmbedding, TimeEmbeddingConfig
+
+
+class NoTimeConfig(TimeEmbeddingConfig):
+    """No time: a constant code for every event."""
+
+    name: Literal["none"] = "none"
+
+    def build(self, *, horizon: float) -> "NoTime":
+        """Build the module; the horizon does not matter to it."""
+        del horizon
+        return NoTime(dim=self.dim)
+
+
+class NoTime(PointwiseEmbedding):
+    """The code of every event is a vector of ones. No parameters."""
+
+    def encode(self, times: Tensor) -> Tensor:
+        """Return ones (U, D) whatever the times (U,)."""
+        return torch.ones(len(times), self.dim, device=times.device)

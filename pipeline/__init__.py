@@ -1,0 +1,1 @@
+"""Getting data, training, tracking and the verbs of the command line."""
