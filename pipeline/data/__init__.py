@@ -1,0 +1,32 @@
+"""The registry of data sets: one line each. What is listed here is tested, documented and selectable by name."""
+
+from typing import Annotated, get_args
+
+from pydantic import Field
+
+from pipeline.data.base import DatasetConfig, Splits
+from pipeline.data.events import DataError, EventBatch, EventDataset
+from pipeline.data.mnist import EventFashionMNISTConfig, EventMNISTConfig, MNISTSampleConfig
+from pipeline.data.synthetic import SyntheticConfig
+
+AnyDataset = Annotated[
+    EventMNISTConfig
+    | EventFashionMNISTConfig
+    | MNISTSampleConfig
+    | SyntheticConfig,
+    Field(discriminator="name"),
+]  # fmt: skip
+
+DATASETS: dict[str, type[DatasetConfig]] = {
+    kind.model_fields["name"].default: kind for kind in get_args(get_args(AnyDataset)[0])
+}
+
+__all__ = [
+    "DATASETS",
+    "AnyDataset",
+    "DataError",
+    "DatasetConfig",
+    "EventBatch",
+    "EventDataset",
+    "Splits",
+]

@@ -1,0 +1,85 @@
+"""What every data set is: a config that loads three splits, fixed by the config alone."""
+
+import hashlib
+import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import torch
+from pydantic import Field
+
+from models.config import Config
+from pipeline.data.events import DataError, EventDataset
+from pipeline.data.split import stratified_order
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """The sequences to train on, to choose the epoch by, and to report; validation may be empty."""
+
+    train: EventDataset
+    validation: EventDataset
+    test: EventDataset
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the three contents."""
+        digests = f"{self.train.digest} {self.validation.digest} {self.test.digest}"
+        return hashlib.sha256(digests.encode()).hexdigest()
+
+
+def data_folder() -> Path:
+    """Return the folder of downloaded files: `data`, or what the variable EVENT_DATA_DIR says."""
+    return Path(os.environ.get("EVENT_DATA_DIR") or "data")
+
+
+class DatasetConfig(Config, ABC):
+    """Fields that all data sets have. Subsets are stratified, nested, and the same for every run."""
+
+    name: str
+    """Which data set."""
+    train_size: int | None = Field(None, ge=1)
+    """Number of training sequences; all that validation leaves by default."""
+    validation_size: int = Field(5000, ge=0)
+    """Number of sequences held out of the training set to choose the epoch by; 0 trains on all, and nothing is chosen."""
+    test_size: int | None = Field(None, ge=1)
+    """Number of test sequences; all by default."""
+    split_seed: int = Field(0, ge=0)
+    """Fixes the split and every subset, apart from the seed of a run."""
+    max_events: int | None = Field(None, ge=1)
+    """Keep only the first so many events of each sequence; all by default."""
+
+    @abstractmethod
+    def read(self, folder: Path) -> tuple[EventDataset, EventDataset]:
+        """Return all training sequences and all test sequences; `folder` holds the files, if there are any."""
+
+    def load(self) -> Splits:
+        """Return the splits, from memory where this process has loaded equal ones before; DataError if it cannot."""
+        return _load(self, data_folder())
+
+
+@lru_cache(maxsize=4)
+def _load(config: DatasetConfig, folder: Path) -> Splits:
+    pool, test = config.read(folder)
+    if config.max_events is not None:
+        pool, test = pool.truncate(config.max_events), test.truncate(config.max_events)
+    order = stratified_order(pool.labels.numpy(), config.split_seed)
+    room = len(pool) - config.validation_size
+    train_size = room if config.train_size is None else config.train_size
+    if not 0 < train_size <= room:
+        raise DataError(
+            f"data.train_size: {config.name} has {len(pool)} sequences for training and validation, got "
+            f"{config.train_size or 'all the rest'} and {config.validation_size}. Lower data.train_size or data.validation_size."
+        )
+    test_size = len(test) if config.test_size is None else config.test_size
+    if test_size > len(test):
+        raise DataError(f"data.test_size: {config.name} has {len(test)} test sequences, got {test_size}. Lower it.")
+    test_order = stratified_order(test.labels.numpy(), config.split_seed)
+    # Training takes from one end of the order and validation from the other: changing one size leaves the other set alone.
+    return Splits(
+        train=pool.select(torch.from_numpy(order[:train_size]).sort().values),
+        validation=pool.select(torch.from_numpy(order[room:]).sort().values),
+        test=test.select(torch.from_numpy(test_order[:test_size]).sort().values),
+    )

@@ -1,0 +1,37 @@
+"""One order of the samples that every split and subset is cut from.
+
+- Any stretch of the order holds each class in proportion, to within one sample at either end.
+- Subsets taken from the same end are nested: the first 1,000 lie among the first 2,000.
+- The order comes from integer hashes of (seed, index) alone: the same on every platform and with every library version.
+
+Source: the hash is the output function of SplitMix64, Steele, Lea and Flood 2014, doi 10.1145/2660193.2660195.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+GOLDEN_GAMMA = 0x9E3779B97F4A7C15
+
+
+def hashes(seed: int, count: int) -> NDArray[np.uint64]:
+    """Return a 64-bit hash of (seed, i) for each i below `count`: the outputs of SplitMix64 that starts at a hash of seed."""
+    start = _mix(np.array([seed % 2**64], dtype=np.uint64))
+    return _mix(start + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(GOLDEN_GAMMA))
+
+
+def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def stratified_order(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Return the indices of `labels` (n,) in an order whose every stretch is stratified by class."""
+    key = hashes(seed, len(labels))
+    by_class = np.lexsort((key, labels))
+    counts = np.bincount(labels)
+    size = counts[labels[by_class]]
+    rank = np.arange(len(labels)) - (np.cumsum(counts) - counts)[labels[by_class]]
+    place = np.empty(len(labels))
+    place[by_class] = (rank + 0.5) / size
+    return np.lexsort((key, place))
