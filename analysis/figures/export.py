@@ -1,0 +1,43 @@
+"""Figures as self-contained HTML and as PNG."""
+
+import asyncio
+from collections.abc import Mapping
+
+from choreographer.errors import BrowserClosedError, BrowserFailedError, ChromeNotFoundError
+from kaleido import Kaleido
+from kaleido.errors import KaleidoError
+
+from analysis.figures.style import Figure
+
+
+class FigureError(RuntimeError):
+    """A figure that cannot be drawn to a file. Its message says what is needed."""
+
+
+def to_html(figure: Figure) -> str:
+    """Return a page that shows the figure without network."""
+    page: str = figure.to_html(include_plotlyjs=True)
+    return page
+
+
+def to_png(figures: Mapping[str, Figure], *, scale: float = 2) -> dict[str, bytes]:
+    """Draw figures, all in one headless browser; `scale` is image pixels per layout pixel."""
+    try:
+        # Not kaleido's server: without a browser its thread dies, and its caller waits for ever.
+        return asyncio.run(_draw(figures, scale)) if figures else {}
+    except (ChromeNotFoundError, BrowserFailedError, BrowserClosedError) as error:
+        raise FigureError(
+            "figures: PNG export needs a Chromium browser, got none that starts. "
+            "Install chromium (Debian: apt-get install chromium), or put its path into BROWSER_PATH."
+        ) from error
+    except KaleidoError as error:
+        raise FigureError(f"figures: must be drawable by plotly, got an error: {error}. Report it.") from error
+
+
+async def _draw(figures: Mapping[str, Figure], scale: float) -> dict[str, bytes]:
+    async with Kaleido() as browser:
+        return {name: await browser.calc_fig(figure, opts=_options(figure, scale)) for name, figure in figures.items()}
+
+
+def _options(figure: Figure, scale: float) -> dict[str, object]:
+    return {"format": "png", "width": figure.layout.width, "height": figure.layout.height, "scale": scale}

@@ -1,0 +1,31 @@
+"""What an analysis returns: tables, a summary in words, figures, and facts for machines."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from analysis.figures import Figure
+from analysis.results import Results
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """The outcome of one analysis."""
+
+    name: str
+    """Name in the registry, and in file names."""
+    title: str
+    """Heading in the report."""
+    summary: str
+    """What was found, in plain words, as Markdown."""
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    """Tables by name, accuracies in [0, 1]."""
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    """Figures by file stem."""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """Facts beside the tables, made of plain mappings, lists, numbers and strings."""
+
+
+Analysis = Callable[[Results], Finding]

@@ -1,0 +1,24 @@
+"""The analyses, one line each. A new one is a function from Results to Finding, and a line here."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from analysis.findings import Analysis, Finding
+from analysis.results import Results, ResultsError
+from analysis.significance import significance
+
+ANALYSES: dict[str, Analysis] = {
+    "significance": significance,
+}
+
+
+def run_analyses(results: Results, names: Sequence[str] | None = None) -> list[Finding]:
+    """Run the named analyses, or all, in the order above."""
+    for name in names or ():
+        if name not in ANALYSES:
+            near = get_close_matches(name, ANALYSES, n=1)
+            raise ResultsError(
+                f"analyses: must be among {', '.join(ANALYSES)}, got {name!r}. "
+                + (f"Did you mean {near[0]!r}?" if near else "Name some of these.")
+            )
+    return [analysis(results) for name, analysis in ANALYSES.items() if names is None or name in names]

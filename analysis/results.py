@@ -1,0 +1,209 @@
+"""All that an analysis ever sees of a study: three tidy tables and the plan.
+
+Letters: R runs (cells), S seeds of one model, n test sequences, E epochs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.plan import Plan
+from analysis.schema import (
+    ACCURACIES,
+    CURVES,
+    PREDICTIONS,
+    RUNS,
+    ResultsError,
+    check_columns,
+    check_one,
+    check_unique,
+)
+
+__all__ = ["Results", "ResultsError", "TestSet"]
+
+Cell = tuple[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class TestSet:
+    """The test sequences that every run predicted, each array (n,), in ascending order of sample_id."""
+
+    __test__ = False  # not a test class, whatever its name says
+
+    sample_id: NDArray[np.int64]
+    length: NDArray[np.int64]
+    label: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """The runs of a study, their curves, their test predictions, and the plan that was declared for them.
+
+    Rows of `runs` whose status is not FINISHED stand for cells that should be there and are not. Accuracies are in
+    [0, 1]. After construction `runs` holds the finished cells only, by model in the order of the study and by seed.
+    """
+
+    runs: pd.DataFrame
+    """One row per cell (model, seed)."""
+    curves: pd.DataFrame
+    """One row per cell, epoch (from 1), split and metric."""
+    predictions: pd.DataFrame
+    """One row per cell and test sequence, at the epoch that was best on validation."""
+    plan: Plan
+    """What was declared before the runs."""
+    probes: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    """Tables measured on the trained models, by name."""
+    allow_missing: bool = False
+    """Whether cells may be missing; a pair then uses the seeds that both of its models have."""
+    notes: tuple[str, ...] = ()
+    """Banners from outside the tables, such as unequal tuning budgets."""
+    missing: tuple[Cell, ...] = field(init=False, default=())
+    """Cells (model, seed) that should be there and are not."""
+
+    def __post_init__(self) -> None:
+        check_columns("runs", self.runs, {name: RUNS[name] for name in ("model", "seed", "status")})
+        check_unique("runs", self.runs, ["model", "seed"])
+        finished = self.runs[self.runs["status"] == "FINISHED"]
+        if finished.empty:
+            raise ResultsError(f"runs: at least one must be FINISHED, got none of {len(self.runs)}. Train some first.")
+        check_columns("runs", finished, RUNS)
+        object.__setattr__(self, "missing", self._missing_cells(finished))
+        position = {model: i for i, model in enumerate(dict.fromkeys(finished["model"]))}
+        order = np.lexsort((finished["seed"], finished["model"].map(position).astype(int)))
+        object.__setattr__(self, "runs", finished.iloc[order].reset_index(drop=True))
+        self._check_runs()
+        check_columns("curves", self.curves, CURVES)
+        check_unique("curves", self.curves, ["model", "seed", "epoch", "split", "metric"])
+        check_columns("predictions", self.predictions, PREDICTIONS)
+        _ = self.test_set  # the check that every run predicted the same sequences
+
+    def _missing_cells(self, finished: pd.DataFrame) -> tuple[Cell, ...]:
+        present = set(zip(finished["model"], finished["seed"], strict=True))
+        models, seeds = dict.fromkeys(self.runs["model"]), sorted(set(self.runs["seed"]))
+        missing = tuple((str(m), int(s)) for m in models for s in seeds if (m, s) not in present)
+        if missing and not self.allow_missing:
+            raise ResultsError(
+                f"runs: every model must have every seed, got no finished run of {name_cells(missing)}. "
+                "Run compare again to train them, or pass --allow-missing."
+            )
+        return missing
+
+    def _check_runs(self) -> None:
+        remedy = "Compare runs of the same data."
+        check_one("runs.dataset", self.runs["dataset"], "data set", remedy)
+        check_one("runs.data_digest", self.runs["data_digest"], "digest of the data", remedy)
+        for model, rows in self.runs.groupby("model", observed=True, sort=False):
+            check_one(
+                f"runs.config_hash of {model}", rows["config_hash"], "config", "Give each config a variant of its own."
+            )
+        for name in ACCURACIES:
+            wrong = self.runs.loc[~self.runs[name].between(0, 1), name]
+            if len(wrong):
+                raise ResultsError(f"runs.{name}: must lie in [0, 1], got {wrong.iloc[0]}. Give rates, not percent.")
+        if self.plan.reference and self.plan.reference not in self.models:
+            near = get_close_matches(self.plan.reference, self.models, n=1)
+            raise ResultsError(
+                f"plan.reference: must be one of {', '.join(self.models)}, got {self.plan.reference!r}. "
+                + (f"Did you mean {near[0]!r}?" if near else "Name a variant of the study.")
+            )
+
+    @cached_property
+    def models(self) -> list[str]:
+        """The models, in the order of the study."""
+        return list(dict.fromkeys(self.runs["model"].astype(str)))
+
+    @property
+    def reference(self) -> str:
+        """The model that the others are held against."""
+        return self.plan.reference or self.models[0]
+
+    def seeds(self, model: str) -> list[int]:
+        """Return the seeds of one model, ascending."""
+        return [int(seed) for seed in self.runs.loc[self.runs["model"] == model, "seed"]]
+
+    @cached_property
+    def _rows(self) -> dict[Cell, int]:
+        return {(str(m), int(s)): i for i, (m, s) in enumerate(zip(self.runs["model"], self.runs["seed"], strict=True))}
+
+    def _row_of(self, where: str, table: pd.DataFrame) -> NDArray[np.int64]:
+        """Return the row of `runs` that each row of `table` belongs to, -1 for a missing cell."""
+        models, model_names = pd.factorize(table["model"])
+        seeds, seed_values = pd.factorize(table["seed"])
+        row_MS = np.full((len(model_names), len(seed_values)), -1)
+        gone = set(self.missing)
+        for i, j in set(zip(models.tolist(), seeds.tolist(), strict=True)):
+            cell = (str(model_names[i]), int(seed_values[j]))
+            if cell not in self._rows and cell not in gone:
+                raise ResultsError(f"{where}: must hold cells of runs only, got {name_cells([cell])}. Add its run.")
+            row_MS[i, j] = self._rows.get(cell, -1)
+        found: NDArray[np.int64] = row_MS[models, seeds]
+        return found
+
+    @cached_property
+    def _order(self) -> NDArray[np.int64]:
+        """Return (R * n,) positions in `predictions`, run by run in the order of `runs`, by sample_id within."""
+        row = self._row_of("predictions", self.predictions)
+        order = np.lexsort((self.predictions["sample_id"].to_numpy(), row))[int((row < 0).sum()) :]
+        counts = np.bincount(row[row >= 0], minlength=len(self.runs))
+        if counts.min() != counts.max() or counts.min() == 0:
+            worst = next(cell for cell, i in self._rows.items() if counts[i] == counts.min())
+            raise ResultsError(
+                f"predictions: every run must have predicted all {counts.max()} test sequences, got {counts.min()} "
+                f"of {name_cells([worst])}. Run compare again."
+            )
+        return order
+
+    @cached_property
+    def test_set(self) -> TestSet:
+        """The test sequences; refused when runs predicted different ones."""
+        arrays = {}
+        for name in ("sample_id", "length", "label"):
+            values_Rn = self._matrix(name)
+            if (values_Rn != values_Rn[0]).any():
+                raise ResultsError(
+                    f"predictions.{name}: must be the same for every run, got runs that differ. "
+                    "Compare runs of the same data."
+                )
+            arrays[name] = values_Rn[0].astype(np.int64)
+        if (np.diff(arrays["sample_id"]) == 0).any():
+            raise ResultsError("predictions.sample_id: must be unique within a run, got repeats. Drop them.")
+        return TestSet(**arrays)
+
+    def _matrix(self, column: str) -> NDArray[np.generic]:
+        values: NDArray[np.generic] = self.predictions[column].to_numpy()[self._order].reshape(len(self.runs), -1)
+        return values
+
+    def _by_model(self, values_Rn: NDArray[np.generic]) -> dict[str, NDArray[np.generic]]:
+        return {model: values_Rn[(self.runs["model"] == model).to_numpy()] for model in self.models}
+
+    @cached_property
+    def predicted(self) -> dict[str, NDArray[np.generic]]:
+        """Predicted class of each model, (S, n), seeds ascending."""
+        return self._by_model(self._matrix("predicted"))
+
+    @cached_property
+    def log_likelihood(self) -> dict[str, NDArray[np.generic]]:
+        """Log-probability of the true class for each model, (S, n), natural logarithm, seeds ascending."""
+        return self._by_model(self._matrix("log_likelihood"))
+
+    @cached_property
+    def correct(self) -> dict[str, NDArray[np.bool_]]:
+        """Whether each model was right, (S, n), seeds ascending."""
+        return {model: predicted == self.test_set.label for model, predicted in self.predicted.items()}
+
+    def curve(self, split: str, metric: str) -> pd.DataFrame:
+        """Return one metric as a table of R rows, aligned with `runs`, and one column per epoch; NaN where not run."""
+        rows = self.curves[(self.curves["split"] == split) & (self.curves["metric"] == metric)]
+        rows = rows.assign(row=self._row_of("curves", rows))
+        table = rows[rows["row"] >= 0].pivot(index="row", columns="epoch", values="value")  # noqa: PD010
+        return table.reindex(self.runs.index).astype(float)
+
+
+def name_cells(cells: tuple[Cell, ...] | list[Cell]) -> str:
+    """Return cells as words: 'lete seed 2, none seed 0'."""
+    return ", ".join(f"{model} seed {seed}" for model, seed in cells)

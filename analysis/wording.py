@@ -1,0 +1,61 @@
+"""Numbers as people read them: rates become percent and points here, and nowhere before."""
+
+from collections.abc import Iterable, Sequence
+from math import isnan
+
+import pandas as pd
+
+UNKNOWN = "n/a"
+
+
+def percent(rate: float) -> str:
+    """Return a rate in [0, 1] as percent."""
+    return UNKNOWN if isnan(rate) else f"{100 * rate:.2f} %"
+
+
+def points(difference: float) -> str:
+    """Return a difference of rates as signed percentage points."""
+    return UNKNOWN if isnan(difference) else f"{100 * difference:+.2f}"
+
+
+def interval(low: float, high: float) -> str:
+    """Return an interval of differences, in points."""
+    return "no interval" if isnan(low) else f"[{points(low)}, {points(high)}]"
+
+
+def p_value(p: float) -> str:
+    """Return a p as 'p = 0.012'."""
+    if isnan(p):
+        return "no p"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"  # noqa: PLR2004  the usual floor of a printed p
+
+
+def plural(count: int, noun: str) -> str:
+    """Return '1 seed', '2 seeds'."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def listing(words: Iterable[str]) -> str:
+    """Return 'a, b and c'."""
+    *most, last = list(words) or [""]
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a Markdown table; the first column is left-aligned, the others right-aligned."""
+    lines = [list(header), [":--", *["--:"] * (len(header) - 1)], *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def rounded(value: float) -> int:
+    """Return a positive number rounded to two significant digits, for what is only roughly known."""
+    return int(float(f"{value:.2g}"))
+
+
+def number(value: object) -> str:
+    """Return a cell of a table: whole numbers with separators, others with three significant digits."""
+    if value is None or pd.isna(value):  # type: ignore[call-overload]
+        return UNKNOWN
+    if isinstance(value, float) and not value.is_integer():
+        return f"{value:.3g}"
+    return f"{int(value):,}" if isinstance(value, int | float) else str(value)
