@@ -7,7 +7,6 @@ Letters: B sequences, L events (padded), D width of the input, H width of the st
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Annotated, ClassVar, Literal, get_args
 
 import torch
@@ -28,7 +27,7 @@ CUT_CANDIDATES = 24
 class RecurrentConfig(Config):
     """Fields of a recurrent classifier."""
 
-    cell: ClassVar[type[nn.RNNBase]]
+    cell: ClassVar[type[nn.LSTM] | type[nn.GRU]]
 
     embedding: AnyTimeEmbedding = PositionConfig()
     """The time embedding: what the models of a comparison differ in."""
@@ -124,7 +123,7 @@ class RecurrentClassifier(nn.Module):
         alive = sum(length > 0 for length in lengths)
         if alive < len(lengths):
             finals.append(inputs_LBD.new_zeros(len(lengths) - alive, self.head.in_features))
-        stretches = inputs_LBD.split([end - start for start, end in pairwise([0, *cuts])]) if cuts else ()
+        stretches = inputs_LBD.tensor_split(cuts[:-1]) if cuts else ()
         for start, stretch_LBD in zip([0, *cuts], stretches, strict=False):
             outputs = stretch_LBD[:, :alive]
             for depth, layer in enumerate(self.layers):

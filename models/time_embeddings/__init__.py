@@ -5,6 +5,8 @@ from typing import Annotated, get_args
 from pydantic import Field
 
 from models.time_embeddings.base import PointwiseEmbedding, TimeEmbedding, TimeEmbeddingConfig
+from models.time_embeddings.kan_mammote import KANMAMMOTEConfig
+from models.time_embeddings.lete import LeTEConfig
 from models.time_embeddings.none import NoTimeConfig
 from models.time_embeddings.position import PositionConfig
 from models.time_embeddings.sincos import SinCosConfig
@@ -12,7 +14,9 @@ from models.time_embeddings.sincos import SinCosConfig
 AnyTimeEmbedding = Annotated[
     NoTimeConfig
     | PositionConfig
-    | SinCosConfig,
+    | SinCosConfig
+    | LeTEConfig
+    | KANMAMMOTEConfig,
     Field(discriminator="name"),
 ]  # fmt: skip
 

@@ -74,8 +74,8 @@ class PointwiseEmbedding(TimeEmbedding):
         """Encode the distinct real times and gather; gradients flow through the gather."""
         valid_BL = valid_events(times, lengths)
         times_U, index_N = torch.unique(times[valid_BL], return_inverse=True)
-        if times_U.numel() == 0:
-            return torch.zeros(*times.shape, self.dim, device=times.device)
+        if len(times_U) == 0:
+            times_U = times.new_zeros(1)
         codes_UD = self.encode(times_U if self.time_factor == 1.0 else times_U * self.time_factor)
         index_BL = torch.zeros(times.shape, dtype=torch.long, device=times.device)
         index_BL[valid_BL] = index_N

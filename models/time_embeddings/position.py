@@ -34,7 +34,11 @@ class Position(PointwiseEmbedding):
     def encode(self, times: Tensor) -> Tensor:
         """Look up the rows of times (U,), which must be whole numbers in [0, T); ValueError otherwise."""
         rows_U = times.to(torch.long)
-        if not torch.equal(rows_U.to(times.dtype), times) or rows_U.min() < 0 or rows_U.max() >= self.table.num_embeddings:
+        if (
+            not torch.equal(rows_U.to(times.dtype), times)
+            or rows_U.min() < 0
+            or rows_U.max() >= self.table.num_embeddings
+        ):
             bad = times[(rows_U != times) | (times < 0) | (times >= self.table.num_embeddings)][0].item()
             raise ValueError(
                 f"model.embedding: event times must be whole numbers in [0, {self.table.num_embeddings}) for a position table, "

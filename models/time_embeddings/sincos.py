@@ -29,7 +29,9 @@ class SinCosConfig(TimeEmbeddingConfig):
 
     def build(self, *, horizon: float) -> "SinCos":
         """Build the module for times up to `horizon`."""
-        return SinCos(dim=self.dim, max_freq=self.max_freq, time_factor=1 / horizon if self.time_scale == "unit" else 1.0)
+        return SinCos(
+            dim=self.dim, max_freq=self.max_freq, time_factor=1 / horizon if self.time_scale == "unit" else 1.0
+        )
 
 
 class SinCos(PointwiseEmbedding):

@@ -1,0 +1,122 @@
+"""K-MOTE: a sparsely gated mixture of one-dimensional bases, each a candidate time embedding.
+
+Source: the design documents of repositories MichaelScodaeng/kan-mammote and kan-mammotev2; noisy top-k gates and the
+load-balancing loss after Shazeer et al. 2017, arXiv 1701.06538, and Fedus et al. 2021, arXiv 2101.03961, equation 4.
+Differs from it: the numbers are those of `docs/models.md`; each expert is normalised before it is mixed, so that none
+wins by its scale, and the last layer of the router starts near zero, so that no expert starts dead.
+
+Letters: U distinct values, P rows (distinct pairs of time and gap), E experts, D width.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import cycle, islice
+
+import torch
+from torch import Tensor, nn
+
+from models.basis import FourierBasis, GaussianBasis, Wavelet, WaveletBasis
+from models.kan import KANSpline
+
+EXPERT_KINDS = ("fourier", "spline", "gaussian", "wavelet")
+FUNCTIONS = 16
+"""Sines, Gaussians or wavelets of one output dimension of an expert."""
+SPLINE_NOISE = 0.1
+ROUTER_WIDTHS = (64, 32)
+ROUTER_START = 1e-3
+"""Standard deviation of the first weights of the router's last layer."""
+
+
+@dataclass(frozen=True)
+class Gating:
+    """What the router did, averaged over events: what the loss and the log need."""
+
+    load: Tensor
+    """(E,) share of the dispatches that each expert received; no gradient."""
+    entropy: Tensor
+    """Entropy of the gates of an event, in nats; no gradient."""
+    balance: Tensor
+    """Load-balancing loss E sum_e load_e * mean probability_e: 1 when uniform, E/K_top when K_top experts take all."""
+
+
+class KMOTE(nn.Module):
+    """LayerNorm of the gated sum of K_top of E normalised experts."""
+
+    def __init__(
+        self,
+        *,
+        dim: int,
+        num_experts: int,
+        k_top: int,
+        router_noise: float,
+        grid_size: int,
+        horizon: float,
+        wavelet: Wavelet,
+    ) -> None:
+        """Build the router and `num_experts` experts: Fourier, spline, Gaussian, wavelet, and so on in turn."""
+        super().__init__()
+        self.k_top = k_top
+        self.router_noise = router_noise
+        first, second = ROUTER_WIDTHS
+        last = nn.Linear(second, num_experts)
+        self.router = nn.Sequential(nn.Linear(2, first), nn.ReLU(), nn.Linear(first, second), nn.ReLU(), last)
+        nn.init.normal_(last.weight, std=ROUTER_START)
+        nn.init.zeros_(last.bias)
+        makers: dict[str, Callable[[], nn.Module]] = {
+            "fourier": lambda: FourierBasis(dim=dim, functions=FUNCTIONS, horizon=horizon),
+            "spline": lambda: KANSpline(dim=dim, intervals=grid_size, noise_scale=SPLINE_NOISE),
+            "gaussian": lambda: GaussianBasis(dim=dim, functions=FUNCTIONS),
+            "wavelet": lambda: WaveletBasis(dim=dim, functions=FUNCTIONS, horizon=horizon, wavelet=wavelet),
+        }
+        kinds = list(islice(cycle(EXPERT_KINDS), num_experts))
+        self.experts = nn.ModuleList(makers[kind]() for kind in kinds)
+        self.expert_names = [
+            kind if turn < len(EXPERT_KINDS) else f"{kind}_{turn // len(EXPERT_KINDS) + 1}"
+            for turn, kind in enumerate(kinds)
+        ]
+        self.norm = nn.LayerNorm(dim)
+
+    def expert_codes(self, values_U: Tensor) -> Tensor:
+        """Return the experts' normalised codes (U, E, D) of values (U,)."""
+        codes_UED = torch.stack([expert(values_U) for expert in self.experts], dim=1)
+        return nn.functional.layer_norm(codes_UED, codes_UED.shape[-1:])
+
+    def forward(
+        self, values_U: Tensor, value_of_P: Tensor, context_P2: Tensor, events_P: Tensor
+    ) -> tuple[Tensor, Gating]:
+        """Return codes (P, D), one for each pair of a value and the router's input, and what the router did.
+
+        `value_of_P` holds the row of `values_U` that each pair evaluates, `events_P` how many events share the pair.
+        """
+        logits_PE = self.router(context_P2)
+        if self.training and self.router_noise:
+            logits_PE = logits_PE + self.router_noise * torch.randn_like(logits_PE)
+        gates_PE = top_gates(logits_PE, self.k_top)
+        codes_UED = self.expert_codes(values_U)
+        codes_PED = nn.functional.embedding(value_of_P, codes_UED.flatten(1)).view(-1, *codes_UED.shape[1:])
+        codes_PD: Tensor = self.norm((gates_PE.unsqueeze(1) @ codes_PED).squeeze(1))
+        return codes_PD, gating(logits_PE, gates_PE, events_P)
+
+    def smoothness(self, grid_U: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the total variation and the squared second difference of the experts on neighbouring values (U,)."""
+        steps = self.expert_codes(grid_U).diff(dim=0)
+        return steps.abs().mean(), steps.diff(dim=0).square().mean()
+
+
+def top_gates(logits_PE: Tensor, k_top: int) -> Tensor:
+    """Return the softmax over the `k_top` largest logits of each row; the other gates are exactly zero."""
+    if k_top == logits_PE.shape[-1]:
+        return logits_PE.softmax(dim=-1)
+    top = logits_PE.topk(k_top, dim=-1)
+    return torch.zeros_like(logits_PE).scatter(-1, top.indices, top.values.softmax(dim=-1))
+
+
+def gating(logits_PE: Tensor, gates_PE: Tensor, events_P: Tensor) -> Gating:
+    """Sum up the routing of pairs that stand for `events_P` events each."""
+    share_P = (events_P / events_P.sum()).to(gates_PE.dtype)
+    with torch.no_grad():
+        used_PE = (gates_PE > 0).to(gates_PE.dtype)
+        load_E = share_P @ (used_PE / used_PE.sum(dim=-1, keepdim=True))
+        entropy = -(share_P @ torch.special.xlogy(gates_PE, gates_PE)).sum()
+    balance = logits_PE.shape[-1] * (load_E * (share_P @ logits_PE.softmax(dim=-1))).sum()
+    return Gating(load_E, entropy, balance)

@@ -1,0 +1,122 @@
+"""LeTE: learnable Fourier series and splines of linear functions of time.
+
+Source: Chen et al. 2025, "Rethinking Time Encoding via Learnable Transformation Functions", arXiv 2505.00887, and the
+authors' repository chenxi1228/LeTE, whose weights load into this module by name.
+Differs from it: the spline's weights are initialised (the authors leave them as they lie in memory), LayerNorm and
+scale stay when only one half is used, whole-number times work, and one matmul replaces an N x d x d x K product.
+
+Letters: U distinct times, D width of the code, F inputs of the Fourier half, S of the spline half, M harmonics,
+G B-splines.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from models.basis import bspline_basis, uniform_knots
+from models.time_embeddings.base import PointwiseEmbedding, TimeEmbeddingConfig
+
+HARMONICS = 5
+SPLINE_INTERVALS = 5
+SPLINE_DEGREE = 3
+SLOWEST_EXPONENT = 9
+"""The slopes of the linear functions go from 1 down to 10^-9 per time unit."""
+SPLINE_WEIGHT_BOUND = 0.01
+
+
+class LeTEConfig(TimeEmbeddingConfig):
+    """Learnable Fourier series and splines (LeTE)."""
+
+    name: Literal["lete"] = "lete"
+    dim: int = Field(32, ge=2)
+    """Width D of the code of one event; at least 2, because a LayerNorm over one number is constant."""
+    p: float = Field(0.5, ge=0, le=1)
+    """Share of the dimensions that are Fourier series, rounded down; the others are splines."""
+    layer_norm: bool = True
+    """Normalise the code of each event."""
+    scale: bool = True
+    """Multiply the code by a learnable vector."""
+
+    def build(self, *, horizon: float) -> "LeTE":
+        """Build the module; times are raw unless `time_scale` is `unit`."""
+        return LeTE(
+            dim=self.dim,
+            p=self.p,
+            layer_norm=self.layer_norm,
+            scale=self.scale,
+            time_factor=1 / horizon if self.time_scale == "unit" else 1.0,
+        )
+
+
+class LeTE(PointwiseEmbedding):
+    """Fourier and spline halves side by side, normalised and scaled; parameter names are the authors'."""
+
+    def __init__(self, *, dim: int, p: float, layer_norm: bool, scale: bool, time_factor: float) -> None:
+        """Give floor(p D) dimensions to the Fourier half and the others to the spline half."""
+        super().__init__(dim, time_factor)
+        fourier, spline = math.floor(p * dim), dim - math.floor(p * dim)
+        self.w1_fourier = _ladder(fourier) if fourier else None
+        self.w2_fourier = FourierSum(fourier) if fourier else None
+        self.w1_spline = _ladder(spline) if spline else None
+        self.w2_spline = SplineSum(spline) if spline else None
+        self.layernorm = nn.LayerNorm(dim) if layer_norm else nn.Identity()
+        self.scale_weight = nn.Parameter(torch.ones(dim)) if scale else None
+
+    def encode(self, times: Tensor) -> Tensor:
+        """Return (U, D) codes of times (U,)."""
+        halves = [
+            combine(line(times[:, None].to(line.weight.dtype)))
+            for line, combine in ((self.w1_fourier, self.w2_fourier), (self.w1_spline, self.w2_spline))
+            if line is not None and combine is not None
+        ]
+        codes_UD: Tensor = self.layernorm(torch.cat(halves, dim=-1))
+        return codes_UD if self.scale_weight is None else codes_UD * self.scale_weight
+
+
+def _ladder(dim: int) -> nn.Linear:
+    line = nn.Linear(1, dim)
+    with torch.no_grad():
+        line.weight.copy_(10 ** -torch.linspace(0, SLOWEST_EXPONENT, dim)[:, None])
+        line.bias.zero_()
+    return line
+
+
+class FourierSum(nn.Module):
+    """out_j = sum_i sum_m (C_jim cos(m x_i) + S_jim sin(m x_i)) + beta_j."""
+
+    def __init__(self, dim: int) -> None:
+        """Draw C and S (stacked, then [j][i][m]) with unit variance of the output over a cycle."""
+        super().__init__()
+        self.fourier_weight = nn.Parameter(torch.randn(2, dim, dim, HARMONICS) * (dim * HARMONICS) ** -0.5)
+        self.bias = nn.Parameter(torch.zeros(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (U, F) of x (U, F)."""
+        harmonics_M = torch.arange(1, HARMONICS + 1, device=x.device, dtype=x.dtype)
+        phase_UFM = x[..., None] * harmonics_M
+        waves_UN = torch.stack([phase_UFM.cos(), phase_UFM.sin()], dim=1).flatten(1)
+        weight_NF = self.fourier_weight.transpose(0, 1).flatten(1).T
+        return torch.addmm(self.bias, waves_UN, weight_NF)
+
+
+class SplineSum(nn.Module):
+    """out_j = sum_i U_ji tanh(y_i) + sum_i sum_g V_jig B_g(y_i)."""
+
+    grid: Tensor
+
+    def __init__(self, dim: int) -> None:
+        """Put cubic B-splines on five intervals of [-1, 1]; their weights start near zero."""
+        super().__init__()
+        self.base_weight = nn.Parameter(torch.empty(dim, dim))
+        nn.init.kaiming_uniform_(self.base_weight, a=math.sqrt(5))
+        self.spline_weight = nn.Parameter(torch.empty(dim, dim, SPLINE_INTERVALS + SPLINE_DEGREE))
+        nn.init.uniform_(self.spline_weight, -SPLINE_WEIGHT_BOUND, SPLINE_WEIGHT_BOUND)
+        self.register_buffer("grid", uniform_knots(-1, 1, SPLINE_INTERVALS, SPLINE_DEGREE).repeat(dim, 1))
+
+    def forward(self, y: Tensor) -> Tensor:
+        """Return (U, S) of y (U, S)."""
+        splines_UN = bspline_basis(y, self.grid, SPLINE_DEGREE).flatten(1)
+        return y.tanh() @ self.base_weight.T + splines_UN @ self.spline_weight.flatten(1).T
