@@ -1,0 +1,166 @@
+"""Train a study: every variant over every seed, under one parent run; what is finished already is reused."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+
+from pipeline import checkpoint
+from pipeline.config import RunConfig
+from pipeline.console import Meter, duration, say
+from pipeline.data import Splits
+from pipeline.errors import UsageError
+from pipeline.identity import Cell, commit, identity
+from pipeline.launch import Notify, run_tasks
+from pipeline.study import Study
+from pipeline.tracking import Tracker, connect
+from pipeline.train import CHECKPOINTS, Outcome, run_cell
+from pipeline.trainer import fit, resolve_device, resolve_precision, start
+
+STUDY = "study"
+"""Value of the tag `kind` on the parent run of a study."""
+ESTIMATE_BATCHES = 4
+"""Batches that are trained to estimate how long an epoch takes."""
+EVALUATION_COST = 0.35
+"""Time of evaluating a sequence over the time of training on it."""
+
+
+class CellError(RuntimeError):
+    """Some cells of a study failed; the others are finished and stored."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One cell, for a worker process."""
+
+    cell: Cell
+    device: str
+    parent: str
+
+
+def compare(study: Study, tracker: Tracker, *, workers: int, device: str, adopted: str | None = None) -> str:
+    """Train what is missing of a study and return the id of its parent run.
+
+    `adopted` is a run that somebody created for this call: it becomes the parent where the study has none yet.
+    """
+    cells = [Cell(model, config) for model, config in study.cells()]
+    keys = {cell.name: identity(cell.config, cell.config.data.load(), device)["cell"] for cell in cells}
+    _check_distinct(keys)
+    parent = _open(study, tracker, adopted)
+    with tracker.hold(parent):
+        outcomes = _finished(cells, keys, tracker)
+        _write_manifest(study, cells, outcomes, tracker, parent)
+        pending = [cell for cell in cells if cell.name not in outcomes]
+        say(f"{study.name} (study {study.id}): {len(outcomes)} of {len(cells)} runs are finished, {len(pending)} to train")
+        errors: dict[str, Exception] = {}
+        if pending:
+            tasks = [Task(cell, device, parent) for cell in pending]
+            with _meter(pending, keys, device, workers) as meter:
+                for task, result in run_tasks(tasks, _work, workers=workers, notify=lambda message: meter.advance(*message)):
+                    if isinstance(result, Exception):
+                        errors[task.cell.name] = result
+                    else:
+                        outcomes[task.cell.name] = result
+                    _write_manifest(study, cells, outcomes, tracker, parent)
+        if errors:
+            raise CellError("; ".join(f"{name}: {error}" for name, error in errors.items()))
+    return parent
+
+
+def _check_distinct(keys: dict[str, str]) -> None:
+    owners: dict[str, str] = {}
+    for name, key in keys.items():
+        if key in owners:
+            raise UsageError(
+                f"variants: must differ from one another, got the same config for {owners[key]} and {name}. Drop one."
+            )
+        owners[key] = name
+
+
+def _open(study: Study, tracker: Tracker, adopted: str | None) -> str:
+    """Return the parent run of the study, new or known; an adopted run that is not it becomes a link to it."""
+    known = tracker.find(kind=STUDY, study=study.id)
+    if not known:
+        tags = {"kind": STUDY, "study": study.id, "study_name": study.name, **commit()}
+        if not adopted:
+            return tracker.create(study.name, tags=tags)
+        tracker.set_tags(adopted, {**tags, "mlflow.runName": study.name})
+        return adopted
+    if adopted:
+        tracker.set_tags(adopted, {"study": study.id, "parent": known[0].id})
+    return known[0].id
+
+
+def _finished(cells: Sequence[Cell], keys: dict[str, str], tracker: Tracker) -> dict[str, Outcome]:
+    outcomes = {}
+    for cell in cells:
+        runs = [run for run in tracker.find(cell=keys[cell.name]) if run.status == "FINISHED"]
+        if runs:
+            outcomes[cell.name] = Outcome(runs[0].id, reused=True)
+    return outcomes
+
+
+def _write_manifest(
+    study: Study, cells: Sequence[Cell], outcomes: dict[str, Outcome], tracker: Tracker, parent: str
+) -> None:
+    """Store the study and the run of each of its cells: the truth for every analysis."""
+    runs = {name: outcome.run_id for name, outcome in outcomes.items()}
+    manifest = {
+        "id": study.id,
+        "name": study.name,
+        "plan": study.plan.model_dump(mode="json"),
+        "seeds": study.seeds,
+        "variants": {name: config.model_dump(mode="json", exclude={"seed"}) for name, config in study.variants.items()},
+        "cells": [{"model": cell.model, "seed": cell.config.seed, "run_id": runs.get(cell.name)} for cell in cells],
+    }
+    tracker.log_text(parent, "study.json", json.dumps(manifest, indent=2))
+
+
+def _meter(pending: Sequence[Cell], keys: dict[str, str], device: str, workers: int) -> Meter:
+    """Time a few updates of each model and say how long the rest will take."""
+    epochs: Counter[str] = Counter()
+    for cell in pending:
+        checkpointed = CHECKPOINTS / keys[cell.name] / "last.pt"
+        done = checkpoint.load(checkpointed)["epoch"] if checkpointed.is_file() else 0
+        epochs[cell.model] += cell.config.train.epochs - done
+    seconds = {cell.model: epoch_seconds(cell.config, device) for cell in {cell.model: cell for cell in pending}.values()}
+    meter = Meter(epochs, seconds, min(workers, len(pending)))
+    say(f"{sum(epochs.values())} epochs to train, about {duration(meter.seconds_left)} with {workers} worker(s)")
+    return meter
+
+
+def epoch_seconds(config: RunConfig, device: str) -> float:
+    """Estimate the seconds of one epoch from a few updates on the first sequences."""
+    splits = config.data.load()
+    count = min(ESTIMATE_BATCHES * config.train.batch_size, len(splits.train))
+    resolved = resolve_device(device)
+    few = splits.train.select(torch.arange(count)).to(resolved)
+    small = Splits(few, few.select(few.offsets.new_tensor([0])), few.select(few.offsets.new_tensor([0])))
+    config = config.model_copy(update={"train": config.train.model_copy(update={"epochs": 2})})
+    precision = resolve_precision(config.train.precision, resolved)
+    timed = [epoch.seconds for epoch in fit(start(config, small, resolved), small, config, precision)]
+    evaluated = len(splits.validation) + len(splits.test)
+    return min(timed) * (len(splits.train) + EVALUATION_COST * evaluated) / count
+
+
+def _work(task: Task, notify: Notify) -> Outcome:
+    """Train one cell, in whichever process this is."""
+    began = time.monotonic()
+
+    def report(cell: Cell, epoch: int, text: str) -> None:
+        nonlocal began
+        del epoch
+        now = time.monotonic()
+        notify((cell.model, now - began, f"{cell.name} {text}"))
+        began = now
+
+    return run_cell(task.cell, _tracker(), device=task.device, report=report, parent=task.parent)
+
+
+@cache
+def _tracker() -> Tracker:
+    return connect()

@@ -1,0 +1,85 @@
+"""What a person sees while it runs: lines, tables, and progress with the time left."""
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+QUIET_SECONDS = 15.0
+"""Where output is no terminal, lines of progress come at most this often."""
+
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+
+
+def say(text: str = "") -> None:
+    """Print text as it is."""
+    console.print(text, markup=False, soft_wrap=True)
+
+
+def show(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
+    """Print a table: the first column is words, the others align right."""
+    table = Table(title=title or None, title_justify="left", box=None, header_style="bold", title_style="bold")
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="right" if place else "left")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as words: 40 s, 12 min, 3 h 05 min."""
+    minutes = round(seconds / 60)
+    if minutes < 2:  # noqa: PLR2004 - under two minutes, seconds say more
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"  # noqa: PLR2004
+
+
+class Meter:
+    """Progress over epochs whose cost differs from model to model."""
+
+    def __init__(self, epochs: Mapping[str, int], seconds: Mapping[str, float], workers: int) -> None:
+        """Take the number of epochs to come and the seconds of one, by model, and how many run at once."""
+        self._left = dict(epochs)
+        self._seconds = dict(seconds)
+        self._total = sum(epochs.values())
+        self._workers = workers
+        self._last_line = time.monotonic()
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs, {task.fields[left]} left"),
+            console=console, transient=True, disable=not console.is_terminal,
+        )  # fmt: skip
+        self._task = self._bar.add_task("training", total=self._total, left=duration(self.seconds_left))
+
+    @property
+    def seconds_left(self) -> float:
+        """The time that the epochs to come will take."""
+        return sum(count * self._seconds[model] for model, count in self._left.items()) / self._workers
+
+    def advance(self, model: str, seconds: float, text: str) -> None:
+        """Count one epoch of `model`, which took `seconds`."""
+        self._left[model] = max(self._left[model] - 1, 0)
+        self._seconds[model] = 0.7 * self._seconds[model] + 0.3 * seconds
+        self._show(text)
+
+    def drop(self, model: str, epochs: int) -> None:
+        """Strike out epochs that will not be needed."""
+        self._left[model] = max(self._left[model] - epochs, 0)
+
+    def _show(self, text: str) -> None:
+        done, left = self._total - sum(self._left.values()), duration(self.seconds_left)
+        self._bar.update(self._task, completed=done, left=left)
+        if not console.is_terminal and time.monotonic() - self._last_line > QUIET_SECONDS:
+            self._last_line = time.monotonic()
+            say(f"{done}/{self._total} epochs, {left} left; {text}")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bar.stop()

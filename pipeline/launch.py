@@ -1,0 +1,84 @@
+"""Where cells run: this process, or several local ones with one thread each.
+
+The launcher is handed the function that does a task; it knows nothing of what the task is.
+"""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+Notify = Callable[[Any], None]
+"""Sends a message from a task to whoever launched it."""
+
+POLL_SECONDS = 0.2
+
+_worker: dict[str, Any] = {}
+"""What a worker process was handed when it started."""
+
+
+def run_tasks(
+    tasks: Sequence[Task], work: Callable[[Task, Notify], Result], *, workers: int, notify: Notify
+) -> Iterator[tuple[Task, Result | Exception]]:
+    """Run `work(task, notify)` for every task and yield each with its result, or the error that ended it.
+
+    An interrupt of this process interrupts the workers; a worker whose parent is gone interrupts itself.
+    """
+    if workers <= 1 or len(tasks) <= 1:
+        for task in tasks:
+            yield task, _attempt(work, task, notify)
+        return
+    context = multiprocessing.get_context("spawn")
+    messages = context.SimpleQueue()
+    pool = ProcessPoolExecutor(min(workers, len(tasks)), context, _start_worker, (work, messages, os.getpid()))
+    futures: dict[Future[Result | Exception], Task] = {pool.submit(_in_worker, task): task for task in tasks}
+    waiting = set(futures)
+    try:
+        while waiting:
+            finished, waiting = wait(waiting, POLL_SECONDS, FIRST_COMPLETED)
+            while not messages.empty():
+                notify(messages.get())
+            for future in finished:
+                yield futures[future], future.result()
+    except BrokenProcessPool:
+        raise RuntimeError(
+            "a worker process was killed, perhaps for memory. Run the same command again: it resumes. "
+            "With --workers 1 less memory is needed."
+        ) from None
+    finally:
+        if waiting:
+            for process in multiprocessing.active_children():
+                process.terminate()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _attempt(work: Callable[[Task, Notify], Result], task: Task, notify: Notify) -> Result | Exception:
+    try:
+        return work(task, notify)
+    except Exception as error:  # noqa: BLE001 - handed to the caller, who decides
+        return error
+
+
+def _start_worker(work: Callable[[Any, Notify], Any], messages: Any, parent: int) -> None:  # noqa: ANN401
+    signal.signal(signal.SIGTERM, interrupt)
+    _worker.update(work=work, messages=messages, parent=parent)
+
+
+def _in_worker(task: Task) -> Any:  # noqa: ANN401
+    return _attempt(_worker["work"], task, _tell_parent)
+
+
+def _tell_parent(message: object) -> None:
+    if os.getppid() != _worker["parent"]:
+        raise KeyboardInterrupt
+    _worker["messages"].put(message)
+
+
+def interrupt(_signal: int, _frame: object) -> None:
+    """Turn a signal into KeyboardInterrupt, so that runs end KILLED and locks are released."""
+    raise KeyboardInterrupt

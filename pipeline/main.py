@@ -1,0 +1,85 @@
+"""The verbs as the command line calls them: check what was given, connect to the store, do the work, say what came out."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline import compare as comparing
+from pipeline.console import say
+from pipeline.errors import UsageError
+from pipeline.identity import Cell
+from pipeline.study import Study, check_seeds, load_run, load_study
+from pipeline.tracking import Tracker, connect
+from pipeline.train import run_cell
+
+
+@dataclass(frozen=True)
+class Call:
+    """What the command line gave."""
+
+    config: Path | None
+    models: tuple[str, ...]
+    seeds: list[Any] | None
+    workers: int
+    device: str
+    study: str
+    output: Path | None
+    allow_missing: bool
+    overrides: dict[str, Any] = field(default_factory=dict)
+
+
+def train(call: Call) -> None:
+    """Train one model with one seed, or find that it is trained."""
+    overrides = dict(call.overrides)
+    if len(call.models) > 1 or len(call.seeds or ()) > 1:
+        raise UsageError("train: must get one model and one seed, got several. Use compare for several.")
+    if call.models:
+        overrides.setdefault("model.embedding.name", call.models[0])
+    if call.seeds is not None:
+        overrides.setdefault("seed", check_seeds(call.seeds)[0])
+    config = load_run(call.config, overrides)
+    config.data.load()
+    tracker, adopted = open_store()
+    cell = Cell(config.model.embedding.name, config)
+    outcome = run_cell(
+        cell, tracker, device=call.device, report=lambda _cell, _epoch, text: say(text), adopted=adopted
+    )
+    if adopted and adopted != outcome.run_id:
+        tracker.set_tags(adopted, {"run": outcome.run_id})
+    run = tracker.get(outcome.run_id)
+    say(
+        f"{cell.name}: test accuracy {run.metrics['test_accuracy']:.2%} at epoch {run.metrics['best_epoch']:.0f}, the best on "
+        f"validation; {'trained before, nothing to do; ' if outcome.reused else ''}run {outcome.run_id}"
+    )
+
+
+def compare(call: Call) -> None:
+    """Train what is missing of a study."""
+    study, tracker, adopted = _study(call)
+    comparing.compare(study, tracker, workers=call.workers, device=call.device, adopted=adopted)
+    say(f"analyse it with: python -m pipeline analyze --study {study.id}")
+
+
+def _study(call: Call) -> tuple[Study, Tracker, str | None]:
+    study = load_study(call.config, models=call.models, seeds=call.seeds, overrides=call.overrides)
+    for config in study.variants.values():
+        config.data.load()
+    return study, *open_store()
+
+
+def open_store() -> tuple[Tracker, str | None]:
+    """Connect to the store, end runs that died, and take over the run that `mlflow run` created for this call."""
+    # Workers must not see it: MLflow would give each of them that run.
+    adopted = os.environ.pop("MLFLOW_RUN_ID", None)
+    tracker = connect()
+    tracker.sweep()
+    return tracker, adopted
+
+
+def analyze(call: Call) -> None:
+    """Analyse a finished study."""
+
+
+def main(call: Call) -> None:
+    """Train what is missing of a study, analyse it and say what came out."""

@@ -1,0 +1,152 @@
+"""A study: variants of one base config, trained over the same seeds, and the plan by which they are compared.
+
+A study file is JSON: `{"base": {path: value}, "variants": {name: {path: value}}, "seeds": [0, 1], "plan": {...}}`.
+Any other key is a setting of the base. A setting that only some variants have goes to those.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis.plan import Plan
+from models.time_embeddings import TIME_EMBEDDINGS
+from pipeline.config import RunConfig, Values, build_run, config_hash, digest_of, fits, misfit, resolve_all
+from pipeline.errors import UsageError, unknown, validate
+
+DEFAULT_MODELS = ("position", "sincos", "lete", "kan_mammote")
+"""Variants of a study that names none: the four required models, the baseline first."""
+DEFAULT_SEEDS = (0, 1, 2, 3, 4)
+"""Seeds of a study that names none."""
+STUDY_KEYS = ("base", "variants", "seeds", "plan")
+
+
+@dataclass(frozen=True)
+class Study:
+    """Variants x seeds, and how they are compared."""
+
+    name: str
+    """Where it came from: the stem of its file."""
+    variants: dict[str, RunConfig]
+    """Each variant's config, with seed 0."""
+    seeds: tuple[int, ...]
+    plan: Plan
+
+    @property
+    def id(self) -> str:
+        """Return the hash of the plan and the variants; seeds can be added to a study."""
+        variants = {name: config_hash(config) for name, config in self.variants.items()}
+        return digest_of({"plan": self.plan.model_dump(mode="json"), "variants": variants})[:12]
+
+    def cells(self) -> list[tuple[str, RunConfig]]:
+        """Return (variant, config) for every cell, seed by seed, so that an early stop leaves whole seeds."""
+        return [
+            (name, config.model_copy(update={"seed": seed})) for seed in self.seeds for name, config in self.variants.items()
+        ]
+
+
+def read_json(path: Path) -> Values:
+    """Read a JSON object from a file; `UsageError` says what is wrong with it."""
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_without_duplicates)
+    except OSError as error:
+        raise UsageError(f"{path}: must be a readable file, got {error.strerror}. Check the path.") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: must be UTF-8 text, got other bytes. Save it as UTF-8.") from None
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno} column {error.colno}"
+        raise UsageError(f"{path}: must be valid JSON, got an error at {place} ({error.msg}). Correct it.") from None
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+    if not isinstance(tree, dict):
+        raise UsageError(f"{path}: must be a JSON object, got a {type(tree).__name__}. Wrap it in braces.")
+    return tree
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> Values:
+    tree = dict(pairs)
+    if len(tree) < len(pairs):
+        twice = next(key for key, _ in pairs if sum(key == other for other, _ in pairs) > 1)
+        raise UsageError(f"{twice}: must stand once in an object, got it twice. Drop one.")
+    return tree
+
+
+def load_run(path: Path | None, overrides: Mapping[str, Any]) -> RunConfig:
+    """Return the config of one run: the defaults, changed by a file's base settings, changed by `overrides`."""
+    tree = read_json(path) if path else {}
+    settings = {key: value for key, value in tree.items() if key not in STUDY_KEYS}
+    return build_run(resolve_all({**settings, **_mapping(tree, "base")}) | resolve_all(overrides))
+
+
+def load_study(
+    path: Path | None,
+    *,
+    models: Sequence[str] = (),
+    seeds: Sequence[int] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Study:
+    """Return the study of a file (the default one without), narrowed or widened by `models` and `seeds`.
+
+    `overrides` win over the file; each goes to the variants that have the setting.
+    """
+    tree = read_json(path) if path else {}
+    settings = {key: value for key, value in tree.items() if key not in STUDY_KEYS}
+    variants = {name: resolve_all(values) for name, values in _mapping(tree, "variants").items()}
+    variants = variants or {name: {"model.embedding.name": name} for name in DEFAULT_MODELS}
+    if models:
+        variants = {name: _variant(name, variants) for name in models}
+    configs = _build(variants, resolve_all({**settings, **_mapping(tree, "base")}), resolve_all(overrides or {}))
+    plan = validate(Plan, _mapping(tree, "plan"), "plan")
+    if plan.reference and plan.reference not in configs:
+        raise unknown("variant", plan.reference, configs)
+    return Study(
+        name=path.stem.removesuffix("_config") if path else "lstm_comparison",
+        variants=configs,
+        seeds=check_seeds(seeds if seeds is not None else tree.get("seeds", DEFAULT_SEEDS)),
+        plan=plan.model_copy(update={"reference": plan.reference or next(iter(configs))}),
+    )
+
+
+def check_seeds(seeds: object) -> tuple[int, ...]:
+    """Return seeds as a tuple of distinct whole numbers from 0 on; at least one."""
+    if not isinstance(seeds, list | tuple) or not all(type(seed) is int and seed >= 0 for seed in seeds):
+        raise UsageError(f"seeds: must be a list of whole numbers from 0 on, got {seeds!r}. Write for instance [0, 1, 2].")
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise UsageError(f"seeds: must be at least one, each once, got {list(seeds)}. Write for instance [0, 1, 2].")
+    return tuple(seeds)
+
+
+def _mapping(tree: Mapping[str, Any], key: str) -> Values:
+    value = tree.get(key, {})
+    if not isinstance(value, dict):
+        raise UsageError(f"{key}: must be a JSON object, got {value!r}. Wrap it in braces.")
+    return value
+
+
+def _variant(name: str, variants: Mapping[str, Values]) -> Values:
+    if name in variants:
+        return variants[name]
+    if name in TIME_EMBEDDINGS:
+        return {"model.embedding.name": name}
+    raise unknown("model", name, [*variants, *(kind for kind in TIME_EMBEDDINGS if kind not in variants)])
+
+
+def _build(variants: Mapping[str, Values], base: Values, overrides: Values) -> dict[str, RunConfig]:
+    for path in overrides:
+        if any(path in values and values[path] != overrides[path] for values in variants.values()):
+            raise UsageError(
+                f"{path}: must be left to the variants, which set it, got {overrides[path]!r}. "
+                "Choose variants with --models, or edit the study file."
+            )
+    used: set[str] = set()
+    configs = {}
+    for name, own in variants.items():
+        values = {**base, **own, **overrides}
+        fitting = {path: value for path, value in values.items() if path in own or fits(path, values)}
+        configs[name] = build_run(fitting)
+        used |= fitting.keys()
+    for path in {**base, **overrides}:
+        if path not in used:
+            raise misfit(path, RunConfig())
+    return configs

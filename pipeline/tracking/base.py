@@ -1,0 +1,122 @@
+"""What a tracker is: a few verbs over runs, and the rule that a run is RUNNING only while a process holds it."""
+
+import socket
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+from filelock import FileLock, Timeout
+
+Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
+
+LOCKS = Path("checkpoints") / "locks"
+"""A lock file a run, held by the process that works on it and released by its end, whatever ends it."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as the store knows it."""
+
+    id: str
+    name: str
+    status: str
+    tags: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    """The last value of each metric."""
+
+
+class Tracker(ABC):
+    """Where runs are recorded. Explicit run ids everywhere; no active run."""
+
+    uri: str
+    """Address of the store, for people."""
+
+    @abstractmethod
+    def create(self, name: str, *, parent: str | None = None, tags: Mapping[str, str]) -> str:
+        """Create a RUNNING run, nested under `parent` where given; return its id."""
+
+    @abstractmethod
+    def get(self, run_id: str) -> Run:
+        """Return a run."""
+
+    @abstractmethod
+    def find(self, **tags: str) -> list[Run]:
+        """Return the runs that have all these tags, newest first."""
+
+    @abstractmethod
+    def set_status(self, run_id: str, status: Status) -> None:
+        """Reopen or end a run."""
+
+    @abstractmethod
+    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a run."""
+
+    @abstractmethod
+    def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
+        """Set the params that the run does not have yet: a param can be written once."""
+
+    @abstractmethod
+    def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Record metrics at one step, in one call."""
+
+    @abstractmethod
+    def log_dataset(self, run_id: str, *, name: str, digest: str, profile: Mapping[str, Any]) -> None:
+        """Record the data set that the run used."""
+
+    @abstractmethod
+    def log_text(self, run_id: str, path: str, text: str) -> None:
+        """Store text as the artifact `path`."""
+
+    @abstractmethod
+    def log_file(self, run_id: str, file: Path, folder: str = "") -> None:
+        """Store a file as an artifact of the same name."""
+
+    @abstractmethod
+    def log_table(self, run_id: str, path: str, table: pd.DataFrame) -> None:
+        """Store a table as the JSON artifact `path` that the tracking UI shows as a table."""
+
+    @abstractmethod
+    def log_model(self, run_id: str, *, weights: Path, config: Path, example: pd.DataFrame) -> None:
+        """Store a classifier as a loadable model; `example` is a valid input."""
+
+    @abstractmethod
+    def fetch(self, run_id: str, path: str) -> Path:
+        """Return a local file with the artifact `path`; FileNotFoundError where the run has none."""
+
+    def link(self, run_id: str) -> str:
+        """Return an address of the run for people, or nothing where the store has no pages."""
+        del run_id
+        return ""
+
+    @contextmanager
+    def hold(self, run_id: str) -> Iterator[None]:
+        """Work on a run: it ends FINISHED, or KILLED after an interrupt, or FAILED with its error as a tag."""
+        with FileLock(LOCKS / f"{run_id}.lock"):
+            self.set_tags(run_id, {"host": socket.gethostname(), "locks": str(LOCKS.resolve()), "error": ""})
+            self.set_status(run_id, "RUNNING")
+            try:
+                yield
+            except (KeyboardInterrupt, SystemExit, GeneratorExit):
+                self.set_status(run_id, "KILLED")
+                raise
+            except BaseException as error:
+                self.set_tags(run_id, {"error": f"{type(error).__name__}: {error}"[:4000]})
+                self.set_status(run_id, "FAILED")
+                raise
+            self.set_status(run_id, "FINISHED")
+        (LOCKS / f"{run_id}.lock").unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """End as KILLED every RUNNING run of this host and folder that no process holds any more."""
+        for run in self.find(host=socket.gethostname(), locks=str(LOCKS.resolve())):
+            if run.status != "RUNNING":
+                continue
+            try:
+                with FileLock(LOCKS / f"{run.id}.lock", timeout=0):
+                    self.set_status(run.id, "KILLED")
+            except Timeout:
+                continue

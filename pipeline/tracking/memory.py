@@ -1,0 +1,96 @@
+"""The in-memory twin of the MLflow tracker: the same verbs over dictionaries, for tests and for measuring overhead."""
+
+import itertools
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline.tracking.base import Run, Status, Tracker
+
+
+class MemoryTracker(Tracker):
+    """Runs of this process; artifacts lie in a temporary folder."""
+
+    uri = "memory"
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._ids = itertools.count()
+        self._runs: dict[str, Run] = {}
+        self._folder = tempfile.TemporaryDirectory()
+        self.params: dict[str, dict[str, Any]] = {}
+        self.history: dict[str, list[tuple[int, dict[str, float]]]] = {}
+        self.datasets: dict[str, str] = {}
+
+    def create(self, name: str, *, parent: str | None = None, tags: Mapping[str, str]) -> str:
+        """Create a run in memory."""
+        run_id = f"run{next(self._ids)}"
+        nested = {"mlflow.parentRunId": parent} if parent else {}
+        self._runs[run_id] = Run(run_id, name, "RUNNING", {**tags, **nested})
+        self.params[run_id], self.history[run_id] = {}, []
+        return run_id
+
+    def get(self, run_id: str) -> Run:
+        """Return a run."""
+        return self._runs[run_id]
+
+    def find(self, **tags: str) -> list[Run]:
+        """Search by tags."""
+        return [run for run in reversed(self._runs.values()) if tags.items() <= run.tags.items()]
+
+    def set_status(self, run_id: str, status: Status) -> None:
+        """Replace the status."""
+        self._runs[run_id] = replace(self._runs[run_id], status=status)
+
+    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Add tags."""
+        self._runs[run_id] = replace(self._runs[run_id], tags={**self._runs[run_id].tags, **tags})
+
+    def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
+        """Keep the first value of each param."""
+        self.params[run_id] = {**params, **self.params[run_id]}
+
+    def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Append to the history and keep the last values."""
+        self.history[run_id].append((step, dict(metrics)))
+        self._runs[run_id] = replace(self._runs[run_id], metrics={**self._runs[run_id].metrics, **metrics})
+
+    def log_dataset(self, run_id: str, *, name: str, digest: str, profile: Mapping[str, Any]) -> None:
+        """Keep the digest."""
+        del name, profile
+        self.datasets[run_id] = digest
+
+    def log_text(self, run_id: str, path: str, text: str) -> None:
+        """Write the text to the run's folder."""
+        self._place(run_id, path).write_text(text, encoding="utf-8")
+
+    def log_file(self, run_id: str, file: Path, folder: str = "") -> None:
+        """Copy the file to the run's folder."""
+        shutil.copy(file, self._place(run_id, f"{folder}/{file.name}" if folder else file.name))
+
+    def log_table(self, run_id: str, path: str, table: pd.DataFrame) -> None:
+        """Write the table as JSON."""
+        self.log_text(run_id, path, table.to_json(orient="split", index=False))
+
+    def log_model(self, run_id: str, *, weights: Path, config: Path, example: pd.DataFrame) -> None:
+        """Keep the files that a model is made of."""
+        self.log_file(run_id, weights, "model")
+        self.log_file(run_id, config, "model")
+        self.log_table(run_id, "model/example.json", example)
+
+    def fetch(self, run_id: str, path: str) -> Path:
+        """Return the file in the run's folder."""
+        file = Path(self._folder.name) / run_id / path
+        if not file.is_file():
+            raise FileNotFoundError(f"run {run_id} has no artifact {path}")
+        return file
+
+    def _place(self, run_id: str, path: str) -> Path:
+        file = Path(self._folder.name) / run_id / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return file

@@ -1,0 +1,215 @@
+"""The MLflow tracker: the one place that talks to an MLflow store, local or remote."""
+
+import json
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+# MLflow reads these when it is imported.
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+import mlflow
+import pandas as pd
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, ModelSignature
+from mlflow.tracking import MlflowClient
+from mlflow.types.schema import Array, ColSpec, DataType, Schema
+from sqlalchemy.exc import SQLAlchemyError
+
+from pipeline.errors import UsageError
+from pipeline.tracking import pyfunc
+from pipeline.tracking.base import Run, Status, Tracker
+
+DEFAULT_URI = "sqlite:///mlflow.db"
+EXPERIMENT = "lstm-time-embeddings"
+CONNECT_SECONDS = 5
+"""How long a tracking server may take to answer the first call."""
+PARAM_LENGTH = 6000
+"""Longest param that MLflow takes."""
+PAGE = 1000
+TABLES_TAG = "mlflow.loggedArtifacts"
+"""The tag by which the UI knows which artifacts are tables."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _mapped(method: Callable[P, R]) -> Callable[P, R]:
+    """Turn MLflow's exceptions into one line that names the store."""
+
+    @wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(*args, **kwargs)
+        except (MlflowException, SQLAlchemyError, OSError) as error:
+            if isinstance(error, FileNotFoundError):
+                raise
+            uri = getattr(args[0], "uri", "")
+            reason = str(error).strip().splitlines()[0]
+            raise UsageError(
+                f"MLFLOW_TRACKING_URI: must be a tracking store that answers, got {uri} ({reason}). "
+                "Start the server, or unset the variable to use the local store."
+            ) from error
+
+    return call
+
+
+class MlflowTracker(Tracker):
+    """Runs in one experiment of an MLflow store."""
+
+    @_mapped
+    def __init__(self, uri: str | None = None) -> None:
+        """Connect to `uri`, by default `MLFLOW_TRACKING_URI` or the local SQLite store; `UsageError` if none answers."""
+        self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+        if self.uri.startswith("http"):
+            _ask(self.uri)
+        mlflow.set_tracking_uri(self.uri)
+        self._client = MlflowClient(self.uri)
+        self._experiment = os.environ.get("MLFLOW_EXPERIMENT_ID") or self._experiment_named(
+            os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+        )
+        mlflow.set_experiment(experiment_id=self._experiment)
+
+    def _experiment_named(self, name: str) -> str:
+        experiment = self._client.get_experiment_by_name(name)
+        return str(experiment.experiment_id if experiment else self._client.create_experiment(name))
+
+    @_mapped
+    def create(self, name: str, *, parent: str | None = None, tags: Mapping[str, str]) -> str:
+        """Create a run in the experiment."""
+        nested = {"mlflow.parentRunId": parent} if parent else {}
+        run = self._client.create_run(self._experiment, run_name=name, tags={**tags, **nested})
+        return str(run.info.run_id)
+
+    @_mapped
+    def get(self, run_id: str) -> Run:
+        """Return a run."""
+        return _run(self._client.get_run(run_id))
+
+    @_mapped
+    def find(self, **tags: str) -> list[Run]:
+        """Search the experiment by tags."""
+        wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+        found: list[Run] = []
+        token = None
+        while True:
+            page = self._client.search_runs(
+                [self._experiment], wanted, max_results=PAGE, order_by=["attributes.start_time DESC"], page_token=token
+            )
+            found += map(_run, page)
+            token = page.token
+            if not token:
+                return found
+
+    @_mapped
+    def set_status(self, run_id: str, status: Status) -> None:
+        """Update the run, or terminate it with an end time."""
+        if status == "RUNNING":
+            self._client.update_run(run_id, status=status)
+        else:
+            self._client.set_terminated(run_id, status)
+
+    @_mapped
+    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set each tag."""
+        for key, value in tags.items():
+            self._client.set_tag(run_id, key, value)
+
+    @_mapped
+    def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
+        """Log the params that the run lacks, as one batch."""
+        present = self._client.get_run(run_id).data.params
+        missing = [Param(key, str(value)[:PARAM_LENGTH]) for key, value in params.items() if key not in present]
+        self._client.log_batch(run_id, params=missing)
+
+    @_mapped
+    def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Log one batch."""
+        now = int(time.time() * 1000)
+        self._client.log_batch(run_id, metrics=[Metric(key, value, now, step) for key, value in metrics.items()])
+
+    @_mapped
+    def log_dataset(self, run_id: str, *, name: str, digest: str, profile: Mapping[str, Any]) -> None:
+        """Log the data set as an input of the run."""
+        dataset = Dataset(
+            name=name,
+            digest=digest[:36],
+            source_type="local",
+            source=json.dumps({"name": name}),
+            profile=json.dumps(dict(profile)),
+        )
+        self._client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+
+    @_mapped
+    def log_text(self, run_id: str, path: str, text: str) -> None:
+        """Store text as an artifact."""
+        self._client.log_text(run_id, text, path)
+
+    @_mapped
+    def log_file(self, run_id: str, file: Path, folder: str = "") -> None:
+        """Store a file as an artifact."""
+        self._client.log_artifact(run_id, str(file), folder or None)
+
+    @_mapped
+    def log_table(self, run_id: str, path: str, table: pd.DataFrame) -> None:
+        """Store a table in place of an earlier one of that name (MLflow's own call would append to it)."""
+        self._client.log_text(run_id, table.to_json(orient="split", index=False), path)
+        shown = json.loads(self._client.get_run(run_id).data.tags.get(TABLES_TAG, "[]"))
+        if (entry := {"path": path, "type": "table"}) not in shown:
+            self._client.set_tag(run_id, TABLES_TAG, json.dumps([*shown, entry]))
+
+    @_mapped
+    def log_model(self, run_id: str, *, weights: Path, config: Path, example: pd.DataFrame) -> None:
+        """Store the classifier as an MLflow pyfunc whose code is the project's own."""
+        root = Path(__file__).resolve().parents[2]
+        numbers = Array(DataType.double)
+        inputs = [ColSpec(numbers if column == "times" else Array(numbers), column) for column in example]
+        Model.log(
+            artifact_path=None,
+            name="model",
+            flavor=mlflow.pyfunc,
+            run_id=run_id,
+            python_model=str(pyfunc.__file__),
+            artifacts={"weights": str(weights), "config": str(config)},
+            code_paths=[str(root / package) for package in ("models", "analysis", "pipeline")],
+            signature=ModelSignature(
+                Schema(inputs), Schema([ColSpec(DataType.long, "predicted"), ColSpec(numbers, "probabilities")])
+            ),
+            input_example=example,
+            pip_requirements=[str(root / "requirements.lock")],
+        )
+
+    @_mapped
+    def fetch(self, run_id: str, path: str) -> Path:
+        """Return the artifact where it lies, or a download of it."""
+        folder, name = os.path.split(path)
+        if path not in {file.path for file in self._client.list_artifacts(run_id, folder or None)}:
+            raise FileNotFoundError(f"run {run_id} has no artifact {name}")
+        return Path(self._client.download_artifacts(run_id, path))
+
+    def link(self, run_id: str) -> str:
+        """Return the run's page on a tracking server; nothing for a local store."""
+        page = f"#/experiments/{self._experiment}/runs/{run_id}"
+        return f"{self.uri.rstrip('/')}/{page}" if self.uri.startswith("http") else ""
+
+
+def _run(run: Any) -> Run:  # noqa: ANN401 - mlflow is untyped here
+    return Run(run.info.run_id, run.info.run_name, run.info.status, dict(run.data.tags), dict(run.data.metrics))
+
+
+def _ask(uri: str) -> None:
+    """Ask a server whether it is there: MLflow itself would try for minutes."""
+    try:
+        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=CONNECT_SECONDS).close()  # noqa: S310 - the user's own server
+    except urllib.error.HTTPError:
+        return
+    except (OSError, ValueError) as error:
+        raise MlflowException(str(error)) from None

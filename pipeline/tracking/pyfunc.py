@@ -1,0 +1,45 @@
+"""The best model of a run as an MLflow model: raw event lists in, class and probabilities out.
+
+MLflow runs this file to load the model (models from code): weights and config are its artifacts, nothing is unpickled.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.pyfunc import PythonModel, PythonModelContext
+
+from pipeline.checkpoint import load
+from pipeline.config import RunConfig
+from pipeline.data import EventDataset
+from pipeline.trainer import predict
+
+
+class EventClassifier(PythonModel):  # type: ignore[misc] # mlflow is untyped here
+    """Classifies sequences of timed events given as lists of raw times, with features where the model has them."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Rebuild the model from its config and state_dict."""
+        description = json.loads(Path(context.artifacts["config"]).read_text())
+        self.shape = description["shape"]
+        config = RunConfig.model_validate(description["config"])
+        self.model = config.model.build(
+            horizon=self.shape["horizon"], feature_dim=self.shape["feature_dim"], classes=self.shape["classes"]
+        )
+        self.model.load_state_dict(load(Path(context.artifacts["weights"]))["model"])
+
+    def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        """Return `predicted` (class) and `probabilities` (list of C) for rows of `times` (list) and maybe `features`."""
+        del context, params
+        features = model_input["features"].tolist() if self.shape["feature_dim"] else None
+        dataset = EventDataset.from_lists(
+            model_input["times"].tolist(), features=features, horizon=self.shape["horizon"], classes=self.shape["classes"]
+        )
+        probabilities_NC = np.exp(predict(self.model, dataset).double().numpy())
+        return pd.DataFrame({"predicted": probabilities_NC.argmax(1), "probabilities": probabilities_NC.tolist()})
+
+
+mlflow.models.set_model(EventClassifier())

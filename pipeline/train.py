@@ -1,0 +1,217 @@
+"""Train one cell: one config with one seed, looked up before it is trained, resumed where it was interrupted.
+
+A cell's checkpoints lie in `checkpoints/CELL/` until its run is complete; the run then holds them as artifacts.
+"""
+
+import json
+import platform
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+import torch
+from filelock import FileLock
+from sklearn.metrics import classification_report
+
+from models.classifier import RecurrentClassifier
+
+from pipeline import checkpoint
+from pipeline.config import RunConfig, flat
+from pipeline.data import EventDataset, Splits
+from pipeline.identity import Cell, commit, identity
+from pipeline.tracking import Tracker
+from pipeline.trainer import fit, predict, resolve_device, start
+
+CHECKPOINTS = Path("checkpoints")
+
+History = list[dict[str, float]]
+"""The metrics of each epoch, with its number as `epoch`."""
+Report = Callable[[Cell, int, str], None]
+"""Told of each cell after each epoch: the cell, epochs done, a line about the last."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where a cell's run is, and whether it was there already."""
+
+    run_id: str
+    reused: bool
+
+
+def run_cell(
+    cell: Cell, tracker: Tracker, *, device: str, report: Report, parent: str | None = None, adopted: str | None = None
+) -> Outcome:
+    """Return the finished run of a cell, training what is missing of it.
+
+    A new run is nested under `parent`, or is the run `adopted` that somebody created for it.
+    """
+    splits = cell.config.data.load()
+    tags = identity(cell.config, splits, device)
+    folder = CHECKPOINTS / tags["cell"]
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "lock"):
+        runs = tracker.find(cell=tags["cell"])
+        finished = [run for run in runs if run.status == "FINISHED"]
+        if finished:
+            return Outcome(finished[0].id, reused=True)
+        run_id = runs[0].id if runs else adopted or tracker.create(cell.name, parent=parent, tags={"cell": tags["cell"]})
+        with tracker.hold(run_id):
+            tracker.set_tags(run_id, {**tags, **commit(), "model": cell.model, "dataset": cell.config.data.name})
+            _describe(cell, splits, tags, tracker, run_id)
+            _train(cell, splits, tags, tracker, run_id, folder, report)
+    shutil.rmtree(folder)
+    return Outcome(run_id, reused=False)
+
+
+def _describe(cell: Cell, splits: Splits, tags: dict[str, str], tracker: Tracker, run_id: str) -> None:
+    tracker.log_params(run_id, flat(cell.config))
+    tracker.log_text(run_id, "config.json", cell.config.model_dump_json(indent=2))
+    sizes = {name: len(getattr(splits, name)) for name in ("train", "validation", "test")}
+    tracker.log_dataset(run_id, name=cell.config.data.name, digest=splits.digest, profile=sizes)
+    tracker.log_text(run_id, "environment.json", json.dumps({**environment(), **tags, **sizes}, indent=2))
+
+
+def environment() -> dict[str, str]:
+    """Return the machine and the versions that the numbers come from."""
+    packages = ("torch", "numpy", "numba", "pykan", "mlflow", "pandas", "scipy")
+    return {
+        "platform": platform.platform(),
+        "processor": processor(),
+        "python": platform.python_version(),
+        "threads": str(torch.get_num_threads()),
+        **{package: metadata.version(package) for package in packages},
+    }
+
+
+def processor() -> str:
+    """Return the name of the processor."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+def _train(
+    cell: Cell, splits: Splits, tags: dict[str, str], tracker: Tracker, run_id: str, folder: Path, report: Report
+) -> None:
+    device = resolve_device(tags["device"])
+    on_device = Splits(*(split.to(device) for split in (splits.train, splits.validation, splits.test)))
+    training = start(cell.config, on_device, device)
+    history: History = []
+    if (folder / "last.pt").is_file():
+        state = checkpoint.load(folder / "last.pt")
+        training.load_state_dict(state)
+        history = state["history"]
+    logged = tracker.get(run_id).metrics.get("epoch", 0)
+    epochs = fit(training, on_device, cell.config, tags["precision"])
+    while not out_of_patience(history, cell.config.train.patience) and (epoch := next(epochs, None)):
+        history.append({"epoch": epoch.number, **epoch.metrics()})
+        if epoch.number > logged:
+            tracker.log_metrics(run_id, history[-1], step=epoch.number)
+        if best_epoch(history) == epoch.number:
+            checkpoint.save(folder / "best.pt", {"model": training.model.state_dict(), "epoch": epoch.number})
+        checkpoint.save(folder / "last.pt", {**training.state_dict(), "history": history})
+        report(cell, epoch.number, log_line(history[-1], cell.config.train.epochs))
+    training.model.load_state_dict(checkpoint.load(folder / "best.pt")["model"])
+    _conclude(cell, on_device, training.model, history, tags["precision"], tracker, run_id, folder)
+
+
+def best_epoch(history: History) -> int:
+    """Return the epoch with the best validation accuracy (then loss, then the earlier); the last without validation."""
+    if "validation/accuracy" not in history[-1]:
+        return int(history[-1]["epoch"])
+    best = max(history, key=lambda row: (row["validation/accuracy"], -row["validation/loss"], -row["epoch"]))
+    return int(best["epoch"])
+
+
+def out_of_patience(history: History, patience: int) -> bool:
+    """Say whether the last `patience` epochs brought no better validation accuracy; never when patience is 0."""
+    return bool(patience and history) and history[-1]["epoch"] - best_epoch(history) >= patience
+
+
+def log_line(row: dict[str, float], epochs: int) -> str:
+    """Return one epoch as a line for people."""
+    splits = [split for split in ("train", "validation", "test") if f"{split}/loss" in row]
+    scores = [f"{split} loss {row[f'{split}/loss']:.4f} accuracy {row[f'{split}/accuracy']:.2%}" for split in splits]
+    tail = f"{row['seconds']:.1f} s  learning rate {row['learning_rate']:g}  gradient norm {row['gradient_norm']:.3f}"
+    return "  ".join([f"epoch {row['epoch']:.0f}/{epochs}", *scores, tail])
+
+
+def _conclude(
+    cell: Cell,
+    splits: Splits,
+    model: RecurrentClassifier,
+    history: History,
+    precision: str,
+    tracker: Tracker,
+    run_id: str,
+    folder: Path,
+) -> None:
+    """Score the test split at the best epoch and store everything that later steps read."""
+    predictions = predictions_of(model, splits.test, precision)
+    correct = predictions["label"] == predictions["predicted"]
+    seconds = [row["seconds"] for row in history]
+    summary = {
+        "parameters": sum(weight.numel() for weight in model.parameters() if weight.requires_grad),
+        "best_accuracy": max(row["test/accuracy"] for row in history),
+        "final_accuracy": history[-1]["test/accuracy"],
+        "test_accuracy": float(correct.mean()),
+        "best_epoch": best_epoch(history),
+        "epochs": len(history),
+        "epoch_seconds": sum(seconds) / len(seconds),
+        "total_seconds": sum(seconds),
+    }
+    tracker.log_metrics(run_id, summary, step=len(history))
+    tracker.log_text(run_id, "history.json", json.dumps(history))
+    tracker.log_text(run_id, "train.log", "".join(f"{log_line(row, cell.config.train.epochs)}\n" for row in history))
+    tracker.log_table(run_id, "confusion_matrix.json", _confusion(predictions, splits.test.classes))
+    tracker.log_table(run_id, "classification_report.json", _classification_report(predictions))
+    with TemporaryDirectory() as scratch:
+        parquet = Path(scratch) / "predictions.parquet"
+        predictions.to_parquet(parquet)
+        tracker.log_file(run_id, parquet)
+        shape = {name: getattr(splits.test, name) for name in ("horizon", "feature_dim", "classes")}
+        description = Path(scratch) / "description.json"
+        description.write_text(json.dumps({"config": cell.config.model_dump(mode="json"), "shape": shape}))
+        tracker.log_model(run_id, weights=folder / "best.pt", config=description, example=_example(splits.test))
+    for name in ("best.pt", "last.pt"):
+        tracker.log_file(run_id, folder / name, "checkpoints")
+
+
+def predictions_of(model: RecurrentClassifier, dataset: EventDataset, precision: str) -> pd.DataFrame:
+    """Return one row a sequence: id, length, label, predicted class, its probability, log-probability of the label."""
+    log_probabilities_NC = predict(model, dataset, precision)
+    labels_N = dataset.labels.cpu()
+    best = log_probabilities_NC.max(1)
+    return pd.DataFrame(
+        {
+            "sample_id": range(len(dataset)),
+            "length": dataset.lengths.cpu().numpy(),
+            "label": labels_N.numpy(),
+            "predicted": best.indices.numpy(),
+            "confidence": best.values.exp().numpy(),
+            "log_likelihood": log_probabilities_NC.gather(1, labels_N[:, None])[:, 0].numpy(),
+        }
+    )
+
+
+def _confusion(predictions: pd.DataFrame, classes: int) -> pd.DataFrame:
+    counts = pd.crosstab(predictions["label"], predictions["predicted"])
+    return counts.reindex(index=range(classes), columns=range(classes), fill_value=0).reset_index(names="label")
+
+
+def _classification_report(predictions: pd.DataFrame) -> pd.DataFrame:
+    report = classification_report(predictions["label"], predictions["predicted"], output_dict=True, zero_division=0)
+    report.pop("accuracy", None)
+    return pd.DataFrame(report).T.reset_index(names="class")
+
+
+def _example(dataset: EventDataset) -> pd.DataFrame:
+    """Return two sequences as a table of raw lists, the input of the stored model."""
+    ends = dataset.offsets[:3].tolist()
+    columns = {"times": dataset.times.float()} | ({} if dataset.features is None else {"features": dataset.features})
+    return pd.DataFrame({name: [rows[a:b].tolist() for a, b in pairwise(ends)] for name, rows in columns.items()})
