@@ -133,6 +133,11 @@ class MambaBlock(nn.Module):
 
 def causal_convolution(table_RI: Tensor, index_N: Tensor, conv: nn.Conv1d, events: Ragged) -> Tensor:
     """Return SiLU(conv) (N, I): a depthwise convolution over each event and the ones before it in its sequence."""
+    if _has_kernels(table_RI):
+        from models.scan_kernels import convolution  # noqa: PLC0415 - numba takes half a second to import
+
+        weight_WI = conv.weight[:, 0].T.contiguous()
+        return convolution(events.starts, index_N, table_RI.contiguous(), weight_WI, conv.bias)
     x_BIL = events.pad(nn.functional.embedding(index_N, table_RI)).transpose(1, 2)
     x_BLI = conv(x_BIL)[..., : x_BIL.shape[-1]].transpose(1, 2)
     return nn.functional.silu(events.flatten(x_BLI))
@@ -142,6 +147,8 @@ def selective_scan(inputs: ScanInputs, events: Ragged) -> Tensor:
     """Return y (N, I) of flat inputs by the fastest way that the device has; see `reference_scan`."""
     if inputs.x.is_cuda and inputs.x.dtype == torch.float32 and _fused_kernel_installed():
         return _fused_scan(inputs, events)
+    if _has_kernels(inputs.x):
+        return _compiled_scan(inputs, events)
     return events.flatten(reference_scan(_padded(inputs, events))[0])
 
 
@@ -164,6 +171,18 @@ def reference_scan(inputs: ScanInputs) -> tuple[Tensor, Tensor]:
 def _padded(inputs: ScanInputs, events: Ragged) -> ScanInputs:
     x, pre, a, b, c, d, z, bias = inputs
     return ScanInputs(events.pad(x), events.pad(pre), a, events.pad(b), events.pad(c), d, events.pad(z), bias)
+
+
+def _has_kernels(tensor: Tensor) -> bool:
+    return tensor.device.type == "cpu" and tensor.dtype == torch.float32
+
+
+def _compiled_scan(inputs: ScanInputs, events: Ragged) -> Tensor:
+    from models.scan_kernels import scan  # noqa: PLC0415 - numba takes half a second to import
+
+    x, pre, a, b, c, d, z, bias = inputs
+    flat = [x, nn.functional.softplus(pre + bias), a.T, b, c, d, z]
+    return scan(events.starts, *(tensor.contiguous() for tensor in flat))
 
 
 @cache
