@@ -1,0 +1,66 @@
+"""What there is: the registries of the project, with the first line of each docstring."""
+
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from analysis.metrics import METRICS
+from analysis.registry import ANALYSES
+from models.classifier import MODELS
+from models.time_embeddings import TIME_EMBEDDINGS
+from pipeline.config import RunConfig, fields_of
+from pipeline.console import say, show
+from pipeline.data import DATASETS
+from pipeline.errors import unknown
+from pipeline.identity import ROOT
+
+Rows = list[tuple[str, ...]]
+
+
+def ls(topic: str = "") -> None:
+    """Print one list, or all but the settings."""
+    if topic and topic not in LISTS:
+        raise unknown("list", topic, LISTS)
+    for name in [topic] if topic else [name for name in LISTS if name != "settings"]:
+        columns, rows = LISTS[name]()
+        show(columns, rows, title=name)
+        say()
+
+
+def _described(registry: Mapping[str, object]) -> tuple[tuple[str, ...], Rows]:
+    return ("name", "what it is"), [(name, _first_line(thing)) for name, thing in registry.items()]
+
+
+def _first_line(thing: object) -> str:
+    return (inspect.getdoc(thing) or "").split("\n")[0]
+
+
+def _metrics() -> tuple[tuple[str, ...], Rows]:
+    return ("name", "what it is"), [(name, metric.title) for name, metric in METRICS.items()]
+
+
+def _presets() -> tuple[tuple[str, ...], Rows]:
+    return ("file",), [(str(path.relative_to(ROOT)),) for path in sorted((ROOT / "config").glob("*.json"))]
+
+
+def settings() -> tuple[tuple[str, ...], Rows]:
+    """Return every setting: path, the kinds that have it, default, meaning; the table of the README."""
+    kinds: dict[tuple[str, str, str], dict[str, None]] = {}
+    for path, kind, field in fields_of(RunConfig):
+        if not path.endswith(".name"):
+            row = (path, json.dumps(field.default), field.description or "")
+            kinds.setdefault(row, {})[str(kind.model_fields["name"].default) if "name" in kind.model_fields else "all"] = None
+    rows = [(path, ", ".join(owners), default, meaning) for (path, default, meaning), owners in kinds.items()]
+    return ("setting", "of", "default", "meaning"), rows
+
+
+LISTS: dict[str, Callable[[], tuple[tuple[str, ...], Rows]]] = {
+    "embeddings": lambda: _described(TIME_EMBEDDINGS),
+    "models": lambda: _described(MODELS),
+    "datasets": lambda: _described(DATASETS),
+    "metrics": _metrics,
+    "analyses": lambda: _described(ANALYSES),
+    "presets": _presets,
+    "settings": settings,
+}
