@@ -1,0 +1,67 @@
+# make run    set up, fetch MNIST, train the four models on a subset with three seeds, say which differences are real
+# make test   set up, fetch the data sets, run the style checks, the type checker and all tests
+# make setup  the environment in .venv, and a Chromium for figures as PNG
+# make lock   resolve pyproject.toml again: writes requirements.lock and conda.yaml
+# make format, make clean
+#
+# A step that is done is not done again: .venv holds a stamp for each, and data files are fetched once.
+# PYTHON=/path/to/python3.11 and, for torch alone, TORCH_INDEX=URL of a package index can be given.
+
+PYTHON ?= python3.11
+TORCH_INDEX ?=
+DATA := $(or $(EVENT_DATA_DIR),data)
+
+TORCH_VERSION := $(shell sed -n 's/^torch==//p' requirements.lock)
+PIP := .venv/bin/python -m pip install -qq --disable-pip-version-check
+
+MNIST := $(DATA)/MNIST/raw/train-images-idx3-ubyte
+FASHION_MNIST := $(DATA)/FashionMNIST/raw/train-images-idx3-ubyte
+
+.PHONY: help setup run test check lock format clean
+
+help:
+	@sed -n 's/^# \{0,1\}//; 1,/^$$/p' Makefile
+
+setup: .venv/packages.stamp .venv/browser.stamp
+
+.venv/torch-$(TORCH_VERSION).stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
+		|| { echo "set-up: $(PYTHON) must be Python 3.11. Install it, or say make PYTHON=/path/to/python3.11." >&2; exit 2; }
+	@echo "set-up: creating .venv and installing torch $(TORCH_VERSION)"
+	@$(PYTHON) -m venv .venv
+	@$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==$(TORCH_VERSION)
+	@touch $@
+
+.venv/packages.stamp: .venv/torch-$(TORCH_VERSION).stamp requirements.lock
+	@echo "set-up: installing the other packages"
+	@$(PIP) -r requirements.lock
+	@touch $@
+
+.venv/browser.stamp: | .venv/packages.stamp
+	@scripts/browser.sh
+	@touch $@
+
+$(MNIST) $(FASHION_MNIST): | .venv/packages.stamp
+	@.venv/bin/python -m pipeline.data $(patsubst $(DATA)/%/raw/,%,$(dir $@))
+
+run: setup $(MNIST)
+	@.venv/bin/python -m pipeline main --config config/quick.json
+
+test: check $(MNIST) $(FASHION_MNIST)
+	.venv/bin/pytest
+
+check: setup
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+lock: setup
+	.venv/bin/python scripts/lock.py
+
+format: setup
+	.venv/bin/ruff check --fix
+	.venv/bin/ruff format
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .import_linter_cache .hypothesis
