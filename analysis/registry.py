@@ -3,12 +3,24 @@
 from collections.abc import Sequence
 from difflib import get_close_matches
 
+from analysis.convergence import convergence
+from analysis.efficiency import efficiency
+from analysis.errors import errors
 from analysis.findings import Analysis, Finding
+from analysis.overview import overview
 from analysis.results import Results, ResultsError
 from analysis.significance import significance
+from analysis.temporal import temporal
+from analysis.training import training
 
 ANALYSES: dict[str, Analysis] = {
+    "overview": overview,
     "significance": significance,
+    "training": training,
+    "convergence": convergence,
+    "temporal": temporal,
+    "errors": errors,
+    "efficiency": efficiency,
 }
 
 

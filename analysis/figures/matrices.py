@@ -1,16 +1,32 @@
 """Heat maps: which differences are significant, and which classes are confused."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from math import ceil
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from analysis.figures.style import INK, SMALL_SIZE, Figure, finish
+from analysis.figures.style import (
+    INK,
+    MUTED,
+    SMALL_SIZE,
+    TEXT_SIZE,
+    Figure,
+    axis,
+    colours,
+    finish,
+    panel_title,
+    text_width,
+)
 from analysis.wording import interval, p_value, points
 
 DARK = "#0B3C5D"
 LIGHT = "#DCE6EC"
 CELL = 170
+CONFUSION_SIDE = 560
+CONFUSION_GAP = 120
+SHOWN_SHARE = 0.005
 
 
 def significance_figure(pairs: pd.DataFrame, models: Sequence[str], alpha: float) -> Figure:
@@ -34,26 +50,108 @@ def significance_figure(pairs: pd.DataFrame, models: Sequence[str], alpha: float
                 font={"size": SMALL_SIZE, "color": "white" if significant else INK},
             )
     figure.add_heatmap(
-        z=dark, colorscale=[[0, LIGHT], [1, DARK]], zmin=0, zmax=1, showscale=False, xgap=3, ygap=3, hoverinfo="skip"
+        z=dark, colorscale=[[0, LIGHT], [1, DARK]], zmin=0, zmax=1, showscale=False, xgap=4, ygap=4, hoverinfo="skip"
     )
-    ticks = {"tickvals": list(range(len(models))), "ticktext": list(models), "showgrid": False}
-    figure.update_xaxes(side="bottom", **ticks)
-    figure.update_yaxes(autorange="reversed", **ticks)
-    side = CELL * len(models)
+    ticks = {"tickvals": list(range(len(models))), "showgrid": False, "ticks": "", "showline": False}
+    figure.update_xaxes(range=[-0.5, len(models) - 0.5], ticktext=[_wrapped(model) for model in models], **ticks)
+    figure.update_yaxes(range=[len(models) - 0.5, -0.5], ticktext=list(models), **ticks)
+    for model, i in place.items():
+        figure.add_annotation(x=i, y=i, text=_wrapped(model), showarrow=False, font={"color": colours(models)[model]})
+    side = max(CELL * len(models), 400)
+    left = 40 + max(text_width(model) for model in models)
+    explored = " * exploratory" if not pairs["declared"].all() else ""
     return finish(
         figure,
         title="Differences of test accuracy",
-        subtitle=f"Row minus column, in points. Dark: Holm-adjusted p < {alpha:g}",
-        width=side + 240,
-        height=side + 220,
-        margin={"l": 180, "r": 60, "t": 130, "b": 90},
+        subtitle=(
+            f"Row minus column in points, with its interval at {100 * (1 - alpha):g} %,<br>"
+            f"the Holm-adjusted p (dark: p < {alpha:g}) and the verdict on the row{explored}"
+        ),
+        width=max(side + left + 40, 640),
+        height=side + 172 + 90,
+        margin={"l": left, "r": 40, "b": 90},
     )
 
 
 def _cell(row: pd.Series, sign: int) -> str:
-    low, high = sorted((sign * row["ci_low"], sign * row["ci_high"]))
     verdict = row["verdict"]
     if sign < 0:
         verdict = {"better": "worse", "worse": "better"}.get(verdict, verdict)
+    if not row["declared"]:
+        verdict += " *"
+    low, high = sorted((sign * row["ci_low"], sign * row["ci_high"]))
     lines = [f"<b>{points(sign * row['difference'])}</b>", interval(low, high), p_value(row["p_holm"]), verdict]
     return "<br>".join(lines)
+
+
+def _wrapped(name: str) -> str:
+    """Break a long name at its underscores, so that it fits a cell."""
+    return name if text_width(name) < CELL - 10 else name.replace("_", "_<br>")
+
+
+def confusion_figure(confusion: Mapping[str, NDArray[np.int64]]) -> Figure:
+    """Draw a confusion matrix per model from counts (K, K), rows true: errors coloured, shares in percent of the row."""
+    shares = {model: counts / counts.sum(axis=1, keepdims=True).clip(min=1) for model, counts in confusion.items()}
+    wrong = {model: np.where(np.eye(len(share), dtype=bool), np.nan, share) for model, share in shares.items()}
+    worst = max(0.01, *(float(np.nanmax(values, initial=0.0)) for values in wrong.values()))
+    columns = len(confusion) if len(confusion) <= 2 else 2 if len(confusion) <= 4 else 3  # noqa: PLR2004
+    rows = ceil(len(confusion) / columns)
+    step = CONFUSION_SIDE + CONFUSION_GAP
+    width, height = columns * step - CONFUSION_GAP, rows * step - CONFUSION_GAP
+    figure = Figure()
+    for panel, (model, share) in enumerate(shares.items(), start=1):
+        across, down = (panel - 1) % columns * step, (panel - 1) // columns * step
+        figure.add_heatmap(
+            z=100 * wrong[model],
+            text=_texts(share),
+            texttemplate="%{text}",
+            textfont={"size": SMALL_SIZE if len(share) <= 10 else SMALL_SIZE - 5},  # noqa: PLR2004
+            colorscale="Oranges",
+            zmin=0,
+            zmax=100 * worst,
+            showscale=False,
+            xgap=1,
+            ygap=1,
+            xaxis=axis("x", panel),
+            yaxis=axis("y", panel),
+        )
+        ticks = {"tickvals": list(range(len(share))), "showgrid": False, "ticks": "", "showline": False}
+        figure.update_layout(
+            {
+                f"xaxis{panel}": ticks
+                | {"domain": [across / width, (across + CONFUSION_SIDE) / width], "anchor": axis("y", panel)}
+                | {"range": [-0.5, len(share) - 0.5]},
+                f"yaxis{panel}": ticks
+                | {"domain": [1 - (down + CONFUSION_SIDE) / height, 1 - down / height], "anchor": axis("x", panel)}
+                | {"range": [len(share) - 0.5, -0.5]},
+            }
+        )
+        _heading(figure, model, panel)
+    return finish(
+        figure,
+        title="Confusion matrices",
+        subtitle=(
+            "Percent of each true class (row) by predicted class (column), all seeds together.<br>"
+            f"Colour: errors only, the darkest {100 * worst:.1f} %; shares under {100 * SHOWN_SHARE:g} % are left blank"
+        ),
+        width=width + 150,
+        height=height + 180 + 90,
+        margin={"l": 90, "r": 60, "b": 90},
+    )
+
+
+def _texts(share_KK: NDArray[np.float64]) -> list[list[str]]:
+    return [
+        [f"<b>{100 * x:.0f}</b>" if i == j else f"{100 * x:.1f}" if x >= SHOWN_SHARE else "" for j, x in enumerate(row)]
+        for i, row in enumerate(share_KK)
+    ]
+
+
+def _heading(figure: Figure, model: str, panel: int) -> None:
+    panel_title(figure, model, panel)
+    axes = {"xref": f"{axis('x', panel)} domain", "yref": f"{axis('y', panel)} domain", "showarrow": False}
+    font = {"size": TEXT_SIZE - 2, "color": MUTED}
+    figure.add_annotation(text="predicted", x=1, y=0, yshift=-54, xanchor="right", yanchor="bottom", font=font, **axes)
+    figure.add_annotation(
+        text="true", x=0, y=1, xshift=-52, xanchor="left", yanchor="top", textangle=-90, font=font, **axes
+    )

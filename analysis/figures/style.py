@@ -9,17 +9,19 @@ from typing import Any
 
 from plotly.graph_objects import Figure
 
-__all__ = ["COLOURS", "Figure", "colours", "faint", "finish"]
+__all__ = ["COLOURS", "Figure", "axis", "colours", "faint", "finish", "text_width"]
 
-# Yellow comes last: it is the weakest on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#C8B900")
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
+# Yellow comes last, and darkened: it is the weakest on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B3A600")
 INK = "#222222"
 MUTED = "#6B6B6B"
 GRID = "#E4E4E4"
 TEXT_SIZE = 20
-SMALL_SIZE = 17
-TITLE_SIZE = 26
+SMALL_SIZE = 18
+LABEL_SIZE = 19
+PANEL_SIZE = 22
+TITLE_SIZE = 27
+SUBTITLE_LINE = 26
 
 
 def colours(models: Sequence[str]) -> dict[str, str]:
@@ -33,26 +35,59 @@ def faint(colour: str, opacity: float) -> str:
     return f"rgba({red}, {green}, {blue}, {opacity})"
 
 
-def finish(figure: Figure, *, title: str, subtitle: str, width: int, height: int, **layout: Any) -> Figure:  # noqa: ANN401
-    """Give a figure its title, size and look; further keywords go to plotly's layout."""
+def text_width(text: str, size: int = TEXT_SIZE) -> int:
+    """Return about how wide a text is, in pixels."""
+    return round(0.6 * size * len(text))
+
+
+def axis(letter: str, panel: int) -> str:
+    """Return plotly's name of the x or y axis of a panel, counted from 1."""
+    return letter if panel == 1 else f"{letter}{panel}"
+
+
+def panel_title(figure: Figure, text: str, panel: int) -> None:
+    """Write a heading above a panel, flush with its left edge."""
+    figure.add_annotation(
+        text=f"<b>{text}</b>",
+        x=0,
+        y=1,
+        xref=f"{axis('x', panel)} domain",
+        yref=f"{axis('y', panel)} domain",
+        xanchor="left",
+        yanchor="bottom",
+        yshift=8,
+        showarrow=False,
+        font={"size": PANEL_SIZE, "color": INK},
+    )
+
+
+def finish(
+    figure: Figure, *, title: str, subtitle: str, width: int, height: int, margin: dict[str, int], **layout: Any
+) -> Figure:  # noqa: ANN401, E501
+    """Give a figure its title, size and look; the top margin is set here, further keywords go to plotly's layout."""
+    lines = 1 + subtitle.count("<br>")
     figure.update_layout(
         title={
             "text": f"<b>{title}</b>",
             "subtitle": {"text": subtitle, "font": {"size": SMALL_SIZE, "color": MUTED}},
             "font": {"size": TITLE_SIZE},
             "x": 0,
-            "xref": "paper",
+            "xref": "container",
+            "xanchor": "left",
             "y": 1,
             "yref": "container",
             "yanchor": "top",
-            "pad": {"t": 24},
+            "pad": {"t": 26, "l": 30},
         },
         font={"family": "Open Sans, DejaVu Sans, Arial, sans-serif", "size": TEXT_SIZE, "color": INK},
         template="none",
         paper_bgcolor="white",
+        plot_bgcolor="white",
+        showlegend=False,
         width=width,
         height=height,
-        **{"plot_bgcolor": "white"} | layout,
+        margin={**margin, "t": 120 + lines * SUBTITLE_LINE},
+        **layout,
     )
     figure.update_xaxes(gridcolor=GRID, linecolor=MUTED, zeroline=False, automargin=False, title_standoff=14)
     figure.update_yaxes(gridcolor=GRID, linecolor=MUTED, zeroline=False, automargin=False, title_standoff=10)

@@ -1,0 +1,100 @@
+"""When runs stop improving, how far train and test come apart, and how steady the last epochs are.
+
+A convergence that was not reached is said, never invented. Stability over epochs and over seeds are two numbers.
+"""
+
+from functools import partial
+
+import pandas as pd
+
+from analysis.figures import convergence_figure
+from analysis.findings import Finding
+from analysis.metrics import (
+    CONVERGENCE_SD,
+    CONVERGENCE_WINDOW,
+    LEVELS,
+    STABILITY_WINDOW,
+    accuracy_at_best_epoch,
+    column,
+    convergence_epoch,
+    epochs_to,
+    epochs_to_best,
+    overfitting_gap,
+    training_stability,
+)
+from analysis.results import Results
+from analysis.wording import UNKNOWN, listing, plural
+
+
+def convergence(results: Results) -> Finding:
+    """Describe convergence, overfitting and stability of every run and model."""
+    runs = run_table(results)
+    models = model_table(results, runs)
+    return Finding(
+        name="convergence",
+        title="Convergence",
+        summary=_summary(models, int(results.runs["epochs"].max())),
+        tables={"models": models, "runs": runs},
+        figures={"convergence_analysis": convergence_figure(runs, results.models)},
+        data={"window": CONVERGENCE_WINDOW, "standard_deviation": CONVERGENCE_SD, "split": "validation"},
+    )
+
+
+def run_table(results: Results) -> pd.DataFrame:
+    """Return one row per run; seconds are epochs times the run's mean seconds an epoch."""
+    columns = {"convergence_epoch": convergence_epoch(results)}
+    for level in LEVELS:
+        columns[f"epochs_to_{level:.0%}"[:-1]] = partial(epochs_to, level)(results)
+    columns["epochs_to_99_of_best"] = epochs_to_best(results)
+    seconds = column("epoch_seconds", results)
+    timed = {name.replace("epochs_to", "seconds_to"): epochs * seconds for name, epochs in columns.items()}
+    timed["convergence_seconds"] = timed.pop("convergence_epoch")
+    return results.runs[["run_id", "model", "seed", "epochs"]].assign(
+        **columns,
+        **timed,
+        overfitting_gap=overfitting_gap(results),
+        training_stability=training_stability(results),
+    )
+
+
+def model_table(results: Results, runs: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per model: means over the seeds that reached each mark, and how many did."""
+    accuracies = accuracy_at_best_epoch(results)
+    rows = []
+    for model in results.models:
+        of_model = runs[runs["model"] == model]
+        numbers = of_model.drop(columns=["run_id", "model", "seed"])
+        rows.append(
+            {"model": model, "seeds": len(of_model), "converged": int(of_model["convergence_epoch"].notna().sum())}
+            | numbers.mean().to_dict()
+            | {"sd_over_seeds": accuracies[of_model.index].std()}
+        )
+    return pd.DataFrame(rows)
+
+
+def _summary(models: pd.DataFrame, epochs: int) -> str:
+    lines = [
+        f"Convergence: first epoch that ends {CONVERGENCE_WINDOW} epochs of validation accuracy with a standard "
+        f"deviation under {CONVERGENCE_SD:g}. It says that accuracy stopped moving, not where.",
+        "",
+    ]
+    if epochs < CONVERGENCE_WINDOW:
+        return lines[0] + f" It needs {CONVERGENCE_WINDOW} epochs; these runs have {epochs}."
+    for _, row in models.iterrows():
+        reached = f"{row['converged']} of {plural(row['seeds'], 'seed')}"
+        when = f"epoch {row['convergence_epoch']:.3g} on average, {reached}" if row["converged"] else "not reached"
+        spread = listing(
+            [
+                f"{_points(row['training_stability'])} over the last {min(STABILITY_WINDOW, epochs)} epochs (validation)",
+                f"{_points(row['sd_over_seeds'])} over seeds (test)",
+            ]
+        )
+        lines.append(
+            f"- {row['model']}: {when}; train minus test {_points(row['overfitting_gap'])} at the last epoch; "
+            f"standard deviation {spread}."
+        )
+    return "\n".join(lines)
+
+
+def _points(value: float) -> str:
+    return UNKNOWN if pd.isna(value) else f"{100 * value:.2f} points"

@@ -1,0 +1,71 @@
+"""Which classes are confused, and how well each class is found."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.figures import confusion_figure
+from analysis.findings import Finding
+from analysis.results import Results
+
+MOST_CONFUSED = 5
+
+
+def errors(results: Results) -> Finding:
+    """Break down the errors of each model, its seeds taken together."""
+    confusion = {model: confusion_matrix(results, model) for model in results.models}
+    confused = pd.concat([_pairs(model, counts) for model, counts in confusion.items()], ignore_index=True)
+    classes = pd.concat([_classes(model, counts) for model, counts in confusion.items()], ignore_index=True)
+    return Finding(
+        name="errors",
+        title="Error analysis",
+        summary=_summary(confused, classes, results),
+        tables={"confused": confused, "classes": classes},
+        figures={"confusion_matrices": confusion_figure(confusion)},
+        data={"confusion": {model: counts.tolist() for model, counts in confusion.items()}},
+    )
+
+
+def confusion_matrix(results: Results, model: str) -> NDArray[np.int64]:
+    """Return (K, K) counts over all seeds: rows are true classes, columns predicted ones."""
+    labels = results.test_set.label
+    predicted_Sn = results.predicted[model].astype(np.int64)
+    classes = 1 + int(max(labels.max(), *(predicted.max() for predicted in results.predicted.values())))
+    cells = np.bincount((labels * classes + predicted_Sn).ravel(), minlength=classes**2)
+    return cells.reshape(classes, classes)
+
+
+def _pairs(model: str, counts_KK: NDArray[np.int64]) -> pd.DataFrame:
+    """Return the most confused pairs; `share` is of the true class."""
+    wrong_KK = counts_KK - np.diag(np.diag(counts_KK))
+    true, predicted = np.unravel_index(np.argsort(-wrong_KK, axis=None, kind="stable")[:MOST_CONFUSED], wrong_KK.shape)
+    count = wrong_KK[true, predicted]
+    share = count / counts_KK.sum(axis=1)[true].clip(min=1)
+    table = pd.DataFrame({"model": model, "true": true, "predicted": predicted, "count": count, "share": share})
+    return table[table["count"] > 0]
+
+
+def _classes(model: str, counts_KK: NDArray[np.int64]) -> pd.DataFrame:
+    """Return precision, recall and F1 of each class, NaN where a class was never predicted or never occurs."""
+    right_K, true_K, predicted_K = np.diag(counts_KK), counts_KK.sum(axis=1), counts_KK.sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        table = {
+            "precision": right_K / predicted_K,
+            "recall": right_K / true_K,
+            "f1": 2 * right_K / (true_K + predicted_K),
+        }
+    return pd.DataFrame({"model": model, "class": range(len(right_K)), **table, "predictions": true_K})
+
+
+def _summary(confused: pd.DataFrame, classes: pd.DataFrame, results: Results) -> str:
+    lines = ["Errors of each model, all seeds together:", ""]
+    for model in results.models:
+        of_model = classes[classes["model"] == model]
+        worst = of_model.loc[of_model["recall"].idxmin()]
+        top = confused[confused["model"] == model].head(3)
+        pairs = [f"{row.true} read as {row.predicted} ({100 * row.share:.1f} %)" for row in top.itertuples()]
+        lines.append(
+            f"- {model}: macro F1 {of_model['f1'].mean():.3f}; weakest class {worst['class']:.0f} with recall "
+            f"{100 * worst['recall']:.1f} %; most confused: {', '.join(pairs) or 'none'}."
+        )
+    return "\n".join(lines)

@@ -1,0 +1,115 @@
+"""Accuracy by sequence length, its correlation with length, and how many sequences there are of each length."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.figures.labels import label_ends, label_room
+from analysis.figures.strips import ROW_HEIGHT, strip
+from analysis.figures.style import MUTED, Figure, colours, faint, finish, panel_title, text_width
+
+TOP_HEIGHT, BETWEEN = 480, 170
+BIN_WIDTH = 120
+STRIP_SHARE, HISTOGRAM_START = 0.42, 0.53
+DODGE = 0.7
+HISTOGRAM_BINS = 40
+
+
+def temporal_figure(
+    bins: pd.DataFrame, correlations: pd.DataFrame, lengths: NDArray[np.int64], models: Sequence[str], level: float
+) -> Figure:
+    """Draw the three panels; accuracies of `bins` in [0, 1] with intervals at `level`, `lengths` (n,) in events."""
+    bottom_height = max(260, len(models) * ROW_HEIGHT)
+    height = TOP_HEIGHT + BETWEEN + bottom_height
+    bottom = [0, bottom_height / height]
+    width = max(1100, BIN_WIDTH * bins["shortest"].nunique())
+    figure = Figure()
+    _by_length(figure, bins, models, [1 - TOP_HEIGHT / height, 1])
+    strip(figure, correlations, "correlation", models, panel=2, absent="undefined", names=True)
+    _controlled(figure, correlations, models)
+    counts, edges = np.histogram(lengths, bins=HISTOGRAM_BINS)
+    figure.add_bar(
+        x=(edges[:-1] + edges[1:]) / 2, y=counts, width=np.diff(edges), marker_color=MUTED, xaxis="x3", yaxis="y3"
+    )
+    figure.update_layout(
+        xaxis2={"domain": [0, STRIP_SHARE], "title": "Correlation r"},
+        yaxis2={"domain": bottom},
+        xaxis3={"domain": [HISTOGRAM_START, 1], "anchor": "y3", "title": "Events in the sequence"},
+        yaxis3={"domain": bottom, "anchor": "x3", "rangemode": "tozero"},
+        bargap=0,
+    )
+    for panel, title in enumerate(("Accuracy by length (%)", "Length and being right", "Test sequences"), start=1):
+        panel_title(figure, title, panel)
+    left = max(110, 40 + max(text_width(model) for model in models))
+    right = label_room(list(models)) + 20
+    return finish(
+        figure,
+        title="Accuracy and sequence length",
+        subtitle=(
+            f"Top: mean over seeds in quantile bins of length, intervals at {100 * level:g} %.<br>"
+            "Bottom left: points are seeds, the bar their mean, the diamond the mean correlation within classes"
+        ),
+        width=left + width + right,
+        height=height + 172 + 90,
+        margin={"l": left, "r": right, "b": 90},
+    )
+
+
+def _by_length(figure: Figure, bins: pd.DataFrame, models: Sequence[str], domain: list[float]) -> None:
+    """Draw accuracy by bin, the models side by side within a bin."""
+    colour = colours(models)
+    names = bins.drop_duplicates("shortest")
+    limits = _limits(bins)
+    ends = {}
+    for place, model in enumerate(models):
+        rows = bins[bins["model"] == model]
+        x = np.arange(len(rows)) + DODGE * ((place + 0.5) / len(models) - 0.5)
+        rates = 100 * rows["accuracy"].to_numpy()
+        figure.add_scatter(
+            x=x,
+            y=rates,
+            mode="lines+markers",
+            line={"color": faint(colour[model], 0.45), "width": 2},
+            marker={"color": colour[model], "size": 10},
+            error_y={
+                "type": "data",
+                "array": 100 * rows["high"].to_numpy() - rates,
+                "arrayminus": rates - 100 * rows["low"].to_numpy(),
+                "color": colour[model],
+                "thickness": 2,
+                "width": 0,
+            },
+            name=model,
+        )
+        ends[model] = (float(x[-1]), float(rates[-1]))
+    figure.update_layout(
+        xaxis={
+            "anchor": "y",
+            "title": "Events in the sequence, shortest to longest of each bin",
+            "range": [-0.5, len(names) - 0.5],
+            "tickvals": list(range(len(names))),
+            "ticktext": [f"{row.shortest} to {row.longest}" for row in names.itertuples()],
+            "showgrid": False,
+        },
+        yaxis={"anchor": "x", "domain": domain, "range": limits},
+    )
+    label_ends(figure, ends, colour, panel=1, limits=limits, height=TOP_HEIGHT)
+
+
+def _controlled(figure: Figure, correlations: pd.DataFrame, models: Sequence[str]) -> None:
+    means = correlations.groupby("model", observed=True)["controlled"].mean().reindex(list(models))
+    marker = {"symbol": "diamond-open", "size": 17, "color": list(colours(models).values()), "line": {"width": 3}}
+    y = np.arange(len(models)) + 0.13
+    figure.add_scatter(x=means, y=y, mode="markers", marker=marker, name="within classes", xaxis="x2", yaxis="y2")
+    both = pd.concat([correlations["correlation"], means]).dropna()
+    if len(both):
+        pad = 0.18 * (both.max() - both.min()) or 0.1
+        figure.update_layout(xaxis2={"range": [both.min() - pad, both.max() + pad]})
+
+
+def _limits(bins: pd.DataFrame) -> tuple[float, float]:
+    low, high = 100 * float(bins["low"].min()), 100 * float(bins["high"].max())
+    pad = 0.05 * (high - low)
+    return low - pad, high + pad

@@ -1,0 +1,62 @@
+"""The table of results: every metric of every model, with its spread over seeds."""
+
+import pandas as pd
+
+from analysis.findings import Finding
+from analysis.metrics import METRICS, metric_table
+from analysis.results import Results
+from analysis.two_way import accuracy
+from analysis.wording import percent, plural
+
+
+def overview(results: Results) -> Finding:
+    """Summarise the metrics of each model over its seeds."""
+    runs = metric_table(results)
+    models = model_table(results, runs)
+    best = models.loc[models["test_accuracy_mean"].idxmax()]
+    seeds = plural(int(best["seeds"]), "seed")
+    summary = (
+        f"Highest mean test accuracy: {best['model']}, {_with_interval(best)} over {seeds}. "
+        "Which differences are real is said under statistical significance."
+    )
+    return Finding(
+        name="overview",
+        title="Results",
+        summary=summary,
+        tables={"models": models, "runs": runs},
+        data={
+            metric.name: {"title": metric.title, "unit": metric.unit, "better": metric.better, "caveat": metric.caveat}
+            for metric in METRICS
+        },
+    )
+
+
+def model_table(results: Results, runs: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per model: seeds, then mean, sd over seeds (ddof 1) and count of each metric.
+
+    `test_accuracy_low` and `_high` bound the two-way interval of the mean at 1 - alpha, over seeds and images.
+    """
+    rows = []
+    for model in results.models:
+        of_model = runs[runs["model"] == model]
+        estimate = accuracy(results.correct[model])
+        low, high = estimate.interval(1 - results.plan.alpha)
+        row: dict[str, object] = {
+            "model": model,
+            "seeds": len(of_model),
+            "test_accuracy_low": max(low, 0.0) if low == low else low,
+            "test_accuracy_high": min(high, 1.0) if high == high else high,
+        }
+        for metric in METRICS:
+            values = of_model[metric.name]
+            row[f"{metric.name}_mean"] = values.mean()
+            row[f"{metric.name}_sd"] = values.std()
+            row[f"{metric.name}_count"] = int(values.notna().sum())
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _with_interval(row: pd.Series) -> str:
+    if pd.isna(row["test_accuracy_low"]):
+        return percent(row["test_accuracy_mean"])
+    return f"{percent(row['test_accuracy_mean'])} [{percent(row['test_accuracy_low'])}, {percent(row['test_accuracy_high'])}]"
