@@ -168,6 +168,8 @@ def resolve(name: str, value: object) -> tuple[str, Any]:
         value = NORMALIZE[str(value).lower()]
     name = ALIASES.get(name, name)
     endings = [name] if name in paths else [path for path in paths if path.rsplit(".", 1)[-1] == name]
+    if f"{name}.name" in paths:
+        raise UsageError(f"{name}: must be one setting, got a group of them. Write {name}.name, or one of its settings.")
     if not endings:
         raise unknown("setting", name, [*paths, *ALIASES, *(path.rsplit(".", 1)[-1] for path in paths)])
     if len(endings) > 1:
@@ -194,12 +196,10 @@ def build_run(values: Mapping[str, Any], base: RunConfig | None = None) -> RunCo
 
     A new `x.name` resets node `x` to the defaults of that kind, and names apply first: the order never matters.
     """
-    base = base or RunConfig()
-    tree = _with_names(values, base)
-    named = validate(RunConfig, tree)
-    tree = named.model_dump(mode="json")
+    named = _with_names(values, base or RunConfig())
+    tree, known = named.model_dump(mode="json"), flat(named)
     for path, value in values.items():
-        if path not in flat(named):
+        if path not in known:
             raise misfit(path, named)
         _node(tree, path)[path.rsplit(".", 1)[-1]] = value
     return validate(RunConfig, tree)
@@ -207,7 +207,7 @@ def build_run(values: Mapping[str, Any], base: RunConfig | None = None) -> RunCo
 
 def fits(path: str, values: Mapping[str, Any]) -> bool:
     """Say whether the default config, changed by the names among `values`, has a setting `path`."""
-    return path in flat(validate(RunConfig, _with_names(values, RunConfig())))
+    return path in flat(_with_names(values, RunConfig()))
 
 
 def misfit(path: str, config: RunConfig) -> UsageError:
@@ -221,13 +221,16 @@ def misfit(path: str, config: RunConfig) -> UsageError:
     )
 
 
-def _with_names(values: Mapping[str, Any], base: RunConfig) -> Values:
-    tree = base.model_dump(mode="json")
+def _with_names(values: Mapping[str, Any], base: RunConfig) -> RunConfig:
+    """Return `base` with the names among `values`, outer nodes first; a node with a new name starts from its defaults."""
+    config = base
     for path in sorted((path for path in values if path.endswith(".name")), key=lambda path: path.count(".")):
+        tree = config.model_dump(mode="json")
         parent = path.removesuffix(".name")
-        if _node(tree, path).get("name") != values[path]:
+        if _node(tree, path)["name"] != values[path]:
             _node(tree, parent)[parent.rsplit(".", 1)[-1]] = {"name": values[path]}
-    return tree
+        config = validate(RunConfig, tree)
+    return config
 
 
 def _node(tree: Values, path: str) -> Values:

@@ -1,0 +1,100 @@
+import json
+
+import pytest
+
+from pipeline.errors import UsageError
+from pipeline.study import DEFAULT_MODELS, load_run, load_study
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text):
+        path = tmp_path / "study.json"
+        path.write_text(text if isinstance(text, str) else json.dumps(text))
+        return path
+
+    return write
+
+
+def test_the_default_study_is_the_four_required_models_over_five_seeds():
+    study = load_study(None)
+    assert tuple(study.variants) == DEFAULT_MODELS == ("position", "sincos", "lete", "kan_mammote")
+    assert study.seeds == (0, 1, 2, 3, 4)
+    assert len(study.cells()) == 20
+    assert study.plan.reference == "position"
+
+
+def test_a_setting_goes_to_the_variants_that_have_it(write):
+    study = load_study(write({"base": {"p": 0.25, "num_experts": 2, "time_embedding_dim": 16, "normalize": True}}))
+    assert study.variants["lete"].model.embedding.p == 0.25
+    assert study.variants["kan_mammote"].model.embedding.num_experts == 2
+    assert {config.model.embedding.dim for config in study.variants.values()} == {16}
+
+
+def test_the_command_line_wins_over_the_file(write):
+    path = write({"batch_size": 32, "train": {"epochs": 3}, "seeds": [5]})
+    study = load_study(path, seeds=[1, 2], overrides={"batch_size": 64})
+    assert study.variants["lete"].train.batch_size == 64
+    assert study.variants["lete"].train.epochs == 3
+    assert study.seeds == (1, 2)
+
+
+def test_models_choose_variants_of_the_file_or_embeddings(write):
+    path = write({"variants": {"wide": {"model.embedding.name": "lete", "model.embedding.dim": 64}}})
+    assert list(load_study(path, models=["none", "wide"]).variants) == ["none", "wide"]
+
+
+def test_the_identity_of_a_study_is_its_plan_and_variants():
+    study = load_study(None)
+    assert load_study(None, seeds=[7, 8]).id == study.id
+    assert load_study(None, overrides={"train.epochs": 1}).id != study.id
+    assert load_study(None, models=["position", "lete"]).id != study.id
+
+
+def test_a_run_takes_the_base_of_a_study_file(write):
+    config = load_run(write({"base": {"num_epochs": 2}, "seeds": [0]}), {"model.embedding.name": "lete"})
+    assert config.train.epochs == 2
+    assert config.model.embedding.name == "lete"
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ('{"a": 1,}', ["study.json", "valid JSON", "line 1"]),
+        ("[1]", ["study.json", "JSON object", "list"]),
+        ('{"base": {"p": 1}, "base": {}}', ["study.json", "base", "twice"]),
+        ({"base": {"epoch": 3}}, ["epoch", "Did you mean epochs?"]),
+        ({"base": []}, ["base", "JSON object", "[]"]),
+        ({"seeds": []}, ["seeds", "at least one"]),
+        ({"seeds": 3}, ["seeds", "list", "3"]),
+        ({"seeds": [0, 0]}, ["seeds", "once", "[0, 0]"]),
+        ({"seeds": [True]}, ["seeds", "whole numbers", "True"]),
+        ({"seeds": [-1]}, ["seeds", "whole numbers", "-1"]),
+        ({"plan": {"alpha": 2}}, ["plan.alpha", "below 0.5", "2"]),
+        ({"plan": {"alfa": 0.1}}, ["plan.alfa"]),
+        ({"plan": {"reference": "lette"}}, ["lette", "lete"]),
+        ({"variants": {"a": {"model.embedding.name": "lete"}}, "base": {"num_experts": 3}}, ["num_experts", "KANMAMMOTE"]),
+    ],
+)
+def test_a_wrong_study_file_says_where_what_and_what_to_do(write, text, parts):
+    with pytest.raises(UsageError) as error:
+        load_study(write(text))
+    message = str(error.value)
+    assert all(part in message for part in parts), message
+    assert "\n" not in message
+    assert ", got " in message
+
+
+def test_an_unreadable_file_is_named(tmp_path):
+    with pytest.raises(UsageError, match=r"nothere\.json: must be a readable file, got No such file"):
+        load_study(tmp_path / "nothere.json")
+
+
+def test_an_unknown_model_names_the_closest():
+    with pytest.raises(UsageError, match="Did you mean kan_mammote"):
+        load_study(None, models=["kan_mamote"])
+
+
+def test_what_the_variants_differ_in_is_left_to_them():
+    with pytest.raises(UsageError, match=r"model\.embedding\.name: must be left to the variants"):
+        load_study(None, overrides={"model.embedding.name": "lete"})

@@ -1,0 +1,175 @@
+import itertools
+import math
+
+import pytest
+import torch
+
+from pipeline.config import build_run
+from pipeline.errors import UsageError
+from pipeline.trainer import batches_of, fit, predict, resolve_device, resolve_precision, score, start
+
+CPU = torch.device("cpu")
+SMALL = {
+    "data.name": "mnist_sample",
+    "data.max_events": 12,
+    "model.hidden_dim": 8,
+    "model.embedding.dim": 4,
+    "train.batch_size": 32,
+    "train.epochs": 3,
+}
+
+
+def small(**settings):
+    return build_run({**SMALL, **{key.replace("__", "."): value for key, value in settings.items()}})
+
+
+def weights(config, epochs=None):
+    splits = config.data.load()
+    training = start(config, splits, CPU)
+    for _ in itertools.islice(fit(training, splits, config, "fp32"), epochs):
+        pass
+    return training
+
+
+def same(one, other):
+    return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
+
+
+def test_the_same_config_gives_the_same_weights_bit_for_bit():
+    assert same(weights(small()).model, weights(small()).model)
+
+
+def test_another_seed_gives_other_weights():
+    assert not same(weights(small()).model, weights(small(seed=1)).model)
+
+
+@pytest.mark.parametrize("scheduler", ["constant", "step", "cosine", "plateau"])
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
+def test_a_resumed_run_ends_like_one_that_never_stopped(optimizer, scheduler):
+    config = small(train__optimizer=optimizer, train__scheduler__name=scheduler, model__dropout=0.5)
+    whole = weights(config)
+    half = weights(config, epochs=1).state_dict()
+    splits = config.data.load()
+    resumed = start(config, splits, CPU)
+    resumed.load_state_dict(half)
+    assert [epoch.number for epoch in fit(resumed, splits, config, "fp32")] == [2, 3]
+    assert same(whole.model, resumed.model)
+
+
+def test_models_of_one_seed_start_from_the_same_recurrent_weights():
+    config = small()
+    table = start(config, config.data.load(), CPU).model
+    waves = start(small(model__embedding__name="sincos", model__embedding__dim=4), config.data.load(), CPU).model
+    assert same(table.layers, waves.layers)
+    assert same(table.head, waves.head)
+
+
+def test_every_sequence_is_seen_once_an_epoch_in_an_order_of_its_own():
+    config = small()
+    train = config.data.load().train
+    first, second = (torch.cat(batches_of(train, config, number)) for number in (1, 2))
+    assert torch.equal(first.sort().values, torch.arange(len(train)))
+    assert not torch.equal(first, second)
+
+
+def test_the_order_is_shared_by_all_models_of_a_seed():
+    config = small()
+    train = config.data.load().train
+    other = small(model__embedding__name="lete", model__embedding__dim=4)
+    assert all(torch.equal(a, b) for a, b in zip(batches_of(train, config, 1), batches_of(train, other, 1), strict=True))
+
+
+def test_bucketed_batches_hold_every_sequence_once_and_similar_lengths():
+    config = small(train__batching="bucketed")
+    train = config.data.load().train
+    batches = batches_of(train, config, 1)
+    assert torch.equal(torch.cat(batches).sort().values, torch.arange(len(train)))
+    spread = [train.lengths[batch].max() - train.lengths[batch].min() for batch in batches]
+    mixed = [train.lengths[batch].max() - train.lengths[batch].min() for batch in batches_of(train, small(), 1)]
+    assert sum(spread) < sum(mixed)
+
+
+def test_accumulation_makes_the_same_update_from_smaller_parts():
+    one = weights(small(model__dropout=0), epochs=1)
+    parts = weights(small(model__dropout=0, train__accumulation_steps=4), epochs=1)
+    for a, b in zip(one.model.parameters(), parts.model.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_the_train_score_of_an_epoch_is_the_mean_over_its_sequences():
+    # With a learning rate of (almost) nothing and no dropout, the running mean is the score of the model itself.
+    config = small(train__learning_rate=1e-12, train__weight_decay=0, model__dropout=0, train__batch_size=33)
+    splits = config.data.load()
+    training = start(config, splits, CPU)
+    epoch = next(fit(training, splits, config, "fp32"))
+    expected = score(predict(training.model, splits.train), splits.train.labels)
+    assert epoch.train.loss == pytest.approx(expected.loss, rel=1e-5)
+    assert epoch.train.accuracy == pytest.approx(expected.accuracy)
+
+
+def test_clipping_bounds_the_update_and_reports_the_norm_before_it():
+    free = small(train__optimizer="sgd", train__learning_rate=1.0, train__clip_norm=0, train__weight_decay=0, train__batch_size=400)
+    splits = free.data.load()
+    before = torch.cat([weight.detach().flatten().clone() for weight in start(free, splits, CPU).model.parameters()])
+    training = start(free.model_copy(update={"train": free.train.model_copy(update={"clip_norm": 0.01})}), splits, CPU)
+    config = small(train__optimizer="sgd", train__learning_rate=1.0, train__clip_norm=0.01, train__weight_decay=0, train__batch_size=400)
+    epoch = next(fit(training, splits, config, "fp32"))
+    after = torch.cat([weight.detach().flatten() for weight in training.model.parameters()])
+    updates = math.ceil(len(splits.train) / 400)
+    assert (after - before).norm() <= 0.01 * updates * 1.001
+    assert epoch.gradient_norm > 0.01
+
+
+def test_the_step_schedule_halves_the_learning_rate():
+    config = small(train__scheduler__step_size=1)
+    splits = config.data.load()
+    rates = [epoch.learning_rate for epoch in fit(start(config, splits, CPU), splits, config, "fp32")]
+    assert rates == pytest.approx([1e-3, 5e-4, 2.5e-4])
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_says_where():
+    config = small()
+    splits = config.data.load()
+    training = start(config, splits, CPU)
+    with torch.no_grad():
+        training.model.head.weight[0, 0] = float("nan")
+    with pytest.raises(FloatingPointError, match="loss must be finite, got nan in epoch 1 at update 1 of"):
+        next(fit(training, splits, config, "fp32"))
+
+
+def test_bf16_keeps_the_embedding_and_the_result_in_float32():
+    config = small(model__embedding__name="sincos", model__embedding__dim=4)
+    splits = config.data.load()
+    training = start(config, splits, CPU)
+    half, full = (predict(training.model, splits.test, precision) for precision in ("bf16", "fp32"))
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, full, atol=0.05, rtol=0)
+    assert not torch.equal(half, full)
+
+
+def test_predictions_do_not_depend_on_the_batches():
+    config = small()
+    splits = config.data.load()
+    model = start(config, splits, CPU).model
+    some = splits.test.select(torch.tensor([5, 2, 9]))
+    torch.testing.assert_close(predict(model, some), predict(model, splits.test)[[5, 2, 9]])
+
+
+@pytest.mark.parametrize("settings", [{"train.patience": 2}, {"train.scheduler.name": "plateau"}])
+def test_what_needs_validation_is_refused_without_it(settings):
+    config = build_run({**SMALL, "data.validation_size": 0, **settings})
+    with pytest.raises(UsageError, match=r"data\.validation_size: must be above 0"):
+        start(config, config.data.load(), CPU)
+
+
+def test_an_unknown_or_absent_device_is_refused():
+    with pytest.raises(UsageError, match="--device: must be auto, cpu or cuda, got tpu"):
+        resolve_device("tpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(UsageError, match="without CUDA"):
+            resolve_device("cuda")
+
+
+def test_auto_precision_is_one_of_the_two():
+    assert resolve_precision("bf16", CPU) == "bf16"
+    assert resolve_precision("auto", CPU) in ("fp32", "bf16")
