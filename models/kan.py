@@ -46,8 +46,13 @@ def _pykan_layer(dim: int, intervals: int, noise_scale: float) -> nn.Module:
     random.setstate(python_state)
     np.random.set_state(numpy_state)  # noqa: NPY002 - see above
     torch.set_rng_state(torch_state)
-    layer: nn.Module = KANLayer(in_dim=1, out_dim=dim, num=intervals, k=SPLINE_DEGREE, noise_scale=noise_scale)
-    return layer
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)  # its least squares in float32 differ in the last digits from call to call
+    try:
+        layer: nn.Module = KANLayer(in_dim=1, out_dim=dim, num=intervals, k=SPLINE_DEGREE, noise_scale=noise_scale)
+    finally:
+        torch.set_default_dtype(dtype)
+    return layer.type(dtype)
 
 
 class FasterKAN(nn.Module):

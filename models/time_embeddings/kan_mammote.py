@@ -137,6 +137,8 @@ class KANMAMMOTE(TimeEmbedding):
     def embed(self, times: Tensor, lengths: Tensor) -> Tensor:
         """Return codes (B, L, D) of ascending times (B, L)."""
         events = Ragged.of(lengths.to(times.device))
+        if self.training:
+            self._penalty = None
         if len(events.rows) == 0:
             return torch.zeros(*times.shape, self.dim, device=times.device, dtype=self.kmote.norm.weight.dtype)
         gaps = times.diff(dim=1, prepend=times[:, :1])
@@ -214,7 +216,7 @@ class KANMAMMOTE(TimeEmbedding):
         return loss
 
     def penalty(self) -> Tensor | None:
-        """Return the weighted regularisers of the last training forward, or None before the first."""
+        """Return the weighted regularisers of the last training forward, or None before the first and without events."""
         return self._penalty
 
     def diagnostics(self) -> dict[str, float]:

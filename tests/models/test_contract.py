@@ -1,0 +1,294 @@
+"""The contract of a time embedding, held by everything in the registry; broken embeddings show that it can fail."""
+
+import copy
+import sys
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from models.time_embeddings import TIME_EMBEDDINGS, PointwiseEmbedding, TimeEmbedding
+from models.time_embeddings.base import valid_events
+from models.time_embeddings.position import Position
+
+HORIZON = 784
+LENGTHS = torch.tensor([40, 1, 0, 30, 2, 12])
+CHECKS: dict[str, Callable] = {}
+
+
+def check(function):
+    CHECKS[function.__name__] = function
+    return function
+
+
+def draw_times(seed=0, padding=0.0, lengths=LENGTHS):
+    generator = torch.Generator().manual_seed(seed)
+    times = torch.full((len(lengths), int(lengths.max())), padding)
+    for row, length in enumerate(lengths.tolist()):
+        times[row, :length] = torch.randperm(HORIZON, generator=generator)[:length].sort().values.float()
+    times[0, :3] = torch.arange(3.0)
+    return times
+
+
+def evaluate(embedding, times, lengths=LENGTHS):
+    embedding.eval()
+    with torch.no_grad():
+        return embedding(times, lengths)
+
+
+def real(codes, lengths=LENGTHS):
+    return codes[valid_events(codes[..., 0], lengths)]
+
+
+def train_forward(embedding):
+    torch.manual_seed(5)
+    codes = real(embedding.train()(draw_times(), LENGTHS))
+    weights = torch.randn(codes.shape, generator=torch.Generator().manual_seed(1))
+    penalty = embedding.penalty()
+    return (codes * weights).sum() + (0 if penalty is None else penalty)
+
+
+@check
+def later_events_do_not_change_earlier_codes(make):
+    for dtype, tolerance in ((torch.float64, 1e-10), (torch.float32, 1e-5)):
+        embedding = make().to(dtype)
+        lengths = torch.tensor([40])
+        times = draw_times(lengths=lengths).to(dtype)
+        codes = evaluate(embedding, times, lengths)
+        for cut in (1, 2, 17, 39):
+            other = times.clone()
+            other[0, cut:] = torch.arange(HORIZON - 40 + cut, HORIZON)
+            torch.testing.assert_close(
+                evaluate(embedding, other, lengths)[:, :cut], codes[:, :cut], atol=tolerance, rtol=0
+            )
+            shorter = evaluate(embedding, times[:, :cut], torch.tensor([cut]))
+            torch.testing.assert_close(shorter, codes[:, :cut], atol=tolerance, rtol=0)
+
+
+@check
+def padding_never_matters(make):
+    embedding = make()
+    codes = real(evaluate(embedding, draw_times()))
+    for padding in (-1.0, 783.0, 1e4, float("nan")):
+        torch.testing.assert_close(real(evaluate(embedding, draw_times(padding=padding))), codes, atol=0, rtol=0)
+    wider = nn.functional.pad(draw_times(), (0, 7), value=55.0)
+    torch.testing.assert_close(real(evaluate(embedding, wider)), codes, atol=0, rtol=0)
+
+
+@check
+def the_rest_of_the_batch_never_matters(make):
+    embedding, times = make(), draw_times()
+    codes = evaluate(embedding, times)
+    order = torch.tensor([3, 5, 2, 0, 4, 1])
+    permuted = evaluate(embedding, times[order], LENGTHS[order])
+    torch.testing.assert_close(real(permuted, LENGTHS[order]), real(codes[order], LENGTHS[order]), atol=1e-5, rtol=0)
+    for row, length in enumerate(LENGTHS.tolist()):
+        alone = evaluate(embedding, times[row : row + 1, : max(length, 1)], LENGTHS[row : row + 1])
+        torch.testing.assert_close(alone[0, :length], codes[row, :length], atol=1e-5, rtol=0)
+
+
+@check
+def short_and_empty_sequences_have_finite_codes(make):
+    embedding = make()
+    for length in (0, 1, 2):
+        for width in (max(length, 1), 5):
+            codes = evaluate(embedding, torch.arange(1.0, width + 1)[None], torch.tensor([length]))
+            assert codes.shape == (1, width, embedding.dim)
+            assert codes.dtype == torch.float32
+            assert codes[:, :length].isfinite().all()
+    assert embedding.train()(torch.zeros(2, 3), torch.tensor([0, 0])).shape == (2, 3, embedding.dim)
+
+
+@check
+def odd_times_have_finite_codes_or_are_refused(make):
+    embedding, times = make(), torch.tensor([[0.0, 1e-6, 0.5, 1e6]])
+    try:
+        assert evaluate(embedding, times, torch.tensor([4])).isfinite().all()
+    except ValueError as error:
+        assert "whole numbers" in str(error)  # noqa: PT017 - both outcomes are right
+
+
+@check
+def whole_number_tensors_are_times_too(make):
+    embedding, times = make(), draw_times()
+    torch.testing.assert_close(
+        real(evaluate(embedding, times.to(torch.int16))), real(evaluate(embedding, times)), atol=1e-6, rtol=0
+    )
+
+
+@check
+def every_parameter_learns_within_one_batch(make):
+    embedding = make()
+    parameters = {name: parameter for name, parameter in embedding.named_parameters() if parameter.requires_grad}
+    if not parameters:
+        return
+    before = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+    optimiser = torch.optim.AdamW(parameters.values(), lr=1e-3, weight_decay=0)
+    train_forward(embedding).backward()
+    for name, parameter in parameters.items():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().max() > 0, name
+    optimiser.step()
+    for name, parameter in parameters.items():
+        assert not torch.equal(parameter, before[name]), name
+
+
+@check
+def the_same_seed_gives_the_same_codes(make):
+    torch.testing.assert_close(evaluate(make(), draw_times()), evaluate(make(), draw_times()), atol=0, rtol=0)
+    torch.testing.assert_close(train_forward(make()), train_forward(make()), atol=0, rtol=0)
+
+
+@check
+def a_saved_state_restores_the_codes(make):
+    saved, restored = make(seed=0), make(seed=1)
+    restored.load_state_dict(saved.state_dict())
+    torch.testing.assert_close(evaluate(restored, draw_times()), evaluate(saved, draw_times()), atol=0, rtol=0)
+
+
+@check
+def autocast_changes_nothing(make):
+    embedding, times = make(), draw_times()
+    with torch.autocast("cpu", torch.bfloat16):
+        codes = evaluate(embedding, times)
+    assert codes.dtype == torch.float32
+    torch.testing.assert_close(codes, evaluate(embedding, times), atol=0, rtol=0)
+
+
+@check
+def codes_have_the_dtype_of_the_parameters(make):
+    embedding = make().double()
+    for lengths in (LENGTHS, torch.zeros(6, dtype=torch.long)):
+        codes = evaluate(embedding, draw_times().double(), lengths)
+        assert codes.dtype == (torch.float64 if list(embedding.parameters()) else codes.dtype)
+
+
+@check
+def gathering_equals_encoding_every_event(make):
+    embedding = make()
+    if isinstance(embedding, PointwiseEmbedding):
+        times = draw_times()
+        with torch.no_grad():
+            direct = embedding.encode(real(times[..., None])[:, 0] * embedding.time_factor)
+        torch.testing.assert_close(real(evaluate(embedding, times)), direct, atol=1e-5, rtol=0)
+
+
+@check
+def codes_tell_times_not_places(make):
+    embedding, lengths = make(), torch.tensor([5])
+    codes = evaluate(embedding, torch.tensor([[3.0, 50, 51, 300, 700]]), lengths)
+    moved = evaluate(embedding, torch.tensor([[9.0, 60, 90, 200, 650]]), lengths)
+    constant = torch.equal(codes, codes[:, :1].expand_as(codes))
+    assert constant or (moved - codes).abs().amax(dim=-1).min() > 1e-3
+
+
+@check
+def a_trained_module_can_be_copied_and_describes_itself(make):
+    embedding = make()
+    train_forward(embedding)
+    torch.testing.assert_close(
+        evaluate(copy.deepcopy(embedding), draw_times()), evaluate(embedding, draw_times()), atol=0, rtol=0
+    )
+    assert all(isinstance(value, float) for value in embedding.diagnostics().values())
+    penalty = embedding.penalty()
+    assert penalty is None or penalty.shape == ()
+
+
+def make_listed(name, seed=0):
+    torch.manual_seed(seed)
+    return TIME_EMBEDDINGS[name]().build(horizon=HORIZON)
+
+
+@pytest.mark.parametrize("check_name", CHECKS)
+@pytest.mark.parametrize("name", TIME_EMBEDDINGS)
+def test_every_listed_embedding_keeps_the_contract(name, check_name):
+    CHECKS[check_name](partial(make_listed, name))
+
+
+@pytest.mark.parametrize("kind", TIME_EMBEDDINGS.values(), ids=TIME_EMBEDDINGS)
+def test_every_listed_embedding_names_its_source_and_documents_its_fields(kind):
+    docstring = sys.modules[kind.__module__].__doc__
+    assert any(line.startswith("Source:") for line in docstring.splitlines())
+    assert kind.__doc__
+    for name, field in kind.model_fields.items():
+        assert field.description or name == "name", name
+
+
+@pytest.mark.parametrize("time", [0.5, -1.0, 784.0, float("nan")])
+def test_a_table_refuses_events_that_are_not_its_rows(time):
+    with pytest.raises(ValueError, match=r"whole numbers in \[0, 784\)"):
+        make_listed("position")(torch.tensor([[1.0, time]]), torch.tensor([2]))
+
+
+class Broken(TimeEmbedding):
+    def __init__(self):
+        super().__init__(4)
+        self.line = nn.Linear(1, 4)
+
+    def embed(self, times, lengths):
+        return self.line(self.seen(times, lengths).to(self.line.weight.dtype)[..., None] / HORIZON)
+
+
+class SeesTheFuture(Broken):
+    def seen(self, times, lengths):
+        last = times.gather(1, (lengths - 1).clamp_min(0)[:, None])
+        return times.nan_to_num() / (1 + last.nan_to_num())
+
+
+class SeesPadding(Broken):
+    def seen(self, times, lengths):
+        return times + times.sum(dim=1, keepdim=True) + 0 * lengths[:, None]
+
+
+class SeesTheBatch(Broken):
+    def seen(self, times, lengths):
+        return times.nan_to_num() - real(times[..., None], lengths).mean()
+
+
+class SeesPlaces(Broken):
+    def seen(self, times, lengths):
+        return torch.arange(times.shape[1]).expand_as(times) + lengths[:, None] * 0
+
+
+class HasADeadParameter(Broken):
+    def __init__(self):
+        super().__init__()
+        self.dead = nn.Parameter(torch.ones(1))
+
+    def seen(self, times, lengths):
+        return times + 0 * lengths[:, None]
+
+
+class FollowsAutocast(Broken):
+    def forward(self, times, lengths):
+        return self.line(times[..., None]) + 0 * lengths[:, None, None]
+
+
+class RefusesNothing(Position):
+    def encode(self, times):
+        return self.table.weight[times.long() % HORIZON] / (times[:, None] < HORIZON).to(torch.float32).log().exp()
+
+
+def make_broken(kind, seed=0):
+    torch.manual_seed(seed)
+    return kind(dim=4, horizon=HORIZON) if issubclass(kind, Position) else kind()
+
+
+@pytest.mark.parametrize(
+    ("kind", "caught_by"),
+    [
+        (SeesTheFuture, "later_events_do_not_change_earlier_codes"),
+        (SeesPadding, "padding_never_matters"),
+        (SeesTheBatch, "the_rest_of_the_batch_never_matters"),
+        (SeesPlaces, "codes_tell_times_not_places"),
+        (HasADeadParameter, "every_parameter_learns_within_one_batch"),
+        (FollowsAutocast, "autocast_changes_nothing"),
+        (RefusesNothing, "odd_times_have_finite_codes_or_are_refused"),
+    ],
+)
+def test_the_contract_catches_a_broken_embedding(kind, caught_by):
+    with pytest.raises(AssertionError):
+        CHECKS[caught_by](partial(make_broken, kind))
