@@ -74,8 +74,10 @@ def model_table(results: Results, runs: pd.DataFrame) -> pd.DataFrame:
 
 def _summary(models: pd.DataFrame, epochs: int) -> str:
     lines = [
-        f"Convergence: first epoch that ends {CONVERGENCE_WINDOW} epochs of validation accuracy with a standard "
-        f"deviation under {CONVERGENCE_SD:g}. It says that accuracy stopped moving, not where.",
+        (
+            f"Convergence: first epoch that ends {CONVERGENCE_WINDOW} epochs of validation accuracy with a standard "
+            f"deviation under {CONVERGENCE_SD:g}. It says that accuracy stopped moving, not where."
+        ),
         "",
     ]
     if epochs < CONVERGENCE_WINDOW:

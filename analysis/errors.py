@@ -61,9 +61,9 @@ def _summary(confused: pd.DataFrame, classes: pd.DataFrame, results: Results) ->
     lines = ["Errors of each model, all seeds together:", ""]
     for model in results.models:
         of_model = classes[classes["model"] == model]
-        worst = of_model.loc[of_model["recall"].idxmin()]
+        worst = of_model.iloc[int(of_model["recall"].fillna(1).argmin())]
         top = confused[confused["model"] == model].head(3)
-        pairs = [f"{row.true} read as {row.predicted} ({100 * row.share:.1f} %)" for row in top.itertuples()]
+        pairs = [f"{row['true']} read as {row['predicted']} ({100 * row['share']:.1f} %)" for _, row in top.iterrows()]
         lines.append(
             f"- {model}: macro F1 {of_model['f1'].mean():.3f}; weakest class {worst['class']:.0f} with recall "
             f"{100 * worst['recall']:.1f} %; most confused: {', '.join(pairs) or 'none'}."

@@ -69,8 +69,8 @@ def negative_log_likelihood(results: Results) -> pd.Series:
 def validation_accuracy(results: Results) -> pd.Series:
     """Return the validation accuracy at the best epoch."""
     curve = results.curve("validation", "accuracy")
-    best = [curve.loc[i].get(epoch, float("nan")) for i, epoch in results.runs["best_epoch"].items()]
-    return _per_run(results, [float(value) for value in best])
+    at_best = curve.columns.to_numpy() == results.runs["best_epoch"].to_numpy()[:, None]
+    return curve.where(at_best).max(axis=1)
 
 
 def convergence_epoch(results: Results) -> pd.Series:
@@ -86,13 +86,14 @@ def convergence_epoch(results: Results) -> pd.Series:
 def training_stability(results: Results) -> pd.Series:
     """Return the standard deviation of validation accuracy over the last epochs, at most ten."""
     accuracy = results.curve("validation", "accuracy")
-    return accuracy.apply(lambda row: row.dropna().tail(STABILITY_WINDOW).std(), axis=1).astype(float)
+    return pd.Series({i: row.dropna().tail(STABILITY_WINDOW).std() for i, row in accuracy.iterrows()}, dtype=float)
 
 
 def overfitting_gap(results: Results) -> pd.Series:
     """Return train minus test accuracy at the last epoch; train is the running mean in training mode."""
     train, test = (results.curve(split, "accuracy") for split in ("train", "test"))
-    return (train - test).ffill(axis=1).iloc[:, -1] if train.shape[1] else column("epochs", results) * float("nan")
+    gap = (train - test).ffill(axis=1)
+    return gap[gap.columns[-1]] if len(gap.columns) else pd.Series(float("nan"), index=results.runs.index)
 
 
 def epochs_to(level: float, results: Results) -> pd.Series:

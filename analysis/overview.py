@@ -1,5 +1,6 @@
 """The table of results: every metric of every model, with its spread over seeds."""
 
+import numpy as np
 import pandas as pd
 
 from analysis.findings import Finding
@@ -13,7 +14,7 @@ def overview(results: Results) -> Finding:
     """Summarise the metrics of each model over its seeds."""
     runs = metric_table(results)
     models = model_table(results, runs)
-    best = models.loc[models["test_accuracy_mean"].idxmax()]
+    best = models.iloc[int(models["test_accuracy_mean"].argmax())]
     seeds = plural(int(best["seeds"]), "seed")
     summary = (
         f"Highest mean test accuracy: {best['model']}, {_with_interval(best)} over {seeds}. "
@@ -44,8 +45,8 @@ def model_table(results: Results, runs: pd.DataFrame) -> pd.DataFrame:
         row: dict[str, object] = {
             "model": model,
             "seeds": len(of_model),
-            "test_accuracy_low": max(low, 0.0) if low == low else low,
-            "test_accuracy_high": min(high, 1.0) if high == high else high,
+            "test_accuracy_low": np.clip(low, 0, 1),
+            "test_accuracy_high": np.clip(high, 0, 1),
         }
         for metric in METRICS:
             values = of_model[metric.name]

@@ -113,7 +113,7 @@ def _summary(bins: pd.DataFrame, correlations: pd.DataFrame, results: Results) -
     for model in results.models:
         runs = correlations[correlations["model"] == model]
         of_model = bins[bins["model"] == model]
-        worst = of_model.loc[of_model["accuracy"].idxmin()]
+        worst = of_model.iloc[int(of_model["accuracy"].argmin())]
         lines.append(
             f"- {model}: r = {_r(runs['correlation'])}, {_r(runs['controlled'])} within classes; lowest accuracy "
             f"{100 * worst['accuracy']:.1f} % [{100 * worst['low']:.1f}, {100 * worst['high']:.1f}] at "

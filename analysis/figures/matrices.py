@@ -68,7 +68,7 @@ def significance_figure(pairs: pd.DataFrame, models: Sequence[str], alpha: float
             f"the Holm-adjusted p (dark: p < {alpha:g}) and the verdict on the row{explored}"
         ),
         width=max(side + left + 40, 640),
-        height=side + 172 + 90,
+        height=side + 90,
         margin={"l": left, "r": 40, "b": 90},
     )
 
@@ -85,8 +85,12 @@ def _cell(row: pd.Series, sign: int) -> str:
 
 
 def _wrapped(name: str) -> str:
-    """Break a long name at its underscores, so that it fits a cell."""
-    return name if text_width(name) < CELL - 10 else name.replace("_", "_<br>")
+    """Break a long name at the underscore nearest to its middle, so that it fits a cell."""
+    places = [i + 1 for i, letter in enumerate(name) if letter == "_"]
+    if text_width(name) < CELL - 10 or not places:
+        return name
+    middle = min(places, key=lambda i: abs(i - len(name) / 2))
+    return f"{name[:middle]}<br>{name[middle:]}"
 
 
 def confusion_figure(confusion: Mapping[str, NDArray[np.int64]]) -> Figure:
@@ -135,7 +139,7 @@ def confusion_figure(confusion: Mapping[str, NDArray[np.int64]]) -> Figure:
             f"Colour: errors only, the darkest {100 * worst:.1f} %; shares under {100 * SHOWN_SHARE:g} % are left blank"
         ),
         width=width + 150,
-        height=height + 180 + 90,
+        height=height + 90,
         margin={"l": 90, "r": 60, "b": 90},
     )
 

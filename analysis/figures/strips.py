@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.figures.style import INK, MUTED, SMALL_SIZE, Figure, axis, colours, finish, panel_title, text_width
+from analysis.wording import plural
 
 ROW_HEIGHT = 104
 WIDTH, BETWEEN = 420, 60
@@ -16,19 +17,20 @@ def convergence_figure(runs: pd.DataFrame, models: Sequence[str]) -> Figure:
     epochs = int(runs["epochs"].max())
     shown = runs.assign(gap=100 * runs["overfitting_gap"], instability=100 * runs["training_stability"])
     panels = [
-        ("convergence_epoch", "Convergence epoch", "not reached"),
-        ("gap", "Overfitting gap (points)", "not recorded"),
-        ("instability", "Instability (points)", "needs 2 epochs"),
+        ("convergence_epoch", "Convergence epoch", "g", "not reached"),
+        ("gap", "Overfitting gap (points)", ".2f", "not recorded"),
+        ("instability", "Instability (points)", ".2g", "needs 2 epochs"),
     ]
     plots_width = 3 * (WIDTH + BETWEEN) - BETWEEN
     figure = Figure()
-    for panel, (value, title, absent) in enumerate(panels, start=1):
+    for panel, (value, title, form, absent) in enumerate(panels, start=1):
         start = (panel - 1) * (WIDTH + BETWEEN)
         place = {"domain": [start / plots_width, (start + WIDTH) / plots_width], "anchor": axis("y", panel)}
         figure.update_layout({f"xaxis{panel}": place})
-        strip(figure, shown, value, models, panel=panel, absent=absent, names=panel == 1)
+        strip(figure, shown, value, models, panel=panel, form=form, absent=absent)
         panel_title(figure, title, panel)
-    figure.update_layout(xaxis={"range": [0, 1.15 * epochs + 0.5]})
+        from_zero(figure, shown[value], panel)
+    figure.update_layout(xaxis={"range": [0, 1.12 * epochs]}, yaxis2_showticklabels=False, yaxis3_showticklabels=False)
     left = 40 + max(text_width(model) for model in models)
     return finish(
         figure,
@@ -36,24 +38,24 @@ def convergence_figure(runs: pd.DataFrame, models: Sequence[str]) -> Figure:
         subtitle=(
             "Points: seeds, bars: means. Convergence: 5 epochs of validation accuracy with a standard deviation "
             "under 0.5 points.<br>Gap: train minus test at the last epoch. Instability: standard deviation of "
-            f"validation accuracy over the last {min(10, epochs)} epochs"
+            f"validation accuracy over the last {plural(min(10, epochs), 'epoch')}"
         ),
         width=left + plots_width + 50,
-        height=len(models) * ROW_HEIGHT + 172 + 60,
+        height=len(models) * ROW_HEIGHT + 60,
         margin={"l": left, "r": 50, "b": 60},
     )
 
 
 def strip(
-    figure: Figure, runs: pd.DataFrame, value: str, models: Sequence[str], *, panel: int, absent: str, names: bool
+    figure: Figure, runs: pd.DataFrame, value: str, models: Sequence[str], *, panel: int, form: str, absent: str
 ) -> None:
-    """Draw a column of `runs` as a strip, the mean written above its bar; seeds without a value are counted there."""
+    """Draw a column of `runs` as a strip, each mean written above its bar in `form`, or `absent` where there is none."""
     colour = colours(models)
     rows = {
         "anchor": axis("x", panel),
         "range": [len(models) - 0.5, -0.5],
         "tickvals": list(range(len(models))),
-        "ticktext": list(models) if names else [""] * len(models),
+        "ticktext": list(models),
         "showgrid": False,
         "ticks": "",
     }
@@ -65,29 +67,32 @@ def strip(
         offsets = np.linspace(0, 0.26, len(values)) if len(values) > 1 else np.array([0.13])
         marker = {"color": colour[model], "size": 11, "opacity": 0.65}
         figure.add_scatter(x=values, y=place + offsets, mode="markers", marker=marker, name=model, **axes)
-        _mean(figure, values, place, colour[model], panel, absent)
+        found = values.dropna()
+        if found.empty:
+            _say(figure, absent, {"x": 0.5, "xref": f"{axes['xaxis']} domain", "y": place}, panel, MUTED)
+            continue
+        mean = float(found.mean())
+        line = {"color": colour[model], "width": 5}
+        where = {"xref": axes["xaxis"], "yref": axes["yaxis"]}
+        figure.add_shape(type="line", x0=mean, x1=mean, y0=place - 0.1, y1=place + 0.36, line=line, **where)
+        counted = f" ({len(found)} of {len(values)} seeds)" if len(found) < len(values) else ""
+        _say(figure, f"<b>{mean:{form}}</b>{counted}", {"x": mean, "y": place - 0.25}, panel, INK)
 
 
-def _mean(figure: Figure, values: pd.Series, place: int, colour: str, panel: int, absent: str) -> None:
-    x, y, found = axis("x", panel), axis("y", panel), values.dropna()
-    if found.empty:
-        where = {"x": 0.5, "xref": f"{x} domain", "y": place, "yref": y}
-        figure.add_annotation(text=absent, showarrow=False, font={"size": SMALL_SIZE, "color": MUTED}, **where)
-        return
-    mean = float(found.mean())
-    line = {"color": colour, "width": 5}
-    figure.add_shape(type="line", x0=mean, x1=mean, y0=place - 0.1, y1=place + 0.36, line=line, xref=x, yref=y)
-    counted = f" ({len(found)} of {len(values)} seeds)" if len(found) < len(values) else ""
-    figure.add_annotation(
-        text=f"<b>{mean:.3g}</b>{counted}",
-        x=mean,
-        y=place - 0.12,
-        xref=x,
-        yref=y,
-        yanchor="bottom",
-        showarrow=False,
-        font={"size": SMALL_SIZE, "color": INK},
-    )
+def _say(figure: Figure, text: str, where: dict[str, object], panel: int, colour: str) -> None:
+    where = {"xref": axis("x", panel), "yref": axis("y", panel)} | where
+    figure.add_annotation(text=text, showarrow=False, font={"size": SMALL_SIZE, "color": colour}, **where)
+
+
+def from_zero(figure: Figure, values: pd.Series, panel: int) -> None:
+    """Let the axis of a strip begin or end at zero when all values lie on one side of it."""
+    low, high = _limits(values)
+    if values.min() >= 0:
+        low = -0.02 * high
+    elif values.max() <= 0:
+        high = -0.02 * low
+    if values.notna().any():
+        figure.update_layout({f"xaxis{panel}": {"range": [low, high]}})
 
 
 def _limits(values: pd.Series) -> list[float]:

@@ -5,7 +5,6 @@ Sizes are in CSS pixels and chosen so that a figure shown at half its size can s
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from plotly.graph_objects import Figure
 
@@ -61,11 +60,9 @@ def panel_title(figure: Figure, text: str, panel: int) -> None:
     )
 
 
-def finish(
-    figure: Figure, *, title: str, subtitle: str, width: int, height: int, margin: dict[str, int], **layout: Any
-) -> Figure:  # noqa: ANN401, E501
-    """Give a figure its title, size and look; the top margin is set here, further keywords go to plotly's layout."""
-    lines = 1 + subtitle.count("<br>")
+def finish(figure: Figure, *, title: str, subtitle: str, width: int, height: int, margin: dict[str, int]) -> Figure:
+    """Give a figure its title, look and size in pixels, without the top margin, which fits the subtitle."""
+    top = 120 + SUBTITLE_LINE * (1 + subtitle.count("<br>"))
     figure.update_layout(
         title={
             "text": f"<b>{title}</b>",
@@ -85,9 +82,8 @@ def finish(
         plot_bgcolor="white",
         showlegend=False,
         width=width,
-        height=height,
-        margin={**margin, "t": 120 + lines * SUBTITLE_LINE},
-        **layout,
+        height=top + height,
+        margin={**margin, "t": top},
     )
     figure.update_xaxes(gridcolor=GRID, linecolor=MUTED, zeroline=False, automargin=False, title_standoff=14)
     figure.update_yaxes(gridcolor=GRID, linecolor=MUTED, zeroline=False, automargin=False, title_standoff=10)

@@ -1,6 +1,7 @@
 """Accuracy by sequence length, its correlation with length, and how many sequences there are of each length."""
 
 from collections.abc import Sequence
+from math import ceil
 
 import numpy as np
 import pandas as pd
@@ -27,14 +28,11 @@ def temporal_figure(
     width = max(1100, BIN_WIDTH * bins["shortest"].nunique())
     figure = Figure()
     _by_length(figure, bins, models, [1 - TOP_HEIGHT / height, 1])
-    strip(figure, correlations, "correlation", models, panel=2, absent="undefined", names=True)
+    strip(figure, correlations, "correlation", models, panel=2, form="+.3f", absent="undefined")
     _controlled(figure, correlations, models)
-    counts, edges = np.histogram(lengths, bins=HISTOGRAM_BINS)
-    figure.add_bar(
-        x=(edges[:-1] + edges[1:]) / 2, y=counts, width=np.diff(edges), marker_color=MUTED, xaxis="x3", yaxis="y3"
-    )
+    _histogram(figure, lengths)
     figure.update_layout(
-        xaxis2={"domain": [0, STRIP_SHARE], "title": "Correlation r"},
+        xaxis2={"anchor": "y2", "domain": [0, STRIP_SHARE], "title": "Correlation r"},
         yaxis2={"domain": bottom},
         xaxis3={"domain": [HISTOGRAM_START, 1], "anchor": "y3", "title": "Events in the sequence"},
         yaxis3={"domain": bottom, "anchor": "x3", "rangemode": "tozero"},
@@ -52,7 +50,7 @@ def temporal_figure(
             "Bottom left: points are seeds, the bar their mean, the diamond the mean correlation within classes"
         ),
         width=left + width + right,
-        height=height + 172 + 90,
+        height=height + 90,
         margin={"l": left, "r": right, "b": 90},
     )
 
@@ -83,7 +81,7 @@ def _by_length(figure: Figure, bins: pd.DataFrame, models: Sequence[str], domain
             },
             name=model,
         )
-        ends[model] = (float(x[-1]), float(rates[-1]))
+        ends[model] = (len(names) - 0.5, float(rates[-1]))
     figure.update_layout(
         xaxis={
             "anchor": "y",
@@ -96,6 +94,14 @@ def _by_length(figure: Figure, bins: pd.DataFrame, models: Sequence[str], domain
         yaxis={"anchor": "x", "domain": domain, "range": limits},
     )
     label_ends(figure, ends, colour, panel=1, limits=limits, height=TOP_HEIGHT)
+
+
+def _histogram(figure: Figure, lengths: NDArray[np.int64]) -> None:
+    # Bins of whole numbers, all equally many: others would draw spikes that the lengths do not have.
+    step = ceil((int(np.ptp(lengths)) + 1) / HISTOGRAM_BINS)
+    edges = np.arange(lengths.min(), lengths.max() + step + 1, step) - 0.5
+    counts, _ = np.histogram(lengths, bins=edges)
+    figure.add_bar(x=edges[:-1] + step / 2, y=counts, width=step, marker_color=MUTED, xaxis="x3", yaxis="y3")
 
 
 def _controlled(figure: Figure, correlations: pd.DataFrame, models: Sequence[str]) -> None:

@@ -24,13 +24,17 @@ def training_curves_figure(curves: pd.DataFrame, models: Sequence[str]) -> Figur
     for panel, metric in enumerate(PANELS, start=1):
         shown = curves[curves["metric"] == metric]
         shown = shown.assign(value=shown["value"] * (100 if metric == "accuracy" else 1))
+        lines = {(model, split): _values(shown, model, split) for model in models for split in DASHES}
+        for (model, split), values in lines.items():
+            _seeds(figure, values, colour[model], DASHES[split], panel)
         ends = {}
-        for model in models:
-            for split in DASHES:
-                mean = _lines(figure, shown, model, split, colour[model], panel)
-                if len(mean) and split == "test":
-                    ends[model] = (float(mean.index[-1]), float(mean.iloc[-1]))
-        limits = _limits(shown["value"])
+        for (model, split), values in lines.items():
+            mean = values.dropna().mean(axis=1)
+            _mean(figure, mean, model=model, split=split, colour=colour[model], panel=panel)
+            if len(mean) and split == "test":
+                ends[model] = (float(mean.index[-1]), float(mean.iloc[-1]))
+        settled = shown["epoch"] > (epochs / 5 if epochs > FEW_EPOCHS else 0)
+        limits = _limits(shown.loc[settled, "value"])
         start = (panel - 1) * step
         figure.update_layout(
             {
@@ -47,15 +51,15 @@ def training_curves_figure(curves: pd.DataFrame, models: Sequence[str]) -> Figur
         panel_title(figure, PANELS[metric], panel)
     seeds = int(curves.groupby("model", observed=True)["seed"].nunique().max()) if len(curves) else 0
     behind = f"Thick: mean of {seeds} seeds, thin: each seed. " if seeds > 1 else "One seed. "
-    figure = finish(
+    fitted = "<br>The vertical axes fit the epochs after the first fifth" if epochs > FEW_EPOCHS else ""
+    return finish(
         figure,
         title="Training curves",
-        subtitle=behind + "Solid: train (running mean while training), dashed: test",
+        subtitle=behind + "Solid: train (running mean while training), dashed: test" + fitted,
         width=LEFT + plots_width + 20,
-        height=HEIGHT + 146 + 80,
+        height=HEIGHT + 80,
         margin={"l": LEFT, "r": 20, "b": 80},
     )
-    return figure
 
 
 def _epoch_axis(epochs: int) -> dict[str, object]:
@@ -64,26 +68,46 @@ def _epoch_axis(epochs: int) -> dict[str, object]:
     return {"range": [1 - pad, epochs + pad], **ticks}
 
 
-def _lines(figure: Figure, curves: pd.DataFrame, model: str, split: str, colour: str, panel: int) -> pd.Series:
-    """Draw each seed, and the mean over the epochs that all seeds have; return the mean."""
+def _values(curves: pd.DataFrame, model: str, split: str) -> pd.DataFrame:
+    """Return one row per epoch and one column per seed."""
     rows = curves[(curves["model"] == model) & (curves["split"] == split)]
-    table = rows.pivot_table(index="epoch", columns="seed", values="value", observed=True)
-    mean = table.dropna().mean(axis=1)
-    axes = {"xaxis": axis("x", panel), "yaxis": axis("y", panel)}
-    for seed in table.columns if table.shape[1] > 1 else ():
-        line = {"color": faint(colour, 0.3), "width": 1.6, "dash": DASHES[split]}
-        name = f"{model} {split}, seed {seed}"
-        figure.add_scatter(x=table.index, y=table[seed], mode="lines", line=line, name=name, hoverinfo="skip", **axes)
+    return rows.pivot_table(index="epoch", columns="seed", values="value", observed=True)
+
+
+def _seeds(figure: Figure, values: pd.DataFrame, colour: str, dash: str, panel: int) -> None:
+    """Draw a thin line per seed, the fainter the more there are."""
+    if values.shape[1] < 2:  # noqa: PLR2004  one seed is its own mean
+        return
+    line = {"color": faint(colour, max(0.12, min(0.35, 1 / values.shape[1]))), "width": 1.6, "dash": dash}
+    for seed in values.columns:
+        figure.add_scatter(
+            x=values.index,
+            y=values[seed],
+            mode="lines",
+            line=line,
+            name=f"seed {seed}",
+            hoverinfo="skip",
+            xaxis=axis("x", panel),
+            yaxis=axis("y", panel),
+        )
+
+
+def _mean(figure: Figure, mean: pd.Series, *, model: str, split: str, colour: str, panel: int) -> None:
+    """Draw the mean over the epochs that all seeds have."""
     figure.add_scatter(
         x=mean.index,
         y=mean,
-        mode="lines+markers" if len(table) <= FEW_EPOCHS else "lines",
+        mode="lines+markers" if len(mean) <= FEW_EPOCHS else "lines",
         line={"color": colour, "width": 3.5, "dash": DASHES[split]},
-        marker={"size": 9, "symbol": "circle" if split == "train" else "circle-open", "line": {"width": 2}},
-        name=f"{model} {split}, mean",
-        **axes,
+        marker={
+            "size": 9,
+            "symbol": "circle" if split == "train" else "circle-open",
+            "line": {"width": 2, "color": colour},
+        },
+        name=f"{model} {split}",
+        xaxis=axis("x", panel),
+        yaxis=axis("y", panel),
     )
-    return mean
 
 
 def _limits(values: pd.Series) -> tuple[float, float]:
