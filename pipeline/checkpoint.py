@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -24,7 +25,9 @@ def load(path: Path) -> dict[str, Any]:
     """Read what `save` wrote, onto the CPU."""
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"{path}: must be a readable checkpoint, got {reason}. Delete it to train from the start.") from None
+    except (RuntimeError, EOFError, OSError, UnpicklingError) as error:
+        raise UsageError(
+            f"{path}: must be a readable checkpoint, got one that breaks off or holds code ({type(error).__name__}). "
+            "Delete it to train from the start."
+        ) from error
     return state

@@ -1,7 +1,9 @@
-"""What holds for all tests: those that need a CUDA device are skipped where there is none."""
+"""What holds for all tests: one thread, as in every run, and no test on a CUDA device that is not there."""
 
 import pytest
 import torch
+
+torch.set_num_threads(1)
 
 
 def pytest_collection_modifyitems(items):

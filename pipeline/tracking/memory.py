@@ -2,7 +2,6 @@
 
 import itertools
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,15 +13,15 @@ from pipeline.tracking.base import Run, Status, Tracker
 
 
 class MemoryTracker(Tracker):
-    """Runs of this process; artifacts lie in a temporary folder."""
+    """Runs of this process, with their artifacts in a folder."""
 
     uri = "memory"
 
-    def __init__(self) -> None:
-        """Start empty."""
+    def __init__(self, folder: Path) -> None:
+        """Start empty; artifacts go below `folder`."""
         self._ids = itertools.count()
         self._runs: dict[str, Run] = {}
-        self._folder = tempfile.TemporaryDirectory()
+        self._folder = folder
         self.params: dict[str, dict[str, Any]] = {}
         self.history: dict[str, list[tuple[int, dict[str, float]]]] = {}
         self.datasets: dict[str, str] = {}
@@ -85,12 +84,12 @@ class MemoryTracker(Tracker):
 
     def fetch(self, run_id: str, path: str) -> Path:
         """Return the file in the run's folder."""
-        file = Path(self._folder.name) / run_id / path
+        file = self._folder / run_id / path
         if not file.is_file():
             raise FileNotFoundError(f"run {run_id} has no artifact {path}")
         return file
 
     def _place(self, run_id: str, path: str) -> Path:
-        file = Path(self._folder.name) / run_id / path
+        file = self._folder / run_id / path
         file.parent.mkdir(parents=True, exist_ok=True)
         return file

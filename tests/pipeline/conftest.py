@@ -37,8 +37,7 @@ def mlflow_store(workplace, empty_store):
 
 @pytest.fixture
 def memory(workplace):
-    del workplace
-    return MemoryTracker()
+    return MemoryTracker(workplace / "artifacts")
 
 
 @pytest.fixture

@@ -1,0 +1,41 @@
+import pytest
+import torch
+
+from pipeline import checkpoint
+from pipeline.errors import UsageError
+
+
+def test_a_checkpoint_comes_back_as_it_was(tmp_path):
+    state = {"model": {"w": torch.arange(3.0)}, "epoch": 2, "history": [{"epoch": 1.0}]}
+    checkpoint.save(tmp_path / "folder" / "last.pt", state)
+    loaded = checkpoint.load(tmp_path / "folder" / "last.pt")
+    assert torch.equal(loaded.pop("model")["w"], state.pop("model")["w"])
+    assert loaded == state
+
+
+def test_a_save_that_fails_leaves_the_old_checkpoint(tmp_path):
+    path = tmp_path / "last.pt"
+    checkpoint.save(path, {"epoch": 1})
+    with pytest.raises((AttributeError, TypeError)):
+        checkpoint.save(path, {"epoch": (number for number in "cannot be stored")})
+    assert checkpoint.load(path) == {"epoch": 1}
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a checkpoint", None])
+def test_a_damaged_checkpoint_is_named(tmp_path, damage):
+    path = tmp_path / "last.pt"
+    checkpoint.save(path, {"weights": torch.zeros(1000)})
+    path.write_bytes(path.read_bytes()[:500] if damage is None else damage)
+    with pytest.raises(UsageError, match=r"last\.pt: must be a readable checkpoint, got .*Delete it"):
+        checkpoint.load(path)
+
+
+def test_code_in_a_checkpoint_is_not_run(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    torch.save({"model": Trap()}, tmp_path / "last.pt")
+    with pytest.raises(UsageError, match="must be a readable checkpoint"):
+        checkpoint.load(tmp_path / "last.pt")
+    assert not (tmp_path / "ran").exists()

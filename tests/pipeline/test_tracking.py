@@ -1,0 +1,120 @@
+"""Both trackers, by the same tests: the twin is worth something only while it behaves like MLflow."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline.errors import UsageError
+from pipeline.tracking.base import LOCKS
+
+
+@pytest.fixture(params=["memory", "mlflow_tracker"])
+def tracker(request):
+    return request.getfixturevalue(request.param)
+
+
+def test_a_run_is_found_by_its_tags_newest_first(tracker):
+    one = tracker.create("one", tags={"cell": "a", "kind": "x"})
+    two = tracker.create("two", tags={"cell": "a"}, parent=one)
+    tracker.create("three", tags={"cell": "b"})
+    assert {run.id for run in tracker.find(cell="a")} == {one, two}
+    assert [run.name for run in tracker.find(cell="a", kind="x")] == ["one"]
+    assert tracker.get(two).tags["mlflow.parentRunId"] == one
+    assert tracker.get(one).status == "RUNNING"
+
+
+def test_a_param_keeps_its_first_value(tracker):
+    run = tracker.create("run", tags={})
+    tracker.log_params(run, {"train.learning_rate": "1e-3"})
+    tracker.log_params(run, {"train.learning_rate": 0.001, "seed": 0})
+
+
+def test_metrics_keep_their_last_value(tracker):
+    run = tracker.create("run", tags={})
+    tracker.log_metrics(run, {"test/loss": 2.0, "epoch": 1}, step=1)
+    tracker.log_metrics(run, {"test/loss": 1.5, "epoch": 2}, step=2)
+    assert tracker.get(run).metrics == {"test/loss": 1.5, "epoch": 2}
+
+
+def test_files_and_texts_come_back(tracker, tmp_path):
+    run = tracker.create("run", tags={})
+    tracker.log_text(run, "deep/config.json", "{}")
+    (tmp_path / "weights.pt").write_bytes(b"123")
+    tracker.log_file(run, tmp_path / "weights.pt", "checkpoints")
+    assert tracker.fetch(run, "deep/config.json").read_text() == "{}"
+    assert tracker.fetch(run, "checkpoints/weights.pt").read_bytes() == b"123"
+    with pytest.raises(FileNotFoundError):
+        tracker.fetch(run, "nothing.json")
+
+
+def test_a_table_replaces_the_one_before(tracker):
+    run = tracker.create("run", tags={})
+    for value in (1, 2):
+        tracker.log_table(run, "table.json", pd.DataFrame({"a": [value], "b": ["x"]}))
+    assert json.loads(tracker.fetch(run, "table.json").read_text()) == {"columns": ["a", "b"], "data": [[2, "x"]]}
+
+
+def test_a_held_run_ends_as_its_work_does(tracker):
+    def status(error):
+        run = tracker.create("run", tags={})
+        if error is None:
+            with tracker.hold(run):
+                assert tracker.get(run).status == "RUNNING"
+        else:
+            with pytest.raises(type(error)), tracker.hold(run):
+                raise error
+        return tracker.get(run)
+
+    assert status(None).status == "FINISHED"
+    assert status(KeyboardInterrupt()).status == "KILLED"
+    failed = status(FloatingPointError("loss is nan"))
+    assert failed.status == "FAILED"
+    assert failed.tags["error"] == "FloatingPointError: loss is nan"
+
+
+def test_a_run_that_nobody_holds_is_swept_and_a_held_one_is_not(tracker):
+    dead, alive = (tracker.create(name, tags={}) for name in ("dead", "alive"))
+    with pytest.raises(RuntimeError), tracker.hold(dead):
+        raise RuntimeError("as if killed")
+    tracker.set_status(dead, "RUNNING")
+    holder = (
+        "import sys; from filelock import FileLock\n"
+        f"with FileLock(r'{(LOCKS / alive).resolve()}.lock'): print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen([sys.executable, "-c", holder], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        tracker.set_tags(alive, {key: tracker.get(dead).tags[key] for key in ("host", "locks")})
+        tracker.sweep()
+        assert tracker.get(dead).status == "KILLED"
+        assert tracker.get(alive).status == "RUNNING"
+        process.communicate()
+
+
+def test_the_mlflow_run_keeps_the_raw_param_that_mlflow_logged(mlflow_tracker):
+    run = mlflow_tracker.create("run", tags={})
+    mlflow_tracker.log_params(run, {"train.learning_rate": "1e-3"})
+    mlflow_tracker.log_params(run, {"train.learning_rate": 0.001, "seed": 0})
+    params = mlflow_tracker._client.get_run(run).data.params
+    assert params == {"train.learning_rate": "1e-3", "seed": "0"}
+
+
+def test_a_table_is_marked_for_the_ui(mlflow_tracker):
+    run = mlflow_tracker.create("run", tags={})
+    mlflow_tracker.log_table(run, "table.json", pd.DataFrame({"a": [1]}))
+    shown = json.loads(mlflow_tracker.get(run).tags["mlflow.loggedArtifacts"])
+    assert shown == [{"path": "table.json", "type": "table"}]
+
+
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "sqlite:////dev/null/mlflow.db"])
+def test_a_store_that_does_not_answer_is_said_in_one_line(workplace, uri, monkeypatch):
+    from pipeline.tracking.mlflow_tracker import MlflowTracker  # noqa: PLC0415
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(UsageError, match="MLFLOW_TRACKING_URI: must be a tracking store that answers, got") as error:
+        MlflowTracker()
+    assert "\n" not in str(error.value)
+    assert not list(Path(workplace).glob("*.db"))
