@@ -3,11 +3,14 @@
 import numpy as np
 import pandas as pd
 
+from analysis.banners import banners
 from analysis.findings import Finding
 from analysis.metrics import METRICS, metric_table
 from analysis.results import Results
 from analysis.two_way import accuracy
 from analysis.wording import percent, plural
+
+ENVIRONMENT = ("dataset", "torch_version", "precision", "device")
 
 
 def overview(results: Results) -> Finding:
@@ -17,7 +20,7 @@ def overview(results: Results) -> Finding:
     best = models.iloc[int(models["test_accuracy_mean"].argmax())]
     seeds = plural(int(best["seeds"]), "seed")
     summary = (
-        f"Highest mean test accuracy: {best['model']}, {_with_interval(best)} over {seeds}. "
+        f"Highest mean test accuracy: {best['model']}, {with_interval(best)} over {seeds}. "
         "Which differences are real is said under statistical significance."
     )
     return Finding(
@@ -26,8 +29,19 @@ def overview(results: Results) -> Finding:
         summary=summary,
         tables={"models": models, "runs": runs},
         data={
-            metric.name: {"title": metric.title, "unit": metric.unit, "better": metric.better, "caveat": metric.caveat}
-            for metric in METRICS
+            "banners": banners(results),
+            "metrics": {
+                metric.name: {
+                    "title": metric.title,
+                    "unit": metric.unit,
+                    "better": metric.better,
+                    "caveat": metric.caveat,
+                }
+                for metric in METRICS
+            },
+            "environment": {name: sorted(set(results.runs[name].astype(str))) for name in ENVIRONMENT},
+            "sequences": len(results.test_set.label),
+            "level": 1 - results.plan.alpha,
         },
     )
 
@@ -57,7 +71,8 @@ def model_table(results: Results, runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _with_interval(row: pd.Series) -> str:
+def with_interval(row: pd.Series) -> str:
+    """Return the mean test accuracy of a model with its interval."""
     if pd.isna(row["test_accuracy_low"]):
         return percent(row["test_accuracy_mean"])
     return f"{percent(row['test_accuracy_mean'])} [{percent(row['test_accuracy_low'])}, {percent(row['test_accuracy_high'])}]"

@@ -186,7 +186,11 @@ def significance(results: Results) -> Finding:
         summary=_summary(table, plan, results),
         tables={"pairs": table},
         figures={"statistical_significance": significance_figure(table, results.models, plan.alpha)},
-        data={"plan": plan.model_dump(), "reference": results.reference},
+        data={
+            "plan": plan.model_dump(),
+            "reference": results.reference,
+            "verdicts": [_sentence(row, plan) for _, row in table[table["declared"]].iterrows()],
+        },
     )
 
 
@@ -197,7 +201,7 @@ def _summary(table: pd.DataFrame, plan: Plan, results: Results) -> str:
     lines = [
         f"{plural(len(declared), 'declared pair')}: {listing(counts)}.",
         "",
-        *(_bullet(row, plan) for _, row in declared.iterrows()),
+        *(f"- {_sentence(row, plan)}" for _, row in declared.iterrows()),
         "",
         (
             f"Test: two-way t over seeds and images, {test}; Holm over the declared pairs at alpha = {plan.alpha:g}; "
@@ -209,7 +213,7 @@ def _summary(table: pd.DataFrame, plan: Plan, results: Results) -> str:
     ]
     if len(explored):
         head = "Exploratory pairs, not declared in the plan (Holm over all pairs):"
-        lines += ["", head, "", *(_bullet(row, plan) for _, row in explored.iterrows())]
+        lines += ["", head, "", *(f"- {_sentence(row, plan)}" for _, row in explored.iterrows())]
     if (table["verdict"] == "undecided").any():
         lines += [
             "",
@@ -223,9 +227,9 @@ def _summary(table: pd.DataFrame, plan: Plan, results: Results) -> str:
     return "\n".join(lines)
 
 
-def _bullet(row: pd.Series, plan: Plan) -> str:
+def _sentence(row: pd.Series, plan: Plan) -> str:
     more = f"; {what_would_decide(row)}" if row["verdict"] == "undecided" else ""
-    return f"- {verdict_line(row, plan)}{more} (n = {plural(row['seeds'], 'seed')} x {plural(row['images'], 'image')})."
+    return f"{verdict_line(row, plan)}{more} (n = {plural(row['seeds'], 'seed')} x {plural(row['images'], 'image')})."
 
 
 def _shown(declared: pd.DataFrame) -> str:

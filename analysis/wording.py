@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Sequence
 from math import isnan
 
-import pandas as pd
-
 UNKNOWN = "n/a"
 
 
@@ -50,12 +48,3 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> s
 def rounded(value: float) -> int:
     """Return a positive number rounded to two significant digits, for what is only roughly known."""
     return int(float(f"{value:.2g}"))
-
-
-def number(value: object) -> str:
-    """Return a cell of a table: whole numbers with separators, others with three significant digits."""
-    if value is None or pd.isna(value):  # type: ignore[call-overload]
-        return UNKNOWN
-    if isinstance(value, float) and not value.is_integer():
-        return f"{value:.3g}"
-    return f"{int(value):,}" if isinstance(value, int | float) else str(value)

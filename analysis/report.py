@@ -1,0 +1,128 @@
+"""Findings as Markdown: the verdict first, then the numbers behind it, then everything else.
+
+No p is written without its effect and interval.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from analysis.findings import Finding
+from analysis.metrics import METRICS
+from analysis.overview import with_interval
+from analysis.records import detailed_analysis, summary, training_histories
+from analysis.wording import UNKNOWN, markdown_table
+
+__all__ = ["detailed_analysis", "report", "summary", "training_histories", "verdict_lines", "verdict_markdown"]
+
+SHOWN = {metric.name: metric for metric in METRICS}
+MODEL_METRICS = ("best_accuracy", "final_accuracy", "training_stability", "parameters", "epoch_seconds")
+RUN_METRICS = ("test_accuracy", "best_accuracy", "final_accuracy", "best_epoch", "convergence_epoch", "total_seconds")
+NO_VERDICT = "No verdict: the significance analysis was not run, or has nothing to compare."
+Links = Mapping[str, str]
+
+
+def verdict_lines(findings: Sequence[Finding]) -> list[str]:
+    """Return the verdict on each declared pair, a sentence each."""
+    significance = _find(findings, "significance")
+    return list(significance.data.get("verdicts", [])) if significance else []
+
+
+def verdict_markdown(findings: Sequence[Finding], links: Links | None = None) -> str:
+    """Return banners, verdicts and the table of results, short enough for a run's description."""
+    parts = [*_banners(findings), _bullets(verdict_lines(findings)) or NO_VERDICT, *_results(findings, links or {})]
+    return "\n\n".join(parts) + "\n"
+
+
+def report(
+    findings: Sequence[Finding],
+    *,
+    title: str = "Comparison of time embeddings",
+    links: Links | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> str:
+    """Return the whole report; `links` maps run ids to addresses, figures are expected beside it as PNG."""
+    significance = _find(findings, "significance")
+    parts = [f"# {title}", *_banners(findings), "## Verdict"]
+    parts += [significance.summary, *_figures(significance)] if significance else [NO_VERDICT]
+    results = _results(findings, links or {})
+    if results:
+        parts += ["## Results", *results]
+    parts.append("What follows was not declared in the plan: it describes, and decides nothing.")
+    for finding in findings:
+        if finding.name not in {"overview", "significance"}:
+            parts += [f"## {finding.title}", finding.summary, *_figures(finding)]
+    return "\n\n".join([*parts, *_plan(findings), *_environment(findings, environment or {})]) + "\n"
+
+
+def _find(findings: Sequence[Finding], name: str) -> Finding | None:
+    return next((finding for finding in findings if finding.name == name), None)
+
+
+def _bullets(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _banners(findings: Sequence[Finding]) -> list[str]:
+    overview = _find(findings, "overview")
+    banners = overview.data["banners"] if overview else []
+    return ["\n>\n".join(f"> **Note.** {banner}" for banner in banners)] if banners else []
+
+
+def _figures(finding: Finding) -> list[str]:
+    return [f"![{finding.title}]({stem}.png)" for stem in finding.figures]
+
+
+def _results(findings: Sequence[Finding], links: Links) -> list[str]:
+    overview = _find(findings, "overview")
+    if overview is None:
+        return []
+    models, runs = overview.tables["models"], overview.tables["runs"]
+    level = f"{100 * overview.data['level']:g} % interval"
+    header = ["Model", "Seeds", f"Test accuracy ({level})", *(SHOWN[name].title for name in MODEL_METRICS)]
+    header.insert(4, "Convergence epoch")
+    header[header.index("Best accuracy")] += " *"
+    return [
+        markdown_table(header, [_model_row(row) for _, row in models.iterrows()]),
+        (
+            f"Means over seeds, on {overview.data['sequences']:,} test sequences; intervals over seeds and sequences. "
+            "Convergence counts the seeds that reached it. * Chosen on the test split: reported, never compared."
+        ),
+        markdown_table(
+            ["Run", *(SHOWN[name].title for name in RUN_METRICS)],
+            [_run_row(row, links) for _, row in runs.iterrows()],
+        ),
+    ]
+
+
+def _model_row(row: pd.Series) -> list[object]:
+    shown = {name: _show(name, row[f"{name}_mean"]) for name in MODEL_METRICS}
+    reached = f"{row['convergence_epoch_count']} of {row['seeds']}"
+    converged = f"{row['convergence_epoch_mean']:.3g} ({reached})" if row["convergence_epoch_count"] else "not reached"
+    best, *others = shown.values()
+    return [row["model"], row["seeds"], with_interval(row), best, converged, *others]
+
+
+def _run_row(row: pd.Series, links: Links) -> list[object]:
+    name = f"{row['model']} seed {row['seed']}"
+    address = links.get(row["run_id"])
+    linked = f"[{name}]({address})" if address else name
+    return [linked, *(_show(metric, row[metric]) for metric in RUN_METRICS)]
+
+
+def _show(metric: str, value: float) -> str:
+    shown = SHOWN[metric].show(value)
+    return "not reached" if metric == "convergence_epoch" and shown == UNKNOWN else shown
+
+
+def _plan(findings: Sequence[Finding]) -> list[str]:
+    significance = _find(findings, "significance")
+    plan = significance.data.get("plan") if significance else None
+    return ["## Plan", markdown_table(["Setting", "Value"], list(plan.items()))] if plan else []
+
+
+def _environment(findings: Sequence[Finding], environment: Mapping[str, str]) -> list[str]:
+    overview = _find(findings, "overview")
+    rows = [(name, ", ".join(values)) for name, values in overview.data["environment"].items()] if overview else []
+    rows += list(environment.items())
+    return ["## Environment", markdown_table(["Setting", "Value"], rows)] if rows else []
