@@ -3,9 +3,10 @@
 import hashlib
 import os
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Self
 
 import torch
 from pydantic import Field
@@ -28,6 +29,10 @@ class Splits:
         """SHA-256 of the three contents."""
         digests = f"{self.train.digest} {self.validation.digest} {self.test.digest}"
         return hashlib.sha256(digests.encode()).hexdigest()
+
+    def to(self, device: torch.device) -> Self:
+        """Return the splits on `device`."""
+        return replace(self, **{part: getattr(self, part).to(device) for part in ("train", "validation", "test")})
 
 
 def data_folder() -> Path:

@@ -110,9 +110,9 @@ def _torchvision_class(name: str) -> Any:  # noqa: ANN401  # torchvision is unty
     except RuntimeError as error:
         if "torchvision::nms" not in str(error) or _SCHEMAS:
             raise
-        library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
+        library = torch.library.Library("torchvision", "DEF")
         for operator in ("nms", "qnms"):
-            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
+            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         _SCHEMAS.append(library)
         return _torchvision_class(name)
     return getattr(torchvision.datasets, name)
