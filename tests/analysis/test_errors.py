@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+from sklearn.metrics import confusion_matrix as independent_matrix
+from sklearn.metrics import precision_recall_fscore_support
+
+from analysis.efficiency import efficiency
+from analysis.errors import confusion_matrix, errors
+
+
+@pytest.fixture
+def results(study, draw):
+    return study(draw({"sincos": 0.7, "lete": 0.9}))
+
+
+def test_counts_and_scores_are_those_of_scikit_learn(results):
+    finding = errors(results)
+    labels = np.tile(results.test_set.label, 3)
+    predicted = results.predicted["lete"].ravel()
+    assert (confusion_matrix(results, "lete") == independent_matrix(labels, predicted)).all()
+    classes = finding.tables["classes"]
+    found = classes.loc[classes["model"] == "lete", ["precision", "recall", "f1"]].to_numpy().T
+    assert found == pytest.approx(np.array(precision_recall_fscore_support(labels, predicted)[:3]))
+
+
+def test_the_most_confused_pairs_come_first(results):
+    confused = errors(results).tables["confused"]
+    of_model = confused[confused["model"] == "sincos"]
+    counts = confusion_matrix(results, "sincos")
+    wrong = counts - np.diag(np.diag(counts))
+    assert of_model["count"].tolist() == sorted(wrong[wrong > 0].tolist(), reverse=True)
+    top = of_model.iloc[0]
+    assert top["share"] == pytest.approx(top["count"] / counts[top["true"]].sum())
+
+
+def test_a_model_without_errors_has_no_confused_pairs(study):
+    finding = errors(study({"lete": np.ones((2, 30))}))
+    assert finding.tables["confused"].empty
+    assert "most confused: none" in finding.summary
+
+
+def test_a_class_that_was_never_predicted_has_no_precision(tables, study):
+    runs, curves, predictions = tables({"lete": np.ones((1, 30))})
+    predictions["predicted"] = 0
+    results = type(study({"lete": np.ones((1, 30))}))(runs, curves, predictions, plan=study({"a": [[1, 0]]}).plan)
+    classes = errors(results).tables["classes"]
+    assert classes["precision"].isna().tolist() == [False, True, True]
+    assert classes["recall"].tolist() == [1, 0, 0]
+
+
+def test_a_model_that_another_beats_on_every_count_is_dominated(results):
+    table = efficiency(results).tables["models"].set_index("model")
+    # lete has the higher accuracy and one parameter more, at the same time per epoch: neither dominates.
+    assert table["dominated_by"].to_dict() == {"sincos": "", "lete": ""}
+
+
+def test_domination_names_the_better_model(study, draw):
+    table = efficiency(study(draw({"lete": 0.9, "sincos": 0.7}))).tables["models"].set_index("model")
+    assert table["dominated_by"].to_dict() == {"lete": "", "sincos": "lete"}
