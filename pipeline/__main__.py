@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; return the exit code: 0 done, 1 a run failed, 2 the input was wrong, 130 interrupted."""
     options, rest = _parser().parse_known_args(arguments)
-    from pipeline.launch import interrupt  # noqa: PLC0415 - --help must not wait for it
+    from pipeline.launch import interrupt
 
     signal.signal(signal.SIGTERM, interrupt)
     try:
@@ -104,7 +104,9 @@ def _dispatch(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
         allow_missing=options.allow_missing,
         overrides=overrides,
     )
-    return {"main": stages.main, "train": stages.train, "compare": stages.compare, "analyze": stages.analyze}[options.verb](run)
+    return {"main": stages.main, "train": stages.train, "compare": stages.compare, "analyze": stages.analyze}[
+        options.verb
+    ](run)
 
 
 def _seeds(text: str) -> list[Any] | None:

@@ -1,17 +1,11 @@
 """Analyse a study from the tracking store alone, and write what came out to a folder and to the study's run."""
 
 import json
-import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
 
-from analysis import analyze as run_analyses
-from analysis.findings import Finding
 from analysis.plan import Plan
 from analysis.results import Results
 from pipeline.errors import UsageError

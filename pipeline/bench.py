@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 from models.classifier import RecurrentClassifier
-from models.time_embeddings import TIME_EMBEDDINGS
+from models.time_embeddings import TIME_EMBEDDINGS, PointwiseEmbedding
 from pipeline.config import build_run
 from pipeline.console import say, show
 from pipeline.data import Splits
@@ -40,12 +40,13 @@ class PackedClassifier(nn.Module):
     def __init__(self, model: RecurrentClassifier) -> None:
         """Take the parts of an LSTM classifier with a pointwise embedding."""
         super().__init__()
-        self.model = model
+        assert isinstance(model.embedding, PointwiseEmbedding)  # noqa: S101 - `bench` chooses it
+        self.model, self.encoder = model, model.embedding
 
     def forward(self, times: Tensor, features: Tensor | None, lengths: Tensor) -> Tensor:
         """Classify a padded batch of non-empty sequences as `RecurrentClassifier` does."""
         del features
-        codes_BLD = self.model.embedding.encode(times.flatten()).unflatten(0, times.shape)
+        codes_BLD = self.encoder.encode(times.flatten()).unflatten(0, times.shape)
         packed = pack_padded_sequence(codes_BLD, lengths, batch_first=True, enforce_sorted=False)
         for depth, layer in enumerate(self.model.layers):
             packed = PackedSequence(self.model.dropout(packed.data), *packed[1:]) if depth else packed
@@ -69,7 +70,13 @@ def bench() -> None:
     say(f"precision auto means {auto} here")
     seconds = time_training()
     show(
-        ("training", "sequences/s (median)", "spread (quartiles)", "speed against the usual recipe", "step against position"),
+        (
+            "training",
+            "sequences/s (median)",
+            "spread (quartiles)",
+            "speed against the usual recipe",
+            "step against position",
+        ),
         [_row(name, seconds) for name in seconds],
     )
     help_seconds = time_help()

@@ -55,12 +55,16 @@ def compare(study: Study, tracker: Tracker, *, workers: int, device: str, adopte
         outcomes = _finished(cells, keys, tracker)
         _write_manifest(study, cells, outcomes, tracker, parent)
         pending = [cell for cell in cells if cell.name not in outcomes]
-        say(f"{study.name} (study {study.id}): {len(outcomes)} of {len(cells)} runs are finished, {len(pending)} to train")
+        say(
+            f"{study.name} (study {study.id}): {len(outcomes)} of {len(cells)} runs are finished, {len(pending)} to train"
+        )
         errors: dict[str, Exception] = {}
         if pending:
             tasks = [Task(cell, device, parent) for cell in pending]
             with _meter(pending, keys, device, workers) as meter:
-                for task, result in run_tasks(tasks, _work, workers=workers, notify=lambda message: meter.advance(*message)):
+                for task, result in run_tasks(
+                    tasks, _work, workers=workers, notify=lambda message: meter.advance(*message)
+                ):
                     if isinstance(result, Exception):
                         errors[task.cell.name] = result
                     else:
@@ -127,7 +131,9 @@ def _meter(pending: Sequence[Cell], keys: dict[str, str], device: str, workers: 
         checkpointed = CHECKPOINTS / keys[cell.name] / "last.pt"
         done = checkpoint.load(checkpointed)["epoch"] if checkpointed.is_file() else 0
         epochs[cell.model] += cell.config.train.epochs - done
-    seconds = {cell.model: epoch_seconds(cell.config, device) for cell in {cell.model: cell for cell in pending}.values()}
+    seconds = {
+        cell.model: epoch_seconds(cell.config, device) for cell in {cell.model: cell for cell in pending}.values()
+    }
     meter = Meter(epochs, seconds, min(workers, len(pending)))
     say(f"{sum(epochs.values())} epochs to train, about {duration(meter.seconds_left)} with {workers} worker(s)")
     return meter

@@ -15,7 +15,8 @@ from pydantic.fields import FieldInfo
 
 from models.classifier import AnyModel, LSTMConfig
 from models.config import Config
-from pipeline.data import AnyDataset, EventMNISTConfig
+from pipeline.data import AnyDataset
+from pipeline.data.mnist import EventMNISTConfig
 from pipeline.errors import UsageError, unknown, validate
 
 Values = dict[str, Any]
@@ -169,7 +170,9 @@ def resolve(name: str, value: object) -> tuple[str, Any]:
     name = ALIASES.get(name, name)
     endings = [name] if name in paths else [path for path in paths if path.rsplit(".", 1)[-1] == name]
     if f"{name}.name" in paths:
-        raise UsageError(f"{name}: must be one setting, got a group of them. Write {name}.name, or one of its settings.")
+        raise UsageError(
+            f"{name}: must be one setting, got a group of them. Write {name}.name, or one of its settings."
+        )
     if not endings:
         raise unknown("setting", name, [*paths, *ALIASES, *(path.rsplit(".", 1)[-1] for path in paths)])
     if len(endings) > 1:

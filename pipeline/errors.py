@@ -34,50 +34,48 @@ def validate(kind: type[Model], tree: Mapping[str, Any], where: str = "") -> Mod
         raise _explain(error.errors()[0], tree, where) from None
 
 
+MUST = {
+    "value_error": "{error}",
+    "greater_than": "must be above {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be below {lt}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be one of {expected}",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "string_type": "must be text",
+}
+"""What must hold, by pydantic's type of error."""
+
+
 def _explain(detail: ErrorDetails, tree: Mapping[str, Any], where: str) -> UsageError:
     path = ".".join([*([where] if where else []), *_location(detail["loc"], tree)])
     context = detail.get("ctx", {})
-    match detail["type"]:
-        case "union_tag_invalid":
-            kinds = [kind.strip().strip("'") for kind in context["expected_tags"].split(",")]
-            error = unknown("name", str(context["tag"]), kinds)
-            return UsageError(f"{path}.name: {str(error).split(': ', 1)[1].replace('an unknown one', repr(context['tag']))}")
-        case "extra_forbidden":
-            return UsageError(f"{path}: must be a known setting, got an unknown one. `python -m pipeline ls` lists them.")
-        case "missing":
-            return UsageError(f"{path}: must be given, got nothing. Add it.")
-        case "value_error":
-            must = str(context["error"])
-        case "greater_than":
-            must = f"must be above {context['gt']}"
-        case "greater_than_equal":
-            must = f"must be at least {context['ge']}"
-        case "less_than":
-            must = f"must be below {context['lt']}"
-        case "less_than_equal":
-            must = f"must be at most {context['le']}"
-        case "literal_error":
-            must = f"must be one of {context['expected']}"
-        case "int_parsing" | "int_type" | "int_from_float":
-            must = "must be a whole number"
-        case "float_parsing" | "float_type" | "finite_number":
-            must = "must be a finite number"
-        case "bool_parsing" | "bool_type":
-            must = "must be true or false"
-        case _:
-            must = "must be valid (" + detail["msg"][0].lower() + detail["msg"][1:] + ")"
+    if detail["type"] == "union_tag_invalid":
+        kinds = [kind.strip().strip("'") for kind in context["expected_tags"].split(",")]
+        said = str(unknown("name", str(context["tag"]), kinds)).split(": ", 1)[1]
+        return UsageError(f"{path}.name: {said.replace('an unknown one', repr(context['tag']))}")
+    if detail["type"] == "extra_forbidden":
+        return UsageError(f"{path}: must be a known setting, got an unknown one. `python -m pipeline ls` lists them.")
+    must = MUST.get(detail["type"], "must be valid ({msg})").format(**{"msg": detail["msg"], **context})
     return UsageError(f"{path}: {must}, got {detail['input']!r}. Correct the value.")
 
 
 def _location(loc: tuple[str | int, ...], tree: object) -> list[str]:
     """Return the keys of `loc` that the tree really has: pydantic adds the tags of unions."""
     path: list[str] = []
-    for key in loc:
-        if isinstance(tree, Mapping) and key in tree:
+    for key in map(str, loc):
+        if (isinstance(tree, Mapping) and key in tree) or (
+            isinstance(tree, list) and isinstance(key, int) and key < len(tree)
+        ):
             tree = tree[key]
-        elif isinstance(tree, list) and isinstance(key, int) and key < len(tree):
-            tree = tree[key]
-        elif key != loc[-1]:
+        elif key != str(loc[-1]):
             continue
-        path.append(str(key))
+        path.append(key)
     return path

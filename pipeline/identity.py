@@ -70,8 +70,12 @@ def _project_modules(names: set[str]) -> list[ModuleType]:
     found: dict[str, ModuleType] = {}
     waiting = set(names)
     while waiting:
-        module = found[name] = sys.modules[name := waiting.pop()]
-        owners = {value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None) for value in vars(module).values()}
+        name = waiting.pop()
+        found[name] = sys.modules[name]
+        owners = {
+            value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+            for value in vars(found[name]).values()
+        }
         waiting |= {owner for owner in owners if isinstance(owner, str) and owner.startswith("models.")} - found.keys()
         waiting.discard("models.time_embeddings")
     return list(found.values())

@@ -3,7 +3,6 @@
 import inspect
 import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from analysis.metrics import METRICS
 from analysis.registry import ANALYSES
@@ -37,7 +36,7 @@ def _first_line(thing: object) -> str:
 
 
 def _metrics() -> tuple[tuple[str, ...], Rows]:
-    return ("name", "what it is"), [(name, metric.title) for name, metric in METRICS.items()]
+    return ("name", "what it is"), [(metric.name, metric.title) for metric in METRICS]
 
 
 def _presets() -> tuple[tuple[str, ...], Rows]:
@@ -50,8 +49,10 @@ def settings() -> tuple[tuple[str, ...], Rows]:
     for path, kind, field in fields_of(RunConfig):
         if not path.endswith(".name"):
             row = (path, json.dumps(field.default), field.description or "")
-            kinds.setdefault(row, {})[str(kind.model_fields["name"].default) if "name" in kind.model_fields else "all"] = None
-    rows = [(path, ", ".join(owners), default, meaning) for (path, default, meaning), owners in kinds.items()]
+            kinds.setdefault(row, {})[
+                str(kind.model_fields["name"].default) if "name" in kind.model_fields else "all"
+            ] = None
+    rows: Rows = [(path, ", ".join(owners), default, meaning) for (path, default, meaning), owners in kinds.items()]
     return ("setting", "of", "default", "meaning"), rows
 
 

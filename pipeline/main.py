@@ -42,9 +42,7 @@ def train(call: Call) -> None:
     config.data.load()
     tracker, adopted = open_store()
     cell = Cell(config.model.embedding.name, config)
-    outcome = run_cell(
-        cell, tracker, device=call.device, report=lambda _cell, _epoch, text: say(text), adopted=adopted
-    )
+    outcome = run_cell(cell, tracker, device=call.device, report=lambda _cell, _epoch, text: say(text), adopted=adopted)
     if adopted and adopted != outcome.run_id:
         tracker.set_tags(adopted, {"run": outcome.run_id})
     run = tracker.get(outcome.run_id)

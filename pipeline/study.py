@@ -42,7 +42,9 @@ class Study:
     def cells(self) -> list[tuple[str, RunConfig]]:
         """Return (variant, config) for every cell, seed by seed, so that an early stop leaves whole seeds."""
         return [
-            (name, config.model_copy(update={"seed": seed})) for seed in self.seeds for name, config in self.variants.items()
+            (name, config.model_copy(update={"seed": seed}))
+            for seed in self.seeds
+            for name, config in self.variants.items()
         ]
 
 
@@ -111,7 +113,9 @@ def load_study(
 def check_seeds(seeds: object) -> tuple[int, ...]:
     """Return seeds as a tuple of distinct whole numbers from 0 on; at least one."""
     if not isinstance(seeds, list | tuple) or not all(type(seed) is int and seed >= 0 for seed in seeds):
-        raise UsageError(f"seeds: must be a list of whole numbers from 0 on, got {seeds!r}. Write for instance [0, 1, 2].")
+        raise UsageError(
+            f"seeds: must be a list of whole numbers from 0 on, got {seeds!r}. Write for instance [0, 1, 2]."
+        )
     if not seeds or len(set(seeds)) < len(seeds):
         raise UsageError(f"seeds: must be at least one, each once, got {list(seeds)}. Write for instance [0, 1, 2].")
     return tuple(seeds)

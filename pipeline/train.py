@@ -19,15 +19,16 @@ from filelock import FileLock
 from sklearn.metrics import classification_report
 
 from models.classifier import RecurrentClassifier
-
 from pipeline import checkpoint
-from pipeline.config import RunConfig, flat
+from pipeline.config import flat
 from pipeline.data import EventDataset, Splits
 from pipeline.identity import Cell, commit, identity
 from pipeline.tracking import Tracker
 from pipeline.trainer import fit, predict, resolve_device, start
 
 CHECKPOINTS = Path("checkpoints")
+DARK = 0.5
+"""Share of a row from which a cell of the confusion matrix has white text."""
 
 History = list[dict[str, float]]
 """The metrics of each epoch, with its number as `epoch`."""
@@ -41,6 +42,18 @@ class Outcome:
 
     run_id: str
     reused: bool
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A cell at work: its data on the device, its run and its folder."""
+
+    cell: Cell
+    splits: Splits
+    precision: str
+    tracker: Tracker
+    run_id: str
+    folder: Path
 
 
 def run_cell(
@@ -59,11 +72,12 @@ def run_cell(
         finished = [run for run in runs if run.status == "FINISHED"]
         if finished:
             return Outcome(finished[0].id, reused=True)
-        run_id = runs[0].id if runs else adopted or tracker.create(cell.name, parent=parent, tags={"cell": tags["cell"]})
+        run_id = runs[0].id if runs else adopted or tracker.create(cell.name, parent=parent, tags={})
         with tracker.hold(run_id):
             tracker.set_tags(run_id, {**tags, **commit(), "model": cell.model, "dataset": cell.config.data.name})
             _describe(cell, splits, tags, tracker, run_id)
-            _train(cell, splits, tags, tracker, run_id, folder, report)
+            on_device = splits.to(resolve_device(tags["device"]))
+            _train(_Job(cell, on_device, tags["precision"], tracker, run_id, folder), report)
     shutil.rmtree(folder)
     return Outcome(run_id, reused=False)
 
@@ -92,32 +106,31 @@ def processor() -> str:
     """Return the name of the processor."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
 
 
-def _train(
-    cell: Cell, splits: Splits, tags: dict[str, str], tracker: Tracker, run_id: str, folder: Path, report: Report
-) -> None:
-    device = resolve_device(tags["device"])
-    on_device = Splits(*(split.to(device) for split in (splits.train, splits.validation, splits.test)))
-    training = start(cell.config, on_device, device)
+def _train(job: _Job, report: Report) -> None:
+    config, folder = job.cell.config, job.folder
+    training = start(config, job.splits, job.splits.train.labels.device)
     history: History = []
     if (folder / "last.pt").is_file():
         state = checkpoint.load(folder / "last.pt")
         training.load_state_dict(state)
         history = state["history"]
-    logged = tracker.get(run_id).metrics.get("epoch", 0)
-    epochs = fit(training, on_device, cell.config, tags["precision"])
-    while not out_of_patience(history, cell.config.train.patience) and (epoch := next(epochs, None)):
+    logged = job.tracker.get(job.run_id).metrics.get("epoch", 0)
+    epochs = fit(training, job.splits, config, job.precision)
+    while not out_of_patience(history, config.train.patience) and (epoch := next(epochs, None)):
         history.append({"epoch": epoch.number, **epoch.metrics()})
         if epoch.number > logged:
-            tracker.log_metrics(run_id, history[-1], step=epoch.number)
+            job.tracker.log_metrics(job.run_id, history[-1], step=epoch.number)
         if best_epoch(history) == epoch.number:
             checkpoint.save(folder / "best.pt", {"model": training.model.state_dict(), "epoch": epoch.number})
         checkpoint.save(folder / "last.pt", {**training.state_dict(), "history": history})
-        report(cell, epoch.number, log_line(history[-1], cell.config.train.epochs))
+        report(job.cell, epoch.number, log_line(history[-1], config.train.epochs))
     training.model.load_state_dict(checkpoint.load(folder / "best.pt")["model"])
-    _conclude(cell, on_device, training.model, history, tags["precision"], tracker, run_id, folder)
+    _conclude(job, training.model, history)
 
 
 def best_epoch(history: History) -> int:
@@ -141,59 +154,56 @@ def log_line(row: dict[str, float], epochs: int) -> str:
     return "  ".join([f"epoch {row['epoch']:.0f}/{epochs}", *scores, tail])
 
 
-def _conclude(
-    cell: Cell,
-    splits: Splits,
-    model: RecurrentClassifier,
-    history: History,
-    precision: str,
-    tracker: Tracker,
-    run_id: str,
-    folder: Path,
-) -> None:
+def _conclude(job: _Job, model: RecurrentClassifier, history: History) -> None:
     """Score the test split at the best epoch and store everything that later steps read."""
-    predictions = predictions_of(model, splits.test, precision)
-    correct = predictions["label"] == predictions["predicted"]
+    tracker, run_id, test = job.tracker, job.run_id, job.splits.test
+    predictions = predictions_of(model, test, job.precision)
+    tracker.log_metrics(run_id, summary_of(model, history, predictions), step=len(history))
+    tracker.log_text(run_id, "history.json", json.dumps(history))
+    epochs = job.cell.config.train.epochs
+    tracker.log_text(run_id, "train.log", "".join(f"{log_line(row, epochs)}\n" for row in history))
+    confusion = _confusion(predictions, test.classes)
+    tracker.log_table(run_id, "confusion_matrix.json", confusion)
+    tracker.log_text(run_id, "confusion_matrix.html", _heat_map(confusion, job.cell.name))
+    tracker.log_table(run_id, "classification_report.json", _classification_report(predictions))
+    with TemporaryDirectory() as scratch:
+        parquet, description = Path(scratch) / "predictions.parquet", Path(scratch) / "description.json"
+        predictions.to_parquet(parquet)
+        tracker.log_file(run_id, parquet)
+        shape = {name: getattr(test, name) for name in ("horizon", "feature_dim", "classes")}
+        description.write_text(json.dumps({"config": job.cell.config.model_dump(mode="json"), "shape": shape}))
+        tracker.log_model(run_id, weights=job.folder / "best.pt", config=description, example=_example(test))
+    for name in ("best.pt", "last.pt"):
+        tracker.log_file(run_id, job.folder / name, "checkpoints")
+
+
+def summary_of(model: RecurrentClassifier, history: History, predictions: pd.DataFrame) -> dict[str, float]:
+    """Return the final metrics of a run; `test_accuracy` is at the best epoch by validation."""
     seconds = [row["seconds"] for row in history]
-    summary = {
+    return {
         "parameters": sum(weight.numel() for weight in model.parameters() if weight.requires_grad),
         "best_accuracy": max(row["test/accuracy"] for row in history),
         "final_accuracy": history[-1]["test/accuracy"],
-        "test_accuracy": float(correct.mean()),
+        "test_accuracy": float((predictions["label"] == predictions["predicted"]).mean()),
         "best_epoch": best_epoch(history),
         "epochs": len(history),
         "epoch_seconds": sum(seconds) / len(seconds),
         "total_seconds": sum(seconds),
     }
-    tracker.log_metrics(run_id, summary, step=len(history))
-    tracker.log_text(run_id, "history.json", json.dumps(history))
-    tracker.log_text(run_id, "train.log", "".join(f"{log_line(row, cell.config.train.epochs)}\n" for row in history))
-    tracker.log_table(run_id, "confusion_matrix.json", _confusion(predictions, splits.test.classes))
-    tracker.log_table(run_id, "classification_report.json", _classification_report(predictions))
-    with TemporaryDirectory() as scratch:
-        parquet = Path(scratch) / "predictions.parquet"
-        predictions.to_parquet(parquet)
-        tracker.log_file(run_id, parquet)
-        shape = {name: getattr(splits.test, name) for name in ("horizon", "feature_dim", "classes")}
-        description = Path(scratch) / "description.json"
-        description.write_text(json.dumps({"config": cell.config.model_dump(mode="json"), "shape": shape}))
-        tracker.log_model(run_id, weights=folder / "best.pt", config=description, example=_example(splits.test))
-    for name in ("best.pt", "last.pt"):
-        tracker.log_file(run_id, folder / name, "checkpoints")
 
 
 def predictions_of(model: RecurrentClassifier, dataset: EventDataset, precision: str) -> pd.DataFrame:
     """Return one row a sequence: id, length, label, predicted class, its probability, log-probability of the label."""
     log_probabilities_NC = predict(model, dataset, precision)
     labels_N = dataset.labels.cpu()
-    best = log_probabilities_NC.max(1)
+    highest_N, predicted_N = log_probabilities_NC.max(1)
     return pd.DataFrame(
         {
             "sample_id": range(len(dataset)),
             "length": dataset.lengths.cpu().numpy(),
             "label": labels_N.numpy(),
-            "predicted": best.indices.numpy(),
-            "confidence": best.values.exp().numpy(),
+            "predicted": predicted_N.numpy(),
+            "confidence": highest_N.exp().numpy(),
             "log_likelihood": log_probabilities_NC.gather(1, labels_N[:, None])[:, 0].numpy(),
         }
     )
@@ -202,6 +212,22 @@ def predictions_of(model: RecurrentClassifier, dataset: EventDataset, precision:
 def _confusion(predictions: pd.DataFrame, classes: int) -> pd.DataFrame:
     counts = pd.crosstab(predictions["label"], predictions["predicted"])
     return counts.reindex(index=range(classes), columns=range(classes), fill_value=0).reset_index(names="label")
+
+
+def _heat_map(confusion: pd.DataFrame, name: str) -> str:
+    """Return the confusion matrix as a small page of its own: rows are labels, shaded by their share of the row."""
+    counts = confusion.set_index("label")
+    shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
+    shades = shares.map(
+        lambda share: f"background: rgba(0, 114, 178, {share:.3f}); color: {'white' if share > DARK else 'black'}"
+    )
+    styled = counts.style.apply(lambda _: shades, axis=None).set_caption(
+        f"{name}: test sequences by label (row) and prediction (column)"
+    )
+    page: str = styled.set_table_styles(
+        [{"selector": "td, th", "props": "padding: .3em .7em; text-align: right"}]
+    ).to_html(doctype_html=True)
+    return page
 
 
 def _classification_report(predictions: pd.DataFrame) -> pd.DataFrame:

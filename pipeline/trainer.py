@@ -234,7 +234,7 @@ def _train_epoch(
 
 def _not_finite(what: str, value: Tensor, epoch: int, step: int, steps: int) -> str:
     return (
-        f"training: the {what} must be finite, got {value.item()} in epoch {epoch} at update {step} of {steps}. "
+        f"training: {what} must be finite, got {value.item()} in epoch {epoch} at step {step} of {steps}. "
         "Lower train.learning_rate, or set train.clip_norm."
     )
 

@@ -171,7 +171,8 @@ class MlflowTracker(Tracker):
         """Store the classifier as an MLflow pyfunc whose code is the project's own."""
         root = Path(__file__).resolve().parents[2]
         numbers = Array(DataType.double)
-        inputs = [ColSpec(numbers if column == "times" else Array(numbers), column) for column in example]
+        inputs = Schema([ColSpec(numbers if name == "times" else Array(numbers), str(name)) for name in example])
+        outputs = Schema([ColSpec(DataType.long, "predicted"), ColSpec(numbers, "probabilities")])
         Model.log(
             artifact_path=None,
             name="model",
@@ -180,9 +181,7 @@ class MlflowTracker(Tracker):
             python_model=str(pyfunc.__file__),
             artifacts={"weights": str(weights), "config": str(config)},
             code_paths=[str(root / package) for package in ("models", "analysis", "pipeline")],
-            signature=ModelSignature(
-                Schema(inputs), Schema([ColSpec(DataType.long, "predicted"), ColSpec(numbers, "probabilities")])
-            ),
+            signature=ModelSignature(inputs, outputs),
             input_example=example,
             pip_requirements=[str(root / "requirements.lock")],
         )

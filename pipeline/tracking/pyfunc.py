@@ -10,7 +10,7 @@ from typing import Any
 import mlflow
 import numpy as np
 import pandas as pd
-from mlflow.pyfunc import PythonModel, PythonModelContext
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from pipeline.checkpoint import load
 from pipeline.config import RunConfig
@@ -18,7 +18,7 @@ from pipeline.data import EventDataset
 from pipeline.trainer import predict
 
 
-class EventClassifier(PythonModel):  # type: ignore[misc] # mlflow is untyped here
+class EventClassifier(PythonModel):
     """Classifies sequences of timed events given as lists of raw times, with features where the model has them."""
 
     def load_context(self, context: PythonModelContext) -> None:
@@ -31,12 +31,17 @@ class EventClassifier(PythonModel):  # type: ignore[misc] # mlflow is untyped he
         )
         self.model.load_state_dict(load(Path(context.artifacts["weights"]))["model"])
 
-    def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+    def predict(
+        self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
         """Return `predicted` (class) and `probabilities` (list of C) for rows of `times` (list) and maybe `features`."""
         del context, params
         features = model_input["features"].tolist() if self.shape["feature_dim"] else None
         dataset = EventDataset.from_lists(
-            model_input["times"].tolist(), features=features, horizon=self.shape["horizon"], classes=self.shape["classes"]
+            model_input["times"].tolist(),
+            features=features,
+            horizon=self.shape["horizon"],
+            classes=self.shape["classes"],
         )
         probabilities_NC = np.exp(predict(self.model, dataset).double().numpy())
         return pd.DataFrame({"predicted": probabilities_NC.argmax(1), "probabilities": probabilities_NC.tolist()})

@@ -7,7 +7,9 @@ from pipeline.errors import UsageError
 
 
 def test_a_flat_config_builds_itself_again():
-    config = build_run({"model.embedding.name": "kan_mammote", "data.name": "synthetic", "train.scheduler.name": "cosine"})
+    config = build_run(
+        {"model.embedding.name": "kan_mammote", "data.name": "synthetic", "train.scheduler.name": "cosine"}
+    )
     assert build_run(flat(config)) == config
 
 
@@ -81,7 +83,9 @@ def test_a_wrong_setting_says_where_what_and_what_to_do(settings, parts):
 
 
 def test_every_setting_is_documented():
-    undocumented = [path for path, _, field in fields_of(RunConfig) if not field.description and not path.endswith("name")]
+    undocumented = [
+        path for path, _, field in fields_of(RunConfig) if not field.description and not path.endswith("name")
+    ]
     assert undocumented == []
 
 

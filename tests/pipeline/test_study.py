@@ -73,7 +73,10 @@ def test_a_run_takes_the_base_of_a_study_file(write):
         ({"plan": {"alpha": 2}}, ["plan.alpha", "below 0.5", "2"]),
         ({"plan": {"alfa": 0.1}}, ["plan.alfa"]),
         ({"plan": {"reference": "lette"}}, ["lette", "lete"]),
-        ({"variants": {"a": {"model.embedding.name": "lete"}}, "base": {"num_experts": 3}}, ["num_experts", "KANMAMMOTE"]),
+        (
+            {"variants": {"a": {"model.embedding.name": "lete"}}, "base": {"num_experts": 3}},
+            ["num_experts", "KANMAMMOTE"],
+        ),
     ],
 )
 def test_a_wrong_study_file_says_where_what_and_what_to_do(write, text, parts):

@@ -76,7 +76,9 @@ def test_the_order_is_shared_by_all_models_of_a_seed():
     config = small()
     train = config.data.load().train
     other = small(model__embedding__name="lete", model__embedding__dim=4)
-    assert all(torch.equal(a, b) for a, b in zip(batches_of(train, config, 1), batches_of(train, other, 1), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(batches_of(train, config, 1), batches_of(train, other, 1), strict=True)
+    )
 
 
 def test_bucketed_batches_hold_every_sequence_once_and_similar_lengths():
@@ -108,11 +110,23 @@ def test_the_train_score_of_an_epoch_is_the_mean_over_its_sequences():
 
 
 def test_clipping_bounds_the_update_and_reports_the_norm_before_it():
-    free = small(train__optimizer="sgd", train__learning_rate=1.0, train__clip_norm=0, train__weight_decay=0, train__batch_size=400)
+    free = small(
+        train__optimizer="sgd",
+        train__learning_rate=1.0,
+        train__clip_norm=0,
+        train__weight_decay=0,
+        train__batch_size=400,
+    )
     splits = free.data.load()
     before = torch.cat([weight.detach().flatten().clone() for weight in start(free, splits, CPU).model.parameters()])
     training = start(free.model_copy(update={"train": free.train.model_copy(update={"clip_norm": 0.01})}), splits, CPU)
-    config = small(train__optimizer="sgd", train__learning_rate=1.0, train__clip_norm=0.01, train__weight_decay=0, train__batch_size=400)
+    config = small(
+        train__optimizer="sgd",
+        train__learning_rate=1.0,
+        train__clip_norm=0.01,
+        train__weight_decay=0,
+        train__batch_size=400,
+    )
     epoch = next(fit(training, splits, config, "fp32"))
     after = torch.cat([weight.detach().flatten() for weight in training.model.parameters()])
     updates = math.ceil(len(splits.train) / 400)
@@ -133,7 +147,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where():
     training = start(config, splits, CPU)
     with torch.no_grad():
         training.model.head.weight[0, 0] = float("nan")
-    with pytest.raises(FloatingPointError, match="loss must be finite, got nan in epoch 1 at update 1 of"):
+    with pytest.raises(FloatingPointError, match="training: loss must be finite, got nan in epoch 1 at step 1 of"):
         next(fit(training, splits, config, "fp32"))
 
 

@@ -1,0 +1,227 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from itertools import pairwise
+
+import pandas as pd
+import pytest
+import torch
+
+from pipeline.config import build_run, flat
+from pipeline.identity import ROOT, Cell, code_digest, identity
+from pipeline.tracking import MemoryTracker
+from pipeline.train import CHECKPOINTS, best_epoch, log_line, out_of_patience, run_cell
+
+SMALL = {
+    "data.name": "mnist_sample",
+    "data.max_events": 12,
+    "model.hidden_dim": 8,
+    "model.embedding.dim": 4,
+    "train.batch_size": 32,
+    "train.epochs": 3,
+}
+
+
+def cell(**settings):
+    return Cell("small", build_run({**SMALL, **{key.replace("__", "."): value for key, value in settings.items()}}))
+
+
+def silent(_cell, _epoch, _text):
+    pass
+
+
+def test_a_run_holds_everything_that_later_steps_read(memory):
+    config = cell().config
+    outcome = run_cell(cell(), memory, device="cpu", report=silent)
+    run = memory.get(outcome.run_id)
+    assert run.status == "FINISHED"
+    assert memory.params[run.id] == flat(config)
+    assert json.loads(memory.fetch(run.id, "config.json").read_text()) == config.model_dump(mode="json")
+    history = json.loads(memory.fetch(run.id, "history.json").read_text())
+    assert [row["epoch"] for row in history] == [1, 2, 3]
+    assert [step for step, row in memory.history[run.id] if "epoch" in row] == [1, 2, 3]
+    log = memory.fetch(run.id, "train.log").read_text().splitlines()
+    assert len(log) == 3
+    assert log[0].startswith("epoch 1/3  train loss ")
+    predictions = pd.read_parquet(memory.fetch(run.id, "predictions.parquet"))
+    assert len(predictions) == len(config.data.load().test)
+    assert run.metrics["test_accuracy"] == (predictions["label"] == predictions["predicted"]).mean()
+    best = history[int(run.metrics["best_epoch"]) - 1]
+    assert best["test/accuracy"] == pytest.approx(run.metrics["test_accuracy"])
+    assert best["validation/accuracy"] == max(row["validation/accuracy"] for row in history)
+    confusion = pd.DataFrame(**json.loads(memory.fetch(run.id, "confusion_matrix.json").read_text()))
+    assert confusion.drop(columns="label").to_numpy().sum() == len(predictions)
+    assert memory.fetch(run.id, "checkpoints/best.pt").is_file()
+    assert memory.datasets[run.id] == config.data.load().digest
+    assert not (CHECKPOINTS / run.tags["cell"]).exists()
+
+
+def test_the_confidence_is_the_probability_of_the_predicted_class(memory):
+    outcome = run_cell(cell(), memory, device="cpu", report=silent)
+    predictions = pd.read_parquet(memory.fetch(outcome.run_id, "predictions.parquet"))
+    right = predictions[predictions["label"] == predictions["predicted"]]
+    assert len(right)
+    assert right["log_likelihood"].to_numpy() == pytest.approx(
+        torch.tensor(right["confidence"].to_numpy()).log().numpy(), abs=1e-6
+    )
+    assert predictions["confidence"].between(0.1, 1).all()
+
+
+def test_a_finished_cell_is_reused(memory):
+    first = run_cell(cell(), memory, device="cpu", report=silent)
+    second = run_cell(cell(), memory, device="cpu", report=silent)
+    assert second.run_id == first.run_id
+    assert (first.reused, second.reused) == (False, True)
+
+
+def test_a_run_that_was_created_for_the_cell_is_used(memory):
+    adopted = memory.create("by somebody", tags={})
+    assert run_cell(cell(), memory, device="cpu", report=silent, adopted=adopted).run_id == adopted
+
+
+def interrupted(epochs):
+    def report(_cell, epoch, _text):
+        if epoch == epochs:
+            raise KeyboardInterrupt
+
+    return report
+
+
+def test_an_interrupted_run_is_killed_and_goes_on_in_the_same_run(memory):
+    with pytest.raises(KeyboardInterrupt):
+        run_cell(cell(), memory, device="cpu", report=interrupted(2))
+    [run] = memory.find(model="small")
+    assert run.status == "KILLED"
+    epochs = []
+    outcome = run_cell(cell(), memory, device="cpu", report=lambda _cell, epoch, _text: epochs.append(epoch))
+    assert outcome.run_id == run.id
+    assert epochs == [3]
+    assert [row["epoch"] for _, row in memory.history[run.id] if "epoch" in row] == [1, 2, 3]
+
+
+def test_a_failed_run_says_why(memory):
+    exploding = cell(train__optimizer="sgd", train__learning_rate=1e30, train__clip_norm=0)
+    with pytest.raises(FloatingPointError):
+        run_cell(exploding, memory, device="cpu", report=silent)
+    [run] = memory.find(model="small")
+    assert run.status == "FAILED"
+    assert run.tags["error"].startswith("FloatingPointError: training: ")
+    assert " in epoch 1 at step " in run.tags["error"]
+
+
+def test_a_run_killed_without_warning_ends_with_the_same_weights(workplace, mlflow_tracker):
+    # SIGKILL comes when the third epoch is in the store but not yet in the checkpoint.
+    script = textwrap.dedent(
+        """
+        import json, os, signal, sys
+        from pipeline import checkpoint
+        from pipeline.config import build_run
+        from pipeline.identity import Cell
+        from pipeline.tracking import connect
+        from pipeline.train import run_cell
+
+        save = checkpoint.save
+
+        def dying_save(path, state):
+            if path.name == "last.pt" and state["epoch"] == 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+            save(path, state)
+
+        checkpoint.save = dying_save
+        run_cell(Cell("small", build_run(json.loads(sys.argv[1]))), connect(), device="cpu", report=lambda *_: None)
+        """
+    )
+    settings = json.dumps({**SMALL, "train.epochs": 4})
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    killed = subprocess.run([sys.executable, "-c", script, settings], cwd=workplace, env=environment, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    [dead] = mlflow_tracker.find(model="small")
+    assert dead.status == "RUNNING"
+    assert dead.metrics["epoch"] == 3
+    mlflow_tracker.sweep()
+    assert mlflow_tracker.get(dead.id).status == "KILLED"
+    resumed = run_cell(cell(train__epochs=4), mlflow_tracker, device="cpu", report=silent)
+    assert resumed.run_id == dead.id
+    steps = [metric.step for metric in mlflow_tracker._client.get_metric_history(dead.id, "train/loss")]
+    assert steps == [1, 2, 3, 4]
+    last = torch.load(mlflow_tracker.fetch(dead.id, "checkpoints/last.pt"), weights_only=True)
+
+    twin = MemoryTracker(workplace / "twin")
+    straight = run_cell(cell(train__epochs=4), twin, device="cpu", report=silent)
+    whole = torch.load(twin.fetch(straight.run_id, "checkpoints/last.pt"), weights_only=True)
+    assert last["model"].keys() == whole["model"].keys()
+    assert all(torch.equal(last["model"][name], whole["model"][name]) for name in whole["model"])
+    assert [{**row, "seconds": 0} for row in last["history"]] == [{**row, "seconds": 0} for row in whole["history"]]
+
+
+def test_the_stored_model_predicts_from_raw_lists(mlflow_tracker):
+    import mlflow  # noqa: PLC0415
+
+    outcome = run_cell(cell(), mlflow_tracker, device="cpu", report=silent)
+    predictions = pd.read_parquet(mlflow_tracker.fetch(outcome.run_id, "predictions.parquet"))
+    test = cell().config.data.load().test
+    ends = test.offsets.tolist()
+    raw = pd.DataFrame({"times": [test.times[a:b].double().tolist() for a, b in pairwise(ends)]})
+    loaded = mlflow.pyfunc.load_model(f"runs:/{outcome.run_id}/model")
+    answer = loaded.predict(raw)
+    assert answer["predicted"].tolist() == predictions["predicted"].tolist()
+    assert [max(row) for row in answer["probabilities"]] == pytest.approx(predictions["confidence"].tolist(), abs=1e-5)
+    assert loaded.predict(pd.DataFrame({"times": [[]]}))["predicted"].notna().all()
+    assert loaded.metadata.signature is not None
+    assert loaded.input_example is not None
+
+
+def test_the_best_epoch_is_chosen_on_validation_alone():
+    def row(epoch, accuracy, loss, test):
+        return {"epoch": epoch, "validation/accuracy": accuracy, "validation/loss": loss, "test/accuracy": test}
+
+    history = [row(1, 0.5, 1.0, 0.99), row(2, 0.7, 0.9, 0.1), row(3, 0.7, 0.8, 0.2), row(4, 0.6, 0.1, 0.9)]
+    assert best_epoch(history) == 3
+    assert best_epoch([{"epoch": 1}, {"epoch": 2}]) == 2
+    assert out_of_patience(history, 1)
+    assert not out_of_patience(history, 2)
+    assert not out_of_patience(history, 0)
+
+
+def test_a_line_of_the_log_has_no_validation_where_there_is_none():
+    row = {"epoch": 2, "train/loss": 1, "train/accuracy": 0.5, "test/loss": 1, "test/accuracy": 0.25, "seconds": 1.5,
+           "learning_rate": 0.001, "gradient_norm": 1}  # fmt: skip
+    assert log_line(row, 9) == (
+        "epoch 2/9  train loss 1.0000 accuracy 50.00%  test loss 1.0000 accuracy 25.00%  1.5 s  "
+        "learning rate 0.001  gradient norm 1.000"
+    )
+
+
+@pytest.mark.parametrize(
+    "settings", [{"train__epochs": 2}, {"seed": 1}, {"train__precision": "bf16"}, {"data__threshold": 0.5}]
+)
+def test_whatever_decides_the_numbers_is_in_the_identity(settings):
+    one, other = (identity(each.config, each.config.data.load(), "cpu") for each in (cell(), cell(**settings)))
+    assert one["cell"] != other["cell"]
+
+
+def test_the_code_digest_covers_the_model_that_is_built_and_no_other(monkeypatch):
+    from pipeline import identity as module  # noqa: PLC0415
+
+    read = []
+    monkeypatch.setattr(module, "_code_hash", lambda file: read.append(file.relative_to(ROOT).as_posix()) or "x")
+    code_digest(cell(model__embedding__name="lete").config)
+    assert {"models/time_embeddings/lete.py", "models/basis.py", "models/classifier.py", "pipeline/trainer.py"} <= set(
+        read
+    )
+    assert "models/time_embeddings/kan_mammote.py" not in read
+    assert "models/time_embeddings/__init__.py" not in read
+
+
+def test_comments_and_docstrings_do_not_change_the_code_digest(tmp_path):
+    from pipeline.identity import _code_hash  # noqa: PLC0415
+
+    versions = ['"""Doc."""\nx = 1  # one\n', "x = 1\n", "x = 2\n"]
+    hashes = []
+    for number, text in enumerate(versions):
+        (tmp_path / f"{number}.py").write_text(text)
+        hashes.append(_code_hash(tmp_path / f"{number}.py"))
+    assert hashes[0] == hashes[1] != hashes[2]
