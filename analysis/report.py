@@ -117,8 +117,10 @@ def _show(metric: str, value: float) -> str:
 
 def _plan(findings: Sequence[Finding]) -> list[str]:
     significance = _find(findings, "significance")
-    plan = significance.data.get("plan") if significance else None
-    return ["## Plan", markdown_table(["Setting", "Value"], list(plan.items()))] if plan else []
+    if significance is None or "plan" not in significance.data:
+        return []
+    plan = significance.data["plan"] | {"reference": significance.data["reference"]}
+    return ["## Plan", markdown_table(["Setting", "Value"], plan.items())]
 
 
 def _environment(findings: Sequence[Finding], environment: Mapping[str, str]) -> list[str]:

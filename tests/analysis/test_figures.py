@@ -123,6 +123,17 @@ def test_a_page_needs_no_network(figures):
     assert len(page) < 8_000_000
 
 
+def test_pngs_have_the_size_of_the_layout(figures):
+    try:
+        drawn = to_png({"figure": figures["convergence_analysis"]}, scale=1)
+    except FigureError as error:
+        pytest.skip(str(error))
+    signature, header = drawn["figure"][:8], drawn["figure"][16:24]
+    assert signature == b"\x89PNG\r\n\x1a\n"
+    layout = figures["convergence_analysis"].layout
+    assert (int.from_bytes(header[:4]), int.from_bytes(header[4:])) == (layout.width, layout.height)
+
+
 def test_png_export_without_a_browser_says_what_is_needed(monkeypatch):
     monkeypatch.setenv("BROWSER_PATH", "/nonexistent/chromium")
     with pytest.raises(FigureError, match="figures: PNG export needs a Chromium browser"):

@@ -70,6 +70,7 @@ def test_environment_and_plan_are_listed(findings):
     assert "| git commit | abc123 |" in text
     assert "| torch_version | 2.13.0 |" in text
     assert "| margin | 0.002 |" in text
+    assert "| reference | none |" in text
 
 
 def test_the_short_forms_say_one_sentence_a_pair(findings):
