@@ -149,3 +149,12 @@ def test_plotly_and_kaleido_are_imported_by_the_figures_alone():
         names |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
         outside = {name.split(".")[0] for name in names} & {"plotly", "kaleido", "choreographer"}
         assert not outside or path.parent.name == "figures", path
+
+
+def test_a_study_without_curves_is_analysed_all_the_same(tables, draw, study):
+    correct = draw(FEW)
+    runs, curves, predictions = tables(correct)
+    bare = type(study(correct))(runs, curves[curves["metric"] == "seconds"], predictions, plan=study(correct).plan)
+    for finding in analyze(bare):
+        assert all(json.loads(figure.to_json()) for figure in finding.figures.values())
+        assert finding.summary
