@@ -13,7 +13,16 @@ from analysis.overview import with_interval
 from analysis.records import detailed_analysis, summary, training_histories
 from analysis.wording import UNKNOWN, markdown_table
 
-__all__ = ["detailed_analysis", "report", "summary", "training_histories", "verdict_lines", "verdict_markdown"]
+__all__ = [
+    "banner_lines",
+    "detailed_analysis",
+    "report",
+    "results_table",
+    "summary",
+    "training_histories",
+    "verdict_lines",
+    "verdict_markdown",
+]
 
 SHOWN = {metric.name: metric for metric in METRICS}
 MODEL_METRICS = ("best_accuracy", "final_accuracy", "training_stability", "parameters", "epoch_seconds")
@@ -55,6 +64,22 @@ def report(
     return "\n\n".join([*parts, *_plan(findings), *_environment(findings, environment or {})]) + "\n"
 
 
+def results_table(findings: Sequence[Finding]) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows of the table of results, a row per model."""
+    overview = _find(findings, "overview")
+    if overview is None:
+        return [], []
+    header = ["Model", "Seeds", f"Test accuracy ({100 * overview.data['level']:g} % interval)"]
+    header += ["Best accuracy *", "Convergence epoch", *(SHOWN[name].title for name in MODEL_METRICS[1:])]
+    return header, [[str(cell) for cell in _model_row(row)] for _, row in overview.tables["models"].iterrows()]
+
+
+def banner_lines(findings: Sequence[Finding]) -> list[str]:
+    """Return what a reader must know before believing the numbers, a sentence or two each."""
+    overview = _find(findings, "overview")
+    return list(overview.data["banners"]) if overview else []
+
+
 def _find(findings: Sequence[Finding], name: str) -> Finding | None:
     return next((finding for finding in findings if finding.name == name), None)
 
@@ -64,8 +89,7 @@ def _bullets(lines: Sequence[str]) -> str:
 
 
 def _banners(findings: Sequence[Finding]) -> list[str]:
-    overview = _find(findings, "overview")
-    banners = overview.data["banners"] if overview else []
+    banners = banner_lines(findings)
     return ["\n>\n".join(f"> **Note.** {banner}" for banner in banners)] if banners else []
 
 
@@ -77,20 +101,15 @@ def _results(findings: Sequence[Finding], links: Links) -> list[str]:
     overview = _find(findings, "overview")
     if overview is None:
         return []
-    models, runs = overview.tables["models"], overview.tables["runs"]
-    level = f"{100 * overview.data['level']:g} % interval"
-    header = ["Model", "Seeds", f"Test accuracy ({level})", *(SHOWN[name].title for name in MODEL_METRICS)]
-    header.insert(4, "Convergence epoch")
-    header[header.index("Best accuracy")] += " *"
     return [
-        markdown_table(header, [_model_row(row) for _, row in models.iterrows()]),
+        markdown_table(*results_table(findings)),
         (
             f"Means over seeds, on {overview.data['sequences']:,} test sequences; intervals over seeds and sequences. "
             "Convergence counts the seeds that reached it. * Chosen on the test split: reported, never compared."
         ),
         markdown_table(
             ["Run", *(SHOWN[name].title for name in RUN_METRICS)],
-            [_run_row(row, links) for _, row in runs.iterrows()],
+            [_run_row(row, links) for _, row in overview.tables["runs"].iterrows()],
         ),
     ]
 

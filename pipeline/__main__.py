@@ -69,14 +69,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted: the same command goes on where this one stopped.", file=sys.stderr)
         return 130
-    except ValueError as error:
-        if type(error).__name__ not in ("UsageError", "DataError", "ResultsError", "ModelError"):
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except (FloatingPointError, ChildProcessError) as error:
-        print(f"failed: {error}", file=sys.stderr)
-        return 1
+    except (ValueError, RuntimeError, FloatingPointError) as error:
+        # By name: importing the classes would cost `--help` seconds.
+        if type(error).__name__ in ("UsageError", "DataError", "ResultsError", "ModelError"):
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        if type(error).__name__ in ("RunError", "FigureError", "FloatingPointError"):
+            print(f"failed: {error}", file=sys.stderr)
+            return 1
+        raise
     return 0
 
 

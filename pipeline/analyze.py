@@ -2,29 +2,32 @@
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
+from shutil import copyfile
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
 
+from analysis import analyze as run_analyses
+from analysis.figures import FigureError, to_html, to_png
+from analysis.findings import Finding
 from analysis.plan import Plan
+from analysis.report import (
+    detailed_analysis,
+    report,
+    summary,
+    training_histories,
+    verdict_markdown,
+)
 from analysis.results import Results
 from pipeline.errors import UsageError
+from pipeline.study import STUDY_KIND
 from pipeline.tracking import Run, Tracker
 
-STUDY = "study"
-"""Value of the tag `kind` on the parent run of a study."""
 IDENTITY = ("config_hash", "data_digest", "code_digest", "torch_version", "precision", "device", "dataset")
-SUMMARY = (
-    "parameters",
-    "best_accuracy",
-    "final_accuracy",
-    "test_accuracy",
-    "best_epoch",
-    "epochs",
-    "epoch_seconds",
-    "total_seconds",
-)
-WHOLE = ("parameters", "best_epoch", "epochs")
+METRICS = ("best_accuracy", "final_accuracy", "test_accuracy", "epoch_seconds", "total_seconds")
+COUNTS = ("parameters", "best_epoch", "epochs")
 
 
 @dataclass(frozen=True)
@@ -39,16 +42,23 @@ class StoredStudy:
         """The hash of its plan and variants."""
         return str(self.manifest["id"])
 
+    @property
+    def name(self) -> str:
+        """The stem of the file that it came from."""
+        return str(self.manifest["name"])
+
 
 def find_study(tracker: Tracker, wanted: str = "") -> StoredStudy:
     """Return a study by its id or the id of its run, the newest by default."""
-    studies = tracker.find(kind=STUDY)
+    studies = tracker.find(kind=STUDY_KIND)
     chosen = [run for run in studies if not wanted or wanted in (run.id, run.tags["study"])]
     if not chosen:
-        have = f"got {wanted or 'a store without any'}"
-        known = ", ".join(f"{run.tags['study']} ({run.name})" for run in studies[:5]) or "none"
-        raise UsageError(f"--study: must be a study of {tracker.uri}, {have}. Known: {known}. Run compare first.")
-    return StoredStudy(chosen[0], json.loads(tracker.fetch(chosen[0].id, "study.json").read_text()))
+        known = ", ".join(f"{run.tags['study']} ({run.name})" for run in studies[:5]) or "none yet"
+        raise UsageError(
+            f"--study: must be a study in {tracker.uri} (known: {known}), got {wanted or 'a store without any'}. "
+            "Run compare first, or name a known one."
+        )
+    return StoredStudy(chosen[0], json.loads(tracker.fetch(chosen[0].id, "study.json").read_text(encoding="utf-8")))
 
 
 def load_results(study: StoredStudy, tracker: Tracker, *, allow_missing: bool) -> Results:
@@ -60,9 +70,9 @@ def load_results(study: StoredStudy, tracker: Tracker, *, allow_missing: bool) -
         if run is None or run.status != "FINISHED":
             runs.append({**key, "status": run.status if run else "MISSING"})
             continue
-        summary = {name: int(run.metrics[name]) if name in WHOLE else run.metrics[name] for name in SUMMARY}
-        runs.append({**key, "status": run.status, **{name: run.tags[name] for name in IDENTITY}, **summary})
-        history = json.loads(tracker.fetch(run.id, "history.json").read_text())
+        numbers = {name: run.metrics[name] for name in METRICS} | {name: int(run.metrics[name]) for name in COUNTS}
+        runs.append({**key, "status": run.status, **{name: run.tags[name] for name in IDENTITY}, **numbers})
+        history = json.loads(tracker.fetch(run.id, "history.json").read_text(encoding="utf-8"))
         curves.append(_curves(history).assign(**key))
         predictions.append(pd.read_parquet(tracker.fetch(run.id, "predictions.parquet")).assign(**key))
     if not predictions:
@@ -80,4 +90,102 @@ def _curves(history: list[dict[str, float]]) -> pd.DataFrame:
     """Return one row an epoch, split and metric."""
     long = pd.DataFrame(history).melt(id_vars="epoch", var_name="name")
     parts = long["name"].str.rpartition("/")
-    return pd.DataFrame({"epoch": long["epoch"], "split": parts[0], "metric": parts[2], "value": long["value"]})
+    return pd.DataFrame(
+        {"epoch": long["epoch"].astype(int), "split": parts[0], "metric": parts[2], "value": long["value"]}
+    )
+
+
+def analyze(study: StoredStudy, tracker: Tracker, *, output: Path, allow_missing: bool) -> list[Finding]:
+    """Analyse a study, write its outputs to `output` and to its run, and return the findings.
+
+    Everything is computed before anything is written. Without a browser all but the PNGs is written, and then
+    FigureError says so.
+    """
+    check_output(output, study.id)
+    results = load_results(study, tracker, allow_missing=allow_missing)
+    findings = run_analyses(results)
+    figures = {stem: figure for finding in findings for stem, figure in finding.figures.items()}
+    environment = json.loads(
+        tracker.fetch(results.runs["run_id"].iloc[0], "environment.json").read_text(encoding="utf-8")
+    )
+    pages = {run_id: tracker.page(run_id) for run_id in results.runs["run_id"]}
+    links = {
+        run_id: f"{tracker.uri.rstrip('/')}/{page}" for run_id, page in pages.items() if tracker.uri.startswith("http")
+    }
+    texts = {
+        "training_histories.json": _json(training_histories(results)),
+        "summary.json": _json({"study": study.id, "name": study.name, **summary(findings)}),
+        "detailed_analysis.json": _json(detailed_analysis(findings)),
+        "results_summary.csv": _table(findings, "overview", "models").to_csv(index=False),
+        "significance.csv": _table(findings, "significance", "pairs").to_csv(index=False),
+        "analysis_report.md": report(
+            findings, title=f"Study {study.name}", links=links, environment=_machine(environment)
+        ),
+        **{f"{stem}.html": to_html(figure) for stem, figure in figures.items()},
+    }
+    try:
+        images, problem = to_png(figures), None
+    except FigureError as error:
+        images, problem = {}, error
+    with TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        for stem, image in images.items():
+            (folder / f"{stem}.png").write_bytes(image)
+        _collect_runs(results, tracker, folder)
+        _deliver(folder, output, tracker, study)
+    tracker.log_table(study.parent.id, "significance.json", _table(findings, "significance", "pairs"))
+    tracker.set_tags(study.parent.id, {"mlflow.note.content": verdict_markdown(findings, pages)})
+    if problem:
+        raise problem
+    return findings
+
+
+def check_output(output: Path, study_id: str) -> None:
+    """Refuse a folder that holds the results of another study."""
+    if not (output / "summary.json").is_file():
+        return
+    held = json.loads((output / "summary.json").read_text(encoding="utf-8")).get("study")
+    if held != study_id:
+        raise UsageError(
+            f"--output: must be a new folder or that of study {study_id}, got {output} with study {held}. "
+            "Name another folder, or move that one away."
+        )
+
+
+def _collect_runs(results: Results, tracker: Tracker, folder: Path) -> None:
+    """Copy the log of every run, and the weights of each model's best seed by validation, then by seed."""
+    (folder / "logs").mkdir()
+    validation = results.curve("validation", "accuracy").max(axis=1).fillna(0)
+    for _, run in results.runs.iterrows():
+        copyfile(tracker.fetch(run["run_id"], "train.log"), folder / "logs" / f"{run['model']}-seed{run['seed']}.log")
+    for model in results.models:
+        best = validation[results.runs["model"] == model].idxmax()
+        weights = tracker.fetch(results.runs.loc[best, "run_id"], "checkpoints/best.pt")
+        copyfile(weights, folder / f"{model}_best.pth")
+
+
+def _deliver(folder: Path, output: Path, tracker: Tracker, study: StoredStudy) -> None:
+    """Store every file with the study's run, and move it into the output folder, each whole or not at all."""
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        place = output / file.relative_to(folder)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        subfolder = file.parent.relative_to(folder).as_posix()
+        tracker.log_file(study.parent.id, file, "" if subfolder == "." else subfolder)
+        temporary = place.with_name(f".{place.name}.tmp")
+        copyfile(file, temporary)
+        temporary.replace(place)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2, allow_nan=False)
+
+
+def _table(findings: list[Finding], name: str, table: str) -> pd.DataFrame:
+    return next(finding.tables[table] for finding in findings if finding.name == name)
+
+
+def _machine(environment: dict[str, Any]) -> dict[str, str]:
+    names = ("platform", "processor", "python", "threads", "numpy", "mlflow")
+    return {name: str(environment[name]) for name in names if name in environment}

@@ -13,24 +13,18 @@ from pipeline import checkpoint
 from pipeline.config import RunConfig
 from pipeline.console import Meter, duration, say
 from pipeline.data import Splits
-from pipeline.errors import UsageError
+from pipeline.errors import RunError, UsageError
 from pipeline.identity import Cell, commit, identity
 from pipeline.launch import Notify, run_tasks
-from pipeline.study import Study
+from pipeline.study import STUDY_KIND, Study
 from pipeline.tracking import Tracker, connect
 from pipeline.train import CHECKPOINTS, Outcome, run_cell
 from pipeline.trainer import fit, resolve_device, resolve_precision, start
 
-STUDY = "study"
-"""Value of the tag `kind` on the parent run of a study."""
 ESTIMATE_BATCHES = 4
 """Batches that are trained to estimate how long an epoch takes."""
 EVALUATION_COST = 0.35
 """Time of evaluating a sequence over the time of training on it."""
-
-
-class CellError(RuntimeError):
-    """Some cells of a study failed; the others are finished and stored."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +65,7 @@ def compare(study: Study, tracker: Tracker, *, workers: int, device: str, adopte
                         outcomes[task.cell.name] = result
                     _write_manifest(study, cells, outcomes, tracker, parent)
         if errors:
-            raise CellError("; ".join(f"{name}: {error}" for name, error in errors.items()))
+            raise RunError("; ".join(f"{name}: {error}" for name, error in errors.items()))
     return parent
 
 
@@ -87,9 +81,9 @@ def _check_distinct(keys: dict[str, str]) -> None:
 
 def _open(study: Study, tracker: Tracker, adopted: str | None) -> str:
     """Return the parent run of the study, new or known; an adopted run that is not it becomes a link to it."""
-    known = tracker.find(kind=STUDY, study=study.id)
+    known = tracker.find(kind=STUDY_KIND, study=study.id)
     if not known:
-        tags = {"kind": STUDY, "study": study.id, "study_name": study.name, **commit()}
+        tags = {"kind": STUDY_KIND, "study": study.id, "study_name": study.name, **commit()}
         if not adopted:
             return tracker.create(study.name, tags=tags)
         tracker.set_tags(adopted, {**tags, "mlflow.runName": study.name})

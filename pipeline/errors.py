@@ -17,6 +17,10 @@ class UsageError(ValueError):
     """`where: what must hold, got value. what to do.`; the command line prints it and ends with exit code 2."""
 
 
+class RunError(RuntimeError):
+    """Work that was begun and failed; what was finished before is stored. The command line ends with exit code 1."""
+
+
 def unknown(what: str, name: str, known: Iterable[str]) -> UsageError:
     """Return the error for a `name` that is not among the known ones, with the closest of them."""
     names = list(dict.fromkeys(known))
@@ -70,12 +74,10 @@ def _explain(detail: ErrorDetails, tree: Mapping[str, Any], where: str) -> Usage
 def _location(loc: tuple[str | int, ...], tree: object) -> list[str]:
     """Return the keys of `loc` that the tree really has: pydantic adds the tags of unions."""
     path: list[str] = []
-    for key in map(str, loc):
-        if (isinstance(tree, Mapping) and key in tree) or (
-            isinstance(tree, list) and isinstance(key, int) and key < len(tree)
-        ):
+    for key in loc:
+        if isinstance(tree, Mapping) and key in tree:
             tree = tree[key]
-        elif key != str(loc[-1]):
+        elif key != loc[-1]:
             continue
-        path.append(key)
+        path.append(str(key))
     return path

@@ -11,6 +11,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
+from pipeline.errors import RunError
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 Notify = Callable[[Any], None]
@@ -46,9 +48,9 @@ def run_tasks(
             for future in finished:
                 yield futures[future], future.result()
     except BrokenProcessPool:
-        raise RuntimeError(
-            "a worker process was killed, perhaps for memory. Run the same command again: it resumes. "
-            "With --workers 1 less memory is needed."
+        raise RunError(
+            "workers: must run to their end, got one that was killed, perhaps for memory. "
+            "Run the same command again, it goes on; --workers 1 needs less memory."
         ) from None
     finally:
         if waiting:

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from analysis.report import banner_lines, results_table, verdict_lines
+from pipeline import analyze as analyzing
 from pipeline import compare as comparing
-from pipeline.console import say
+from pipeline.console import say, show
 from pipeline.errors import UsageError
 from pipeline.identity import Cell
 from pipeline.study import Study, check_seeds, load_run, load_study
@@ -77,7 +79,41 @@ def open_store() -> tuple[Tracker, str | None]:
 
 def analyze(call: Call) -> None:
     """Analyse a finished study."""
+    tracker, adopted = open_store()
+    study = analyzing.find_study(tracker, call.study)
+    if adopted:
+        tracker.set_tags(adopted, {"study": study.id, "parent": study.parent.id})
+    _analyze(study, tracker, call)
 
 
 def main(call: Call) -> None:
     """Train what is missing of a study, analyse it and say what came out."""
+    study, tracker, adopted = _study(call)
+    analyzing.check_output(_output(call, study.name), study.id)
+    comparing.compare(study, tracker, workers=call.workers, device=call.device, adopted=adopted)
+    _analyze(analyzing.find_study(tracker, study.id), tracker, call)
+
+
+def _analyze(study: analyzing.StoredStudy, tracker: Tracker, call: Call) -> None:
+    output = _output(call, study.name)
+    findings = analyzing.analyze(study, tracker, output=output, allow_missing=call.allow_missing)
+    say()
+    show(*results_table(findings), title=f"{study.name} (study {study.id})")
+    for banner in banner_lines(findings):
+        say(f"Note. {banner}")
+    say()
+    for line in verdict_lines(findings):
+        say(line)
+    say()
+    say(f"report and figures: {output}/analysis_report.md")
+    say(f"runs: {_ui(tracker)}")
+
+
+def _output(call: Call, name: str) -> Path:
+    return call.output or Path("results") / name
+
+
+def _ui(tracker: Tracker) -> str:
+    if tracker.uri.startswith("http"):
+        return tracker.uri
+    return f".venv/bin/mlflow ui --backend-store-uri {tracker.uri}, then http://127.0.0.1:5000"

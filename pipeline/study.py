@@ -19,6 +19,8 @@ DEFAULT_MODELS = ("position", "sincos", "lete", "kan_mammote")
 """Variants of a study that names none: the four required models, the baseline first."""
 DEFAULT_SEEDS = (0, 1, 2, 3, 4)
 """Seeds of a study that names none."""
+STUDY_KIND = "study"
+"""Value of the tag `kind` on the parent run of a study."""
 STUDY_KEYS = ("base", "variants", "seeds", "plan")
 
 

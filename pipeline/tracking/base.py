@@ -87,8 +87,8 @@ class Tracker(ABC):
     def fetch(self, run_id: str, path: str) -> Path:
         """Return a local file with the artifact `path`; FileNotFoundError where the run has none."""
 
-    def link(self, run_id: str) -> str:
-        """Return an address of the run for people, or nothing where the store has no pages."""
+    def page(self, run_id: str) -> str:
+        """Return the address of the run's page below the store's own; nothing where it has no pages."""
         del run_id
         return ""
 

@@ -194,10 +194,9 @@ class MlflowTracker(Tracker):
             raise FileNotFoundError(f"run {run_id} has no artifact {name}")
         return Path(self._client.download_artifacts(run_id, path))
 
-    def link(self, run_id: str) -> str:
-        """Return the run's page on a tracking server; nothing for a local store."""
-        page = f"#/experiments/{self._experiment}/runs/{run_id}"
-        return f"{self.uri.rstrip('/')}/{page}" if self.uri.startswith("http") else ""
+    def page(self, run_id: str) -> str:
+        """Return the run's page in the MLflow UI, from its root."""
+        return f"#/experiments/{self._experiment}/runs/{run_id}"
 
 
 def _run(run: Any) -> Run:  # noqa: ANN401 - mlflow is untyped here
