@@ -56,6 +56,14 @@ def settings() -> tuple[tuple[str, ...], Rows]:
     return ("setting", "of", "default", "meaning"), rows
 
 
+def settings_markdown() -> str:
+    """Return the table of settings as Markdown, as the README holds it."""
+    columns, rows = settings()
+    lines = [columns, ("---",) * len(columns)]
+    lines += [(f"`{path}`", kinds, f"`{default}`", meaning) for path, kinds, default, meaning in rows]
+    return "\n".join(f"| {' | '.join(line)} |".replace("\n", " ") for line in lines)
+
+
 LISTS: dict[str, Callable[[], tuple[tuple[str, ...], Rows]]] = {
     "embeddings": lambda: _described(TIME_EMBEDDINGS),
     "models": lambda: _described(MODELS),
