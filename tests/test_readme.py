@@ -1,0 +1,191 @@
+"""The README says what is so: its examples run, its tables are those of the code, its links lead somewhere."""
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from pipeline.__main__ import _parser, _settings
+from pipeline.config import ALIASES, resolve
+from pipeline.ls import settings, settings_markdown
+from pipeline.study import load_study
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+EXAMPLES = ("A time embedding", "A metric", "An analysis")
+MOST_LINES = 14
+REGISTRIES = {
+    "models/time_embeddings/__init__.py": "    | PositionConfig\n",
+    "analysis/metrics.py": "METRICS: tuple[Metric, ...] = (\n",
+    "analysis/registry.py": "ANALYSES: dict[str, Analysis] = {\n",
+}
+"""The line of each registry after which the README's line is put."""
+TRAIN = """
+import json, sys
+from pathlib import Path
+from pipeline.identity import Cell
+from pipeline.study import load_run
+from pipeline.tracking import MemoryTracker
+from pipeline.train import run_cell
+
+tracker = MemoryTracker(Path("artifacts"))
+cell = Cell("example", load_run(None, json.loads(sys.argv[1])))
+outcome = run_cell(cell, tracker, device="cpu", report=lambda *_: None)
+print(json.dumps({"embedding": type(cell.config.model.embedding).__name__, **tracker.get(outcome.run_id).metrics}))
+"""
+ANALYSE = """
+import json, runpy
+from analysis import analyze
+from analysis.report import report
+
+make_study = runpy.run_path("tests/analysis/conftest.py")["make_study"]
+# Six sequences of classes 0, 1, 2, 0, 1, 2: the second is missed by all four runs.
+a, b = [[1, 0, 1, 1, 1, 0], [1, 0, 1, 1, 1, 1]], [[1, 0, 1, 1, 0, 1], [1, 0, 0, 1, 1, 1]]
+findings = {finding.name: finding for finding in analyze(make_study({"a": a, "b": b}))}
+hardest = findings["hardest"]
+print(json.dumps({
+    "worst_class": findings["overview"].tables["runs"]["worst_class"].tolist(),
+    "summary": hardest.summary,
+    "hardest": hardest.tables["hardest"].to_dict("records"),
+    "report": report(list(findings.values())),
+}))
+"""
+
+
+def section(title):
+    return re.search(rf"### {title}\n(.*?)(?=\n##|\Z)", README, re.DOTALL).group(1)
+
+
+def blocks(text, language):
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def add_example(title, root):
+    """Do what the README says: create the new file, and put the import and the line into the registry."""
+    new, listed = blocks(section(title), "python")
+    path = new.split("\n", 1)[0].removeprefix("# ")
+    assert not (root / path).exists()
+    (root / path).write_text(new, encoding="utf-8")
+    head, *lines = listed.splitlines(keepends=True)
+    registry = re.match(r"# in (\S+):", head).group(1)
+    anchor, text = REGISTRIES[registry], (root / registry).read_text(encoding="utf-8")
+    assert text.count(anchor) == 1
+    statement, line = lines
+    first = re.search(r"^from (models|analysis)\.", text, re.MULTILINE).start()
+    text = text[:first] + statement + text[first:]
+    (root / registry).write_text(text.replace(anchor, anchor + line), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory):
+    """A copy of the project with the three examples of the README added."""
+    root = tmp_path_factory.mktemp("copy") / "project"
+    for folder in ("models", "analysis", "pipeline", "tests/models", "tests/analysis"):
+        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("pyproject.toml", "tests/conftest.py"):
+        shutil.copy(ROOT / file, root / file)
+    for title in EXAMPLES:
+        add_example(title, root)
+    return root
+
+
+def run(root, *arguments):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=root, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("title", EXAMPLES)
+def test_an_example_has_fewer_than_fifteen_lines(title):
+    lines = "".join(blocks(section(title), "python")).splitlines()
+    assert len([line for line in lines if line.strip() and not line.startswith("# ")]) <= MOST_LINES
+
+
+def test_the_embedding_of_the_readme_trains_by_the_command_beside_it(extended):
+    [command] = blocks(section("A time embedding"), "sh")
+    words = command.split()
+    assert words[:3] == ["python", "-m", "pipeline"]
+    options, rest = _parser().parse_known_args(words[3:])
+    assert options.verb == "train"
+    overrides = _settings(rest) | {"model.embedding.name": options.models}
+    told = json.loads(run(extended, "-c", TRAIN, json.dumps(overrides)))
+    assert told["embedding"] == "LogTimeConfig"
+    assert told["epochs"] == 1
+    assert 0 < told["train/loss"] < 3
+    assert told["parameters"] == 216_330  # the LSTM and the head alone
+
+
+def test_the_embedding_of_the_readme_keeps_the_contract(extended):
+    told = run(extended, "-m", "pytest", "tests/models/test_contract.py", "-k", "log_time")
+    assert re.search(r"1\d passed", told)
+
+
+def test_the_metric_and_the_analysis_of_the_readme_run(extended):
+    told = json.loads(run(extended, "-c", ANALYSE))
+    assert told["worst_class"] == [0.5, 0.5, 0.0, 0.5]
+    assert told["summary"] == "1 of 6 test sequences are missed by every run."
+    assert told["hardest"][0] == {"sample_id": 1, "label": 1, "length": 11, "missed": 1.0}
+    assert "## Hardest sequences" in told["report"]
+
+
+def test_the_stored_model_is_loaded_in_five_lines():
+    [block] = [block for block in blocks(README, "python") if "pyfunc" in block]
+    assert len(block.splitlines()) == 5
+    assert ast.parse(textwrap.dedent(block))
+
+
+def test_the_table_of_settings_is_the_one_of_the_code():
+    # After a change: .venv/bin/python -m scripts.readme_options
+    table = re.search(r"<!-- settings: begin -->\n(.*?)\n<!-- settings: end -->", README, re.DOTALL).group(1)
+    assert table == settings_markdown()
+    assert len(table.splitlines()) == 2 + len(settings()[1])
+
+
+def test_every_short_name_is_in_the_table_and_stands_for_its_setting():
+    rows = dict(re.findall(r"^\| `(\w+)` \| `([\w.]+)`", README, re.MULTILINE))
+    assert {name: rows[name] for name in ALIASES} == ALIASES
+    assert all(resolve(name, True)[0] == path for name, path in ALIASES.items())
+
+
+def test_the_study_file_of_the_readme_is_one(tmp_path):
+    [text] = blocks(README, "json")
+    (tmp_path / "own.json").write_text(text)
+    study = load_study(tmp_path / "own.json")
+    assert list(study.variants) == ["lete", "lete_fourier"]
+    assert study.variants["lete_fourier"].model.embedding.p == 1
+    assert study.variants["lete"].train.epochs == 5
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_link_leads_to_a_file_or_a_heading(page):
+    text = page.read_text(encoding="utf-8")
+    headings = {
+        re.sub(r"[^\w -]", "", line.lstrip("# ")).lower().replace(" ", "-")
+        for line in text.splitlines()
+        if line[:1] == "#"
+    }
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        if target.startswith("#"):
+            assert target[1:] in headings
+        else:
+            assert (page.parent / target).exists(), target
+
+
+def test_every_decision_is_in_the_index_and_says_what_it_costs():
+    index = (ROOT / "docs/README.md").read_text(encoding="utf-8")
+    for number, page in enumerate(sorted((ROOT / "docs/decisions").glob("*.md")), start=1):
+        text = page.read_text(encoding="utf-8")
+        assert page.name.startswith(f"{number:04}-")
+        assert f"(decisions/{page.name})" in index
+        assert all(f"**{part}" in text for part in ("Context", "Choice", "What it costs")), page.name

@@ -1,0 +1,186 @@
+"""What the documents name exists: commands parse, symbols import, settings resolve, files are there."""
+
+import importlib
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from analysis.metrics import METRICS
+from analysis.plan import Plan
+from analysis.registry import ANALYSES
+from pipeline.__main__ import VERBS, _parser, _seeds, _settings, _workers
+from pipeline.config import resolve
+from pipeline.ls import ls
+from pipeline.study import load_run, load_study
+
+ROOT = Path(__file__).parents[1]
+WALK = (ROOT / "docs/requirement.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+# Without what a reader adds: tests/test_readme.py runs that.
+README_COMMANDS = [
+    line.split("#")[0].strip()
+    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+    if "log_time" not in line
+]
+README_OPTIONS = re.findall(r"`(--[\w.]+ [^`]+)`", README)
+WORDS = {
+    "lstm_embedding_comparison.py",  # names of the requirement that stand for a verb here
+    "lstm_embedding_analysis.py",
+    "auto",
+    "raw",
+    "build",
+    "train",
+    "results/",
+}
+
+
+def check_pipeline(arguments):
+    options, rest = _parser().parse_known_args(arguments)
+    settings = _settings(rest)
+    config = ROOT / options.config if options.config else None
+    models = [name for name in options.models.split(",") if name]
+    assert _workers(options.workers) >= 1
+    if options.verb == "train":
+        assert len(models) <= 1
+        load_run(config, settings | ({"model.embedding.name": models[0]} if models else {}))
+    elif options.verb in ("main", "compare"):
+        load_study(config, models=models, seeds=_seeds(options.seeds), overrides=settings)
+    elif options.verb == "ls":
+        ls(options.topic)
+    else:
+        assert not settings
+
+
+def check_mlflow(words):
+    """Build the command as MLflow does: declared parameters are filled in, the others appended."""
+    project = yaml.safe_load((ROOT / "MLproject").read_text())
+    entry = project["entry_points"][words[words.index("-e") + 1]]
+    given = dict(words[i + 1].split("=", 1) for i, word in enumerate(words) if word == "-P")
+    declared = {name: given.pop(name, about["default"]) for name, about in entry["parameters"].items()}
+    command = entry["command"].format(**declared)
+    assert all(f"{{{name}}}" in entry["command"] for name in declared)
+    check_pipeline(
+        [*shlex.split(command)[3:], *(word for name, value in given.items() for word in (f"--{name}", value))]
+    )
+
+
+def check_command(command):
+    words = shlex.split(command)
+    if words[:3] == ["python", "-m", "pipeline"]:
+        check_pipeline(words[3:])
+    elif words[:2] == ["mlflow", "run"]:
+        check_mlflow(words)
+    elif words[0] == "make":
+        assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    elif words[0] == "bash":
+        assert (ROOT / words[1]).is_file()
+        assert subprocess.run(["bash", "-n", ROOT / words[1]], check=True).returncode == 0
+    else:
+        assert words[:2] == [".venv/bin/mlflow", "ui"]
+
+
+def check_symbol(name):
+    path, found = name.split("."), None
+    for end in range(len(path), 0, -1):
+        try:
+            found = importlib.import_module(".".join(path[:end]))
+        except ModuleNotFoundError:
+            continue
+        break
+    for attribute in path[end:]:
+        found = getattr(found, attribute)
+
+
+def written_files():
+    """Return the names of the outputs, as the code that writes them spells them."""
+    sources = [ROOT / "pipeline/analyze.py", *(ROOT / "analysis").glob("*.py")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
+    names = set(re.findall(r'"([\w]+\.(?:json|csv|md))"', text))
+    figures = re.findall(r'figures=\{\s*"(\w+)":', text)
+    assert '_best.pth"' in text
+    assert "-seed{run" in text
+    examples = {"lete_best.pth", "logs/lete-seed0.log"}
+    return names | examples | {f"{stem}.{kind}" for stem in figures for kind in ("png", "html")}
+
+
+def names_something(span):
+    """Say whether a code span is a known word, output, file, metric, analysis or setting."""
+    known = WORDS | written_files() | set(ANALYSES) | {metric.name for metric in METRICS} | set(Plan.model_fields)
+    return span in known or (ROOT / span).exists() or bool(resolve(span, True)[0])
+
+
+SPANS = list(dict.fromkeys(re.findall(r"`([^`\n]+)`", WALK)))
+COMMANDS = [span for span in SPANS if re.match(r"(python -m pipeline|mlflow run|bash|make) ", span)]
+SYMBOLS = [span for span in SPANS if re.fullmatch(r"(analysis|models|pipeline)\.[\w.]+", span)]
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *README_COMMANDS])
+def test_every_command_of_the_documents_is_one_that_can_be_given(command, capsys):
+    check_command(command)
+    assert "error" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", README_OPTIONS)
+def test_every_option_of_the_readme_fits_some_model(option):
+    check_command(f"python -m pipeline compare {option}")
+
+
+@pytest.mark.parametrize("symbol", SYMBOLS)
+def test_every_symbol_of_the_walk_imports(symbol):
+    check_symbol(symbol)
+
+
+@pytest.mark.parametrize("span", [span for span in SPANS if span not in {*COMMANDS, *SYMBOLS}])
+def test_everything_else_that_the_walk_names_is_known(span):
+    assert names_something(span)
+
+
+def test_the_walk_has_every_section_and_enough_to_check():
+    for section in ("Output structure", "Configuration options", "Key metrics", "Troubleshooting", "Performance tips"):
+        assert f"## {section}" in WALK
+    assert len(COMMANDS) > 15
+    assert len(SYMBOLS) > 40
+    assert {
+        "training_curves.png",
+        "statistical_significance.html",
+        "summary.json",
+        "significance.csv",
+    } <= written_files()
+
+
+def test_the_defaults_of_the_walk_are_those_of_the_code():
+    rows = re.findall(r"^\| `(\w+)` \| `([\w.]+)`[^|]* \| ([\w.]+) \|$", WALK, re.MULTILINE)
+    assert len(rows) == 15
+    study = load_study(None)
+    for name, path, default in rows:
+        assert resolve(name, default)[0] == path
+        values = {variant: str(value_at(config, path)) for variant, config in study.variants.items()}
+        expected = {"true": {"auto", "True"}}.get(default, {default})
+        assert {value for value in values.values() if value != "None"} <= expected, name
+
+
+def value_at(config, path):
+    for key in path.split("."):
+        config = getattr(config, key, None)
+    return config
+
+
+def test_help_names_every_verb():
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert all(f"  {verb} " in done.stdout for verb in VERBS)
+
+
+@pytest.mark.parametrize(
+    "command", ["python -m pipeline compare --no_such_setting 1", "mlflow run . -e train -P modls=x"]
+)
+def test_a_command_with_a_wrong_name_would_be_noticed(command):
+    with pytest.raises(ValueError, match="must be a known setting"):
+        check_command(command)
