@@ -21,6 +21,16 @@ VERBS = {
     "ls": "list embeddings, models, datasets, metrics, analyses, presets and settings",
     "bench": "measure speed against the usual recipes",
 }
+OPTIONS = ("config", "models", "seeds", "workers", "device", "study", "output", "allow_missing")
+TAKES: dict[str, set[str]] = {
+    "main": {"config", "models", "seeds", "workers", "device", "output", "allow_missing", "settings"},
+    "train": {"config", "models", "seeds", "device", "settings"},
+    "compare": {"config", "models", "seeds", "workers", "device", "settings"},
+    "analyze": {"study", "output", "allow_missing"},
+    "ls": set(),
+    "bench": set(),
+}
+"""Which options a verb has a use for; `settings` are the dotted ones."""
 EPILOG = (
     "Any setting can be given as --dotted.path VALUE, for instance --model.embedding.name lete --train.epochs 5, "
     "or by its last word where that is unique, for instance --threshold 0.5. "
@@ -54,7 +64,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", default="auto", metavar="auto|cpu|cuda", help="where to train (default: auto)")
     parser.add_argument("--study", default="", metavar="ID", help="study to analyse (default: the newest)")
     parser.add_argument("--output", default="", metavar="FOLDER", help="folder of the results (default: results/STUDY)")
-    parser.add_argument("--allow-missing", action="store_true", help="analyse a study in which runs are missing")
+    parser.add_argument(
+        "--allow_missing", "--allow-missing", nargs="?", const="true", default="", choices=("", "true", "false"),
+        metavar="true|false", help="analyse a study in which runs are missing",
+    )  # fmt: skip
     return parser
 
 
@@ -84,6 +97,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _dispatch(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
     # Each verb imports its stage when it runs: torch and MLflow cost seconds that `--help` need not pay.
     # ruff: noqa: PLC0415
+    from pipeline.errors import UsageError
+
+    if options.topic and options.verb != "ls":
+        raise UsageError(
+            f"{options.topic}: must be --name value, got a word alone. Put -- before the name of a setting."
+        )
+    given = {name for name in OPTIONS if getattr(options, name) not in ("", "auto")}
+    useless = (given - TAKES[options.verb]) | (set() if "settings" in TAKES[options.verb] else overrides.keys())
+    for name in sorted(useless):
+        raise UsageError(f"--{name}: must be left out of {options.verb}, which has no use for it, got one. Drop it.")
     if options.verb == "ls":
         from pipeline.ls import ls
 
@@ -102,7 +125,7 @@ def _dispatch(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
         device=options.device or "auto",
         study=options.study,
         output=Path(options.output) if options.output else None,
-        allow_missing=options.allow_missing,
+        allow_missing=options.allow_missing == "true",
         overrides=overrides,
     )
     return {"main": stages.main, "train": stages.train, "compare": stages.compare, "analyze": stages.analyze}[
@@ -112,15 +135,15 @@ def _dispatch(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
 
 def _seeds(text: str) -> list[Any] | None:
     """Return what `--seeds` lists; None where it is not given."""
-    words = text.strip("[] ").split(",")
-    return [int(word) if word.strip().isdigit() else word for word in words] if text else None
+    words = [word.strip() for word in text.strip("[] ").split(",") if word.strip()]
+    return [int(word) if word.isdigit() else word for word in words] if text else None
 
 
 def _workers(text: str) -> int:
     from pipeline.errors import UsageError
 
     if not text:
-        return os.cpu_count() or 1
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if not text.isdigit() or int(text) < 1:
         raise UsageError(f"--workers: must be a whole number from 1 on, got {text}. Give the number of processes.")
     return int(text)

@@ -22,7 +22,7 @@ from analysis.report import (
 )
 from analysis.results import Results
 from pipeline.errors import UsageError
-from pipeline.study import STUDY_KIND
+from pipeline.study import STUDY_KIND, read_json
 from pipeline.tracking import Run, Tracker
 
 IDENTITY = ("config_hash", "data_digest", "code_digest", "torch_version", "precision", "device", "dataset")
@@ -146,7 +146,7 @@ def check_output(output: Path, study_id: str) -> None:
     """Refuse a folder that holds the results of another study."""
     if not (output / "summary.json").is_file():
         return
-    held = json.loads((output / "summary.json").read_text(encoding="utf-8")).get("study")
+    held = read_json(output / "summary.json").get("study")
     if held != study_id:
         raise UsageError(
             f"--output: must be a new folder or that of study {study_id}, got {output} with study {held}. "
@@ -161,8 +161,8 @@ def _collect_runs(results: Results, tracker: Tracker, folder: Path) -> None:
     for _, run in results.runs.iterrows():
         copyfile(tracker.fetch(run["run_id"], "train.log"), folder / "logs" / f"{run['model']}-seed{run['seed']}.log")
     for model in results.models:
-        best = validation[results.runs["model"] == model].idxmax()
-        weights = tracker.fetch(results.runs.loc[best, "run_id"], "checkpoints/best.pt")
+        best = validation.where(results.runs["model"] == model).argmax()
+        weights = tracker.fetch(str(results.runs["run_id"].iloc[best]), "checkpoints/best.pt")
         copyfile(weights, folder / f"{model}_best.pth")
 
 

@@ -2,8 +2,7 @@
 
 import json
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -33,6 +32,7 @@ class Task:
 
     cell: Cell
     device: str
+    store: str
     parent: str
 
 
@@ -53,17 +53,12 @@ def compare(study: Study, tracker: Tracker, *, workers: int, device: str, adopte
             f"{study.name} (study {study.id}): {len(outcomes)} of {len(cells)} runs are finished, {len(pending)} to train"
         )
         errors: dict[str, Exception] = {}
-        if pending:
-            tasks = [Task(cell, device, parent) for cell in pending]
-            with _meter(pending, keys, device, workers) as meter:
-                for task, result in run_tasks(
-                    tasks, _work, workers=workers, notify=lambda message: meter.advance(*message)
-                ):
-                    if isinstance(result, Exception):
-                        errors[task.cell.name] = result
-                    else:
-                        outcomes[task.cell.name] = result
-                    _write_manifest(study, cells, outcomes, tracker, parent)
+        for task, result in _train([Task(cell, device, tracker.uri, parent) for cell in pending], keys, workers):
+            if isinstance(result, Exception):
+                errors[task.cell.name] = result
+            else:
+                outcomes[task.cell.name] = result
+            _write_manifest(study, cells, outcomes, tracker, parent)
         if errors:
             raise RunError("; ".join(f"{name}: {error}" for name, error in errors.items()))
     return parent
@@ -118,19 +113,31 @@ def _write_manifest(
     tracker.log_text(parent, "study.json", json.dumps(manifest, indent=2))
 
 
-def _meter(pending: Sequence[Cell], keys: dict[str, str], device: str, workers: int) -> Meter:
-    """Time a few updates of each model and say how long the rest will take."""
-    epochs: Counter[str] = Counter()
-    for cell in pending:
-        checkpointed = CHECKPOINTS / keys[cell.name] / "last.pt"
-        done = checkpoint.load(checkpointed)["epoch"] if checkpointed.is_file() else 0
-        epochs[cell.model] += cell.config.train.epochs - done
-    seconds = {
-        cell.model: epoch_seconds(cell.config, device) for cell in {cell.model: cell for cell in pending}.values()
-    }
-    meter = Meter(epochs, seconds, min(workers, len(pending)))
+def _train(tasks: Sequence[Task], keys: dict[str, str], workers: int) -> Iterator[tuple[Task, Outcome | Exception]]:
+    """Train cells in workers and yield each when it ends, with its outcome or the error that ended it."""
+    if not tasks:
+        return
+    seconds = {task.cell.model: epoch_seconds(task.cell.config, task.device) for task in _one_a_model(tasks)}
+    epochs = {task.cell.name: _epochs_left(task.cell, keys[task.cell.name]) for task in tasks}
+    meter = Meter(epochs, {task.cell.name: seconds[task.cell.model] for task in tasks}, min(workers, len(tasks)))
     say(f"{sum(epochs.values())} epochs to train, about {duration(meter.seconds_left)} with {workers} worker(s)")
-    return meter
+    # Seed by seed, so that an early stop leaves whole seeds; the slowest first, so that no worker waits at the end.
+    seeds = list(dict.fromkeys(task.cell.config.seed for task in tasks))
+    ordered = sorted(tasks, key=lambda task: (seeds.index(task.cell.config.seed), -seconds[task.cell.model]))
+    with meter:
+        for task, result in run_tasks(ordered, _work, workers=workers, notify=lambda message: meter.advance(*message)):
+            meter.end(task.cell.name)
+            yield task, result
+
+
+def _epochs_left(cell: Cell, key: str) -> int:
+    path = CHECKPOINTS / key / "last.pt"
+    done = checkpoint.load(path)["epoch"] if path.is_file() else 0
+    return int(cell.config.train.epochs - done)
+
+
+def _one_a_model(tasks: Sequence[Task]) -> list[Task]:
+    return list({task.cell.model: task for task in tasks}.values())
 
 
 def epoch_seconds(config: RunConfig, device: str) -> float:
@@ -155,12 +162,12 @@ def _work(task: Task, notify: Notify) -> Outcome:
         nonlocal began
         del epoch
         now = time.monotonic()
-        notify((cell.model, now - began, f"{cell.name} {text}"))
+        notify((cell.name, now - began, f"{cell.name} {text}"))
         began = now
 
-    return run_cell(task.cell, _tracker(), device=task.device, report=report, parent=task.parent)
+    return run_cell(task.cell, _tracker(task.store), device=task.device, report=report, parent=task.parent)
 
 
 @cache
-def _tracker() -> Tracker:
-    return connect()
+def _tracker(store: str) -> Tracker:
+    return connect(store)

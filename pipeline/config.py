@@ -204,6 +204,8 @@ def build_run(values: Mapping[str, Any], base: RunConfig | None = None) -> RunCo
     for path, value in values.items():
         if path not in known:
             raise misfit(path, named)
+        if isinstance(value, bool) and not isinstance(known[path], bool):
+            raise UsageError(f"{path}: must be a number or a name, got {str(value).lower()}. Correct the value.")
         _node(tree, path)[path.rsplit(".", 1)[-1]] = value
     return validate(RunConfig, tree)
 

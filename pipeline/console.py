@@ -40,42 +40,38 @@ def duration(seconds: float) -> str:
 
 
 class Meter:
-    """Progress over epochs whose cost differs from model to model."""
+    """Progress over the epochs of several runs, whose cost differs."""
 
     def __init__(self, epochs: Mapping[str, int], seconds: Mapping[str, float], workers: int) -> None:
-        """Take the number of epochs to come and the seconds of one, by model, and how many run at once."""
+        """Take, by run, the number of epochs to come and the seconds of one; and how many runs go on at once."""
         self._left = dict(epochs)
         self._seconds = dict(seconds)
         self._total = sum(epochs.values())
         self._workers = workers
         self._last_line = time.monotonic()
-        self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs, {task.fields[left]} left"),
-            console=console, transient=True, disable=not console.is_terminal,
-        )  # fmt: skip
+        count = TextColumn("epochs, {task.fields[left]} left")
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), count)
+        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._bar.add_task("training", total=self._total, left=duration(self.seconds_left))
 
     @property
     def seconds_left(self) -> float:
         """The time that the epochs to come will take."""
-        return sum(count * self._seconds[model] for model, count in self._left.items()) / self._workers
+        return sum(count * self._seconds[run] for run, count in self._left.items()) / self._workers
 
-    def advance(self, model: str, seconds: float, text: str) -> None:
-        """Count one epoch of `model`, which took `seconds`."""
-        self._left[model] = max(self._left[model] - 1, 0)
-        self._seconds[model] = 0.7 * self._seconds[model] + 0.3 * seconds
-        self._show(text)
-
-    def drop(self, model: str, epochs: int) -> None:
-        """Strike out epochs that will not be needed."""
-        self._left[model] = max(self._left[model] - epochs, 0)
-
-    def _show(self, text: str) -> None:
+    def advance(self, run: str, seconds: float, text: str) -> None:
+        """Count one epoch of a run, which took `seconds`; `text` says what it brought."""
+        self._left[run] = max(self._left[run] - 1, 0)
+        self._seconds[run] = seconds
         done, left = self._total - sum(self._left.values()), duration(self.seconds_left)
         self._bar.update(self._task, completed=done, left=left)
         if not console.is_terminal and time.monotonic() - self._last_line > QUIET_SECONDS:
             self._last_line = time.monotonic()
             say(f"{done}/{self._total} epochs, {left} left; {text}")
+
+    def end(self, run: str) -> None:
+        """Strike out what a run has left, because it stopped early, failed, or was finished elsewhere."""
+        self._left[run] = 0
 
     def __enter__(self) -> Self:
         self._bar.start()

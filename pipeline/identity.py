@@ -2,24 +2,23 @@
 
 import ast
 import hashlib
-import inspect
 import subprocess
-import sys
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
+from importlib import metadata
 from pathlib import Path
-from types import ModuleType
 
 import torch
 
-import pipeline.data
-import pipeline.seeding
-import pipeline.trainer
 from pipeline.config import RunConfig, config_hash, digest_of
 from pipeline.data import Splits
 from pipeline.trainer import resolve_device, resolve_precision
 
 ROOT = Path(__file__).resolve().parents[1]
+REGISTRY = "models.time_embeddings"
+LIBRARIES = {"numba": "numba", "kan": "pykan", "mamba_ssm": "mamba-ssm"}
+"""Packages beside torch that a model may compute with, by the name they are imported under."""
 
 
 @dataclass(frozen=True)
@@ -53,37 +52,63 @@ def identity(config: RunConfig, splits: Splits, device: str) -> dict[str, str]:
 def code_digest(config: RunConfig) -> str:
     """Return the SHA-256 of the code behind a run: trainer, seeding, data, and the files of the model that it builds.
 
-    Comments, docstrings and layout do not count. Adding a time embedding changes no other model's digest.
+    With it go the versions of the libraries that those files compute with. Comments, docstrings and layout do not
+    count. Adding a time embedding changes no other model's digest.
     """
     with torch.random.fork_rng(devices=[]):
         model = config.model.build(horizon=2, feature_dim=0, classes=2)
     names = {kind.__module__ for module in model.modules() for kind in type(module).__mro__}
-    modules = _project_modules({name for name in names if name.startswith("models.")})
-    data = [sys.modules[name] for name in sorted(sys.modules) if name.startswith("pipeline.data")]
-    files = {Path(inspect.getfile(module)) for module in [*modules, *data, pipeline.trainer, pipeline.seeding]}
-    lines = [f"{file.relative_to(ROOT)} {_code_hash(file)}" for file in sorted(files)]
+    files, libraries = _imported({name for name in names if name.startswith("models.")})
+    files |= {
+        ROOT / "pipeline" / "trainer.py",
+        ROOT / "pipeline" / "seeding.py",
+        *(ROOT / "pipeline" / "data").glob("*.py"),
+    }
+    lines = [f"{file.relative_to(ROOT).as_posix()} {_code_hash(file)}" for file in sorted(files)]
+    lines += [f"{LIBRARIES[name]} {_version(LIBRARIES[name])}" for name in sorted(libraries & LIBRARIES.keys())]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _project_modules(names: set[str]) -> list[ModuleType]:
-    """Return the named modules of `models` and those that they take anything from; the registry itself is left out."""
-    found: dict[str, ModuleType] = {}
+def _imported(names: set[str]) -> tuple[set[Path], set[str]]:
+    """Return the files of the named modules of `models` and of all that they import of it, and the other imports.
+
+    The registry of embeddings is left out: it imports every embedding, and computes nothing.
+    """
+    files: set[Path] = set()
+    others: set[str] = set()
     waiting = set(names)
     while waiting:
-        name = waiting.pop()
-        found[name] = sys.modules[name]
-        owners = {
-            value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
-            for value in vars(found[name]).values()
-        }
-        waiting |= {owner for owner in owners if isinstance(owner, str) and owner.startswith("models.")} - found.keys()
-        waiting.discard("models.time_embeddings")
-    return list(found.values())
+        file = ROOT.joinpath(*waiting.pop().split(".")).with_suffix(".py")
+        files.add(file)
+        for node in ast.walk(_tree(file)):
+            imported = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            imported += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for name in imported:
+                others.add(name.split(".")[0])
+                if (
+                    name.startswith("models.")
+                    and name != REGISTRY
+                    and ROOT.joinpath(*name.split(".")).with_suffix(".py") not in files
+                ):
+                    waiting.add(name)
+    return files, others
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "absent"
+
+
+@cache
+def _tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
 
 
 @cache
 def _code_hash(file: Path) -> str:
-    tree = ast.parse(file.read_text(encoding="utf-8"))
+    tree = deepcopy(_tree(file))
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):

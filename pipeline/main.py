@@ -36,14 +36,15 @@ def train(call: Call) -> None:
     overrides = dict(call.overrides)
     if len(call.models) > 1 or len(call.seeds or ()) > 1:
         raise UsageError("train: must get one model and one seed, got several. Use compare for several.")
-    if call.models:
-        overrides.setdefault("model.embedding.name", call.models[0])
     if call.seeds is not None:
-        overrides.setdefault("seed", check_seeds(call.seeds)[0])
-    config = load_run(call.config, overrides)
+        if "seed" in overrides:
+            raise UsageError("seed: must be given once, got --seed and --seeds. Drop one.")
+        overrides["seed"] = check_seeds(call.seeds)[0]
+    model = call.models[0] if call.models else ""
+    config = load_run(call.config, overrides, model)
     config.data.load()
     tracker, adopted = open_store()
-    cell = Cell(config.model.embedding.name, config)
+    cell = Cell(model or config.model.embedding.name, config)
     outcome = run_cell(cell, tracker, device=call.device, report=lambda _cell, _epoch, text: say(text), adopted=adopted)
     if adopted and adopted != outcome.run_id:
         tracker.set_tags(adopted, {"run": outcome.run_id})

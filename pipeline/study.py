@@ -76,11 +76,17 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> Values:
     return tree
 
 
-def load_run(path: Path | None, overrides: Mapping[str, Any]) -> RunConfig:
-    """Return the config of one run: the defaults, changed by a file's base settings, changed by `overrides`."""
+def load_run(path: Path | None, overrides: Mapping[str, Any], model: str = "") -> RunConfig:
+    """Return the config of one run: the defaults, changed by a file's base, by its variant `model`, by `overrides`.
+
+    `model` may also be the name of an embedding. What the base has for other variants of the file is left out.
+    """
     tree = read_json(path) if path else {}
-    settings = {key: value for key, value in tree.items() if key not in STUDY_KEYS}
-    return build_run(resolve_all({**settings, **_mapping(tree, "base")}) | resolve_all(overrides))
+    own, base = _variants(tree), _base(tree)
+    chosen = _variant(model, own) if model else {}
+    _check_used(base, {**own, "": chosen})
+    values = {**base, **chosen, **resolve_all(overrides)}
+    return build_run({path: value for path, value in values.items() if path not in base or fits(path, values)})
 
 
 def load_study(
@@ -95,20 +101,25 @@ def load_study(
     `overrides` win over the file; each goes to the variants that have the setting.
     """
     tree = read_json(path) if path else {}
-    settings = {key: value for key, value in tree.items() if key not in STUDY_KEYS}
-    variants = {name: resolve_all(values) for name, values in _mapping(tree, "variants").items()}
-    variants = variants or {name: {"model.embedding.name": name} for name in DEFAULT_MODELS}
-    if models:
-        variants = {name: _variant(name, variants) for name in models}
-    configs = _build(variants, resolve_all({**settings, **_mapping(tree, "base")}), resolve_all(overrides or {}))
+    own, base, changes = _variants(tree), _base(tree), resolve_all(overrides or {})
+    variants = {name: _variant(name, own) for name in models} if models else own
+    for settings in (base, changes, *variants.values()):
+        if "seed" in settings:
+            raise UsageError(f"seed: must be left out of a study, got {settings['seed']}. Give the list seeds.")
+    _check_left_to_variants(changes, variants)
+    # What a variant of the file has is a fair setting of the base, also where --models leaves that variant out.
+    _check_used(base, own)
+    _check_used(changes, variants)
+    configs = {name: _build(values, base, changes) for name, values in variants.items()}
     plan = validate(Plan, _mapping(tree, "plan"), "plan")
-    if plan.reference and plan.reference not in configs:
+    if plan.reference and plan.reference not in (configs if not models else {**own, **configs}):
         raise unknown("variant", plan.reference, configs)
+    reference = plan.reference if plan.reference in configs else next(iter(configs))
     return Study(
         name=path.stem.removesuffix("_config") if path else "lstm_comparison",
         variants=configs,
         seeds=check_seeds(seeds if seeds is not None else tree.get("seeds", DEFAULT_SEEDS)),
-        plan=plan.model_copy(update={"reference": plan.reference or next(iter(configs))}),
+        plan=plan.model_copy(update={"reference": reference}),
     )
 
 
@@ -121,6 +132,18 @@ def check_seeds(seeds: object) -> tuple[int, ...]:
     if not seeds or len(set(seeds)) < len(seeds):
         raise UsageError(f"seeds: must be at least one, each once, got {list(seeds)}. Write for instance [0, 1, 2].")
     return tuple(seeds)
+
+
+def _variants(tree: Mapping[str, Any]) -> dict[str, Values]:
+    """Return the variants of a study file, the default ones where it names none."""
+    own = {name: resolve_all(_mapping(tree["variants"], name)) for name in _mapping(tree, "variants")}
+    return own or {name: {"model.embedding.name": name} for name in DEFAULT_MODELS}
+
+
+def _base(tree: Mapping[str, Any]) -> Values:
+    """Return the settings that a study file has for all its variants."""
+    settings = {key: value for key, value in tree.items() if key not in STUDY_KEYS}
+    return resolve_all({**settings, **_mapping(tree, "base")})
 
 
 def _mapping(tree: Mapping[str, Any], key: str) -> Values:
@@ -138,21 +161,22 @@ def _variant(name: str, variants: Mapping[str, Values]) -> Values:
     raise unknown("model", name, [*variants, *(kind for kind in TIME_EMBEDDINGS if kind not in variants)])
 
 
-def _build(variants: Mapping[str, Values], base: Values, overrides: Values) -> dict[str, RunConfig]:
-    for path in overrides:
-        if any(path in values and values[path] != overrides[path] for values in variants.values()):
+def _build(own: Values, base: Values, changes: Values) -> RunConfig:
+    """Return the config of a variant, from what it has of the base and of the changes."""
+    values = {**base, **own, **changes}
+    return build_run({path: value for path, value in values.items() if path in own or fits(path, values)})
+
+
+def _check_left_to_variants(changes: Values, variants: Mapping[str, Values]) -> None:
+    for path, value in changes.items():
+        if any(own.get(path, value) != value for own in variants.values()):
             raise UsageError(
-                f"{path}: must be left to the variants, which set it, got {overrides[path]!r}. "
+                f"{path}: must be left to the variants, which set it, got {value!r}. "
                 "Choose variants with --models, or edit the study file."
             )
-    used: set[str] = set()
-    configs = {}
-    for name, own in variants.items():
-        values = {**base, **own, **overrides}
-        fitting = {path: value for path, value in values.items() if path in own or fits(path, values)}
-        configs[name] = build_run(fitting)
-        used |= fitting.keys()
-    for path in {**base, **overrides}:
-        if path not in used:
+
+
+def _check_used(settings: Values, variants: Mapping[str, Values]) -> None:
+    for path in settings:
+        if not any(path in own or fits(path, {**settings, **own}) for own in variants.values()):
             raise misfit(path, RunConfig())
-    return configs

@@ -120,6 +120,9 @@ def _train(job: _Job, report: Report) -> None:
         training.load_state_dict(state)
         history = state["history"]
     logged = job.tracker.get(job.run_id).metrics.get("epoch", 0)
+    for row in history:
+        if row["epoch"] > logged:
+            job.tracker.log_metrics(job.run_id, row, step=int(row["epoch"]))
     epochs = fit(training, job.splits, config, job.precision)
     while not out_of_patience(history, config.train.patience) and (epoch := next(epochs, None)):
         history.append({"epoch": epoch.number, **epoch.metrics()})

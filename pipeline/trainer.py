@@ -103,13 +103,17 @@ class Training:
 
 
 def resolve_device(device: str) -> torch.device:
-    """Return the device that `auto`, `cpu` or `cuda` means here; `UsageError` where there is none."""
+    """Return the device that `auto`, `cpu`, `cuda` or `cuda:1` means here; `UsageError` where there is none."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device.split(":")[0] not in ("cpu", "cuda"):
-        raise UsageError(f"--device: must be auto, cpu or cuda, got {device}. Choose one of them.")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError(f"--device: must be a device of this machine, got {device} without CUDA. Use --device cpu.")
+    kind, _, index = device.partition(":")
+    if kind not in ("cpu", "cuda") or (index and not (kind == "cuda" and index.isdigit())):
+        raise UsageError(f"--device: must be auto, cpu, cuda or cuda:N, got {device}. Choose one of them.")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise UsageError(
+            f"--device: must be a device of this machine, got {device} with {count} of CUDA. Use --device cpu."
+        )
     return torch.device(device)
 
 

@@ -6,8 +6,8 @@ from pipeline.tracking.memory import MemoryTracker
 __all__ = ["MemoryTracker", "Run", "Status", "Tracker", "connect"]
 
 
-def connect() -> Tracker:
-    """Connect to the store that `MLFLOW_TRACKING_URI` names, by default SQLite in this folder."""
+def connect(uri: str | None = None) -> Tracker:
+    """Connect to a store, by default the one that `MLFLOW_TRACKING_URI` names, or else SQLite in this folder."""
     from pipeline.tracking.mlflow_tracker import MlflowTracker  # noqa: PLC0415 - importing MLflow takes seconds
 
-    return MlflowTracker()
+    return MlflowTracker(uri)

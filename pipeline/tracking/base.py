@@ -11,6 +11,8 @@ from typing import Any, Literal
 import pandas as pd
 from filelock import FileLock, Timeout
 
+from pipeline.errors import UsageError
+
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 
 LOCKS = Path("checkpoints") / "locks"
@@ -95,7 +97,15 @@ class Tracker(ABC):
     @contextmanager
     def hold(self, run_id: str) -> Iterator[None]:
         """Work on a run: it ends FINISHED, or KILLED after an interrupt, or FAILED with its error as a tag."""
-        with FileLock(LOCKS / f"{run_id}.lock"):
+        lock = FileLock(LOCKS / f"{run_id}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise UsageError(
+                f"run {run_id}: must be free, got one that another process works on. Wait for that to end."
+            ) from None
+        with lock:
+            lock.release()  # of the two acquisitions, the context keeps one
             self.set_tags(run_id, {"host": socket.gethostname(), "locks": str(LOCKS.resolve()), "error": ""})
             self.set_status(run_id, "RUNNING")
             try:

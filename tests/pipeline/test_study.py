@@ -3,6 +3,7 @@ import json
 import pytest
 
 from pipeline.errors import UsageError
+from pipeline.identity import ROOT
 from pipeline.study import DEFAULT_MODELS, load_run, load_study
 
 
@@ -101,3 +102,17 @@ def test_an_unknown_model_names_the_closest():
 def test_what_the_variants_differ_in_is_left_to_them():
     with pytest.raises(UsageError, match=r"model\.embedding\.name: must be left to the variants"):
         load_study(None, overrides={"model.embedding.name": "lete"})
+
+
+def test_the_file_of_the_full_study_serves_a_single_run_and_a_narrowed_study():
+    path = ROOT / "config" / "lstm_comparison_config.json"
+    assert load_run(path, {}, "lete").model.embedding.p == 0.5
+    assert load_run(path, {}) == load_run(None, {})
+    study = load_study(path, models=["none", "sincos"])
+    assert list(study.variants) == ["none", "sincos"]
+    assert study.plan.reference == "none"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.json")), ids=lambda path: path.stem)
+def test_every_preset_is_a_valid_study(path):
+    assert load_study(path).cells()

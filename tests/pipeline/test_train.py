@@ -213,7 +213,10 @@ def test_the_code_digest_covers_the_model_that_is_built_and_no_other(monkeypatch
         read
     )
     assert "models/time_embeddings/kan_mammote.py" not in read
+    assert "models/scan_kernels.py" not in read
     assert "models/time_embeddings/__init__.py" not in read
+    code_digest(cell(model__embedding__name="kan_mammote").config)
+    assert {"models/scan_kernels.py", "models/kan.py", "models/kmote.py"} <= set(read)
 
 
 def test_comments_and_docstrings_do_not_change_the_code_digest(tmp_path):

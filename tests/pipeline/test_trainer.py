@@ -177,10 +177,10 @@ def test_what_needs_validation_is_refused_without_it(settings):
 
 
 def test_an_unknown_or_absent_device_is_refused():
-    with pytest.raises(UsageError, match="--device: must be auto, cpu or cuda, got tpu"):
+    with pytest.raises(UsageError, match="--device: must be auto, cpu, cuda or cuda:N, got tpu"):
         resolve_device("tpu")
     if not torch.cuda.is_available():
-        with pytest.raises(UsageError, match="without CUDA"):
+        with pytest.raises(UsageError, match="with 0 of CUDA"):
             resolve_device("cuda")
 
 

@@ -1,0 +1,43 @@
+import importlib
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import RunError
+from pipeline.launch import run_tasks
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """The module of the work; the workers find it by the path they are given."""
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    return importlib.import_module("launched")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_task_ends_with_its_result_or_its_error(launched, workers):
+    messages = []
+    results = dict(run_tasks([1, 13, 3], launched.double, workers=workers, notify=messages.append))
+    assert (results[1][0], results[3][0]) == (2, 6)
+    assert isinstance(results[13], ValueError)
+    assert sorted(messages) == [("working on", 1), ("working on", 3), ("working on", 13)]
+    assert (results[1][1] == os.getpid()) is (workers == 1)
+
+
+def test_a_killed_worker_is_said_and_the_others_are_stopped(launched):
+    began = time.monotonic()
+    with pytest.raises(RunError, match="workers: must run to their end"):
+        list(run_tasks(["die", "wait"], launched.wait_or_die, workers=2, notify=lambda _: None))
+    assert time.monotonic() - began < 15
+
+
+def test_an_interrupt_of_the_launcher_stops_the_workers(launched):
+    def interrupt(_message):
+        raise KeyboardInterrupt
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        list(run_tasks([1, 2], launched.interrupt_first, workers=2, notify=interrupt))
+    assert time.monotonic() - began < 15

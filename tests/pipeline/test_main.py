@@ -1,0 +1,168 @@
+"""The command line, from outside: exit codes, single lines, and what MLflow makes of it."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from pipeline.__main__ import main
+from pipeline.identity import ROOT
+
+SMALL = [
+    "--data.name=mnist_sample", "--data.max_events=12", "--model.hidden_dim=8", "--model.embedding.dim=4",
+    "--train.batch_size=64", "--train.epochs=1",
+]  # fmt: skip
+
+
+def one_line(capsys):
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1, captured.err
+    return captured.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["trane"], "trane"),
+        (["train", "--model.embeding.name", "lete"], "Did you mean"),
+        (["train", "--model.embedding.name", "leet"], "Did you mean lete?"),
+        (["train", "--models", "position,lete"], "one model and one seed"),
+        (["train", "--lstm_num_layers", "two"], "model.num_layers: must be a whole number, got 'two'"),
+        (["train", "--threshold", "1"], "data.threshold: must be below 1"),
+        (["train", "--epochs"], "--epochs: must be followed by a value"),
+        (["train", "epochs"], "epochs: must be --name value, got a word alone"),
+        (["train", "--threshold", "0.5", "epochs"], "epochs: must be --name value, got a word alone"),
+        (["train", "--device", "tpu"], "--device: must be auto, cpu, cuda or cuda:N, got tpu"),
+        (["train", "--config", "nothere.json"], "nothere.json: must be a readable file"),
+        (["compare", "--seeds", "[]"], "seeds: must be at least one"),
+        (["compare", "--seeds", "0,one"], "seeds: must be a list of whole numbers"),
+        (["compare", "--workers", "0"], "--workers: must be a whole number from 1 on, got 0"),
+        (["compare", "--models", "kan_mamote"], "Did you mean kan_mammote?"),
+        (["compare", "--model.embedding.name", "lete"], "must be left to the variants"),
+        (["analyze", "--study", "nothere"], "--study: must be a study"),
+        (["train", "--seed", "1", "--seeds", "2"], "seed: must be given once"),
+        (["train", "--learning_rate", "true"], "train.learning_rate: must be a number"),
+        (["train", "--device", "cpu:foo"], "--device: must be auto, cpu, cuda or cuda:N, got cpu:foo"),
+        (["train", "--workers", "2"], "--workers: must be left out of train"),
+        (["compare", "--seed", "3"], "seed: must be left out of a study"),
+        (["analyze", "--train.epochs", "3"], "--train.epochs: must be left out of analyze"),
+        (["ls", "settings", "--threshold", "1"], "--threshold: must be left out of ls"),
+        (["ls", "embedings"], "Did you mean embeddings?"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(mlflow_store, capsys, arguments, said):
+    try:
+        code = main([*arguments, *(SMALL if arguments[0] in ("train", "compare") else [])])
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 2
+    assert said in one_line(capsys)
+    assert sorted(path.name for path in mlflow_store.parent.iterdir() if path.name != "mlruns") in (
+        ["mlflow.db"], ["checkpoints", "mlflow.db"],
+    )  # fmt: skip
+
+
+def test_an_unreachable_server_is_one_line(workplace, capsys, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert main(["train", *SMALL]) == 2
+    assert "MLFLOW_TRACKING_URI: must be a tracking store that answers, got http://127.0.0.1:9" in one_line(capsys)
+    assert list(workplace.iterdir()) == []
+
+
+def test_missing_data_without_network_is_one_line(workplace, capsys, monkeypatch):
+    monkeypatch.setenv("EVENT_DATA_DIR", str(workplace / "empty"))
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(
+        "urllib.request.urlopen", lambda *_args, **_kwargs: (_ for _ in ()).throw(OSError("no network"))
+    )
+    assert main(["train", "--train.epochs", "1"]) == 2
+    assert "by hand" in one_line(capsys)
+
+
+def test_an_analysis_with_a_missing_cell_is_one_line(mlflow_tracker, capsys):
+    from pipeline.compare import compare  # noqa: PLC0415
+    from pipeline.study import load_study  # noqa: PLC0415
+
+    overrides = dict(option.removeprefix("--").split("=") for option in SMALL)
+    parent = compare(
+        load_study(None, models=["none", "sincos"], seeds=[0], overrides=overrides),
+        mlflow_tracker,
+        workers=1,
+        device="cpu",
+    )
+    [cell] = mlflow_tracker.find(model="sincos")
+    mlflow_tracker.set_status(cell.id, "FAILED")
+    capsys.readouterr()
+    assert main(["analyze", "--study", parent]) == 2
+    assert "sincos seed 0" in one_line(capsys)
+
+
+def test_the_console_shows_no_warnings(mlflow_store):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"}
+    command = [
+        sys.executable,
+        "-m",
+        "pipeline",
+        "compare",
+        "--models",
+        "kan_mammote,lete",
+        "--seeds",
+        "0",
+        "--workers",
+        "2",
+        *SMALL,
+    ]
+    done = subprocess.run(
+        command,
+        cwd=mlflow_store.parent,
+        env={**environment, "PYTHONWARNINGS": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "arning" not in done.stdout
+
+
+@pytest.mark.slow
+def test_mlflow_run_uses_the_run_that_mlflow_created(mlflow_store):
+    workplace = mlflow_store.parent
+    for name in ("pipeline", "models", "analysis", "config", "MLproject", "conda.yaml", "requirements.lock"):
+        source = ROOT / name
+        shutil.copytree(source, workplace / name) if source.is_dir() else shutil.copy(source, workplace / name)
+    environment = {
+        **os.environ,
+        "MLFLOW_TRACKING_URI": f"sqlite:///{workplace}/mlflow.db",
+        "PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}",  # noqa: PTH120
+    }
+
+    def mlflow_run(entry, *parameters):
+        options = [part for parameter in parameters for part in ("-P", parameter)]
+        command = [sys.executable, "-m", "mlflow", "run", ".", "-e", entry, "--env-manager", "local", *options]
+        done = subprocess.run(command, cwd=workplace, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+    small = [option.removeprefix("--") for option in SMALL]
+    mlflow_run("train", "model.embedding.name=kan_mammote", "train.learning_rate=1e-3", *small)
+    from mlflow.tracking import MlflowClient  # noqa: PLC0415
+
+    client = MlflowClient(environment["MLFLOW_TRACKING_URI"])
+
+    def runs():
+        return client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+
+    [train] = runs()
+    assert train.info.status == "FINISHED"
+    assert train.data.params["train.learning_rate"] == "1e-3"
+    assert train.data.tags["model"] == "kan_mammote"
+    mlflow_run("compare", "models=none,sincos", "seeds=0,1", "workers=1", *small)
+    parents = [run for run in runs() if run.data.tags.get("kind") == "study"]
+    assert len(parents) == 1
+    assert len([run for run in runs() if run.data.tags.get("mlflow.parentRunId") == parents[0].info.run_id]) == 4
+    mlflow_run("analyze", "output=out")
+    assert (workplace / "out" / "analysis_report.md").is_file()
+    assert {run.info.status for run in runs()} == {"FINISHED"}
+    assert len(runs()) == 1 + 5 + 1
