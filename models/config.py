@@ -3,6 +3,10 @@
 from pydantic import BaseModel, ConfigDict
 
 
+class ModelError(ValueError):
+    """Input that a model cannot take; the message is one line, `where: what must hold, got value. what to do.`"""
+
+
 class Config(BaseModel):
     """A node of the config tree: immutable, refuses unknown keys, and keeps each field's docstring as its help."""
 

@@ -59,7 +59,9 @@ MUST = {
 
 
 def _explain(detail: ErrorDetails, tree: Mapping[str, Any], where: str) -> UsageError:
-    path = ".".join([*([where] if where else []), *_location(detail["loc"], tree)])
+    path = ".".join(filter(None, [where, *_location(detail["loc"], tree)]))
+    if detail["type"] == "missing":
+        path = f"{path}.{detail['loc'][-1]}".removeprefix(".")
     context = detail.get("ctx", {})
     if detail["type"] == "union_tag_invalid":
         kinds = [kind.strip().strip("'") for kind in context["expected_tags"].split(",")]
@@ -67,6 +69,8 @@ def _explain(detail: ErrorDetails, tree: Mapping[str, Any], where: str) -> Usage
         return UsageError(f"{path}.name: {said.replace('an unknown one', repr(context['tag']))}")
     if detail["type"] == "extra_forbidden":
         return UsageError(f"{path}: must be a known setting, got an unknown one. `python -m pipeline ls` lists them.")
+    if detail["type"] == "value_error" and ", got " in str(context["error"]):
+        return UsageError(f"{path}.{context['error']}. Correct the value.")
     must = MUST.get(detail["type"], "must be valid ({msg})").format(**{"msg": detail["msg"], **context})
     return UsageError(f"{path}: {must}, got {detail['input']!r}. Correct the value.")
 
@@ -77,7 +81,5 @@ def _location(loc: tuple[str | int, ...], tree: object) -> list[str]:
     for key in loc:
         if isinstance(tree, Mapping) and key in tree:
             tree = tree[key]
-        elif key != loc[-1]:
-            continue
-        path.append(str(key))
+            path.append(str(key))
     return path

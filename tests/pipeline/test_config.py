@@ -63,6 +63,10 @@ def test_equal_configs_have_equal_hashes_and_the_seed_does_not_count():
         ({"train.optimizer": "lion"}, ["train.optimizer", "adamw", "'lion'"]),
         ({"model.embedding.p": 0.5}, ["model.embedding.p", "LeTE", "position"]),
         ({"model.embedding.name": "sincos", "model.embedding.dim": 31}, ["model.embedding.dim", "even", "31"]),
+        (
+            {"model.embedding.name": "kan_mammote", "k_top": 5},
+            ["model.embedding.k_top: must be at most num_experts (4), got 5. "],
+        ),
         ({"name": "lete"}, ["name", "data.name", "model.embedding.name"]),
         ({"normalize": "maybe"}, ["normalize", "true or false", "maybe"]),
         ({"batch_size": 32, "train.batch_size": 64}, ["batch_size", "once", "32", "64"]),
