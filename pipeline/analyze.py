@@ -135,6 +135,8 @@ def analyze(study: StoredStudy, tracker: Tracker, *, output: Path, allow_missing
             (folder / f"{stem}.png").write_bytes(image)
         _collect_runs(results, tracker, folder)
         _deliver(folder, output, tracker, study)
+    means = _table(findings, "overview", "models").set_index("model")["test_accuracy_mean"]
+    tracker.log_metrics(study.parent.id, {f"{model}/test_accuracy": float(mean) for model, mean in means.items()})
     tracker.log_table(study.parent.id, "significance.json", _table(findings, "significance", "pairs"))
     tracker.set_tags(study.parent.id, {"mlflow.note.content": verdict_markdown(findings, pages)})
     if problem:

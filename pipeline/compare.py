@@ -46,6 +46,7 @@ def compare(study: Study, tracker: Tracker, *, workers: int, device: str, adopte
     _check_distinct(keys)
     parent = _open(study, tracker, adopted)
     with tracker.hold(parent):
+        tracker.log_params(parent, {"models": ",".join(study.variants), **study.plan.model_dump()})
         outcomes = _finished(cells, keys, tracker)
         _write_manifest(study, cells, outcomes, tracker, parent)
         pending = [cell for cell in cells if cell.name not in outcomes]

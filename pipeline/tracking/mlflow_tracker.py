@@ -35,6 +35,8 @@ CONNECT_SECONDS = 5
 PARAM_LENGTH = 6000
 """Longest param that MLflow takes."""
 PAGE = 1000
+EXPERIMENT_KIND = "mlflow.experimentKind"
+"""The tag by which the UI shows an experiment as training, not as a language application."""
 TABLES_TAG = "mlflow.loggedArtifacts"
 """The tag by which the UI knows which artifacts are tables."""
 
@@ -77,6 +79,8 @@ class MlflowTracker(Tracker):
             os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
         )
         mlflow.set_experiment(experiment_id=self._experiment)
+        if EXPERIMENT_KIND not in self._client.get_experiment(self._experiment).tags:
+            self._client.set_experiment_tag(self._experiment, EXPERIMENT_KIND, "custom_model_development")
 
     def _experiment_named(self, name: str) -> str:
         experiment = self._client.get_experiment_by_name(name)

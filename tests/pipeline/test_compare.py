@@ -129,6 +129,7 @@ def test_the_analysis_writes_every_promised_file_and_stores_it(mlflow_tracker, w
     histories = json.loads((output / "training_histories.json").read_text())
     assert len(histories["position"]["0"]["test_accuracy"]) == 2
     assert "position" in mlflow_tracker.get(parent).tags["mlflow.note.content"]
+    assert set(mlflow_tracker.get(parent).metrics) == {"position/test_accuracy", "sincos/test_accuracy"}
     assert "significance.json" in mlflow_tracker.get(parent).tags["mlflow.loggedArtifacts"]
 
 
