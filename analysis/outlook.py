@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from analysis.two_way import Correct
+from analysis.two_way import Correct, satterthwaite
 
 POWER = 0.8
 MOST_SEEDS = 100
@@ -46,9 +46,8 @@ def outlook(a_Sn: Correct, b_Sn: Correct, *, paired: bool, alpha: float, margin:
     image_variance = max(0.0, float(gap_Sn.mean(axis=0).var(ddof=1)) - noise / seeds)
 
     def decided(seeds_K: NDArray[np.float64], images_K: NDArray[np.float64]) -> NDArray[np.bool_]:
-        from_seeds = (seed_variance + noise / images_K) / seeds_K
-        from_images = (image_variance + noise / seeds_K) / images_K
-        se, df = _satterthwaite(from_seeds, seeds_K, from_images, images_K)
+        over_seeds = (seed_variance + noise / images_K, seeds_K)
+        se, df = satterthwaite(over_seeds, (image_variance + noise / seeds_K, images_K))
         spare = stats.t.ppf(POWER, df)
         different = abs(gap) >= (stats.t.ppf(1 - alpha / 2, df) + spare) * se
         equivalent = margin - abs(gap) >= (stats.t.ppf(1 - alpha, df) + spare) * se
@@ -60,18 +59,6 @@ def outlook(a_Sn: Correct, b_Sn: Correct, *, paired: bool, alpha: float, margin:
         _first(more_seeds, decided(more_seeds, np.full_like(more_seeds, images))),
         _first(more_images, decided(np.full_like(more_images, seeds), more_images)),
     )
-
-
-def _satterthwaite(
-    from_seeds: NDArray[np.float64],
-    seeds: NDArray[np.float64],
-    from_images: NDArray[np.float64],
-    images: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    total = from_seeds + from_images
-    with np.errstate(invalid="ignore"):  # 0 / 0 where nothing varies at all
-        df = total**2 / (from_seeds**2 / (seeds - 1) + from_images**2 / (images - 1))
-    return np.sqrt(total), np.where(total > 0, df, np.inf)
 
 
 def _first(candidates: NDArray[np.float64], holds: NDArray[np.bool_]) -> float:

@@ -3,19 +3,25 @@
 from collections.abc import Sequence
 from difflib import get_close_matches
 
+from analysis.calibration import calibration
 from analysis.convergence import convergence
 from analysis.efficiency import efficiency
 from analysis.errors import errors
 from analysis.findings import Analysis, Finding
+from analysis.opinions import opinions
 from analysis.overview import overview
 from analysis.results import Results, ResultsError
 from analysis.significance import significance
 from analysis.temporal import temporal
 from analysis.training import training
+from analysis.variance import variance
 
 ANALYSES: dict[str, Analysis] = {
     "overview": overview,
     "significance": significance,
+    "opinions": opinions,
+    "variance": variance,
+    "calibration": calibration,
     "training": training,
     "convergence": convergence,
     "temporal": temporal,

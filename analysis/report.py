@@ -39,7 +39,8 @@ def verdict_lines(findings: Sequence[Finding]) -> list[str]:
 
 def verdict_markdown(findings: Sequence[Finding], links: Links | None = None) -> str:
     """Return banners, verdicts and the table of results, short enough for a run's description."""
-    parts = [*_banners(findings), _bullets(verdict_lines(findings)) or NO_VERDICT, *_results(findings, links or {})]
+    verdict = _bullets(verdict_lines(findings)) or NO_VERDICT
+    parts = [*_banners(findings), verdict, *_stamp(findings), *_results(findings, links or {})]
     return "\n\n".join(parts) + "\n"
 
 
@@ -53,7 +54,7 @@ def report(
     """Return the whole report; `links` maps run ids to addresses, figures are expected beside it as PNG."""
     significance = _find(findings, "significance")
     parts = [f"# {title}", *_banners(findings), "## Verdict"]
-    parts += [significance.summary, *_figures(significance)] if significance else [NO_VERDICT]
+    parts += [significance.summary, *_stamp(findings), *_figures(significance)] if significance else [NO_VERDICT]
     results = _results(findings, links or {})
     if results:
         parts += ["## Results", *results]
@@ -91,6 +92,12 @@ def _bullets(lines: Sequence[str]) -> str:
 def _banners(findings: Sequence[Finding]) -> list[str]:
     banners = banner_lines(findings)
     return ["\n>\n".join(f"> **Note.** {banner}" for banner in banners)] if banners else []
+
+
+def _stamp(findings: Sequence[Finding]) -> list[str]:
+    """Return what the headline test does on this study's own predictions, in a sentence."""
+    calibration = _find(findings, "calibration")
+    return [calibration.data["stamp"]] if calibration else []
 
 
 def _figures(finding: Finding) -> list[str]:

@@ -8,7 +8,6 @@
 """
 
 from dataclasses import asdict, dataclass
-from itertools import combinations
 from math import inf, nan
 
 import pandas as pd
@@ -16,41 +15,13 @@ import pandas as pd
 from analysis.figures import significance_figure
 from analysis.findings import Finding
 from analysis.outlook import outlook
+from analysis.pairs import Pair, pairs
 from analysis.plan import Plan
 from analysis.results import Results
-from analysis.two_way import Correct, Estimate, difference, hedges_g, holm
+from analysis.two_way import Estimate, difference, hedges_g, holm
 from analysis.wording import interval, listing, p_value, plural, points, rounded
 
 VERDICTS = ("better", "worse", "equivalent", "undecided")
-
-
-@dataclass(frozen=True, eq=False)
-class Pair:
-    """Two models and which of their answers were correct, on the seeds that both have."""
-
-    model_a: str
-    model_b: str
-    seeds: tuple[int, ...]
-    correct_a: Correct
-    """(S, n), the seeds in the order of `seeds`."""
-    correct_b: Correct
-    """(S, n), likewise."""
-    declared: bool
-    """Whether the plan's family names the pair."""
-
-
-def pairs(results: Results) -> list[Pair]:
-    """Return all pairs of models, each with the reference or the earlier model second."""
-    order = [results.reference, *[model for model in results.models if model != results.reference]]
-    found = []
-    for model_b, model_a in combinations(order, 2):
-        seeds_a, seeds_b = results.seeds(model_a), results.seeds(model_b)
-        shared = tuple(seed for seed in seeds_a if seed in seeds_b)
-        a_Sn = results.correct[model_a][[seeds_a.index(seed) for seed in shared]]
-        b_Sn = results.correct[model_b][[seeds_b.index(seed) for seed in shared]]
-        declared = results.plan.family == "all" or model_b == results.reference
-        found.append(Pair(model_a, model_b, shared, a_Sn, b_Sn, declared))
-    return found
 
 
 def pair_table(results: Results) -> pd.DataFrame:

@@ -82,6 +82,19 @@ def estimate(value: float, parts: Sequence[Part]) -> Estimate:
     return Estimate(value, sqrt(total), df)
 
 
+def satterthwaite(
+    *parts: tuple[NDArray[np.float64], NDArray[np.float64] | int],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return standard errors and degrees of freedom of many estimates: each part is (variance, count)."""
+    shares = [variance / count for variance, count in parts]
+    total = np.sum(shares, axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):  # 0 / 0 where nothing varies at all
+        df = total**2 / np.sum(
+            [share**2 / (count - 1) for share, (_, count) in zip(shares, parts, strict=True)], axis=0
+        )
+    return np.sqrt(total), np.where(total > 0, df, inf)
+
+
 def accuracy(correct_Sn: Correct) -> Estimate:
     """Estimate the accuracy of one model from which answers were correct."""
     seeds, images = correct_Sn.shape
