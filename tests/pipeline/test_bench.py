@@ -1,0 +1,29 @@
+import torch
+
+from pipeline import bench
+from pipeline.config import build_run
+from pipeline.trainer import start
+
+
+def test_the_usual_recipe_computes_what_ours_computes():
+    config = build_run({"data.name": "mnist_sample", "model.dropout": 0})
+    splits = config.data.load()
+    ours = start(config, splits, torch.device("cpu")).model
+    batch = splits.test.batch(torch.arange(64))
+    usual = bench.PackedClassifier(ours)
+    mine, theirs = (model(batch.times, None, batch.lengths) for model in (ours, usual))
+    torch.testing.assert_close(mine, theirs, atol=1e-6, rtol=1e-5)
+    gradients = [torch.autograd.grad(logits.logsumexp(1).sum(), list(ours.parameters())) for logits in (mine, theirs)]
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
+
+
+def test_ratios_are_taken_within_rounds():
+    seconds = {bench.RECIPE: [8.0, 80.0, 8.0], bench.OURS: [1.0, 10.0, 1.0], "other": [2.0, 20.0, 2.0]}
+    name, rate, _, faster, slower = bench._row("other", seconds)
+    assert (name, faster, slower) == ("other", "4.0x", "2.00x")
+    assert rate == f"{bench.BATCHES * 128 / 2:.0f}"
+
+
+def test_the_time_of_help_is_that_of_a_process():
+    assert all(0 < value < 60 for value in bench.time_help(rounds=1))

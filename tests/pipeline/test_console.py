@@ -1,0 +1,29 @@
+import pytest
+
+from pipeline import console
+from pipeline.console import Meter, duration
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.4, "0 s"), (40, "40 s"), (89, "89 s"), (720, "12 min"), (11100, "3 h 05 min")]
+)
+def test_a_duration_is_said_in_words(seconds, words):
+    assert duration(seconds) == words
+
+
+def test_the_time_left_follows_what_the_epochs_really_took():
+    meter = Meter({"a": 2, "b": 4}, {"a": 10, "b": 5}, workers=2)
+    assert meter.seconds_left == (2 * 10 + 4 * 5) / 2
+    meter.advance("b", 7, "an epoch")
+    assert meter.seconds_left == (2 * 10 + 3 * 7) / 2
+    meter.end("a")
+    assert meter.seconds_left == 3 * 7 / 2
+
+
+def test_lines_come_seldom_where_there_is_no_terminal(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+    with Meter({"a": 9}, {"a": 1}, workers=1) as meter:
+        for now[0] in (1.0, 2.0, 16.0, 17.0):
+            meter.advance("a", 1, "brought something")
+    assert capsys.readouterr().out == "3/9 epochs, 6 s left; brought something\n"
