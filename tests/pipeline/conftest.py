@@ -1,5 +1,6 @@
 """A folder of its own for each test of the pipeline, and stores that start in it."""
 
+import contextlib
 import os
 import shutil
 
@@ -23,9 +24,10 @@ def empty_store(tmp_path_factory):
     """A migrated SQLite store; migrating one takes seconds, copying it none."""
     from mlflow.tracking import MlflowClient  # noqa: PLC0415
 
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
+    folder = tmp_path_factory.mktemp("store")
+    with contextlib.chdir(folder):  # the default experiment keeps its artifacts where it was made
+        MlflowClient("sqlite:///mlflow.db").search_experiments()
+    return folder / "mlflow.db"
 
 
 @pytest.fixture
