@@ -16,6 +16,7 @@ from torch import Tensor, nn
 Wavelet = Literal["mexican_hat", "morlet"]
 MORLET_FREQUENCY = 5.0
 FREQUENCY_JITTER = 0.05
+SLOWEST_EXPONENT = 9
 
 
 def bspline_basis(values: Tensor, knots: Tensor, degree: int = 3) -> Tensor:
@@ -36,6 +37,11 @@ def uniform_knots(low: float, high: float, intervals: int, degree: int = 3) -> T
     """Return the knots of `intervals` equal intervals on [low, high], continued by `degree` more on either side."""
     step = (high - low) / intervals
     return torch.arange(-degree, intervals + degree + 1, dtype=torch.float64).mul(step).add(low).float()
+
+
+def frequency_ladder(count: int) -> Tensor:
+    """Return `count` frequencies from 1 down to 10^-9 radians per time unit, in equal ratios."""
+    return 10 ** -torch.linspace(0, SLOWEST_EXPONENT, count)
 
 
 class FourierBasis(nn.Module):

@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class ModelError(ValueError):
-    """Input that a model cannot take; the message is one line, `where: what must hold, got value. what to do.`"""
+    """Input that a model cannot take; one line of the form `where: what must hold, got value. what to do`."""
 
 
 class Config(BaseModel):

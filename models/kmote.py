@@ -8,9 +8,10 @@ wins by its scale, and the last layer of the router starts near zero, so that no
 Letters: U distinct values, P rows (distinct pairs of time and gap), E experts, D width.
 """
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 from itertools import cycle, islice
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,8 @@ from torch import Tensor, nn
 from models.basis import FourierBasis, GaussianBasis, Wavelet, WaveletBasis
 from models.kan import KANSpline
 
-EXPERT_KINDS = ("fourier", "spline", "gaussian", "wavelet")
+ExpertKind = Literal["fourier", "spline", "gaussian", "wavelet"]
+EXPERT_KINDS: tuple[ExpertKind, ...] = get_args(ExpertKind)
 FUNCTIONS = 16
 """Sines, Gaussians or wavelets of one output dimension of an expert."""
 SPLINE_NOISE = 0.1
@@ -62,14 +64,10 @@ class KMOTE(nn.Module):
         self.router = nn.Sequential(nn.Linear(2, first), nn.ReLU(), nn.Linear(first, second), nn.ReLU(), last)
         nn.init.normal_(last.weight, std=ROUTER_START)
         nn.init.zeros_(last.bias)
-        makers: dict[str, Callable[[], nn.Module]] = {
-            "fourier": lambda: FourierBasis(dim=dim, functions=FUNCTIONS, horizon=horizon),
-            "spline": lambda: KANSpline(dim=dim, intervals=grid_size, noise_scale=SPLINE_NOISE),
-            "gaussian": lambda: GaussianBasis(dim=dim, functions=FUNCTIONS),
-            "wavelet": lambda: WaveletBasis(dim=dim, functions=FUNCTIONS, horizon=horizon, wavelet=wavelet),
-        }
         kinds = list(islice(cycle(EXPERT_KINDS), num_experts))
-        self.experts = nn.ModuleList(makers[kind]() for kind in kinds)
+        self.experts = nn.ModuleList(
+            expert_of(kind, dim=dim, grid_size=grid_size, horizon=horizon, wavelet=wavelet) for kind in kinds
+        )
         self.expert_names = [
             kind if turn < len(EXPERT_KINDS) else f"{kind}_{turn // len(EXPERT_KINDS) + 1}"
             for turn, kind in enumerate(kinds)
@@ -101,6 +99,22 @@ class KMOTE(nn.Module):
         """Return the total variation and the squared second difference of the experts on neighbouring values (U,)."""
         steps = self.expert_codes(grid_U).diff(dim=0)
         return steps.abs().mean(), steps.diff(dim=0).square().mean()
+
+
+def expert_of(kind: ExpertKind, *, dim: int, grid_size: int, horizon: float, wavelet: Wavelet) -> nn.Module:
+    """Build one expert, a function of values (U,) -> (U, D); `grid_size` is for splines, `wavelet` for wavelets."""
+    if kind == "fourier":
+        return FourierBasis(dim=dim, functions=FUNCTIONS, horizon=horizon)
+    if kind == "spline":
+        return KANSpline(dim=dim, intervals=grid_size, noise_scale=SPLINE_NOISE)
+    if kind == "gaussian":
+        return GaussianBasis(dim=dim, functions=FUNCTIONS)
+    return WaveletBasis(dim=dim, functions=FUNCTIONS, horizon=horizon, wavelet=wavelet)
+
+
+def expert_input(values: Tensor, horizon: float, time_input: Literal["absolute", "gap"]) -> Tensor:
+    """Return u = 2t/T - 1 of times or s = 2 log(1 + dt)/log(1 + T) - 1 of gaps: what the experts are functions of."""
+    return 2 * (values.log1p() / math.log1p(horizon) if time_input == "gap" else values / horizon) - 1
 
 
 def top_gates(logits_PE: Tensor, k_top: int) -> Tensor:

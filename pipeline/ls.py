@@ -52,8 +52,16 @@ def settings() -> tuple[tuple[str, ...], Rows]:
             kinds.setdefault(row, {})[
                 str(kind.model_fields["name"].default) if "name" in kind.model_fields else "all"
             ] = None
-    rows: Rows = [(path, ", ".join(owners), default, meaning) for (path, default, meaning), owners in kinds.items()]
+    rows: Rows = [(path, _owners(list(names)), default, meaning) for (path, default, meaning), names in kinds.items()]
     return ("setting", "of", "default", "meaning"), rows
+
+
+def _owners(names: list[str]) -> str:
+    """Return names as a list; most of the embeddings as all but the others."""
+    missing = [name for name in TIME_EMBEDDINGS if name not in names]
+    if len(missing) >= len(TIME_EMBEDDINGS) // 2:
+        return ", ".join(names)
+    return "all embeddings" + (f" but {', '.join(missing)}" if missing else "")
 
 
 def settings_markdown() -> str:

@@ -7,12 +7,13 @@ from abc import ABC, abstractmethod
 from typing import Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from models.config import Config
 
 TimeScale = Literal["auto", "raw", "unit"]
+TimeInput = Literal["absolute", "gap"]
 
 
 class TimeEmbeddingConfig(Config):
@@ -22,6 +23,40 @@ class TimeEmbeddingConfig(Config):
     """Width D of the code of one event."""
     time_scale: TimeScale = "auto"
     """Scale of the times that the embedding sees: `auto` is the map it was designed for, `raw` the dataset's own unit, `unit` t/T."""
+
+
+class PointwiseConfig(TimeEmbeddingConfig):
+    """Fields of an embedding of one number per event, its time or the gap before it."""
+
+    time_input: TimeInput = "absolute"
+    """What of an event is encoded: `absolute` its time t, `gap` the time dt since the event before it, 0 for the first."""
+
+    @abstractmethod
+    def encoder(self, *, horizon: float) -> "PointwiseEmbedding":
+        """Build the module for numbers up to `horizon`; `build` tells it which numbers these are, and their scale."""
+
+    def auto_factor(self, horizon: float) -> float:
+        """Return the factor of raw times that `time_scale: auto` stands for."""
+        del horizon
+        return 1.0
+
+    def build(self, *, horizon: float) -> "PointwiseEmbedding":
+        """Build the module for times below `horizon`."""
+        embedding = self.encoder(horizon=horizon)
+        embedding.time_input = self.time_input
+        embedding.time_factor = {"auto": self.auto_factor(horizon), "raw": 1.0, "unit": 1 / horizon}[self.time_scale]
+        return embedding
+
+
+class WavePairsConfig(PointwiseConfig):
+    """Fields of an embedding of sines and cosines in pairs, which needs an even width."""
+
+    @field_validator("dim")
+    @classmethod
+    def _even(cls, dim: int) -> int:
+        if dim % 2:
+            raise ValueError("must be even, because sines and cosines come in pairs")
+        return dim
 
 
 def valid_events(times_BL: Tensor, lengths_B: Tensor) -> Tensor:
@@ -59,21 +94,27 @@ class TimeEmbedding(nn.Module, ABC):
 
 
 class PointwiseEmbedding(TimeEmbedding):
-    """An embedding of each event by its own time alone, evaluated once on the distinct times of the batch."""
+    """An embedding of each event by its time or gap alone, evaluated once on the distinct numbers of the batch."""
+
+    time_input: TimeInput = "absolute"
 
     def __init__(self, dim: int, time_factor: float = 1.0) -> None:
-        """Keep `dim` and the factor that multiplies raw times before `encode` sees them."""
+        """Keep `dim` and the factor that multiplies raw times or gaps before `encode` sees them."""
         super().__init__(dim)
         self.time_factor = time_factor
 
     @abstractmethod
     def encode(self, times: Tensor) -> Tensor:
-        """Return the codes (U, D) of scaled times (U,)."""
+        """Return the codes (U, D) of scaled times or gaps (U,)."""
+
+    def inputs(self, times: Tensor) -> Tensor:
+        """Return what is encoded of times (B, L), unscaled: themselves, or the gaps before them; arbitrary on padding."""
+        return times.diff(dim=1, prepend=times[:, :1]) if self.time_input == "gap" else times
 
     def embed(self, times: Tensor, lengths: Tensor) -> Tensor:
-        """Encode the distinct real times and gather; gradients flow through the gather."""
+        """Encode the distinct real times or gaps and gather; gradients flow through the gather."""
         valid_BL = valid_events(times, lengths)
-        times_U, index_N = torch.unique(times[valid_BL], return_inverse=True)
+        times_U, index_N = torch.unique(self.inputs(times)[valid_BL], return_inverse=True)
         if len(times_U) == 0:
             times_U = times.new_zeros(1)
         codes_UD = self.encode(times_U if self.time_factor == 1.0 else times_U * self.time_factor)

@@ -5,6 +5,8 @@ authors' repository chenxi1228/LeTE, whose weights load into this module by name
 Differs from it: the spline's weights are initialised (the authors leave them as they lie in memory), LayerNorm and
 scale stay when only one half is used, whole-number times work, and one matmul replaces an N x d x d x K product.
 
+Scaling: raw times; `unit` feeds t/T, on which most slopes do nothing.
+
 Letters: U distinct times, D width of the code, F inputs of the Fourier half, S of the spline half, M harmonics,
 G B-splines.
 """
@@ -16,21 +18,18 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from models.basis import bspline_basis, uniform_knots
-from models.time_embeddings.base import PointwiseEmbedding, TimeEmbeddingConfig
+from models.basis import bspline_basis, frequency_ladder, uniform_knots
+from models.time_embeddings.base import PointwiseConfig, PointwiseEmbedding
 
 HARMONICS = 5
 SPLINE_INTERVALS = 5
 SPLINE_DEGREE = 3
-SLOWEST_EXPONENT = 9
-"""The slopes of the linear functions go from 1 down to 10^-9 per time unit."""
 SPLINE_WEIGHT_BOUND = 0.01
 
 
-class LeTEConfig(TimeEmbeddingConfig):
-    """Learnable Fourier series and splines (LeTE)."""
+class LeTEFields(PointwiseConfig):
+    """Fields of LeTE under each of its names."""
 
-    name: Literal["lete"] = "lete"
     dim: int = Field(32, ge=2)
     """Width D of the code of one event; at least 2, because a LayerNorm over one number is constant."""
     p: float = Field(0.5, ge=0, le=1)
@@ -40,23 +39,64 @@ class LeTEConfig(TimeEmbeddingConfig):
     scale: bool = True
     """Multiply the code by a learnable vector."""
 
-    def build(self, *, horizon: float) -> "LeTE":
-        """Build the module; times are raw unless `time_scale` is `unit`."""
-        return LeTE(
-            dim=self.dim,
-            p=self.p,
-            layer_norm=self.layer_norm,
-            scale=self.scale,
-            time_factor=1 / horizon if self.time_scale == "unit" else 1.0,
-        )
+    def encoder(self, *, horizon: float) -> "LeTE":
+        """Build the module; its slopes do not depend on the horizon."""
+        del horizon
+        return LeTE(dim=self.dim, p=self.p, layer_norm=self.layer_norm, scale=self.scale)
+
+
+class LeTEConfig(LeTEFields):
+    """Learnable Fourier series and splines (LeTE).
+
+    Formula: scale * LN([sum_im C_im cos(m x_i) + S_im sin(m x_i) + b ; sum_i U_i tanh(y_i) + sum_ig V_ig B_g(y_i)])
+    Represents: sums of waves and of bumps of time, both learned, and of one size for every event.
+    """
+
+    name: Literal["lete"] = "lete"
+
+
+class LeTEFourierConfig(LeTEFields):
+    """LeTE with Fourier series alone (p = 1).
+
+    Formula: scale * LN(sum_im C_im cos(m x_i) + S_im sin(m x_i) + b)
+    Represents: sums of waves of learned frequencies and their harmonics.
+    """
+
+    name: Literal["lete_fourier"] = "lete_fourier"
+    p: float = Field(1.0, ge=1, le=1)
+    """All dimensions are Fourier series; that is what this name stands for."""
+
+
+class LeTESplineConfig(LeTEFields):
+    """LeTE with splines alone (p = 0).
+
+    Formula: scale * LN(sum_i U_i tanh(y_i) + sum_ig V_ig B_g(y_i))
+    Represents: steps and bumps, of which those of the steep slopes lie at the first times.
+    """
+
+    name: Literal["lete_spline"] = "lete_spline"
+    p: float = Field(0.0, le=0, ge=0)
+    """No dimension is a Fourier series; that is what this name stands for."""
+
+
+class LeTEGapConfig(LeTEFields):
+    """LeTE on dt.
+
+    Formula: LeTE of dt
+    Represents: waves and bumps of the gap; no absolute time.
+    """
+
+    name: Literal["lete_gap"] = "lete_gap"
+    time_input: Literal["gap"] = "gap"
+    """The gap is what this name stands for."""
 
 
 class LeTE(PointwiseEmbedding):
     """Fourier and spline halves side by side, normalised and scaled; parameter names are the authors'."""
 
-    def __init__(self, *, dim: int, p: float, layer_norm: bool, scale: bool, time_factor: float) -> None:
+    def __init__(self, *, dim: int, p: float, layer_norm: bool, scale: bool) -> None:
         """Give floor(p D) dimensions to the Fourier half and the others to the spline half."""
-        super().__init__(dim, time_factor)
+        super().__init__(dim)
         fourier, spline = math.floor(p * dim), dim - math.floor(p * dim)
         self.w1_fourier = _ladder(fourier) if fourier else None
         self.w2_fourier = FourierSum(fourier) if fourier else None
@@ -79,7 +119,7 @@ class LeTE(PointwiseEmbedding):
 def _ladder(dim: int) -> nn.Linear:
     line = nn.Linear(1, dim)
     with torch.no_grad():
-        line.weight.copy_(10 ** -torch.linspace(0, SLOWEST_EXPONENT, dim)[:, None])
+        line.weight.copy_(frequency_ladder(dim)[:, None])
         line.bias.zero_()
     return line
 

@@ -12,7 +12,11 @@ from models.time_embeddings.base import PointwiseEmbedding, TimeEmbeddingConfig
 
 
 class NoTimeConfig(TimeEmbeddingConfig):
-    """No time: a constant code for every event."""
+    """No time: a constant code for every event.
+
+    Formula: 1
+    Represents: order and length alone.
+    """
 
     name: Literal["none"] = "none"
 

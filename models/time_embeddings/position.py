@@ -1,6 +1,8 @@
 """A learnable table with one row per time step: the baseline.
 
 Source: the learned position embeddings of Gehring et al. 2017, arXiv 1705.03122, section 3.1.
+
+Scaling: none; t is the number of a row.
 """
 
 from typing import Literal
@@ -8,19 +10,41 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from models.time_embeddings.base import PointwiseEmbedding, TimeEmbeddingConfig
+from models.config import ModelError
+from models.time_embeddings.base import PointwiseConfig, PointwiseEmbedding
 
 
-class PositionConfig(TimeEmbeddingConfig):
-    """Learnable position table (baseline): T x D parameters, N(0, 1)."""
+class TableFields(PointwiseConfig):
+    """Fields of a learnable table under each of its names."""
 
-    name: Literal["position"] = "position"
     time_scale: Literal["auto", "raw"] = "auto"
     """Both mean the row number: a table has no row between two rows, so it cannot be fed t/T."""
 
-    def build(self, *, horizon: float) -> "Position":
+    def encoder(self, *, horizon: float) -> "Position":
         """Build a table of `horizon` rows."""
         return Position(dim=self.dim, horizon=int(horizon))
+
+
+class PositionConfig(TableFields):
+    """Learnable position table (baseline): T x D parameters, N(0, 1).
+
+    Formula: W[t]
+    Represents: any function of whole-number times; neighbours share nothing.
+    """
+
+    name: Literal["position"] = "position"
+
+
+class PositionGapConfig(TableFields):
+    """Learnable table of the gap dt: T x D parameters, N(0, 1).
+
+    Formula: W[dt]
+    Represents: any function of whole-number gaps; no absolute time.
+    """
+
+    name: Literal["position_gap"] = "position_gap"
+    time_input: Literal["gap"] = "gap"
+    """The gap is what this name stands for."""
 
 
 class Position(PointwiseEmbedding):
@@ -32,17 +56,18 @@ class Position(PointwiseEmbedding):
         self.table = nn.Embedding(horizon, dim)
 
     def encode(self, times: Tensor) -> Tensor:
-        """Look up the rows of times (U,), which must be whole numbers in [0, T); ValueError otherwise."""
-        rows_U = times.to(torch.long)
-        if (
-            not torch.equal(rows_U.to(times.dtype), times)
-            or rows_U.min() < 0
-            or rows_U.max() >= self.table.num_embeddings
-        ):
-            bad = times[(rows_U != times) | (times < 0) | (times >= self.table.num_embeddings)][0].item()
-            raise ValueError(
-                f"model.embedding: event times must be whole numbers in [0, {self.table.num_embeddings}) for a position table, "
-                f"got {bad}. Choose a continuous embedding or put the events on a grid."
-            )
-        codes_UD: Tensor = self.table(rows_U)
+        """Look up the rows of times (U,), which must be whole numbers in [0, T); ModelError otherwise."""
+        codes_UD: Tensor = self.table(whole_numbers(times, self.table.num_embeddings))
         return codes_UD
+
+
+def whole_numbers(times: Tensor, horizon: int) -> Tensor:
+    """Return times as indices; ModelError unless they are whole numbers in [0, `horizon`)."""
+    rows = times.to(torch.long)
+    if not torch.equal(rows.to(times.dtype), times) or rows.min() < 0 or rows.max() >= horizon:
+        bad = times[(rows != times) | (times < 0) | (times >= horizon)][0].item()
+        raise ModelError(
+            f"model.embedding: event times must be whole numbers in [0, {horizon}) for a position table, "
+            f"got {bad}. Choose a continuous embedding or put the events on a grid."
+        )
+    return rows

@@ -1,37 +1,56 @@
-"""Sines and cosines of fixed frequencies.
+"""Sines and cosines of geometric frequencies, fixed or learned.
 
 Source: Vaswani et al. 2017, arXiv 1706.03762, section 3.5: PE(t)[2i] = sin(t w_i), PE(t)[2i+1] = cos(t w_i),
 w_i = max_freq^(-2i/D).
+Differs from it: `sincos_learned` starts there and trains the frequencies.
+
+Scaling: raw times; `unit` feeds t/T, and then almost all of the width is lost.
 """
 
 from typing import Literal
 
 import torch
-from pydantic import Field, field_validator
-from torch import Tensor
+from pydantic import Field
+from torch import Tensor, nn
 
-from models.time_embeddings.base import PointwiseEmbedding, TimeEmbeddingConfig
+from models.time_embeddings.base import PointwiseEmbedding, WavePairsConfig
 
 
-class SinCosConfig(TimeEmbeddingConfig):
-    """Fixed sines and cosines (Transformer positional encoding). No parameters."""
+class SinCosFields(WavePairsConfig):
+    """Fields of the geometric sines and cosines."""
 
-    name: Literal["sincos"] = "sincos"
     max_freq: float = Field(10_000.0, gt=1)
     """Base of the geometric frequency ladder: the longest wavelength is 2 pi max_freq."""
 
-    @field_validator("dim")
-    @classmethod
-    def _even(cls, dim: int) -> int:
-        if dim % 2:
-            raise ValueError("must be even, because sines and cosines come in pairs")
-        return dim
 
-    def build(self, *, horizon: float) -> "SinCos":
-        """Build the module for times up to `horizon`."""
-        return SinCos(
-            dim=self.dim, max_freq=self.max_freq, time_factor=1 / horizon if self.time_scale == "unit" else 1.0
-        )
+class SinCosConfig(SinCosFields):
+    """Fixed sines and cosines (Transformer positional encoding). No parameters.
+
+    Formula: [sin(t w_i), cos(t w_i)], w_i = max_freq^(-2i/D)
+    Represents: shifts in time as rotations, at fixed scales.
+    """
+
+    name: Literal["sincos"] = "sincos"
+
+    def encoder(self, *, horizon: float) -> "SinCos":
+        """Build the module; its frequencies do not depend on the horizon."""
+        del horizon
+        return SinCos(dim=self.dim, max_freq=self.max_freq, learned=False)
+
+
+class LearnedSinCosConfig(SinCosFields):
+    """Sines and cosines of learned frequencies, started as in the Transformer.
+
+    Formula: [sin(t w_i), cos(t w_i)], w_i learned from max_freq^(-2i/D)
+    Represents: shifts in time as rotations, at scales that move to where the data needs them.
+    """
+
+    name: Literal["sincos_learned"] = "sincos_learned"
+
+    def encoder(self, *, horizon: float) -> "SinCos":
+        """Build the module; its frequencies do not depend on the horizon."""
+        del horizon
+        return SinCos(dim=self.dim, max_freq=self.max_freq, learned=True)
 
 
 class SinCos(PointwiseEmbedding):
@@ -39,11 +58,15 @@ class SinCos(PointwiseEmbedding):
 
     frequencies: Tensor
 
-    def __init__(self, *, dim: int, max_freq: float, time_factor: float) -> None:
-        """Fix D/2 frequencies max_freq^(-2i/D), in radians per time unit."""
-        super().__init__(dim, time_factor)
+    def __init__(self, *, dim: int, max_freq: float, learned: bool) -> None:
+        """Start D/2 frequencies at max_freq^(-2i/D), in radians per time unit."""
+        super().__init__(dim)
         exponents = torch.arange(0, dim, 2, dtype=torch.float64) / dim
-        self.register_buffer("frequencies", (max_freq**-exponents).float(), persistent=False)
+        frequencies = (max_freq**-exponents).float()
+        if learned:
+            self.frequencies = nn.Parameter(frequencies)
+        else:
+            self.register_buffer("frequencies", frequencies, persistent=False)
 
     def encode(self, times: Tensor) -> Tensor:
         """Return (U, D) codes of times (U,)."""

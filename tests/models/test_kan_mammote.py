@@ -247,12 +247,12 @@ def test_times_that_fall_raise():
 def test_time_scales_feed_the_experts_the_stated_numbers():
     times, gaps = torch.tensor([0.0, 392, 784]), torch.tensor([0.0, 783, 784])
     u, s = ({scale: build(time_scale=scale) for scale in ("auto", "raw", "unit")} for _ in range(2))
-    assert u["auto"]._scaled(times).tolist() == [-1, 0, 1]
-    assert s["auto"]._scaled_gaps(gaps).tolist() == pytest.approx([-1, 2 * math.log(784) / math.log(785) - 1, 1])
-    assert u["raw"]._scaled(times).tolist() == times.tolist()
-    assert s["raw"]._scaled_gaps(gaps).tolist() == gaps.tolist()
-    assert u["unit"]._scaled(times).tolist() == [0, 0.5, 1]
-    assert s["unit"]._scaled_gaps(gaps).tolist() == pytest.approx([0, 783 / 784, 1])
+    assert u["auto"]._scaled(times, "absolute").tolist() == [-1, 0, 1]
+    assert s["auto"]._scaled(gaps, "gap").tolist() == pytest.approx([-1, 2 * math.log(784) / math.log(785) - 1, 1])
+    assert u["raw"]._scaled(times, "absolute").tolist() == times.tolist()
+    assert s["raw"]._scaled(gaps, "gap").tolist() == gaps.tolist()
+    assert u["unit"]._scaled(times, "absolute").tolist() == [0, 0.5, 1]
+    assert s["unit"]._scaled(gaps, "gap").tolist() == pytest.approx([0, 783 / 784, 1])
 
 
 def test_a_mixture_is_built_from_experts_in_turn():

@@ -1,0 +1,211 @@
+"""K-MOTE without Mamba: a mixture of time experts, of the time or of the gap.
+
+Source: the design documents of repositories MichaelScodaeng/kan-mammote and kan-mammotev2, which give no numbers.
+Differs from it: the numbers are those of `docs/models.md`; time keeps its magnitude, everything is trained, and a value
+that is not finite raises.
+
+- The mixture depends on the time and the gap of an event alone, so it runs once on the distinct pairs of a batch; noise
+  on the router is drawn per pair.
+- On dt, the experts and both inputs of the router are s: nothing of the absolute time is left.
+
+Scaling: u = 2t/T - 1 and s = 2 log(1 + dt)/log(1 + T) - 1; `raw` and `unit` replace both.
+
+Letters: B sequences, L events (padded), N real events end to end, U distinct times, P distinct (time, gap) pairs,
+D width of the code, E experts, T horizon.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from models.basis import Wavelet
+from models.kmote import KMOTE, Gating, expert_input
+from models.selective_scan import Ragged
+from models.time_embeddings.base import TimeEmbedding, TimeEmbeddingConfig, TimeInput
+
+
+class KMOTEFields(TimeEmbeddingConfig):
+    """Fields of the mixture of experts under each of its names."""
+
+    name: str
+    dim: int = Field(32, ge=2)
+    """Width D of the code of one event; at least 2, because a LayerNorm over one number is constant."""
+    time_input: TimeInput = "absolute"
+    """What the experts encode: `absolute` the time t, `gap` the time dt since the event before, which the router sees alone
+    then, too."""
+    num_experts: int = Field(4, ge=1)
+    """Number E of experts: Fourier, spline, Gaussian and wavelet, in turn."""
+    k_top: int = Field(2, ge=1)
+    """Experts that are mixed for one event; at most `num_experts`, which mixes all."""
+    router_noise: float = Field(1e-2, ge=0)
+    """Standard deviation of the noise on the router's logits in training."""
+    wavelet: Wavelet = "mexican_hat"
+    """Mother wavelet of the wavelet experts: `mexican_hat` or `morlet`."""
+    kan_grid_size: int = Field(5, ge=2)
+    """Grid intervals of the spline experts and bumps of FasterKAN."""
+    load_balance: float = Field(0.01, ge=0)
+    """Weight of the load-balancing loss of the router."""
+    lambda_sobolev: float = Field(0.0, ge=0)
+    """Weight lambda_s of the mean squared second difference of the experts between neighbouring time steps."""
+    lambda_total_variation: float = Field(0.0, ge=0)
+    """Weight lambda_tv of the mean absolute difference of the experts between neighbouring time steps."""
+
+    @model_validator(mode="after")
+    def _has_enough_experts(self) -> Self:
+        if self.k_top > self.num_experts:
+            raise ValueError(f"k_top: must be at most num_experts ({self.num_experts}), got {self.k_top}")
+        return self
+
+    def build(self, *, horizon: float) -> "KMOTEEmbedding":
+        """Build the module for times below `horizon`."""
+        return KMOTEEmbedding(config=self, horizon=horizon)
+
+
+class KMOTEConfig(KMOTEFields):
+    """Mixture of Fourier, spline, Gaussian and wavelet experts of the time, without Mamba (K-MOTE).
+
+    Formula: LN(sum_e g_e(u, s) LN(phi_e(u))), the k_top largest gates g
+    Represents: waves, bumps and steps of time, chosen by time and gap.
+    """
+
+    name: Literal["kmote"] = "kmote"
+
+
+class KMOTEGapConfig(KMOTEFields):
+    """K-MOTE on dt.
+
+    Formula: LN(sum_e g_e(s) LN(phi_e(s))), the k_top largest gates g
+    Represents: waves, bumps and steps of the logarithm of the gap; no absolute time.
+    """
+
+    name: Literal["kmote_gap"] = "kmote_gap"
+    time_input: Literal["gap"] = "gap"
+    """The gap is what this name stands for."""
+
+
+@dataclass(frozen=True)
+class DistinctPairs:
+    """The distinct times, gaps and (time, gap) pairs of N events, and where each event finds its own."""
+
+    times: Tensor
+    """(U,)"""
+    gaps: Tensor
+    """(G,)"""
+    time_of_pair: Tensor
+    """(P,) indices into `times`."""
+    gap_of_pair: Tensor
+    """(P,) indices into `gaps`."""
+    pair_of_event: Tensor
+    """(N,) indices into the pairs."""
+    event_counts: Tensor
+    """(P,) how many events share a pair."""
+
+    @classmethod
+    def of(cls, times_N: Tensor, gaps_N: Tensor) -> Self:
+        """Find the distinct pairs by their rank in the table of all pairs."""
+        times_U, time_of_N = torch.unique(times_N, return_inverse=True)
+        gaps_G, gap_of_N = torch.unique(gaps_N, return_inverse=True)
+        rank_P, pair_of_N, events_P = torch.unique(
+            time_of_N * len(gaps_G) + gap_of_N, return_inverse=True, return_counts=True
+        )
+        return cls(times_U, gaps_G, rank_P // len(gaps_G), rank_P % len(gaps_G), pair_of_N, events_P)
+
+
+class KMOTEEmbedding(TimeEmbedding):
+    """e_k: the mixture of the experts' codes of each event's time or gap."""
+
+    def __init__(self, *, config: KMOTEFields, horizon: float) -> None:
+        """Build the router and the experts."""
+        super().__init__(config.dim)
+        self.config, self.horizon = config, horizon
+        self.time_input = config.time_input
+        self.kmote = mixture_of(config, horizon)
+        self._penalty: Tensor | None = None
+        self._gatings: dict[str, Gating] = {}
+
+    def embed(self, times: Tensor, lengths: Tensor) -> Tensor:
+        """Return codes (B, L, D) of ascending times (B, L)."""
+        events = Ragged.of(lengths.to(times.device))
+        if self.training:
+            self._penalty = None
+        if len(events.rows) == 0:
+            return torch.zeros(*times.shape, self.dim, device=times.device, dtype=self.kmote.norm.weight.dtype)
+        gaps = times.diff(dim=1, prepend=times[:, :1])
+        pairs = DistinctPairs.of(events.flatten(gaps if self.time_input == "gap" else times), events.flatten(gaps))
+        values_U, s_G = self._scaled(pairs.times, self.time_input), self._scaled(pairs.gaps, "gap")
+        context_P2 = torch.stack([values_U[pairs.time_of_pair], s_G[pairs.gap_of_pair]], dim=-1)
+        mixture_PD, gating = self.kmote(values_U, pairs.time_of_pair, context_P2, pairs.event_counts)
+        gatings = {"gate": gating}
+        codes_ND = self._remember(mixture_PD, context_P2, pairs, gatings, events)
+        if not codes_ND.isfinite().all():
+            part = "the Mamba blocks" if mixture_PD.isfinite().all() else "the mixture of experts (kmote)"
+            raise FloatingPointError(
+                f"model.embedding {self.config.name}: codes must be finite, got NaN or infinity from {part}. "
+                "Lower train.learning_rate, clip the gradients, or check that event times ascend."
+            )
+        if self.training:
+            self._penalty = self._regularise(gatings)
+            self._gatings = {name: replace(gating, balance=gating.balance.detach()) for name, gating in gatings.items()}
+        return events.gather(codes_ND, times.shape[1])
+
+    def _remember(
+        self,
+        mixture_PD: Tensor,
+        context_P2: Tensor,
+        pairs: DistinctPairs,
+        gatings: dict[str, Gating],
+        events: Ragged,
+    ) -> Tensor:
+        """Return codes (N, D): the mixture of each event's pair, and nothing of the past."""
+        del context_P2, gatings, events
+        return nn.functional.embedding(pairs.pair_of_event, mixture_PD)
+
+    def _scaled(self, values_U: Tensor, time_input: TimeInput) -> Tensor:
+        """Return u of times or s of gaps, or as `time_scale` says."""
+        values_U = values_U.to(self.kmote.norm.weight.dtype)
+        if self.config.time_scale == "auto":
+            return expert_input(values_U, self.horizon, time_input)
+        return values_U / self.horizon if self.config.time_scale == "unit" else values_U
+
+    def _regularise(self, gatings: dict[str, Gating]) -> Tensor:
+        """Return load_balance L_lb + lambda_s L_sob + lambda_tv L_tv, the latter two on the grid 0..T-1."""
+        config = self.config
+        loss = config.load_balance * torch.stack([gating.balance for gating in gatings.values()]).sum()
+        if config.lambda_sobolev or config.lambda_total_variation:
+            grid_U = self._scaled(torch.arange(int(self.horizon), device=loss.device), self.time_input)
+            variation, sobolev = self.kmote.smoothness(grid_U)
+            loss = loss + config.lambda_sobolev * sobolev + config.lambda_total_variation * variation
+        return loss
+
+    def penalty(self) -> Tensor | None:
+        """Return the weighted regularisers of the last training forward, or None before the first and without events."""
+        return self._penalty
+
+    def diagnostics(self) -> dict[str, float]:
+        """Return the load of each expert and the entropy of the gates (nats) in the last training forward."""
+        scalars: dict[str, float] = {}
+        for name, gating in self._gatings.items():
+            loads = zip(self.kmote.expert_names, gating.load.tolist(), strict=True)
+            scalars |= {f"{name}_load_{expert}": load for expert, load in loads}
+            scalars[f"{name}_entropy"] = gating.entropy.item()
+        return scalars
+
+    def __getstate__(self) -> dict[str, object]:
+        """Leave out the penalty: a tensor with a graph can be neither copied nor pickled."""
+        return {**self.__dict__, "_penalty": None}
+
+
+def mixture_of(config: KMOTEFields, horizon: float) -> KMOTE:
+    """Build a mixture of experts as `config` says."""
+    return KMOTE(
+        dim=config.dim,
+        num_experts=config.num_experts,
+        k_top=config.k_top,
+        router_noise=config.router_noise,
+        grid_size=config.kan_grid_size,
+        horizon=horizon,
+        wavelet=config.wavelet,
+    )

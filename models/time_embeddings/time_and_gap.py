@@ -1,0 +1,54 @@
+"""Time and gap as two numbers.
+
+Source: the time gap as an input of a recurrent network as in Du et al. 2016, RMTPP, doi 10.1145/2939672.2939875,
+with the time itself beside it.
+Differs from it: the two numbers fill half of the D columns each, so that the recurrent layers have one size for every
+encoding.
+
+Scaling: [t/T, dt/T]; `raw` feeds [t, dt].
+"""
+
+from typing import Literal
+
+import torch
+from pydantic import field_validator
+from torch import Tensor
+
+from models.time_embeddings.base import TimeEmbedding, TimeEmbeddingConfig
+from models.time_embeddings.scalar import ScalarConfig
+
+
+class TimeAndGapConfig(TimeEmbeddingConfig):
+    """The time and the gap dt, as shares of the horizon. No parameters.
+
+    Formula: [t/T, dt/T]
+    Represents: two straight lines, one of the time and one of the gap.
+    """
+
+    name: Literal["time_and_gap"] = "time_and_gap"
+
+    @field_validator("dim")
+    @classmethod
+    def _even(cls, dim: int) -> int:
+        if dim % 2:
+            raise ValueError("must be even, because time and gap fill half of the columns each")
+        return dim
+
+    def build(self, *, horizon: float) -> "TimeAndGap":
+        """Build the module for times below `horizon`."""
+        return TimeAndGap(config=self, horizon=horizon)
+
+
+class TimeAndGap(TimeEmbedding):
+    """Columns of the scaled time, then columns of the scaled gap. No parameters."""
+
+    def __init__(self, *, config: TimeAndGapConfig, horizon: float) -> None:
+        """Build one scalar encoding of each."""
+        super().__init__(config.dim)
+        half, scale = config.dim // 2, config.time_scale
+        self.time = ScalarConfig(dim=half, time_scale=scale).build(horizon=horizon)
+        self.gap = ScalarConfig(dim=half, time_scale=scale, time_input="gap").build(horizon=horizon)
+
+    def embed(self, times: Tensor, lengths: Tensor) -> Tensor:
+        """Return codes (B, L, D) of times (B, L)."""
+        return torch.cat([self.time.embed(times, lengths), self.gap.embed(times, lengths)], dim=-1)
