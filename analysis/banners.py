@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from analysis.deviations import absent_seeds, extra_seeds
 from analysis.metrics import CONVERGENCE_WINDOW, accuracy_at_best_epoch
 from analysis.results import Results, name_cells
 from analysis.wording import listing, percent, plural
@@ -17,7 +18,11 @@ def banners(results: Results) -> list[str]:
             f"Missing cells: {name_cells(results.missing)}. Each pair is compared on the seeds that both of its models "
             "have; runs that fail are seldom a random sample."
         )
-    found += _degenerate(results)
+    found += _undeclared(results) + _degenerate(results)
+    if "tuning_trials" in results.runs and results.runs["tuning_trials"].nunique() > 1:
+        trials = results.runs.groupby("model", observed=True, sort=False)["tuning_trials"].max()
+        spent = listing(f"{model} {plural(int(count), 'trial')}" for model, count in trials.items())
+        found.append(f"Unequal tuning budgets: {spent}. The model that was tuned more has an advantage.")
     for column, what in (("torch_version", "builds of torch"), ("precision", "precisions"), ("device", "devices")):
         used = sorted(set(results.runs[column].astype(str)))
         if len(used) > 1:
@@ -25,6 +30,11 @@ def banners(results: Results) -> list[str]:
     mixed = [model for model, runs in results.runs.groupby("model", observed=True) if runs["code_digest"].nunique() > 1]
     if mixed:
         found.append(f"Seeds of one model were trained by different code: {listing(map(str, mixed))}.")
+    if results.runs["shared_code_digest"].nunique() > 1:
+        found.append(
+            "The runs were trained by different versions of the code that all models share (trainer, data, classifier). "
+            "Part of a difference may come from that."
+        )
     found += _lengths(results)
     gap = (results.runs["test_accuracy"] - accuracy_at_best_epoch(results)).abs()
     if gap.max() > RECORDED_TOLERANCE:
@@ -32,6 +42,20 @@ def banners(results: Results) -> list[str]:
         found.append(
             f"The recorded test accuracy of {cell['model']} seed {cell['seed']} ({percent(cell['test_accuracy'])}) is "
             "not that of its stored predictions; every number here is computed from the predictions."
+        )
+    return found
+
+
+def _undeclared(results: Results) -> list[str]:
+    declared, found = results.declaration, []
+    if declared and (extra := extra_seeds(results, declared)):
+        found.append(
+            f"Extra seeds, not in the plan: {listing(map(str, extra))}. Adding seeds until p falls under alpha finds a "
+            "difference that is not there in 14 % of studies at a nominal 5 %."
+        )
+    if declared and (absent := absent_seeds(results, declared)):
+        found.append(
+            f"Planned seeds that were left out: {listing(map(str, absent))}. Seeds must not be chosen by result."
         )
     return found
 

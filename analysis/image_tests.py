@@ -21,7 +21,7 @@ def mcnemar(only_a: NDArray[np.int64], only_b: NDArray[np.int64]) -> tuple[NDArr
     """Return the exact and the mid p, two-sided, of each pair of counts."""
     fewer, total = np.minimum(only_a, only_b), only_a + only_b
     tails = 2 * stats.binom.cdf(fewer, total, 0.5)
-    return np.minimum(tails, 1.0), tails - stats.binom.pmf(fewer, total, 0.5)
+    return np.minimum(tails, 1.0), np.minimum(tails - stats.binom.pmf(fewer, total, 0.5), 1.0)
 
 
 def cochran_q(correct_Kn: Correct) -> tuple[float, float]:

@@ -3,9 +3,42 @@
 It imports no more than pydantic, so that a command line can describe it at once.
 """
 
+import hashlib
+import json
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+REFUSED_METRICS = {
+    "best_accuracy": "it is the highest over epochs on the test split: a checkpoint chosen on test scores too high",
+    "final_accuracy": "the last epoch was not chosen on validation",
+}
+"""Metrics that no verdict may be about, and why."""
+_NO_IMAGES = "It takes these images as given, and is shown beside the verdict."
+_UNPAIRED = "it treats answers to the same images as independent samples"
+_EPOCHS = "epochs of one run are no replicates: it finds a difference that is not there in 78 % of studies"
+REFUSED_TESTS = {
+    "epochs": _EPOCHS,
+    "epoch_t": _EPOCHS,
+    "chi_squared": _UNPAIRED,
+    "two_proportions": _UNPAIRED,
+    "unpaired_t_over_images": _UNPAIRED,
+    "mcnemar": "it is about these weights, not the algorithm, and wrong in 23 % of studies; it is shown beside the verdict",
+    "bootstrap_images": "it is about these weights, not the algorithm, and wrong in 23 % of studies",
+    "bootstrap_seeds": "with 5 seeds its 95 % interval covers 83 %",
+    "welch": f"it is wrong in 8 % of studies at 5 seeds, and in more with more seeds. {_NO_IMAGES}",
+    "paired_t": f"it is wrong in 8 % of studies at 5 seeds. {_NO_IMAGES}",
+    "wilcoxon": (
+        "with S seeds its smallest two-sided p is 2 / 2^S, which is 0.0625 with 5 seeds and above 0.05: it can never be "
+        f"significant with fewer than 6, or with fewer than 8 after Holm over six pairs. {_NO_IMAGES}"
+    ),
+    "sign_flip": f"its smallest p is that of Wilcoxon's test: 0.0625 with 5 seeds. {_NO_IMAGES}",
+    "mann_whitney": (
+        "its smallest two-sided p is 0.1 with 3 seeds, 0.029 with 4 and 0.0079 with 5, just under 0.05 / 6. "
+        + _NO_IMAGES
+    ),
+}
+"""Tests that may not give the verdict, and why."""
 
 
 class Plan(BaseModel):
@@ -15,6 +48,8 @@ class Plan(BaseModel):
 
     primary_metric: Literal["test_accuracy"] = "test_accuracy"
     """Metric the verdicts are about: test accuracy at the epoch that was best on validation."""
+    test: Literal["two_way"] = "two_way"
+    """Test that gives the verdicts: two-way t over seeds and images."""
     reference: str = ""
     """Variant the others are held against; empty means the first variant."""
     family: Literal["all", "reference"] = "all"
@@ -27,3 +62,40 @@ class Plan(BaseModel):
     """Whether runs of one seed share their random streams across variants, and are compared seed by seed."""
     estimand: Literal["algorithm_new_images"] = "algorithm_new_images"
     """What is generalised over: re-trained models (seeds) on new images, both at once."""
+    exclusions: tuple[str, ...] = ()
+    """Runs or sequences that are left out on purpose, each with its reason, in words; empty for none."""
+
+    @field_validator("primary_metric", mode="before")
+    @classmethod
+    def _refuse_metric(cls, name: object) -> object:
+        if isinstance(name, str) and name in REFUSED_METRICS:
+            raise ValueError(f"must be 'test_accuracy' ({REFUSED_METRICS[name].rstrip('.')})")
+        return name
+
+    @field_validator("test", mode="before")
+    @classmethod
+    def _refuse_test(cls, name: object) -> object:
+        if isinstance(name, str) and name in REFUSED_TESTS:
+            raise ValueError(f"must be 'two_way' ({REFUSED_TESTS[name].rstrip('.')})")
+        return name
+
+
+class Declaration(BaseModel):
+    """All that was fixed before the runs of a study; what it says is never overwritten."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    plan: Plan
+    seeds: tuple[int, ...]
+    identity: dict[str, dict[str, str]]
+    """What decides the numbers of each variant's runs: config, code, data, torch, precision and device."""
+    declared: str = ""
+    """When, in ISO 8601."""
+    finished_before: tuple[str, ...] = ()
+    """Runs that were finished already when the plan was declared, and might have been seen."""
+
+    @property
+    def hash(self) -> str:
+        """Return the SHA-256 of plan, seeds and identities: the same wherever the same study is declared."""
+        claimed = self.model_dump(mode="json", exclude={"declared", "finished_before"})
+        return hashlib.sha256(json.dumps(claimed, sort_keys=True).encode()).hexdigest()

@@ -11,7 +11,7 @@ from analysis.findings import Finding
 from analysis.metrics import METRICS
 from analysis.overview import with_interval
 from analysis.records import detailed_analysis, summary, training_histories
-from analysis.wording import UNKNOWN, markdown_table
+from analysis.wording import UNKNOWN, markdown_table, plural
 
 __all__ = [
     "banner_lines",
@@ -95,9 +95,11 @@ def _banners(findings: Sequence[Finding]) -> list[str]:
 
 
 def _stamp(findings: Sequence[Finding]) -> list[str]:
-    """Return what the headline test does on this study's own predictions, in a sentence."""
-    calibration = _find(findings, "calibration")
-    return [calibration.data["stamp"]] if calibration else []
+    """Return what the headline test does on this study's own predictions, and whether the plan was kept."""
+    calibration, significance = (_find(findings, name) for name in ("calibration", "significance"))
+    stamp = [calibration.data["stamp"]] if calibration else []
+    count = len(significance.data.get("deviations", [])) if significance else 0
+    return [*stamp, f"{plural(count, 'deviation')} from the plan, listed with it."] if count else stamp
 
 
 def _figures(finding: Finding) -> list[str]:
@@ -145,8 +147,16 @@ def _plan(findings: Sequence[Finding]) -> list[str]:
     significance = _find(findings, "significance")
     if significance is None or "plan" not in significance.data:
         return []
-    plan = significance.data["plan"] | {"reference": significance.data["reference"]}
-    return ["## Plan", markdown_table(["Setting", "Value"], plan.items())]
+    data = significance.data
+    plan = data["plan"] | {
+        "reference": data["reference"],
+        "exclusions": "; ".join(data["plan"]["exclusions"]) or "none",
+    }
+    if data["plan_hash"]:
+        plan |= {"seeds": ", ".join(map(str, data["planned_seeds"]))}
+        plan |= {"declared": data["declared"], "hash": data["plan_hash"]}
+    deviated = _bullets(data["deviations"]) or "None: the runs are those that were planned."
+    return ["## Plan", markdown_table(["Setting", "Value"], plan.items()), "### Deviations from the plan", deviated]
 
 
 def _environment(findings: Sequence[Finding], environment: Mapping[str, str]) -> list[str]:

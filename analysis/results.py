@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.plan import Plan
+from analysis.plan import Declaration, Plan
 from analysis.schema import (
     ACCURACIES,
     CURVES,
@@ -62,6 +62,8 @@ class Results:
     """Whether cells may be missing; a pair then uses the seeds that both of its models have."""
     notes: tuple[str, ...] = ()
     """Banners from outside the tables, such as unequal tuning budgets."""
+    declaration: Declaration | None = None
+    """What was stored before the runs; None when nothing was."""
     missing: tuple[Cell, ...] = field(init=False, default=())
     """Cells (model, seed) that should be there and are not."""
 

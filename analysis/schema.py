@@ -25,6 +25,7 @@ RUNS: Mapping[str, Kind] = {
     "total_seconds": "number",
     "data_digest": "text",
     "code_digest": "text",
+    "shared_code_digest": "text",
     "torch_version": "text",
     "precision": "text",
     "device": "text",

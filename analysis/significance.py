@@ -12,6 +12,7 @@ from math import inf, nan
 
 import pandas as pd
 
+from analysis.deviations import deviations
 from analysis.figures import significance_figure
 from analysis.findings import Finding
 from analysis.outlook import outlook
@@ -160,6 +161,10 @@ def significance(results: Results) -> Finding:
         data={
             "plan": plan.model_dump(),
             "reference": results.reference,
+            "plan_hash": results.declaration.hash if results.declaration else "",
+            "declared": results.declaration.declared if results.declaration else "",
+            "planned_seeds": list(results.declaration.seeds) if results.declaration else [],
+            "deviations": deviations(results),
             "verdicts": [_sentence(row, plan) for _, row in table[table["declared"]].iterrows()],
         },
     )

@@ -12,7 +12,7 @@ import pandas as pd
 from analysis import analyze as run_analyses
 from analysis.figures import FigureError, to_html, to_png
 from analysis.findings import Finding
-from analysis.plan import Plan
+from analysis.plan import Declaration, Plan
 from analysis.report import (
     detailed_analysis,
     report,
@@ -22,7 +22,7 @@ from analysis.report import (
 )
 from analysis.results import Results
 from pipeline.errors import UsageError
-from pipeline.study import STUDY_KIND, read_json
+from pipeline.study import PLAN_FILE, STUDY_KIND, read_json
 from pipeline.tracking import Run, Tracker
 
 IDENTITY = ("config_hash", "data_digest", "code_digest", "torch_version", "precision", "device", "dataset")
@@ -71,7 +71,12 @@ def load_results(study: StoredStudy, tracker: Tracker, *, allow_missing: bool) -
             runs.append({**key, "status": run.status if run else "MISSING"})
             continue
         numbers = {name: run.metrics[name] for name in METRICS} | {name: int(run.metrics[name]) for name in COUNTS}
-        runs.append({**key, "status": run.status, **{name: run.tags[name] for name in IDENTITY}, **numbers})
+        # Runs from before these tags were written lack them.
+        later = {
+            "shared_code_digest": run.tags.get("shared_code_digest", "unknown"),
+            "tuning_trials": int(run.tags.get("tuning_trials", 0)),
+        }
+        runs.append({**key, "status": run.status, **{name: run.tags[name] for name in IDENTITY}, **later, **numbers})
         history = json.loads(tracker.fetch(run.id, "history.json").read_text(encoding="utf-8"))
         curves.append(_curves(history).assign(**key))
         predictions.append(pd.read_parquet(tracker.fetch(run.id, "predictions.parquet")).assign(**key))
@@ -83,7 +88,23 @@ def load_results(study: StoredStudy, tracker: Tracker, *, allow_missing: bool) -
         predictions=pd.concat(predictions, ignore_index=True),
         plan=Plan.model_validate(study.manifest["plan"]),
         allow_missing=allow_missing,
+        declaration=_declaration(study, tracker),
     )
+
+
+def _declaration(study: StoredStudy, tracker: Tracker) -> Declaration | None:
+    """Return the plan as it was stored before the runs; one that does not fit its hash is refused."""
+    promised = study.parent.tags.get("plan_hash")
+    if not promised:
+        return None
+    text = tracker.fetch(study.parent.id, PLAN_FILE).read_text(encoding="utf-8")
+    declaration = Declaration.model_validate_json(text)
+    if declaration.hash != promised:
+        raise UsageError(
+            f"study {study.id}: {PLAN_FILE} must be what was declared (hash {promised[:12]}), got hash "
+            f"{declaration.hash[:12]}. Restore the file."
+        )
+    return declaration
 
 
 def _curves(history: list[dict[str, float]]) -> pd.DataFrame:

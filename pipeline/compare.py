@@ -2,12 +2,14 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 
 import torch
 
+from analysis.plan import Declaration
 from pipeline import checkpoint
 from pipeline.config import RunConfig
 from pipeline.console import Meter, duration, say
@@ -15,7 +17,7 @@ from pipeline.data import Splits
 from pipeline.errors import RunError, UsageError
 from pipeline.identity import Cell, commit, identity
 from pipeline.launch import Notify, run_tasks
-from pipeline.study import STUDY_KIND, Study
+from pipeline.study import PLAN_FILE, STUDY_KIND, Study
 from pipeline.tracking import Tracker, connect
 from pipeline.train import CHECKPOINTS, Outcome, run_cell
 from pipeline.trainer import fit, resolve_device, resolve_precision, start
@@ -42,12 +44,14 @@ def compare(study: Study, tracker: Tracker, *, workers: int, device: str, adopte
     `adopted` is a run that somebody created for this call: it becomes the parent where the study has none yet.
     """
     cells = [Cell(model, config) for model, config in study.cells()]
-    keys = {cell.name: identity(cell.config, cell.config.data.load(), device)["cell"] for cell in cells}
+    identities = {cell.name: identity(cell.config, cell.config.data.load(), device) for cell in cells}
+    keys = {name: tags["cell"] for name, tags in identities.items()}
     _check_distinct(keys)
     parent = _open(study, tracker, adopted)
     with tracker.hold(parent):
         tracker.log_params(parent, {"models": ",".join(study.variants), **study.plan.model_dump()})
         outcomes = _finished(cells, keys, tracker)
+        _declare(study, _by_model(cells, identities), outcomes, tracker, parent)
         _write_manifest(study, cells, outcomes, tracker, parent)
         pending = [cell for cell in cells if cell.name not in outcomes]
         say(
@@ -98,6 +102,35 @@ def _finished(cells: Sequence[Cell], keys: dict[str, str], tracker: Tracker) -> 
     return outcomes
 
 
+def _by_model(cells: Sequence[Cell], identities: Mapping[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    """Return the identity of each model's runs, less what is of one seed."""
+    return {
+        cell.model: {key: tag for key, tag in identities[cell.name].items() if key not in ("seed", "cell")}
+        for cell in cells
+    }
+
+
+def _declare(
+    study: Study,
+    identities: dict[str, dict[str, str]],
+    finished: Iterable[str],
+    tracker: Tracker,
+    parent: str,
+) -> None:
+    """Store the plan with its hash before anything is trained; a later call of the study leaves it as it is."""
+    if "plan_hash" in tracker.get(parent).tags:
+        return
+    declaration = Declaration(
+        plan=study.plan,
+        seeds=study.seeds,
+        identity=identities,
+        declared=datetime.now(UTC).isoformat(timespec="seconds"),
+        finished_before=tuple(finished),
+    )
+    tracker.log_text(parent, PLAN_FILE, declaration.model_dump_json(indent=2))
+    tracker.set_tags(parent, {"plan_hash": declaration.hash})
+
+
 def _write_manifest(
     study: Study, cells: Sequence[Cell], outcomes: dict[str, Outcome], tracker: Tracker, parent: str
 ) -> None:
@@ -107,6 +140,7 @@ def _write_manifest(
         "id": study.id,
         "name": study.name,
         "plan": study.plan.model_dump(mode="json"),
+        "plan_hash": tracker.get(parent).tags["plan_hash"],
         "seeds": study.seeds,
         "variants": {name: config.model_dump(mode="json", exclude={"seed"}) for name, config in study.variants.items()},
         "cells": [{"model": cell.model, "seed": cell.config.seed, "run_id": runs.get(cell.name)} for cell in cells],

@@ -35,7 +35,7 @@ class Cell:
 
 
 def identity(config: RunConfig, splits: Splits, device: str) -> dict[str, str]:
-    """Return what decides the numbers of a run, and as `cell` the hash of it all."""
+    """Return what decides the numbers of a run, as `cell` the hash of it all, and the digest of what all models share."""
     resolved = resolve_device(device)
     parts = {
         "config_hash": config_hash(config),
@@ -46,7 +46,7 @@ def identity(config: RunConfig, splits: Splits, device: str) -> dict[str, str]:
         "precision": resolve_precision(config.train.precision, resolved),
         "device": resolved.type,
     }
-    return {**parts, "cell": digest_of(parts)[:16]}
+    return {**parts, "cell": digest_of(parts)[:16], "shared_code_digest": shared_code_digest()}
 
 
 def code_digest(config: RunConfig) -> str:
@@ -59,14 +59,27 @@ def code_digest(config: RunConfig) -> str:
         model = config.model.build(horizon=2, feature_dim=0, classes=2)
     names = {kind.__module__ for module in model.modules() for kind in type(module).__mro__}
     files, libraries = _imported({name for name in names if name.startswith("models.")})
-    files |= {
-        ROOT / "pipeline" / "trainer.py",
-        ROOT / "pipeline" / "seeding.py",
-        *(ROOT / "pipeline" / "data").glob("*.py"),
-    }
-    lines = [f"{file.relative_to(ROOT).as_posix()} {_code_hash(file)}" for file in sorted(files)]
+    lines = _code_lines(files | _training_files())
     lines += [f"{LIBRARIES[name]} {_version(LIBRARIES[name])}" for name in sorted(libraries & LIBRARIES.keys())]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def shared_code_digest() -> str:
+    """Return the SHA-256 of the code that the runs of all models share, whatever their time embedding.
+
+    Runs of different models always differ in `code_digest`; in this one they must not.
+    """
+    lines = _code_lines({*_training_files(), ROOT / "models" / "classifier.py"})
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _training_files() -> set[Path]:
+    pipeline = ROOT / "pipeline"
+    return {pipeline / "trainer.py", pipeline / "seeding.py", *(pipeline / "data").glob("*.py")}
+
+
+def _code_lines(files: set[Path]) -> list[str]:
+    return [f"{file.relative_to(ROOT).as_posix()} {_code_hash(file)}" for file in sorted(files)]
 
 
 def _imported(names: set[str]) -> tuple[set[Path], set[str]]:

@@ -21,6 +21,8 @@ DEFAULT_SEEDS = (0, 1, 2, 3, 4)
 """Seeds of a study that names none."""
 STUDY_KIND = "study"
 """Value of the tag `kind` on the parent run of a study."""
+PLAN_FILE = "plan.json"
+"""Artifact of the parent run: what was declared before the first training."""
 STUDY_KEYS = ("base", "variants", "seeds", "plan")
 
 

@@ -30,7 +30,7 @@ def study():
 
 def make_study(correct, plan=None, **more):
     """Return Results in which `correct` {model: (S, n) of 0 and 1} says which predictions are right."""
-    options = {name: more.pop(name) for name in ("allow_missing", "notes") if name in more}
+    options = {name: more.pop(name) for name in ("allow_missing", "notes", "declaration") if name in more}
     return Results(*make_tables(correct, **more), plan=plan or Plan(), **options)
 
 
@@ -82,6 +82,7 @@ def make_tables(correct, *, epochs=6, classes=3, lengths=None, curve=None):
                     "total_seconds": 2.0 * epochs,
                     "data_digest": "data",
                     "code_digest": f"code-{model}",
+                    "shared_code_digest": "shared",
                     "torch_version": "2.13.0",
                     "precision": "fp32",
                     "device": "cpu",

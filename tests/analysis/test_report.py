@@ -138,7 +138,14 @@ def same_seeds(runs, curves, predictions):
     return runs, curves, predictions
 
 
+def tuned(runs, curves, predictions):
+    runs["tuning_trials"] = (runs["model"] == "lete") * 30
+    return runs, curves, predictions
+
+
 BANNERS = {
+    "shared code": (change("shared_code_digest", "other", [6, 7, 8]), "code that all models share"),
+    "tuning": (tuned, "Unequal tuning budgets: none 0 trials, sincos 0 trials and lete 30 trials."),
     "precision": (change("precision", "bf16"), "different precisions: bf16 and fp32"),
     "torch": (change("torch_version", "2.12.0"), "different builds of torch: 2.12.0 and 2.13.0"),
     "device": (change("device", "cuda"), "different devices: cpu and cuda"),

@@ -2,9 +2,12 @@ import json
 
 import pytest
 
+from analysis.deviations import deviations
+from analysis.plan import Declaration
 from pipeline.analyze import analyze, find_study, load_results
 from pipeline.compare import compare
 from pipeline.errors import RunError, UsageError
+from pipeline.identity import Cell
 from pipeline.study import load_study
 
 SMALL = {
@@ -60,6 +63,45 @@ def test_more_seeds_and_variants_train_only_the_new_cells(mlflow_tracker):
     reused = [cell for cell in manifest(mlflow_tracker, more_models)["cells"] if cell["run_id"] in before]
     assert len(reused) == 4
     assert len(mlflow_tracker.find(dataset="mnist_sample")) == 8
+
+
+def test_the_plan_is_stored_before_the_first_training_and_never_overwritten(memory, monkeypatch):
+    from pipeline import compare as module  # noqa: PLC0415
+
+    seen = {}
+
+    def nothing(*_):
+        (parent,) = memory.find(kind="study")
+        seen["tags"], seen["plan"] = parent.tags, memory.fetch(parent.id, "plan.json").read_text()
+        return iter(())
+
+    monkeypatch.setattr(module, "_train", nothing)
+    parent = run(memory)
+    declared = Declaration.model_validate_json(seen["plan"])
+    assert declared.hash == seen["tags"]["plan_hash"] == manifest(memory, parent)["plan_hash"]
+    assert (declared.seeds, declared.plan.reference, declared.finished_before) == ((0, 1), "position", ())
+    assert set(declared.identity) == {"position", "sincos"}
+    assert declared.identity["sincos"]["shared_code_digest"] == declared.identity["position"]["shared_code_digest"]
+    assert run(memory, ("position", "sincos"), (0, 1, 2)) == parent
+    assert memory.fetch(parent, "plan.json").read_text() == seen["plan"]
+
+
+def test_seeds_that_were_added_or_seen_before_are_deviations_and_a_changed_plan_is_refused(memory):
+    from pipeline.train import run_cell  # noqa: PLC0415
+
+    first = study(("position",), (0,)).cells()[0]
+    run_cell(Cell(*first), memory, device="cpu", report=lambda *_: None)
+    parent = compare(study(("position",), (0,)), memory, workers=1, device="cpu")
+    (found,) = deviations(load_results(find_study(memory), memory, allow_missing=False))
+    assert found.startswith("1 run had finished before the plan was declared")
+    run_cell(Cell(*study(("position",), (1,)).cells()[0]), memory, device="cpu", report=lambda *_: None)
+    compare(study(("position",), (0, 1)), memory, workers=1, device="cpu")
+    results = load_results(find_study(memory), memory, allow_missing=False)
+    assert "Extra seeds, not in the plan: 1." in deviations(results)
+    path = memory.fetch(parent, "plan.json")
+    path.write_text(path.read_text().replace('"alpha": 0.05', '"alpha": 0.1').replace('"alpha":0.05', '"alpha":0.1'))
+    with pytest.raises(UsageError, match=r"plan\.json must be what was declared"):
+        load_results(find_study(memory), memory, allow_missing=False)
 
 
 def test_a_failed_cell_leaves_the_others_finished_and_the_study_failed(mlflow_tracker, monkeypatch):

@@ -72,6 +72,9 @@ def test_a_run_takes_the_base_of_a_study_file(write):
         ({"seeds": [True]}, ["seeds", "whole numbers", "True"]),
         ({"seeds": [-1]}, ["seeds", "whole numbers", "-1"]),
         ({"plan": {"alpha": 2}}, ["plan.alpha", "below 0.5", "2"]),
+        ({"plan": {"test": "wilcoxon"}}, ["plan.test", "two_way", "0.0625 with 5 seeds", "wilcoxon"]),
+        ({"plan": {"test": "epochs"}}, ["plan.test", "no replicates"]),
+        ({"plan": {"primary_metric": "best_accuracy"}}, ["plan.primary_metric", "chosen on test", "best_accuracy"]),
         ({"plan": {"alfa": 0.1}}, ["plan.alfa"]),
         ({"plan": {"reference": "lette"}}, ["lette", "lete"]),
         (

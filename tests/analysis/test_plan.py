@@ -1,0 +1,105 @@
+import pytest
+from pydantic import ValidationError
+
+from analysis import analyze
+from analysis.banners import banners
+from analysis.deviations import deviations
+from analysis.plan import REFUSED_TESTS, Declaration, Plan
+from analysis.report import report
+from analysis.results import Results
+
+RATES = {"none": 0.6, "lete": 0.9}
+IDENTITY = {"data_digest": "data", "torch_version": "2.13.0", "precision": "fp32", "device": "cpu"}
+IDENTITIES = {model: {**IDENTITY, "config_hash": f"config-{model}", "code_digest": f"code-{model}"} for model in RATES}
+
+
+def declare(**changes):
+    return Declaration(**{"plan": Plan(), "seeds": (0, 1, 2), "identity": IDENTITIES, **changes})
+
+
+def build(tables, draw, spoil=None, **changes):
+    runs, curves, predictions = tables(draw(RATES))
+    if spoil:
+        column, value, rows = spoil
+        runs.loc[rows, column] = value
+    return Results(runs, curves, predictions, plan=Plan(), declaration=declare(**changes), allow_missing=True)
+
+
+def test_a_study_as_planned_deviates_in_nothing(tables, draw):
+    results = build(tables, draw)
+    assert deviations(results) == banners(results) == []
+    text = report(analyze(results, ["overview", "significance"]))
+    assert "None: the runs are those that were planned." in text
+    assert f"| hash | {declare().hash} |" in text
+    assert "| seeds | 0, 1, 2 |" in text
+    assert "| exclusions | none |" in text
+
+
+DEVIATIONS = {
+    "extra seed": ({"seeds": (0, 1)}, None, "Extra seeds, not in the plan: 2."),
+    "absent seed": ({"seeds": (0, 1, 2, 3)}, None, "Planned seeds that were left out: 3."),
+    "late": ({"finished_before": ("lete/seed-0",)}, None, "1 run had finished before the plan was declared"),
+    "plan": ({"plan": Plan(margin=0.01)}, None, "The plan in use is not the one that was declared."),
+    "model": ({"identity": {"none": IDENTITIES["none"]}}, None, "lete is not in the plan."),
+    "failed": ({}, ("status", "FAILED", [4]), "Failed or missing cells: lete seed 1."),
+    "code": ({}, ("code_digest", "x", [4, 5]), "lete: 2 of 3 runs have another code than planned."),
+    "data": ({}, ("data_digest", "x", slice(None)), "lete: 3 of 3 runs have another data than planned."),
+    "device": ({}, ("device", "cuda", [0]), "none: 1 of 3 runs have another device than planned."),
+}
+
+
+@pytest.mark.parametrize("case", DEVIATIONS)
+def test_every_deviation_is_listed_with_the_plan_and_counted_under_the_verdict(case, tables, draw):
+    changes, spoil, said = DEVIATIONS[case]
+    results = build(tables, draw, spoil, **changes)
+    found = deviations(results)
+    assert said in " ".join(found)
+    text = report(analyze(results, ["overview", "significance"]))
+    assert f"{len(found)} deviation" in text[: text.index("## Results")]
+    assert said in text[text.index("### Deviations from the plan") :]
+
+
+@pytest.mark.parametrize("case", ["extra seed", "absent seed", "failed"])
+def test_seeds_that_are_not_the_planned_ones_are_said_at_the_head(case, tables, draw):
+    changes, spoil, _ = DEVIATIONS[case]
+    (banner,) = banners(build(tables, draw, spoil, **changes))
+    assert banner.startswith(("Extra seeds", "Planned seeds that were left out", "Missing cells"))
+
+
+def test_without_a_stored_plan_all_is_exploratory(study, draw):
+    assert deviations(study(draw(RATES))) == ["No plan was stored before the runs: take everything as exploratory."]
+
+
+def test_the_hash_is_of_what_is_claimed_and_not_of_when():
+    assert declare().hash == declare(declared="2026-01-01T00:00:00+00:00", finished_before=("a",)).hash
+    others = [
+        declare(seeds=(0, 1)),
+        declare(plan=Plan(alpha=0.01)),
+        declare(identity={}),
+        declare(plan=Plan(exclusions=("x",))),
+    ]
+    assert len({declare().hash, *(other.hash for other in others)}) == 5
+    again = Declaration.model_validate_json(declare().model_dump_json())
+    assert again == declare()
+    assert again.hash == declare().hash
+
+
+@pytest.mark.parametrize("name", REFUSED_TESTS)
+def test_tests_that_cannot_carry_the_verdict_are_refused_by_name(name):
+    with pytest.raises(ValidationError, match="must be 'two_way'"):
+        Plan(test=name)
+
+
+@pytest.mark.parametrize(
+    ("setting", "name", "reason"),
+    [
+        ("test", "epochs", "epochs of one run are no replicates"),
+        ("test", "chi_squared", "treats answers to the same images as independent"),
+        ("test", "wilcoxon", "0.0625 with 5 seeds and above 0.05: it can never be significant with fewer than 6"),
+        ("primary_metric", "best_accuracy", "a checkpoint chosen on test scores too high"),
+        ("primary_metric", "final_accuracy", "not chosen on validation"),
+    ],
+)
+def test_a_refusal_says_why(setting, name, reason):
+    with pytest.raises(ValidationError, match=reason):
+        Plan(**{setting: name})
