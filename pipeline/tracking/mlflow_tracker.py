@@ -17,6 +17,7 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
 import pandas as pd
+from filelock import FileLock
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
@@ -26,7 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.errors import UsageError
 from pipeline.tracking import pyfunc
-from pipeline.tracking.base import Run, Status, Tracker
+from pipeline.tracking.base import LOCKS, Run, Status, Tracker
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 EXPERIMENT = "lstm-time-embeddings"
@@ -74,10 +75,11 @@ class MlflowTracker(Tracker):
         if self.uri.startswith("http"):
             _ask(self.uri)
         mlflow.set_tracking_uri(self.uri)
-        self._client = MlflowClient(self.uri)
-        self._experiment = os.environ.get("MLFLOW_EXPERIMENT_ID") or self._experiment_named(
-            os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
-        )
+        with FileLock(LOCKS / "store.lock"):  # two processes that meet a new store would both migrate it
+            self._client = MlflowClient(self.uri)
+            self._experiment = os.environ.get("MLFLOW_EXPERIMENT_ID") or self._experiment_named(
+                os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+            )
         mlflow.set_experiment(experiment_id=self._experiment)
         if EXPERIMENT_KIND not in self._client.get_experiment(self._experiment).tags:
             self._client.set_experiment_tag(self._experiment, EXPERIMENT_KIND, "custom_model_development")

@@ -1,6 +1,7 @@
 """Both trackers, by the same tests: the twin is worth something only while it behaves like MLflow."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import UsageError
+from pipeline.identity import ROOT
 from pipeline.tracking.base import LOCKS
 
 
@@ -118,3 +120,11 @@ def test_a_store_that_does_not_answer_is_said_in_one_line(workplace, uri, monkey
         MlflowTracker()
     assert "\n" not in str(error.value)
     assert not list(Path(workplace).glob("*.db"))
+
+
+def test_two_processes_may_meet_a_new_store(workplace):
+    command = [sys.executable, "-c", "from pipeline.tracking import connect; connect()"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    both = [subprocess.Popen(command, cwd=workplace, env=environment, stderr=subprocess.PIPE) for _ in range(2)]
+    assert [process.communicate()[1].decode() for process in both] == ["", ""]
+    assert [process.returncode for process in both] == [0, 0]
