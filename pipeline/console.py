@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
@@ -22,12 +23,13 @@ def say(text: str = "") -> None:
 
 
 def show(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
-    """Print a table: the first column is words, the others align right."""
+    """Print a table: columns of numbers align right, columns of words left."""
     table = Table(title=title or None, title_justify="left", box=None, header_style="bold", title_style="bold")
-    for place, column in enumerate(columns):
-        table.add_column(column, justify="right" if place else "left")
+    for column, *cells in zip(columns, *rows, strict=True):
+        numbers = sum(cell[:1].isdigit() or cell[:1] in {"-", "+"} for cell in cells)
+        table.add_column(column, justify="right" if 2 * numbers > len(cells) else "left")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(escape(cell) for cell in row))
     console.print(table)
 
 

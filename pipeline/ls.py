@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 
 from analysis.metrics import METRICS
 from analysis.registry import ANALYSES
-from models.classifier import MODELS
+from models.cards import card
+from models.registry import MODELS
 from models.time_embeddings import TIME_EMBEDDINGS
 from pipeline.config import RunConfig, fields_of
 from pipeline.console import say, show
@@ -29,6 +30,15 @@ def ls(topic: str = "") -> None:
 
 def _described(registry: Mapping[str, object]) -> tuple[tuple[str, ...], Rows]:
     return ("name", "what it is"), [(name, _first_line(thing)) for name, thing in registry.items()]
+
+
+def _embeddings() -> tuple[tuple[str, ...], Rows]:
+    cards = [card(name) for name in TIME_EMBEDDINGS]
+    columns = ("name", "parameters", "effective rank", "what it represents", "code of an event", "source")
+    return columns, [
+        (its.name, f"{its.parameters:,}", f"{its.effective_rank:.1f}", its.represents, its.formula, its.source)
+        for its in cards
+    ]
 
 
 def _first_line(thing: object) -> str:
@@ -73,7 +83,7 @@ def settings_markdown() -> str:
 
 
 LISTS: dict[str, Callable[[], tuple[tuple[str, ...], Rows]]] = {
-    "embeddings": lambda: _described(TIME_EMBEDDINGS),
+    "embeddings": _embeddings,
     "models": lambda: _described(MODELS),
     "datasets": lambda: _described(DATASETS),
     "metrics": _metrics,

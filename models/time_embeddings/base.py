@@ -24,6 +24,10 @@ class TimeEmbeddingConfig(Config):
     time_scale: TimeScale = "auto"
     """Scale of the times that the embedding sees: `auto` is the map it was designed for, `raw` the dataset's own unit, `unit` t/T."""
 
+    @abstractmethod
+    def build(self, *, horizon: float) -> "TimeEmbedding":
+        """Build the module for times below `horizon`."""
+
 
 class PointwiseConfig(TimeEmbeddingConfig):
     """Fields of an embedding of one number per event, its time or the gap before it."""

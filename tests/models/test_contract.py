@@ -214,15 +214,31 @@ def a_trained_module_can_be_copied_and_describes_itself(make):
     assert penalty is None or penalty.shape == ()
 
 
-def make_listed(name, seed=0):
+def make_listed(name, seed=0, **fields):
     torch.manual_seed(seed)
-    return TIME_EMBEDDINGS[name]().build(horizon=HORIZON)
+    return TIME_EMBEDDINGS[name](**fields).build(horizon=HORIZON)
 
 
 @pytest.mark.parametrize("check_name", CHECKS)
 @pytest.mark.parametrize("name", TIME_EMBEDDINGS)
 def test_every_listed_embedding_keeps_the_contract(name, check_name):
     CHECKS[check_name](partial(make_listed, name))
+
+
+VARIANTS = [
+    ("time2vec", {"frequency_init": "uniform", "activation": "triangle"}),
+    ("time2vec", {"frequency_init": "log", "activation": "mod"}),
+    ("fte", {"time_input": "gap"}),
+    ("row_column", {"time_input": "gap", "width": 30}),
+    ("kmote_wavelet", {"time_input": "gap"}),
+    ("kan_mammote", {"time_input": "gap"}),
+]
+
+
+@pytest.mark.parametrize("check_name", CHECKS)
+@pytest.mark.parametrize(("name", "fields"), VARIANTS, ids=str)
+def test_fields_that_change_what_is_encoded_keep_the_contract(name, fields, check_name):
+    CHECKS[check_name](partial(make_listed, name, **fields))
 
 
 @pytest.mark.parametrize("kind", TIME_EMBEDDINGS.values(), ids=TIME_EMBEDDINGS)

@@ -20,6 +20,12 @@ def test_the_time_left_follows_what_the_epochs_really_took():
     assert meter.seconds_left == 3 * 7 / 2
 
 
+def test_a_table_aligns_numbers_right_and_prints_brackets(capsys):
+    console.show(("name", "parameters", "code"), [("table", "25,088", "W[t]"), ("sines", "0", "[sin, cos]")])
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert lines == [" name   parameters  code", " table      25,088  W[t]", " sines           0  [sin, cos]"]
+
+
 def test_lines_come_seldom_where_there_is_no_terminal(capsys, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
