@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.bootstrap import Resampled, crossed_interval, resample_images
+from analysis.detectable import seeds_needed, smallest_effect
 from analysis.effects import cohens_dz, posterior, probability_of_improvement
 from analysis.findings import Finding
 from analysis.image_tests import cochran_q, discordant, mcnemar
@@ -187,7 +188,7 @@ def opinions(results: Results) -> Finding:
             f"Refused: Wilcoxon's test. With {refused.min()} seeds its smallest two-sided p is {floor:g}, above alpha = "
             f"{results.plan.alpha:g}: it could never be significant. The two-way test can, at any number of seeds from 2."
         )
-    parts.append(_omnibus(omnibus, results))
+    parts += [_detectable(table, results), _omnibus(omnibus, results)]
     return Finding(
         name="opinions", title=TITLE, summary="\n\n".join(parts), tables={"opinions": table, "omnibus": omnibus}
     )
@@ -251,6 +252,18 @@ def _p(value: float, gap: str = UNKNOWN) -> str:
     if isnan(value):
         return gap
     return "< .0001" if value < 0.0001 else f"{value:.4f}"  # noqa: PLR2004  four decimals are shown
+
+
+def _detectable(table: pd.DataFrame, results: Results) -> str:
+    seeds, alpha = int(table["seeds"].max()), results.plan.alpha
+    if seeds < 2:  # noqa: PLR2004
+        return "One seed: no effect over seeds can be detected."
+    paired, independent = (smallest_effect(seeds, alpha, paired=kind) for kind in (True, False))
+    return (
+        f"What {seeds} seeds can show with a power of 80 %, before Holm: d_z = {paired:.2f} in a paired t, "
+        f"d = {independent:.2f} in Welch's. "
+        f"An effect of d_z = 1 needs {seeds_needed(1, alpha, paired=True)} seeds."
+    )
 
 
 def _omnibus(table: pd.DataFrame, results: Results) -> str:
