@@ -1,21 +1,26 @@
-"""Recurrent classifiers: [time code ; features] -> LSTM or GRU -> state after the last event -> dropout -> logits.
+"""The classifiers: [time code ; features] -> backbone -> state after the last event -> dropout -> logits.
 
-A batch is sorted by length and cut in time: each stretch of events runs only over the sequences that are still alive.
-The numbers are those of a packed sequence; `python -m pipeline bench` measures the speed against it.
+Here are what all backbones share, and the recurrent ones; `models/registry.py` lists them all.
+
+- A batch is sorted by length before the backbone sees it, and the logits are put back in order.
+- The recurrent backbones cut the batch in time: each stretch of events runs only over the sequences that are still
+  alive. The numbers are those of a packed sequence; `python -m pipeline bench` measures the speed against it.
 
 Letters: B sequences, L events (padded), D width of the input, H width of the state, C classes, A sequences alive.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from models.config import Config
+from models.config import Config, ModelError
 from models.time_embeddings import AnyTimeEmbedding, TimeEmbedding
+from models.time_embeddings.base import PointwiseConfig, valid_events
 from models.time_embeddings.position import PositionConfig
 
 CALL_COST_EVENTS = 100
@@ -24,78 +29,81 @@ CUT_CANDIDATES = 24
 """Places considered for a cut: quantiles of the lengths of the batch."""
 
 
-class RecurrentConfig(Config):
-    """Fields of a recurrent classifier."""
+class ClassifierConfig(Config, ABC):
+    """Fields that the classifiers have on every backbone."""
 
-    cell: ClassVar[type[nn.LSTM] | type[nn.GRU]]
+    classifier: ClassVar[type["Classifier"]]
 
+    name: str
+    """Which backbone."""
     embedding: AnyTimeEmbedding = PositionConfig()
     """The time embedding: what the models of a comparison differ in."""
     hidden_dim: int = Field(128, ge=1)
-    """Width H of the recurrent state."""
+    """Width H of the state."""
     num_layers: int = Field(2, ge=1)
-    """Number of stacked recurrent layers."""
+    """Number of stacked layers."""
     dropout: float = Field(0.2, ge=0, lt=1)
-    """Dropout rate between the layers and before the linear head."""
+    """Dropout rate in or between the layers and before the linear head."""
     checkpoint_embedding: bool = False
     """Recompute the encoder in the backward pass instead of storing its activations: slower, less memory."""
+    freeze_embedding: bool = False
+    """Control: keep the encoder at its initial values, and train the rest."""
+    shuffle_times: bool = False
+    """Control: swap the codes of the times 0..T-1 by one random permutation per seed; which events coincide stays, nearness goes."""
 
-    def build(self, *, horizon: float, feature_dim: int, classes: int) -> "RecurrentClassifier":
+    @model_validator(mode="after")
+    def _shuffles_absolute_times(self) -> "ClassifierConfig":
+        if self.shuffle_times and not (
+            isinstance(self.embedding, PointwiseConfig) and self.embedding.time_input == "absolute"
+        ):
+            raise ValueError(
+                f"shuffle_times: must be false where an encoder sees more than the time of an event, got true for {self.embedding.name}"
+            )
+        return self
+
+    @abstractmethod
+    def layers(self, input_dim: int) -> list[nn.Module]:
+        """Build the layers of the backbone for inputs of width `input_dim`."""
+
+    def build(self, *, horizon: float, feature_dim: int, classes: int) -> "Classifier":
         """Build the module for times below `horizon`, `feature_dim` features an event, and `classes` classes."""
-        return RecurrentClassifier(
-            # The recurrent layers and the head draw their initial values first: models that differ only in the
-            # embedding then start from the same recurrent weights for the same seed.
-            layers=[
-                self.cell(self.embedding.dim + feature_dim if layer == 0 else self.hidden_dim, self.hidden_dim)
-                for layer in range(self.num_layers)
-            ],
-            head=nn.Linear(self.hidden_dim, classes),
-            embedding=self.embedding.build(horizon=horizon),
+        # The layers and the head draw their initial values first: models that differ only in the embedding then start
+        # from the same weights of the backbone for the same seed.
+        layers, head = self.layers(self.embedding.dim + feature_dim), nn.Linear(self.hidden_dim, classes)
+        embedding = self.embedding.build(horizon=horizon)
+        return self.classifier(
+            layers=layers,
+            head=head,
+            embedding=embedding.requires_grad_(requires_grad=False) if self.freeze_embedding else embedding,
             dropout=self.dropout,
             checkpoint_embedding=self.checkpoint_embedding,
+            time_order=torch.randperm(int(horizon)) if self.shuffle_times else None,
         )
 
 
-class LSTMConfig(RecurrentConfig):
-    """Stacked LSTM: the default backbone."""
+class Classifier(nn.Module, ABC):
+    """Logits (B, C) of sequences of timed events; subclasses are the backbones."""
 
-    cell = nn.LSTM
-    name: Literal["lstm"] = "lstm"
-
-
-class GRUConfig(RecurrentConfig):
-    """Stacked GRU: a second backbone, because a claim about encodings should not hang on one."""
-
-    cell = nn.GRU
-    name: Literal["gru"] = "gru"
-
-
-AnyModel = Annotated[LSTMConfig | GRUConfig, Field(discriminator="name")]
-
-MODELS: dict[str, type[RecurrentConfig]] = {
-    kind.model_fields["name"].default: kind for kind in get_args(get_args(AnyModel)[0])
-}
-
-
-class RecurrentClassifier(nn.Module):
-    """Logits (B, C) of sequences of timed events."""
+    time_order: Tensor | None
 
     def __init__(
         self,
         *,
-        layers: Sequence[nn.RNNBase],
+        layers: Sequence[nn.Module],
         head: nn.Linear,
         embedding: TimeEmbedding,
         dropout: float,
         checkpoint_embedding: bool,
+        time_order: Tensor | None,
     ) -> None:
-        """Stack single-layer recurrent `layers` (time-major) between an `embedding` and a linear `head`."""
+        """Stack `layers` between an `embedding` and a linear `head`; `time_order` (T,) permutes the times, if given."""
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.head = head
         self.embedding = embedding
         self.dropout = nn.Dropout(dropout)
         self.checkpoint_embedding = checkpoint_embedding
+        self.register_buffer("time_order", time_order)
 
     def forward(self, times: Tensor, features: Tensor | None, lengths: Tensor) -> Tensor:
         """Classify times (B, L) with features (B, L, F) or None, of which the first lengths (B,) events are real."""
@@ -105,18 +113,58 @@ class RecurrentClassifier(nn.Module):
         rows = order_B.to(times.device)
         times_BL = times[rows, :longest]
         lengths_B = lengths[order_B].to(times.device)
+        if self.time_order is not None:
+            times_BL = _reordered(times_BL, lengths_B, self.time_order)
         if self.checkpoint_embedding and torch.is_grad_enabled():
             codes_BLD: Tensor = checkpoint(self.embedding, times_BL, lengths_B, use_reentrant=False)
         else:
             codes_BLD = self.embedding(times_BL, lengths_B)
         if features is not None:
             codes_BLD = torch.cat([codes_BLD, features[rows, :longest].to(codes_BLD.dtype)], dim=-1)
-        states_BH = self._last_states(codes_BLD.transpose(0, 1), sorted_lengths)
+        states_BH = self.last_states(codes_BLD, sorted_lengths)
         logits_BC: Tensor = self.head(self.dropout(states_BH))
         return logits_BC[torch.empty_like(rows).scatter_(0, rows, torch.arange(len(rows), device=rows.device))]
 
-    def _last_states(self, inputs_LBD: Tensor, lengths: list[int]) -> Tensor:
-        """Return the top layer's state (B, H) after the last event of each row; lengths descend, 0 gives zeros."""
+    @abstractmethod
+    def last_states(self, inputs_BLD: Tensor, lengths: list[int]) -> Tensor:
+        """Return the state (B, H) after the last event of each row; `lengths` descend, 0 gives zeros."""
+
+    def penalty(self) -> Tensor | None:
+        """Return the embedding's regularisers of the last training forward, or None."""
+        return self.embedding.penalty()
+
+    def diagnostics(self) -> dict[str, float]:
+        """Return the embedding's scalars of the last training forward."""
+        return self.embedding.diagnostics()
+
+
+def _reordered(times_BL: Tensor, lengths_B: Tensor, order_T: Tensor) -> Tensor:
+    """Return order[t] for the real times, which must be whole numbers in [0, T), and 0 on padding."""
+    real_BL = times_BL.masked_fill(~valid_events(times_BL, lengths_B), 0)
+    if bool(((real_BL != real_BL.floor()) | (real_BL < 0) | (real_BL >= len(order_T))).any()):
+        raise ModelError(
+            f"model.shuffle_times: event times must be whole numbers in [0, {len(order_T)}), got others. Set it to false."
+        )
+    return order_T[real_BL.long()].to(times_BL.dtype)
+
+
+class RecurrentConfig(ClassifierConfig):
+    """Fields of a recurrent classifier."""
+
+    cell: ClassVar[type[nn.LSTM] | type[nn.GRU]]
+
+    def layers(self, input_dim: int) -> list[nn.Module]:
+        """Build single-layer, time-major recurrent layers."""
+        widths = [input_dim, *[self.hidden_dim] * self.num_layers]
+        return [self.cell(width, self.hidden_dim) for width in widths[:-1]]
+
+
+class RecurrentClassifier(Classifier):
+    """Stacked single-layer recurrent layers, time-major."""
+
+    def last_states(self, inputs_BLD: Tensor, lengths: list[int]) -> Tensor:
+        """Return the top layer's state (B, H) after the last event of each row."""
+        inputs_LBD = inputs_BLD.transpose(0, 1)
         cuts = cut_in_time(lengths)
         states: list[Tensor | tuple[Tensor, Tensor] | None] = [None] * len(self.layers)
         finals: list[Tensor] = []
@@ -135,13 +183,21 @@ class RecurrentClassifier(nn.Module):
             alive = going_on
         return torch.cat(finals[::-1])
 
-    def penalty(self) -> Tensor | None:
-        """Return the embedding's regularisers of the last training forward, or None."""
-        return self.embedding.penalty()
 
-    def diagnostics(self) -> dict[str, float]:
-        """Return the embedding's scalars of the last training forward."""
-        return self.embedding.diagnostics()
+class LSTMConfig(RecurrentConfig):
+    """Stacked LSTM: the default backbone."""
+
+    cell = nn.LSTM
+    classifier = RecurrentClassifier
+    name: Literal["lstm"] = "lstm"
+
+
+class GRUConfig(RecurrentConfig):
+    """Stacked GRU: a second backbone, because a claim about encodings should not hang on one."""
+
+    cell = nn.GRU
+    classifier = RecurrentClassifier
+    name: Literal["gru"] = "gru"
 
 
 def _first_rows(state: Tensor | tuple[Tensor, Tensor] | None, rows: int) -> Tensor | tuple[Tensor, Tensor] | None:

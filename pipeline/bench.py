@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
-from models.classifier import RecurrentClassifier
+from models.classifier import Classifier
 from models.time_embeddings import TIME_EMBEDDINGS, PointwiseEmbedding
 from pipeline.config import build_run
 from pipeline.console import say, show
@@ -37,14 +37,14 @@ Seconds = Mapping[str, list[float]]
 class PackedClassifier(nn.Module):
     """The usual recipe around the same weights: encode every padded event, pack, run, take the last state."""
 
-    def __init__(self, model: RecurrentClassifier) -> None:
+    def __init__(self, model: Classifier) -> None:
         """Take the parts of an LSTM classifier with a pointwise embedding."""
         super().__init__()
         assert isinstance(model.embedding, PointwiseEmbedding)  # noqa: S101 - `bench` chooses it
         self.model, self.encoder = model, model.embedding
 
     def forward(self, times: Tensor, features: Tensor | None, lengths: Tensor) -> Tensor:
-        """Classify a padded batch of non-empty sequences as `RecurrentClassifier` does."""
+        """Classify a padded batch of non-empty sequences as `Classifier` does."""
         del features
         codes_BLD = self.encoder.encode(times.flatten()).unflatten(0, times.shape)
         packed = pack_padded_sequence(codes_BLD, lengths, batch_first=True, enforce_sorted=False)

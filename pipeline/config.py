@@ -13,8 +13,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import Field
 from pydantic.fields import FieldInfo
 
-from models.classifier import AnyModel, LSTMConfig
+from models.classifier import LSTMConfig
 from models.config import Config
+from models.registry import AnyModel
 from pipeline.data import AnyDataset
 from pipeline.data.mnist import EventMNISTConfig
 from pipeline.errors import UsageError, unknown, validate
@@ -95,7 +96,7 @@ class TrainConfig(Config):
     clip_norm: float = Field(1.0, ge=0)
     """Largest norm of the gradient; 0 does not clip."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Precision of the recurrent layers; `auto` is bf16 where the processor has matrix units for it, else fp32."""
+    """Precision of the backbone (of Mamba always fp32); `auto` is bf16 where the processor has matrix units for it, else fp32."""
     patience: int = Field(0, ge=0)
     """Stop after this many epochs without a better validation accuracy; 0 never stops early."""
 

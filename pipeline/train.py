@@ -18,7 +18,7 @@ import torch
 from filelock import FileLock
 from sklearn.metrics import classification_report
 
-from models.classifier import RecurrentClassifier
+from models.classifier import Classifier
 from pipeline import checkpoint
 from pipeline.config import flat
 from pipeline.data import EventDataset, Splits
@@ -157,7 +157,7 @@ def log_line(row: dict[str, float], epochs: int) -> str:
     return "  ".join([f"epoch {row['epoch']:.0f}/{epochs}", *scores, tail])
 
 
-def _conclude(job: _Job, model: RecurrentClassifier, history: History) -> None:
+def _conclude(job: _Job, model: Classifier, history: History) -> None:
     """Score the test split at the best epoch and store everything that later steps read."""
     tracker, run_id, test = job.tracker, job.run_id, job.splits.test
     predictions = predictions_of(model, test, job.precision)
@@ -180,7 +180,7 @@ def _conclude(job: _Job, model: RecurrentClassifier, history: History) -> None:
         tracker.log_file(run_id, job.folder / name, "checkpoints")
 
 
-def summary_of(model: RecurrentClassifier, history: History, predictions: pd.DataFrame) -> dict[str, float]:
+def summary_of(model: Classifier, history: History, predictions: pd.DataFrame) -> dict[str, float]:
     """Return the final metrics of a run; `test_accuracy` is at the best epoch by validation."""
     seconds = [row["seconds"] for row in history]
     return {
@@ -195,7 +195,7 @@ def summary_of(model: RecurrentClassifier, history: History, predictions: pd.Dat
     }
 
 
-def predictions_of(model: RecurrentClassifier, dataset: EventDataset, precision: str) -> pd.DataFrame:
+def predictions_of(model: Classifier, dataset: EventDataset, precision: str) -> pd.DataFrame:
     """Return one row a sequence: id, length, label, predicted class, its probability, log-probability of the label."""
     log_probabilities_NC = predict(model, dataset, precision)
     labels_N = dataset.labels.cpu()

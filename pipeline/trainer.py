@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import lr_scheduler
 
-from models.classifier import RecurrentClassifier
+from models.classifier import Classifier
 from pipeline.config import (
     ConstantSchedule,
     CosineSchedule,
@@ -79,7 +79,7 @@ class Epoch:
 class Training:
     """A model in training: what a checkpoint holds."""
 
-    model: RecurrentClassifier
+    model: Classifier
     optimizer: torch.optim.Optimizer
     scheduler: lr_scheduler.LRScheduler
     epoch: int = 0
@@ -262,7 +262,7 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any
 
 
 @torch.no_grad()
-def predict(model: RecurrentClassifier, dataset: EventDataset, precision: str = "fp32") -> Tensor:
+def predict(model: Classifier, dataset: EventDataset, precision: str = "fp32") -> Tensor:
     """Return the log-probabilities (N, C) of a split in its own order, in evaluation mode."""
     model.eval()
     log_probabilities_NC = torch.empty(len(dataset), dataset.classes)
@@ -280,5 +280,5 @@ def score(log_probabilities_NC: Tensor, labels_N: Tensor) -> Score:
     return Score(loss.item(), (log_probabilities_NC.argmax(1) == labels_N).double().mean().item())
 
 
-def _evaluate(model: RecurrentClassifier, dataset: EventDataset, precision: str) -> Score:
+def _evaluate(model: Classifier, dataset: EventDataset, precision: str) -> Score:
     return score(predict(model, dataset, precision), dataset.labels.cpu())

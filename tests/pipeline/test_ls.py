@@ -2,7 +2,7 @@ import pytest
 
 from analysis.metrics import METRICS
 from analysis.registry import ANALYSES
-from models.classifier import MODELS
+from models.registry import MODELS
 from models.time_embeddings import TIME_EMBEDDINGS
 from pipeline.data import DATASETS
 from pipeline.ls import LISTS, ls, settings

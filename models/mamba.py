@@ -1,0 +1,59 @@
+"""Stacked Mamba blocks over the events, read at the last one.
+
+Source: Gu and Dao 2023, "Mamba", arXiv 2312.00752, section 3.4: h + block(norm(h)), with a norm at the end.
+Differs from it: sequences lie end to end instead of being padded (`models/selective_scan.py`).
+
+Always in float32: the compiled scan is, and so are the step sizes, which bf16 would round.
+
+Letters: N events of all sequences end to end, B sequences, L events (padded), D width of the input, H width of the state.
+"""
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from models.classifier import Classifier, ClassifierConfig
+from models.selective_scan import NORM_EPSILON, MambaBlock, Ragged
+
+
+class MambaClassifier(Classifier):
+    """Layers: a linear map to width H, the blocks, a final norm."""
+
+    def last_states(self, inputs_BLD: Tensor, lengths: list[int]) -> Tensor:
+        """Return the normed output (B, H) at the last event of each row."""
+        states_BH = inputs_BLD.new_zeros(len(lengths), self.head.in_features)
+        alive = sum(length > 0 for length in lengths)
+        if alive == 0:
+            return states_BH
+        events = Ragged.of(torch.tensor(lengths[:alive], device=inputs_BLD.device))
+        index_N = torch.arange(len(events.rows), device=inputs_BLD.device)
+        project, *blocks, norm = self.layers
+        with torch.autocast(inputs_BLD.device.type, enabled=False):
+            h_NH = project(events.flatten(inputs_BLD))
+            for block in blocks:
+                h_NH = h_NH + self.dropout(block(h_NH, index_N, None, events))
+            last_AH = norm(h_NH[events.starts[1:] - 1])
+        return torch.cat([last_AH, states_BH[alive:]])
+
+
+class MambaConfig(ClassifierConfig):
+    """Stacked Mamba blocks, whose step sizes follow the content of the events alone."""
+
+    classifier = MambaClassifier
+
+    name: Literal["mamba"] = "mamba"
+    state_dim: int = Field(8, ge=1)
+    """Width of the state of one channel."""
+
+    def layers(self, input_dim: int) -> list[nn.Module]:
+        """Build the map to width H, the blocks, and the final norm."""
+        blocks = [
+            MambaBlock(dim=self.hidden_dim, state_dim=self.state_dim, drive_dim=None) for _ in range(self.num_layers)
+        ]
+        return [
+            nn.Linear(input_dim, self.hidden_dim),
+            *blocks,
+            nn.RMSNorm(self.hidden_dim, eps=NORM_EPSILON),
+        ]

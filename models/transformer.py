@@ -1,0 +1,96 @@
+"""A causal Transformer encoder over the events, read at the last one.
+
+Source: Vaswani et al. 2017, arXiv 1706.03762, section 3; the norm before each part as in Xiong et al. 2020, arXiv
+2002.04745.
+Differs from it: there is no position code beside the time embedding, whose comparison it would blur. With the embedding
+`none` the order of the events is visible only through the causal mask.
+
+Letters: B sequences, L events (padded), H width of the state, N heads, E width of a head (H / N).
+"""
+
+from typing import Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from models.classifier import Classifier, ClassifierConfig
+
+
+class TransformerBlock(nn.Module):
+    """h + attention(norm(h)), then h + feedforward(norm(h))."""
+
+    def __init__(self, *, dim: int, num_heads: int, feedforward_dim: int, dropout: float) -> None:
+        """Build a block of width `dim`, which `num_heads` divides."""
+        super().__init__()
+        self.num_heads = num_heads
+        self.attention_norm = nn.LayerNorm(dim)
+        self.query_key_value = nn.Linear(dim, 3 * dim)
+        self.attention_out = nn.Linear(dim, dim)
+        self.feedforward = nn.Sequential(
+            nn.LayerNorm(dim),
+            nn.Linear(dim, feedforward_dim),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(feedforward_dim, dim),
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, h_BLH: Tensor) -> Tensor:
+        """Return h (B, L, H); an event sees itself and the ones before it."""
+        parts_BLNE = self.query_key_value(self.attention_norm(h_BLH)).unflatten(-1, (3 * self.num_heads, -1))
+        query_BNLE, key_BNLE, value_BNLE = parts_BLNE.transpose(1, 2).chunk(3, dim=1)
+        mixed_BNLE = nn.functional.scaled_dot_product_attention(
+            query_BNLE, key_BNLE, value_BNLE, dropout_p=self.dropout.p if self.training else 0.0, is_causal=True
+        )
+        h_BLH = h_BLH + self.dropout(self.attention_out(mixed_BNLE.transpose(1, 2).flatten(2)))
+        out_BLH: Tensor = h_BLH + self.dropout(self.feedforward(h_BLH))
+        return out_BLH
+
+
+class TransformerClassifier(Classifier):
+    """Layers: a linear map to width H, the blocks, a final norm."""
+
+    def last_states(self, inputs_BLD: Tensor, lengths: list[int]) -> Tensor:
+        """Return the normed output (B, H) at the last event of each row."""
+        lengths_B = torch.tensor(lengths, device=inputs_BLD.device)
+        steps_L = torch.arange(inputs_BLD.shape[1], device=inputs_BLD.device)
+        # Padding comes after the events, so the causal mask hides it; it is zeroed because 0 times NaN is NaN.
+        outputs_BLH = inputs_BLD.masked_fill((steps_L >= lengths_B[:, None])[..., None], 0)
+        *body, norm = self.layers
+        for layer in body:
+            outputs_BLH = layer(outputs_BLH)
+        last_BH = outputs_BLH[torch.arange(len(lengths), device=inputs_BLD.device), (lengths_B - 1).clamp_min(0)]
+        states_BH: Tensor = norm(last_BH)
+        return states_BH.masked_fill((lengths_B == 0)[:, None], 0)
+
+
+class TransformerConfig(ClassifierConfig):
+    """Causal Transformer encoder (pre-norm): all that it knows of time is the embedding."""
+
+    classifier = TransformerClassifier
+
+    name: Literal["transformer"] = "transformer"
+    num_heads: int = Field(4, ge=1)
+    """Number of attention heads; divides `hidden_dim`."""
+    feedforward_dim: int = Field(128, ge=1)
+    """Width of the hidden layer of each feedforward part."""
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> "TransformerConfig":
+        if self.hidden_dim % self.num_heads:
+            raise ValueError(f"num_heads: must divide hidden_dim {self.hidden_dim}, got {self.num_heads}")
+        return self
+
+    def layers(self, input_dim: int) -> list[nn.Module]:
+        """Build the map to width H, the blocks, and the final norm."""
+        blocks = [
+            TransformerBlock(
+                dim=self.hidden_dim,
+                num_heads=self.num_heads,
+                feedforward_dim=self.feedforward_dim,
+                dropout=self.dropout,
+            )
+            for _ in range(self.num_layers)
+        ]
+        return [nn.Linear(input_dim, self.hidden_dim), *blocks, nn.LayerNorm(self.hidden_dim)]

@@ -1,0 +1,189 @@
+"""The contract of every listed backbone, and each new one against an independent computation."""
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from models.config import ModelError
+from models.registry import MODELS
+from models.selective_scan import Ragged
+from models.time_embeddings import TIME_EMBEDDINGS
+from models.transformer import TransformerBlock
+
+HORIZON = 784
+LENGTHS = torch.tensor([3, 40, 1, 17, 0, 2, 40, 5])
+EACH = pytest.mark.parametrize("backbone", MODELS)
+
+
+def draw(lengths=LENGTHS, padding=0.0):
+    generator = torch.Generator().manual_seed(0)
+    times = torch.full((len(lengths), max(int(lengths.max()), 1)), padding)
+    features = torch.full((*times.shape, 2), padding)
+    for row, length in enumerate(lengths.tolist()):
+        times[row, :length] = torch.randperm(HORIZON, generator=generator)[:length].sort().values.float()
+        features[row, :length] = torch.randn(length, 2, generator=generator)
+    return times, features
+
+
+def build(backbone, embedding="position", feature_dim=2, seed=0, **fields):
+    torch.manual_seed(seed)
+    config = MODELS[backbone](**{"hidden_dim": 32, "dropout": 0.0, **fields}, embedding=TIME_EMBEDDINGS[embedding]())
+    return config.build(horizon=HORIZON, feature_dim=feature_dim, classes=10)
+
+
+def close(ours, theirs, atol=1e-5):
+    torch.testing.assert_close(ours, theirs, atol=atol, rtol=0)
+
+
+@EACH
+def test_what_follows_the_last_event_never_reaches_the_logits(backbone):
+    model = build(backbone).eval()
+    times, features = draw()
+    cut = LENGTHS.clamp(max=4)
+    later = model(times, features, cut)
+    close(later, model(times[:, :4], features[:, :4], cut))
+    for padding in (-1.0, 1e4, float("nan")):
+        close(model(*draw(padding=padding), LENGTHS), model(times, features, LENGTHS), atol=0)
+
+
+@EACH
+def test_the_order_and_the_company_of_a_batch_never_matter(backbone):
+    model = build(backbone).eval()
+    times, features = draw()
+    together = model(times, features, LENGTHS)
+    order = torch.randperm(len(LENGTHS), generator=torch.Generator().manual_seed(1))
+    close(model(times[order], features[order], LENGTHS[order]), together[order])
+    for row in range(len(LENGTHS)):
+        one = slice(row, row + 1)
+        close(model(times[one], features[one], LENGTHS[one]), together[one])
+
+
+@EACH
+def test_an_empty_sequence_has_the_state_zero(backbone):
+    model = build(backbone, feature_dim=0).eval()
+    for lengths in (torch.tensor([0, 4, 0, 1]), torch.tensor([0]), torch.tensor([0, 0]), torch.tensor([1])):
+        logits = model(draw(lengths)[0], None, lengths)
+        assert logits.isfinite().all()
+        for row in (lengths == 0).nonzero().flatten().tolist():
+            close(logits[row], model.head.bias, atol=0)
+
+
+@EACH
+@pytest.mark.parametrize("embedding", ["position", "kan_mammote"])
+def test_every_parameter_gets_a_gradient_and_recomputing_the_encoder_changes_none(backbone, embedding):
+    gradients = []
+    for checkpoint_embedding in (False, True):
+        model = build(backbone, embedding, dropout=0.5, checkpoint_embedding=checkpoint_embedding)
+        torch.manual_seed(1)
+        loss = nn.functional.cross_entropy(model(*draw(), LENGTHS), torch.arange(len(LENGTHS)))
+        penalty = model.penalty()
+        (loss if penalty is None else loss + penalty).backward()
+        assert isinstance(model.diagnostics(), dict)
+        trained = {name: value.grad for name, value in model.named_parameters() if value.requires_grad}
+        assert all(gradient is not None and gradient.abs().max() > 0 for gradient in trained.values())
+        gradients.append(trained)
+    for name, gradient in gradients[0].items():
+        close(gradients[1][name], gradient, atol=1e-6)
+
+
+@EACH
+def test_one_seed_gives_one_output_and_one_backbone_whatever_the_embedding(backbone):
+    times, features = draw()
+    first, again = build(backbone).eval(), build(backbone).eval()
+    assert torch.equal(first(times, features, LENGTHS), again(times, features, LENGTHS))
+    other = build(backbone, "lete")
+    for name, value in first.layers.state_dict().items():
+        assert torch.equal(value, other.layers.state_dict()[name])
+    assert torch.equal(first.head.weight, other.head.weight)
+
+
+@EACH
+def test_the_backbone_runs_under_autocast_and_near_its_own_precision(backbone):
+    model = build(backbone).eval()
+    exact = model(*draw(), LENGTHS)
+    with torch.autocast("cpu", torch.bfloat16):
+        close(model(*draw(), LENGTHS).float(), exact, atol=0.05)
+
+
+@EACH
+def test_every_field_of_a_backbone_is_documented(backbone):
+    assert all(field.description for name, field in MODELS[backbone].model_fields.items() if name != "name")
+
+
+def test_the_weights_of_an_lstm_keep_their_names():
+    names = set(build("lstm", feature_dim=0).state_dict())
+    cells = {f"layers.{k}.{kind}_{at}_l0" for k in (0, 1) for kind in ("weight", "bias") for at in ("ih", "hh")}
+    assert names == cells | {"head.weight", "head.bias", "embedding.table.weight"}
+
+
+def test_a_transformer_block_is_that_of_torch():
+    torch.manual_seed(0)
+    block = TransformerBlock(dim=16, num_heads=4, feedforward_dim=24, dropout=0.0)
+    theirs = nn.TransformerEncoderLayer(16, 4, 24, 0.0, "gelu", batch_first=True, norm_first=True)
+    own = {
+        "self_attn.in_proj_": block.query_key_value,
+        "self_attn.out_proj.": block.attention_out,
+        "linear1.": block.feedforward[1],
+        "linear2.": block.feedforward[4],
+        "norm1.": block.attention_norm,
+        "norm2.": block.feedforward[0],
+    }
+    theirs.load_state_dict(
+        {f"{at}{name}": value for at, part in own.items() for name, value in part.named_parameters()}
+    )
+    h = torch.randn(3, 7, 16)
+    mask = nn.Transformer.generate_square_subsequent_mask(7)
+    close(block(h), theirs(h, src_mask=mask, is_causal=True))
+
+
+def test_a_mamba_backbone_is_its_blocks_one_sequence_at_a_time():
+    model = build("mamba", feature_dim=0).eval()
+    times = draw()[0]
+    project, *blocks, norm = model.layers
+    logits = model(times, None, LENGTHS)
+    for row, length in enumerate(LENGTHS.tolist()):
+        if length:
+            one = slice(row, row + 1)
+            h = project(model.embedding(times[one, :length], LENGTHS[one])[0])
+            for block in blocks:
+                h = h + block(h, torch.arange(length), None, Ragged.of(LENGTHS[one]))
+            close(logits[row], model.head(norm(h[-1])))
+
+
+@EACH
+@pytest.mark.parametrize("embedding", ["position", "lete", "kan_mammote"])
+def test_a_frozen_encoder_keeps_its_values_and_the_backbone_trains(backbone, embedding):
+    model = build(backbone, embedding, freeze_embedding=True)
+    assert not any(value.requires_grad for value in model.embedding.parameters())
+    free = build(backbone, embedding)
+    assert all(torch.equal(value, free.state_dict()[name]) for name, value in model.state_dict().items())
+    nn.functional.cross_entropy(model(*draw(), LENGTHS), torch.arange(len(LENGTHS))).backward()
+    assert all(value.grad.abs().max() > 0 for value in model.layers.parameters())
+
+
+def test_shuffled_times_are_those_of_a_table_with_shuffled_rows():
+    model, plain = build("lstm", shuffle_times=True).eval(), build("lstm").eval()
+    assert torch.equal(model.time_order.sort().values, torch.arange(HORIZON))
+    expected = model(*draw(), LENGTHS)
+    assert not torch.allclose(plain(*draw(), LENGTHS), expected)
+    with torch.no_grad():
+        plain.embedding.table.weight.copy_(plain.embedding.table.weight[model.time_order])
+    close(plain(*draw(), LENGTHS), expected, atol=0)
+
+
+def test_times_that_are_no_rows_cannot_be_shuffled():
+    times, features = draw(torch.tensor([2]))
+    with pytest.raises(ModelError, match=r"model\.shuffle_times: event times must be whole numbers in \[0, 784\)"):
+        build("lstm", "sincos", shuffle_times=True)(times + 0.5, features, torch.tensor([2]))
+
+
+@pytest.mark.parametrize("embedding", ["kan_mammote", "position_gap"])
+def test_an_encoder_of_gaps_cannot_have_its_times_shuffled(embedding):
+    with pytest.raises(ValidationError, match="shuffle_times: must be false"):
+        build("lstm", embedding, shuffle_times=True)
+
+
+def test_the_heads_must_share_the_width():
+    with pytest.raises(ValidationError, match="num_heads: must divide hidden_dim 32, got 5"):
+        build("transformer", num_heads=5)
