@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from analysis.calibration import calibration
 from analysis.convergence import convergence
 from analysis.efficiency import efficiency
+from analysis.encoding import encoding
 from analysis.errors import errors
 from analysis.findings import Analysis, Finding
 from analysis.opinions import opinions
@@ -13,6 +14,7 @@ from analysis.overview import overview
 from analysis.results import Results, ResultsError
 from analysis.significance import significance
 from analysis.temporal import temporal
+from analysis.time_use import time_use
 from analysis.training import training
 from analysis.variance import variance
 
@@ -25,6 +27,8 @@ ANALYSES: dict[str, Analysis] = {
     "training": training,
     "convergence": convergence,
     "temporal": temporal,
+    "time_use": time_use,
+    "encoding": encoding,
     "errors": errors,
     "efficiency": efficiency,
 }

@@ -22,6 +22,7 @@ from analysis.report import (
 )
 from analysis.results import Results
 from pipeline.errors import UsageError
+from pipeline.probes import probe_tables
 from pipeline.study import PLAN_FILE, STUDY_KIND, read_json
 from pipeline.tracking import Run, Tracker
 
@@ -86,6 +87,9 @@ def load_results(study: StoredStudy, tracker: Tracker, *, allow_missing: bool) -
         runs=pd.DataFrame(runs),
         curves=pd.concat(curves, ignore_index=True),
         predictions=pd.concat(predictions, ignore_index=True),
+        probes=probe_tables(
+            [(run["run_id"], run["model"], run["seed"]) for run in runs if run["status"] == "FINISHED"], tracker
+        ),
         plan=Plan.model_validate(study.manifest["plan"]),
         allow_missing=allow_missing,
         declaration=_declaration(study, tracker),

@@ -2,6 +2,7 @@
 
 from analysis.figures.export import FigureError, to_html, to_png
 from analysis.figures.matrices import confusion_figure, significance_figure
+from analysis.figures.probes import anytime_figure, gates_figure, kernel_figure, spectrum_figure, time_use_figure
 from analysis.figures.strips import convergence_figure
 from analysis.figures.style import Figure
 from analysis.figures.temporal import temporal_figure
@@ -10,10 +11,15 @@ from analysis.figures.training import training_curves_figure
 __all__ = [
     "Figure",
     "FigureError",
+    "anytime_figure",
     "confusion_figure",
     "convergence_figure",
+    "gates_figure",
+    "kernel_figure",
     "significance_figure",
+    "spectrum_figure",
     "temporal_figure",
+    "time_use_figure",
     "to_html",
     "to_png",
     "training_curves_figure",

@@ -158,6 +158,10 @@ def test_the_analysis_writes_every_promised_file_and_stores_it(mlflow_tracker, w
         "temporal_patterns",
         "confusion_matrices",
         "statistical_significance",
+        "time_use",
+        "anytime_accuracy",
+        "encoding_spectrum",
+        "encoding_kernel",
     ]
     promised = [f"{stem}.{kind}" for stem in figures for kind in ("png", "html")]
     promised += ["training_histories.json", "summary.json", "results_summary.csv", "detailed_analysis.json"]

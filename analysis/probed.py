@@ -1,0 +1,42 @@
+"""Tables of probes, by model: what every analysis of a probe does first."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from analysis.findings import Finding
+from analysis.results import Results
+
+TWO = 2
+
+
+def not_measured(name: str, title: str, probe: str) -> Finding:
+    """Return the finding of an analysis whose probe was not run."""
+    said = (
+        f"Not measured: there is no table of the probe `{probe}`. It needs the data set, and weights that the code of "
+        "now still gives the stored predictions with."
+    )
+    return Finding(name, title, said)
+
+
+def measured(results: Results, probe: str) -> pd.DataFrame | None:
+    """Return the table of a probe, models in the order of the study, or None where there is none."""
+    table = results.probes.get(probe)
+    if table is None or table.empty:
+        return None
+    place = {model: i for i, model in enumerate(results.models)}
+    kept = table[table["model"].isin(results.models)]
+    return kept.sort_values("model", key=lambda names: names.map(place), kind="stable") if len(kept) else None
+
+
+def over_seeds(table: pd.DataFrame, by: Sequence[str], value: str, level: float) -> pd.DataFrame:
+    """Return one row a group: mean, low and high of `value`, Student's interval over seeds (none under two of them)."""
+    groups = table.groupby(list(by), sort=False, observed=True)[value]
+    found = groups.agg(["mean", "std", "count"])
+    count = found["count"].clip(lower=TWO)
+    half = stats.t.ppf((1 + level) / 2, count - 1) * found["std"] / np.sqrt(count)
+    return pd.DataFrame(
+        {"mean": found["mean"], "low": found["mean"] - half, "high": found["mean"] + half, "seeds": found["count"]}
+    ).reset_index()

@@ -1,0 +1,174 @@
+"""The encoding microscope: the code that a model's time embedding gives to each time of the axis.
+
+- The code of a time t is that of the only event of a sequence, at t. An embedding of gaps shows the code of the gap t:
+  the second event of the sequence (0, t). What an embedding makes of a longer past is not seen.
+- Columns of the code are centred, because the layer that follows has a bias; constant columns are left out.
+
+Letters: T times of the grid, D width of the code, P pairs of time and gap, E experts.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models.classifier import Classifier
+from models.kmote import KMOTE, top_gates
+from pipeline.data import EventDataset
+
+MOST_TIMES = 1024
+KERNEL_SIDE = 112
+"""Most times on a side of the kernel: every 7th of 784, four in a row of 28."""
+WINDOWS = 28
+"""Stretches of the time axis over which gates are averaged."""
+CONSTANT = 1e-6
+DISTINCT = {"dt_10": 0.1, "dt_50": 0.5}
+"""Shares of the distance of two unrelated codes from which two times count as told apart."""
+
+Codes = NDArray[np.float64]
+
+
+def grid(dataset: EventDataset) -> Tensor:
+    """Return the whole times 0, 1, ... (T,) below the horizon, at most 1,024 of them, evenly spread."""
+    last = max(int(dataset.horizon) - 1, 0)
+    return torch.linspace(0, last, min(last + 1, MOST_TIMES), dtype=torch.float64).round().long()
+
+
+def codes_on(model: Classifier, times: Tensor, dtype: torch.dtype) -> Codes:
+    """Return the codes (T, D) of times (T,), or of gaps where the embedding encodes gaps."""
+    embedding = model.embedding
+    gap = getattr(embedding, "time_input", "absolute") == "gap"
+    events = torch.stack([torch.zeros_like(times), times], dim=1) if gap else times[:, None]
+    kind = torch.float32 if dtype.is_floating_point else torch.int64
+    with torch.no_grad():
+        codes = embedding(events.to(kind), torch.full((len(times),), events.shape[1]))
+    last: Codes = codes[:, -1].double().numpy()
+    return last
+
+
+def _standardised(model: Classifier, dataset: EventDataset) -> Codes:
+    """Return the codes of the grid with columns of mean 0 and variance 1, constant ones left out."""
+    codes = codes_on(model, grid(dataset), dataset.times.dtype)
+    spread = codes.std(axis=0)
+    kept = spread > CONSTANT
+    standardised: Codes = (codes[:, kept] - codes[:, kept].mean(axis=0)) / spread[kept]
+    return standardised
+
+
+def encoding(model: Classifier, dataset: EventDataset) -> pd.DataFrame:
+    """Return one row: width, effective rank, and the smallest differences of time that the code tells apart."""
+    codes = _standardised(model, dataset)
+    steps = np.diff(grid(dataset).numpy()[:2], append=1)[0]
+    row = {"width": model.embedding.dim, "columns": codes.shape[1], "effective_rank": effective_rank(codes)}
+    return pd.DataFrame([row | {name: steps * told_apart(codes, share) for name, share in DISTINCT.items()}])
+
+
+def effective_rank(codes: Codes) -> float:
+    """Return the exponential of the entropy of the normalised squared singular values of codes (T, D); 0 of none.
+
+    Source: Roy and Vetterli 2007, "The effective rank". Differs from it: squared singular values, shares of variance.
+    """
+    if not codes.shape[1]:
+        return 0.0
+    values = np.linalg.svd(codes, compute_uv=False) ** 2
+    shares = values[values > 0] / values.sum()
+    return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
+def told_apart(codes: Codes, share: float) -> float:
+    """Return the smallest lag whose median distance is `share` of that of two unrelated rows, NaN where none is.
+
+    With standardised columns the root-mean-square distance of two unrelated rows is sqrt(2 D).
+    """
+    unrelated = (2 * codes.shape[1]) ** 0.5
+    for lag in range(1, len(codes) // 2 + 1):
+        if codes.shape[1] and np.median(np.linalg.norm(codes[lag:] - codes[:-lag], axis=1)) >= share * unrelated:
+            return float(lag)
+    return float("nan")
+
+
+def kernel(model: Classifier, dataset: EventDataset) -> pd.DataFrame:
+    """Return the cosine similarity of the centred codes of two times, one row a pair of times."""
+    times = grid(dataset)[:: -(-len(grid(dataset)) // KERNEL_SIDE)]
+    codes = codes_on(model, grid(dataset), dataset.times.dtype)
+    codes = (codes - codes.mean(axis=0))[:: -(-len(codes) // KERNEL_SIDE)]
+    norms = np.linalg.norm(codes, axis=1).clip(min=CONSTANT)
+    similarity = (codes @ codes.T) / np.outer(norms, norms)
+    row, column = np.meshgrid(times.numpy(), times.numpy(), indexing="ij")
+    return pd.DataFrame(
+        {
+            "time": row.ravel().astype(np.int32),
+            "other": column.ravel().astype(np.int32),
+            "similarity": similarity.ravel().astype(np.float32),
+        }
+    )
+
+
+def spectrum(model: Classifier, dataset: EventDataset) -> pd.DataFrame:
+    """Return the mean share of the code's variance at each number of cycles over the time axis, from 1 on."""
+    codes = _standardised(model, dataset)
+    power = np.abs(np.fft.rfft(codes, axis=0)[1:]) ** 2
+    shares = power / power.sum(axis=0).clip(min=CONSTANT) if codes.shape[1] else np.zeros((len(power), 1))
+    cycles = np.arange(1, len(power) + 1)
+    return pd.DataFrame({"cycles": cycles, "period": dataset.horizon / cycles, "share": shares.mean(axis=1)})
+
+
+def frequencies(model: Classifier, dataset: EventDataset) -> pd.DataFrame:
+    """Return the frequencies that the embedding holds, in radians per time unit, with their period; maybe none."""
+    found = np.array([value for values in _held(model.embedding, dataset.horizon) for value in values])
+    with np.errstate(divide="ignore"):
+        period = 2 * np.pi / np.abs(found)
+    table = {"frequency": found.astype(float), "period": period.astype(float)}
+    return pd.DataFrame(table)
+
+
+def _held(embedding: nn.Module, horizon: float) -> Iterator[list[float]]:
+    """Yield frequencies per time unit: of the embedding itself, of LeTE's lines, of a mixture's Fourier expert."""
+    if getattr(embedding, "time_input", "absolute") == "gap":
+        return
+    factor = getattr(embedding, "time_factor", 1.0)
+    if isinstance(own := getattr(embedding, "frequencies", None), Tensor):
+        yield (factor * own.detach().flatten()).tolist()
+    if isinstance(line := getattr(embedding, "w1_fourier", None), nn.Linear):
+        yield (factor * line.weight.detach().flatten()).tolist()
+    mixture = getattr(embedding, "kmote", None)
+    mapped = getattr(getattr(embedding, "config", None), "time_scale", None) == "auto"
+    if isinstance(mixture, KMOTE) and mapped:  # its experts see u = 2t/T - 1
+        for expert in mixture.experts:
+            if isinstance(held := getattr(expert, "frequencies", None), Tensor):
+                yield (2 / horizon * held.detach().flatten()).tolist()
+
+
+def gates(model: Classifier, dataset: EventDataset) -> pd.DataFrame:
+    """Return the mean gate of each expert of a mixture in stretches of the time axis; no rows without a mixture.
+
+    Over the distinct pairs of time and gap that occur, or over gaps where the mixture encodes gaps.
+    """
+    embedding, mixture = model.embedding, getattr(model.embedding, "kmote", None)
+    columns = ["start", "expert", "gate"]
+    if not isinstance(mixture, KMOTE) or not len(dataset.times):
+        return pd.DataFrame(columns=columns).astype({"start": float, "expert": str, "gate": float})
+    batch = dataset.batch(torch.arange(len(dataset)))
+    seen: list[tuple[Tensor, Tensor]] = []
+    hook = mixture.router.register_forward_hook(
+        lambda _module, inputs, logits: seen.append((inputs[0], top_gates(logits, mixture.k_top)))
+    )
+    try:
+        with torch.no_grad():
+            embedding(batch.times, batch.lengths)
+    finally:
+        hook.remove()
+    context_P2, gates_PE = seen[0]
+    real = torch.arange(batch.times.shape[1]) < batch.lengths[:, None]
+    gap = getattr(embedding, "time_input", "absolute") == "gap"
+    values = batch.times.diff(dim=1, prepend=batch.times[:, :1]) if gap else batch.times
+    # What the router sees rises with the time, so the ranks of both are the same.
+    rank_P = torch.unique(context_P2[:, 0], return_inverse=True)[1]
+    time_P = torch.unique(values[real])[rank_P].double().numpy()
+    width = dataset.horizon / WINDOWS
+    table = pd.DataFrame(gates_PE.double().numpy(), columns=mixture.expert_names)
+    means = table.assign(start=np.floor(time_P / width) * width).groupby("start").mean()
+    return means.reset_index().melt(id_vars="start", var_name="expert", value_name="gate")[columns]

@@ -1,0 +1,55 @@
+import time
+
+import pytest
+
+from pipeline import probes
+from pipeline.analyze import find_study, load_results
+from pipeline.compare import compare
+from pipeline.study import load_study
+
+SMALL = {
+    "data.name": "mnist_sample",
+    "data.max_events": 12,
+    "model.hidden_dim": 8,
+    "model.embedding.dim": 4,
+    "train.batch_size": 64,
+    "train.epochs": 1,
+}
+
+
+@pytest.fixture
+def study(mlflow_tracker):
+    compare(
+        load_study(None, models=("position", "kan_mammote"), seeds=[0], overrides=SMALL),
+        mlflow_tracker,
+        workers=1,
+        device="cpu",
+    )
+    return find_study(mlflow_tracker)
+
+
+def test_every_probe_measures_every_run_once(study, mlflow_tracker, monkeypatch):
+    tables = load_results(study, mlflow_tracker, allow_missing=False).probes
+    assert set(tables) == set(probes.PROBES)
+    for name, table in tables.items():
+        assert set(table["model"]) == (
+            {"kan_mammote"} if name in ("gates", "frequencies") else {"position", "kan_mammote"}
+        )
+    assert set(tables["encoding"]["trained"]) == {True, False}
+    true = tables["time_use"].query("alteration == 'true times'")
+    assert (true["unchanged"] == 1).all()
+    assert (tables["anytime"].query("events == 0")["accuracy"].to_numpy() == true["accuracy"].to_numpy()).all()
+
+    monkeypatch.setattr(probes, "predict", None)  # nothing is computed again
+    began = time.perf_counter()
+    again = load_results(study, mlflow_tracker, allow_missing=False).probes
+    assert time.perf_counter() - began < 10
+    assert all(again[name].equals(table) for name, table in tables.items())
+
+
+def test_a_model_that_no_longer_predicts_what_it_stored_is_not_measured(study, mlflow_tracker, monkeypatch):
+    monkeypatch.setattr(probes, "predict", lambda model, dataset: -probes_predict(model, dataset))
+    assert load_results(study, mlflow_tracker, allow_missing=False).probes == {}
+
+
+probes_predict = probes.predict
