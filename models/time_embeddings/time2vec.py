@@ -2,11 +2,11 @@
 
 Source: Kazemi et al. 2019, arXiv 1907.05321, equation 1: t2v(t)[0] = w_0 t + b_0, t2v(t)[i] = F(w_i t + b_i); F is the
 sine, the triangle and mod are among the alternatives of section 5.
-Differs from it: the paper does not say how w and b start. Phases are N(0, 1), and `frequency_init` chooses w. Triangle
-and mod have the sine's period and range: triangle(x) = (2/pi) arcsin(sin x), mod(x) = 2 frac(x/2pi) - 1.
+Differs from it: the paper does not say how w and b start. Phases are N(0, 1), and `frequency_init` chooses w; w_0 starts
+T times smaller, because a linear column of several hundred saturates the gates behind it. Triangle and mod have the
+sine's period and range: triangle(x) = (2/pi) arcsin(sin x), mod(x) = 2 frac(x/2pi) - 1.
 
-Scaling: raw times, so that the linear column grows with t up to w_0 T; `unit` feeds t/T, on which N(0, 1) frequencies
-make less than one turn.
+Scaling: raw times; `unit` feeds t/T, on which N(0, 1) frequencies make less than one turn.
 
 Letters: U distinct times, D width of the code.
 """
@@ -42,9 +42,9 @@ class Time2VecConfig(PointwiseConfig):
     """The periodic function: `sine`, `triangle` (wave) or `mod` (sawtooth), all of period 2 pi and range -1 to 1."""
 
     def encoder(self, *, horizon: float) -> "Time2Vec":
-        """Build the module; its frequencies do not depend on the horizon."""
-        del horizon
+        """Build the module; only the slope of the linear column depends on the horizon."""
         frequencies = INITIALISERS[self.frequency_init](self.dim)
+        frequencies[0] /= 1 if self.time_scale == "unit" else horizon
         return Time2Vec(frequencies=frequencies, phases=torch.randn(self.dim), activation=self.activation)
 
 
