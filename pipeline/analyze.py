@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 
 from analysis import analyze as run_analyses
-from analysis.figures import FigureError, to_html, to_png
+from analysis.figures import FigureError, to_html, to_png, to_svg
 from analysis.findings import Finding
+from analysis.html import page
 from analysis.plan import Declaration, Plan
 from analysis.report import (
     detailed_analysis,
@@ -137,27 +138,28 @@ def analyze(study: StoredStudy, tracker: Tracker, *, output: Path, allow_missing
     links = {
         run_id: f"{tracker.uri.rstrip('/')}/{page}" for run_id, page in pages.items() if tracker.uri.startswith("http")
     }
+    markdown = report(findings, title=f"Study {study.name}", links=links, environment=_machine(environment))
     texts = {
         "training_histories.json": _json(training_histories(results)),
         "summary.json": _json({"study": study.id, "name": study.name, **summary(findings)}),
         "detailed_analysis.json": _json(detailed_analysis(findings)),
         "results_summary.csv": _table(findings, "overview", "models").to_csv(index=False),
         "significance.csv": _table(findings, "significance", "pairs").to_csv(index=False),
-        "analysis_report.md": report(
-            findings, title=f"Study {study.name}", links=links, environment=_machine(environment)
-        ),
+        "analysis_report.md": markdown,
+        "analysis_report.html": page(markdown, figures),
         **{f"{stem}.html": to_html(figure) for stem, figure in figures.items()},
     }
     try:
-        images, problem = to_png(figures), None
+        images, problem = {"png": to_png(figures), "svg": to_svg(figures)}, None
     except FigureError as error:
         images, problem = {}, error
     with TemporaryDirectory() as scratch:
         folder = Path(scratch)
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
-        for stem, image in images.items():
-            (folder / f"{stem}.png").write_bytes(image)
+        for kind, drawn in images.items():
+            for stem, image in drawn.items():
+                (folder / f"{stem}.{kind}").write_bytes(image)
         _collect_runs(results, tracker, folder)
         _deliver(folder, output, tracker, study)
     means = _table(findings, "overview", "models").set_index("model")["test_accuracy_mean"]

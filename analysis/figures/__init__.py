@@ -1,6 +1,6 @@
 """Tables to figures. Plotly is imported in this package and nowhere else."""
 
-from analysis.figures.export import FigureError, to_html, to_png
+from analysis.figures.export import FigureError, plot_script, to_html, to_json, to_png, to_svg
 from analysis.figures.matrices import confusion_figure, significance_figure
 from analysis.figures.probes import anytime_figure, gates_figure, kernel_figure, spectrum_figure, time_use_figure
 from analysis.figures.strips import convergence_figure
@@ -16,11 +16,14 @@ __all__ = [
     "convergence_figure",
     "gates_figure",
     "kernel_figure",
+    "plot_script",
     "significance_figure",
     "spectrum_figure",
     "temporal_figure",
     "time_use_figure",
     "to_html",
+    "to_json",
     "to_png",
+    "to_svg",
     "training_curves_figure",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from choreographer.errors import BrowserClosedError, BrowserFailedError, ChromeNotFoundError
 from kaleido import Kaleido
 from kaleido.errors import KaleidoError
+from plotly.offline import get_plotlyjs
 
 from analysis.figures.style import Figure
 
@@ -20,11 +21,32 @@ def to_html(figure: Figure) -> str:
     return page
 
 
+def to_json(figure: Figure) -> str:
+    """Return the figure's data and layout as plotly.js takes them, safe inside a page."""
+    described: str = figure.to_json()
+    return described.replace("<", "\\u003c")
+
+
+def plot_script() -> str:
+    """Return plotly.js, to be put into a page once."""
+    script: str = get_plotlyjs()
+    return script
+
+
 def to_png(figures: Mapping[str, Figure], *, scale: float = 2) -> dict[str, bytes]:
     """Draw figures, all in one headless browser; `scale` is image pixels per layout pixel."""
+    return _drawn(figures, "png", scale)
+
+
+def to_svg(figures: Mapping[str, Figure]) -> dict[str, bytes]:
+    """Draw figures as vectors, for papers."""
+    return _drawn(figures, "svg", 1)
+
+
+def _drawn(figures: Mapping[str, Figure], kind: str, scale: float) -> dict[str, bytes]:
     try:
         # Not kaleido's server: without a browser its thread dies, and its caller waits for ever.
-        return asyncio.run(_draw(figures, scale)) if figures else {}
+        return asyncio.run(_draw(figures, kind, scale)) if figures else {}
     except (ChromeNotFoundError, BrowserFailedError, BrowserClosedError) as error:
         raise FigureError(
             "figures: PNG export needs a Chromium browser, got none that starts. "
@@ -34,10 +56,12 @@ def to_png(figures: Mapping[str, Figure], *, scale: float = 2) -> dict[str, byte
         raise FigureError(f"figures: must be drawable by plotly, got an error: {error}. Report it.") from error
 
 
-async def _draw(figures: Mapping[str, Figure], scale: float) -> dict[str, bytes]:
+async def _draw(figures: Mapping[str, Figure], kind: str, scale: float) -> dict[str, bytes]:
     async with Kaleido() as browser:
-        return {name: await browser.calc_fig(figure, opts=_options(figure, scale)) for name, figure in figures.items()}
+        return {
+            name: await browser.calc_fig(figure, opts=_options(figure, kind, scale)) for name, figure in figures.items()
+        }
 
 
-def _options(figure: Figure, scale: float) -> dict[str, object]:
-    return {"format": "png", "width": figure.layout.width, "height": figure.layout.height, "scale": scale}
+def _options(figure: Figure, kind: str, scale: float) -> dict[str, object]:
+    return {"format": kind, "width": figure.layout.width, "height": figure.layout.height, "scale": scale}

@@ -163,9 +163,15 @@ def test_the_analysis_writes_every_promised_file_and_stores_it(mlflow_tracker, w
         "encoding_spectrum",
         "encoding_kernel",
     ]
-    promised = [f"{stem}.{kind}" for stem in figures for kind in ("png", "html")]
+    promised = [f"{stem}.{kind}" for stem in figures for kind in ("png", "svg", "html")]
     promised += ["training_histories.json", "summary.json", "results_summary.csv", "detailed_analysis.json"]
-    promised += ["analysis_report.md", "significance.csv", "position_best.pth", "sincos_best.pth"]
+    promised += [
+        "analysis_report.md",
+        "analysis_report.html",
+        "significance.csv",
+        "position_best.pth",
+        "sincos_best.pth",
+    ]
     promised += [f"logs/{model}-seed{seed}.log" for model in ("position", "sincos") for seed in (0, 1)]
     assert sorted(path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file()) == sorted(
         promised
