@@ -115,8 +115,11 @@ class RunConfig(Config):
 
 
 def config_hash(config: RunConfig) -> str:
-    """Return the SHA-256 of the canonical JSON of `config` without its seed: equal for the seeds of one variant."""
-    return digest_of(config.model_dump(mode="json", exclude={"seed"}))
+    """Return the SHA-256 of the canonical JSON of `config` without its seed: equal for the seeds of one variant.
+
+    A file of the user's counts by its content.
+    """
+    return digest_of({**config.model_dump(mode="json", exclude={"seed"}), "data": config.data.identity()})
 
 
 def digest_of(value: object) -> str:

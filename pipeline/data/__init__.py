@@ -6,6 +6,7 @@ from pydantic import Field
 
 from pipeline.data.base import DatasetConfig, Splits
 from pipeline.data.events import DataError, EventBatch, EventDataset
+from pipeline.data.events_file import EventsFileConfig
 from pipeline.data.mnist import EventFashionMNISTConfig, EventMNISTConfig, MNISTSampleConfig
 from pipeline.data.synthetic import SyntheticConfig
 
@@ -13,7 +14,8 @@ AnyDataset = Annotated[
     EventMNISTConfig
     | EventFashionMNISTConfig
     | MNISTSampleConfig
-    | SyntheticConfig,
+    | SyntheticConfig
+    | EventsFileConfig,
     Field(discriminator="name"),
 ]  # fmt: skip
 

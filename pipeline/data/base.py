@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 from pydantic import Field
@@ -55,6 +55,10 @@ class DatasetConfig(Config, ABC):
     """Fixes the split and every subset, apart from the seed of a run."""
     max_events: int | None = Field(None, ge=1)
     """Keep only the first so many events of each sequence; all by default."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return what of the settings decides the content."""
+        return self.model_dump(mode="json")
 
     @abstractmethod
     def read(self, folder: Path) -> tuple[EventDataset, EventDataset]:

@@ -9,11 +9,14 @@ from pipeline.data.base import data_folder
 from pipeline.data.mnist import MNISTSampleConfig
 
 FETCHED = {"event_mnist", "event_fashion_mnist"}
+GIVEN = {"events_file"}
+"""Data sets that need a file of the user's: tests/pipeline/data/test_events_file.py tests them on files of their own."""
 EACH = pytest.mark.parametrize(
     "config",
     [
         pytest.param(kind(), id=name, marks=[pytest.mark.network] if name in FETCHED else [])
         for name, kind in DATASETS.items()
+        if name not in GIVEN
     ],
 )
 

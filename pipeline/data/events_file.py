@@ -1,0 +1,179 @@
+"""Data of one's own: a Parquet, CSV or NPZ file with one row for each event, checked at the door.
+
+- Rows may come in any order: events are sorted by sequence and time; equal times are allowed and keep their order.
+- Sequence ids are whole numbers or text, labels too; the labels are numbered in sorted order.
+- The test set is a stratified share of the sequences, chosen by a hash of their place among the sorted ids.
+- A run is identified by the content of the file (`DatasetConfig.identity`), not by where it lies or what it is called.
+- A sequence without events has no row, so it cannot be told.
+"""
+
+import hashlib
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+
+from pipeline.data.base import DatasetConfig
+from pipeline.data.events import LARGEST_SHORT, DataError, EventDataset
+from pipeline.data.split import stratified_order
+
+LARGEST_TIME = 2.0**24
+"""Up to here float32 keeps whole numbers apart."""
+FEWEST_SEQUENCES = 3
+"""Sequences that a class needs: one for training, one for validation, one for the test."""
+UNREADABLE = (OSError, ValueError, EOFError, KeyError, pa.ArrowException, zipfile.BadZipFile)
+"""What a reader raises at a file that is not what its name says."""
+
+
+class EventsFileConfig(DatasetConfig):
+    """Your own events: a Parquet, CSV or NPZ file of sequence id, time, label and, if you like, features."""
+
+    name: Literal["events_file"] = "events_file"
+    path: str = ""
+    """The file, by its ending: .parquet, .csv, or .npz with an array of equal length for each column."""
+    id_column: str = "id"
+    """Column of the sequence that an event belongs to: whole numbers or text."""
+    time_column: str = "time"
+    """Column of the time of an event: finite, from 0 to 16777216."""
+    label_column: str = "label"
+    """Column of the class of the sequence, the same in all its rows: whole numbers or text."""
+    feature_columns: tuple[str, ...] = ()
+    """Columns of finite numbers that each event carries; none by default."""
+    validation_size: int = Field(100, ge=0)
+    """Number of sequences held out of the training set to choose the epoch by; 0 trains on all, and nothing is chosen."""
+    test_fraction: float = Field(0.2, gt=0, lt=1)
+    """Share of the sequences that form the test set."""
+    horizon: float | None = Field(None, gt=0)
+    """Length T of the time axis; by default the first whole number above the largest time of the file."""
+    time_unit: str = "step"
+    """What one unit of time is, for axes and reports."""
+    classes: int | None = Field(None, ge=2)
+    """Number of classes that the file must have; counted by default."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings with the SHA-256 of the file in place of its path."""
+        path = Path(self.path)
+        content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+        return {**super().identity(), "path": content}
+
+    def read(self, folder: Path) -> tuple[EventDataset, EventDataset]:
+        """Return the training and the test sequences; the path is not relative to `folder`."""
+        del folder
+        data = self._dataset(self._checked(read_table(self.path)))
+        order = torch.from_numpy(stratified_order(data.labels.numpy(), self.split_seed))
+        test_size = max(1, round(self.test_fraction * len(data)))
+        return data.select(order[test_size:].sort().values), data.select(order[:test_size].sort().values)
+
+    def _checked(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return the columns as `id`, `time`, `label`, 0, 1, ..., sorted by id and time."""
+        columns = [self.id_column, self.time_column, self.label_column, *self.feature_columns]
+        if len(set(columns)) < len(columns):
+            raise self._error("columns", "must be different ones", ", ".join(columns), "Name each column once.")
+        for column in columns:
+            if column not in table:
+                had = ", ".join(map(str, table.columns))
+                raise self._error(
+                    f"column {column}", "must be in the file", f"only {had}", "Name another data.*_column."
+                )
+        if table.empty:
+            raise self._error("rows", "must be at least one", "none", "Give a file with events.")
+        for column in columns:
+            self._check_column(table[column], number=column not in (self.id_column, self.label_column))
+        times = table[self.time_column]
+        if not times.between(0, LARGEST_TIME).all():
+            bad = times[~times.between(0, LARGEST_TIME)]
+            rule = f"must lie in [0, {LARGEST_TIME:.0f}] (row {bad.index[0] + 1})"
+            raise self._error(f"column {self.time_column}", rule, f"{bad.iloc[0]}", "Subtract the start, or scale it.")
+        renamed = table[columns].set_axis(["id", "time", "label", *range(len(self.feature_columns))], axis=1)
+        return renamed.sort_values(["id", "time"], kind="stable", ignore_index=True)
+
+    def _check_column(self, values: pd.Series, *, number: bool) -> None:
+        where = f"column {values.name}"
+        missing = np.flatnonzero(values.isna())
+        if len(missing):
+            rule = f"must have a value in every row (row {missing[0] + 1})"
+            raise self._error(where, rule, "none, or NaN", "Fill it, or drop the row.")
+        kind = pd.api.types.infer_dtype(values)
+        if kind not in (("integer", "floating", "mixed-integer-float") if number else ("integer", "string", "boolean")):
+            rule = "must be numbers" if number else "must be whole numbers or text"
+            raise self._error(where, rule, f"{kind} values such as {values.iloc[0]!r}", "Convert the column.")
+        if number and not np.isfinite(values.to_numpy(dtype=np.float64)).all():
+            raise self._error(where, "must be finite", "an infinite value", "Correct the data.")
+
+    def _dataset(self, rows: pd.DataFrame) -> EventDataset:
+        starts = np.flatnonzero(rows["id"].ne(rows["id"].shift()))
+        labels, names = pd.factorize(rows["label"], sort=True)
+        changes = np.flatnonzero(labels != np.repeat(labels[starts], np.diff([*starts, len(rows)])))
+        if len(changes):
+            one = f"one label (sequence {rows['id'][changes[0]]})"
+            raise self._error(f"column {self.label_column}", f"must give a sequence {one}", "several", "Correct it.")
+        if len(starts) == len(rows):
+            rule = "must name the sequence of an event, not the event"
+            got = f"{len(rows)} sequences of one event"
+            raise self._error(f"column {self.id_column}", rule, got, "Name another data.id_column.")
+        self._check_classes(labels[starts], names)
+        times = rows["time"].to_numpy(dtype=np.float64)
+        horizon = float(np.floor(np.float32(times.max()))) + 1 if self.horizon is None else self.horizon
+        if times.max() >= horizon:
+            raise DataError(f"data.horizon: must be above the largest time {times.max():g}, got {horizon:g}. Raise it.")
+        whole = bool((times == np.floor(times)).all()) and times.max() <= LARGEST_SHORT
+        features = np.array(rows[list(range(len(self.feature_columns)))], dtype=np.float32)  # a copy, to be writable
+        return EventDataset(
+            times=torch.from_numpy(times.astype(np.int16 if whole else np.float32)),
+            offsets=torch.from_numpy(np.array([*starts, len(rows)], dtype=np.int64)),
+            labels=torch.from_numpy(labels[starts].astype(np.int64)),
+            features=torch.from_numpy(features) if self.feature_columns else None,
+            classes=len(names),
+            horizon=horizon,
+            time_unit=self.time_unit,
+            name=self.name,
+        )
+
+    def _check_classes(self, labels: NDArray[np.int64], names: pd.Index) -> None:
+        where, count = f"column {self.label_column}", len(names)
+        if count < 2 or (self.classes is not None and self.classes != count):  # noqa: PLR2004  # nothing to tell apart
+            rule = "must have at least 2 classes" if self.classes is None else f"must have {self.classes} classes"
+            raise self._error(where, rule, str(count), "Name another data.label_column, or correct data.classes.")
+        sizes = np.bincount(labels)
+        if sizes.min() < FEWEST_SEQUENCES:
+            got = f"{sizes.min()} of class {names[int(sizes.argmin())]}"
+            raise self._error(
+                where, f"must have {FEWEST_SEQUENCES} sequences of each class", got, "Add some, or drop it."
+            )
+
+    def _error(self, where: str, rule: str, got: str, remedy: str) -> DataError:
+        return DataError(f"{self.path}, {where}: {rule}, got {got}. {remedy}")
+
+
+def read_table(path: str) -> pd.DataFrame:
+    """Return the table in a file; DataError unless it is a readable Parquet, CSV or NPZ file."""
+    readers: dict[str, Callable[[Path], pd.DataFrame]] = {".parquet": pd.read_parquet, ".csv": _csv, ".npz": _npz}
+    file = Path(path)
+    if file.suffix not in readers:
+        raise DataError(
+            f"data.path: must end in {', '.join(readers)}, got {path!r}. Give a file of one of these kinds."
+        )
+    if not file.is_file():
+        raise DataError(f"data.path: must be a file, got {path!r}, where there is none. Check the path.")
+    try:
+        return readers[file.suffix](file).reset_index(drop=True)
+    except UNREADABLE as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{path}: must be a whole {file.suffix} file, got {reason}. Write it again.") from error
+
+
+def _csv(file: Path) -> pd.DataFrame:
+    # "NA" and "None" may be labels: only an empty cell and NaN are missing.
+    return pd.read_csv(file, keep_default_na=False, na_values=["", "nan", "NaN"], index_col=False)
+
+
+def _npz(file: Path) -> pd.DataFrame:
+    with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+        return pd.DataFrame({name: arrays[name] for name in arrays.files})

@@ -1,0 +1,202 @@
+"""A file of one's own: what is read from it, what is refused, and with which line."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from pipeline.config import build_run, config_hash
+from pipeline.data import DataError
+from pipeline.data.events_file import EventsFileConfig
+from pipeline.identity import ROOT
+
+WRITERS = {
+    "parquet": lambda table, path: table.to_parquet(path),
+    "csv": lambda table, path: table.to_csv(path, index=False),
+    "npz": lambda table, path: np.savez(path, **{name: np.array(table[name].tolist()) for name in table}),
+}
+
+
+def table(sequences=40):
+    """Sequence i has 1 + i % 3 events at i % 7, i % 7 + 0.5, ...; its class is a or b in turn."""
+    rows = [
+        {"id": i, "time": i % 7 + k / 2, "label": "ab"[i % 2], "size": float(k)}
+        for i in range(sequences)
+        for k in range(1 + i % 3)
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(content, kind="csv"):
+        path = tmp_path / f"own.{kind}"
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            WRITERS[kind](content, path)
+        return str(path)
+
+    return write
+
+
+def load(path, **fields):
+    return EventsFileConfig(**{"path": path, "validation_size": 8, **fields}).load()
+
+
+def digest(path, **fields):
+    return load(path, **fields).digest
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_each_kind_of_file_gives_the_same_data(write, kind):
+    splits = load(write(table(), kind), feature_columns=("size",))
+    assert [len(part) for part in (splits.train, splits.validation, splits.test)] == [24, 8, 8]
+    assert splits.train.horizon == 8  # the largest time is 6 + 1
+    assert splits.train.classes == 2
+    assert splits.train.feature_dim == 1
+    for part in (splits.train, splits.validation, splits.test):
+        assert torch.bincount(part.labels).tolist() == [len(part) // 2] * 2
+        assert part.times[part.offsets[:-1]].frac().max() == 0
+    assert splits.digest == digest(write(table(), "parquet"), feature_columns=("size",))
+
+
+def test_the_order_of_the_rows_does_not_matter(write, tmp_path):
+    shuffled = table().sample(frac=1, random_state=0)
+    first = digest(write(table()))
+    other = tmp_path / "other.csv"
+    shuffled.to_csv(other, index=False)
+    assert digest(str(other)) == first
+
+
+def test_equal_times_are_allowed_and_whole_ones_are_stored_short(write):
+    splits = load(write(table().assign(time=3)))
+    assert splits.train.times.dtype == torch.int16
+    assert splits.train.horizon == 4
+
+
+def test_horizon_unit_columns_and_classes_can_be_given(write):
+    own = table().rename(columns={"id": "who", "time": "when", "label": "what"})
+    columns = {"id_column": "who", "time_column": "when", "label_column": "what"}
+    splits = load(write(own), **columns, horizon=24, time_unit="hour", classes=2)
+    assert (splits.test.horizon, splits.test.time_unit, splits.test.classes) == (24, "hour", 2)
+
+
+def test_labels_are_numbered_in_sorted_order_and_na_is_one(write):
+    own = table().assign(label=lambda rows: rows["label"].map({"a": "zebra", "b": "NA"}))
+    splits = load(write(own), test_fraction=0.5, validation_size=0)
+    assert torch.bincount(splits.test.labels).tolist() == [10, 10]
+    # Sequences of 1, 2, 3 events in turn: even ids are zebras, and zebra comes last.
+    assert torch.equal(
+        load(write(table(), "npz"), test_fraction=0.5, validation_size=0).test.labels, 1 - splits.test.labels
+    )
+
+
+def test_the_content_identifies_the_data_wherever_it_lies(write, tmp_path):
+    path = write(table())
+    moved = tmp_path / "moved.csv"
+    moved.write_bytes((tmp_path / "own.csv").read_bytes())
+    hashes = [config_hash(build_run({"data.name": "events_file", "data.path": str(p)})) for p in (path, moved)]
+    assert hashes[0] == hashes[1]
+    write(table(41))
+    assert config_hash(build_run({"data.name": "events_file", "data.path": path})) != hashes[0]
+
+
+def changed(**columns):
+    return lambda: table().assign(**columns)
+
+
+def cell(column, value):
+    own = table().astype({column: object})
+    own.loc[4, column] = value
+    return own
+
+
+PARQUET = b"PAR1 and nothing more"
+MALFORMED = {
+    "a missing column": (
+        lambda: table().drop(columns="time"),
+        {},
+        "csv",
+        "column time: must be in the file, got only id",
+    ),
+    "a missing feature": (table, {"feature_columns": ("weight",)}, "csv", "column weight: must be in the file"),
+    "a column twice": (table, {"time_column": "id"}, "csv", "columns: must be different ones"),
+    "text for times": (
+        changed(time="noon"),
+        {},
+        "parquet",
+        "column time: must be numbers, got string values such as 'noon'",
+    ),
+    "text for features": (changed(size="x"), {"feature_columns": ("size",)}, "csv", "column size: must be numbers"),
+    "dates for times": (changed(time=pd.Timestamp("2020-01-01")), {}, "parquet", "must be numbers, got datetime64"),
+    "a time that is NaN": (
+        lambda: cell("time", np.nan),
+        {},
+        "csv",
+        "column time: must have a value in every row (row 5)",
+    ),
+    "an infinite time": (lambda: cell("time", np.inf), {}, "csv", "column time: must be finite"),
+    "a negative time": (lambda: cell("time", -1.5), {}, "csv", "must lie in [0, 16777216] (row 5), got -1.5"),
+    "seconds since 1970": (changed(time=1.7e9), {}, "csv", "got 1700000000.0. Subtract the start"),
+    "a missing label": (
+        lambda: cell("label", None),
+        {},
+        "parquet",
+        "column label: must have a value in every row (row 5)",
+    ),
+    "two labels in one sequence": (lambda: cell("label", "b"), {}, "csv", "must give a sequence one label"),
+    "fractions for labels": (changed(label=0.5), {}, "csv", "must be whole numbers or text, got floating values"),
+    "a single class": (changed(label="a"), {}, "csv", "must have at least 2 classes, got 1"),
+    "another number of classes": (table, {"classes": 3}, "csv", "must have 3 classes, got 2"),
+    "a class of one sequence": (lambda: table().iloc[:6], {}, "csv", "must have 3 sequences of each class"),
+    "an id for each event": (lambda: table().assign(id=range(79)), {}, "csv", "got 79 sequences of one event"),
+    "no rows": (lambda: table().iloc[:0], {}, "csv", "rows: must be at least one, got none"),
+    "an empty file": (lambda: b"", {}, "csv", "must be a whole .csv file, got No columns to parse from file"),
+    "rows of different length": (lambda: b"id,time,label\n1,2,a\n1,2,a,4,5\n", {}, "csv", "must be a whole .csv file"),
+    "a truncated Parquet file": (lambda: PARQUET, {}, "parquet", "must be a whole .parquet file"),
+    "a truncated NPZ file": (lambda: b"PK\x03\x04", {}, "npz", "must be a whole .npz file"),
+    "another kind of file": (lambda: b"{}", {}, "json", "must end in .parquet, .csv, .npz"),
+    "a time past the horizon": (table, {"horizon": 5}, "csv", "data.horizon: must be above the largest time 7, got 5"),
+    "too few sequences": (table, {"validation_size": 40}, "csv", "data.train_size: events_file has 32 sequences"),
+}
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_a_malformed_file_is_one_line_that_says_what_to_do(write, case):
+    content, fields, kind, message = MALFORMED[case]
+    with pytest.raises(DataError) as caught:
+        load(write(content(), kind), **fields)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert ", got " in str(caught.value)
+
+
+def test_arrays_of_different_length_are_refused(tmp_path):
+    np.savez(tmp_path / "own.npz", id=[1, 2], time=[0, 1, 2], label=[0, 1])
+    with pytest.raises(DataError, match=r"must be a whole \.npz file, got All arrays must be of the same length"):
+        load(str(tmp_path / "own.npz"))
+
+
+def test_a_path_must_be_given_and_lead_to_a_file(tmp_path):
+    with pytest.raises(DataError, match=r"data\.path: must end in .*, got ''"):
+        load("")
+    with pytest.raises(DataError, match=r"data\.path: must be a file, got .* where there is none"):
+        load(str(tmp_path / "absent.csv"))
+
+
+@pytest.mark.parametrize("case", ["a missing column", "a negative time", "a truncated Parquet file"])
+def test_the_command_line_prints_the_line_and_ends_with_2(write, tmp_path, case):
+    content, _, kind, message = MALFORMED[case]
+    words = ["-m", "pipeline", "train", "--data.name", "events_file", "--data.path", write(content(), kind)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
