@@ -124,7 +124,7 @@ def test_the_console_shows_no_warnings(mlflow_store):
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert "arning" not in done.stdout
+    assert "Warning" not in done.stdout
 
 
 @pytest.mark.slow
