@@ -18,15 +18,17 @@ VERBS = {
     "train": "train one model with one seed",
     "compare": "train what is missing of a study: models x seeds",
     "analyze": "analyse a finished study: figures, tables, report",
+    "ablate": "vary settings: grids, searches, named changes",
     "ls": "list embeddings, models, datasets, metrics, analyses, presets and settings",
     "bench": "measure speed against the usual recipes",
 }
-OPTIONS = ("config", "models", "seeds", "workers", "device", "study", "output", "allow_missing")
+OPTIONS = ("config", "models", "seeds", "workers", "device", "study", "output", "storage", "allow_missing")
 TAKES: dict[str, set[str]] = {
     "main": {"config", "models", "seeds", "workers", "device", "output", "allow_missing", "settings"},
     "train": {"config", "models", "seeds", "device", "settings"},
     "compare": {"config", "models", "seeds", "workers", "device", "settings"},
     "analyze": {"study", "output", "allow_missing"},
+    "ablate": {"config", "models", "seeds", "workers", "device", "study", "output", "storage", "settings"},
     "ls": set(),
     "bench": set(),
 }
@@ -58,11 +60,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("verb", metavar="VERB", choices=VERBS, help="one of the above")
     parser.add_argument("topic", nargs="?", default="", help="for ls: one of its lists")
     parser.add_argument("--config", default="", metavar="FILE", help="a JSON file of settings; config/ holds presets")
-    parser.add_argument("--models", default="", metavar="A,B", help="variants of the study, or names of embeddings")
+    parser.add_argument("--models", default="", metavar="A,B", help="variants of the study, rows of an ablation, or embeddings")
     parser.add_argument("--seeds", default="", metavar="0,1,2", help="seeds of the study")
     parser.add_argument("--workers", default="", metavar="N", help="processes that train at once (default: one a core)")
     parser.add_argument("--device", default="auto", metavar="auto|cpu|cuda", help="where to train (default: auto)")
-    parser.add_argument("--study", default="", metavar="ID", help="study to analyse (default: the newest)")
+    parser.add_argument("--study", default="", metavar="ID", help="study to analyse (default: the newest); name of an ablation")
+    parser.add_argument("--storage", default="", metavar="URL", help="database of an ablation (default: sqlite:///optuna.db)")
     parser.add_argument("--output", default="", metavar="FOLDER", help="folder of the results (default: results/STUDY)")
     parser.add_argument(
         "--allow_missing", "--allow-missing", nargs="?", const="true", default="", choices=("", "true", "false"),
@@ -125,12 +128,11 @@ def _dispatch(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
         device=options.device or "auto",
         study=options.study,
         output=Path(options.output) if options.output else None,
+        storage=options.storage,
         allow_missing=options.allow_missing == "true",
         overrides=overrides,
     )
-    return {"main": stages.main, "train": stages.train, "compare": stages.compare, "analyze": stages.analyze}[
-        options.verb
-    ](run)
+    return getattr(stages, options.verb)(run)  # type: ignore[no-any-return]
 
 
 def _seeds(text: str) -> list[Any] | None:

@@ -24,7 +24,7 @@ from analysis.report import (
 from analysis.results import Results
 from pipeline.errors import UsageError
 from pipeline.probes import probe_tables
-from pipeline.study import PLAN_FILE, STUDY_KIND, read_json
+from pipeline.study import ABLATION_KIND, PLAN_FILE, STUDY_KIND, read_json
 from pipeline.tracking import Run, Tracker
 
 IDENTITY = ("config_hash", "data_digest", "code_digest", "torch_version", "precision", "device", "dataset")
@@ -52,7 +52,7 @@ class StoredStudy:
 
 def find_study(tracker: Tracker, wanted: str = "") -> StoredStudy:
     """Return a study by its id or the id of its run, the newest by default."""
-    studies = tracker.find(kind=STUDY_KIND)
+    studies = tracker.find(kind=STUDY_KIND) + (tracker.find(kind=ABLATION_KIND) if wanted else [])
     chosen = [run for run in studies if not wanted or wanted in (run.id, run.tags["study"])]
     if not chosen:
         known = ", ".join(f"{run.tags['study']} ({run.name})" for run in studies[:5]) or "none yet"
@@ -60,11 +60,21 @@ def find_study(tracker: Tracker, wanted: str = "") -> StoredStudy:
             f"--study: must be a study in {tracker.uri} (known: {known}), got {wanted or 'a store without any'}. "
             "Run compare first, or name a known one."
         )
-    return StoredStudy(chosen[0], json.loads(tracker.fetch(chosen[0].id, "study.json").read_text(encoding="utf-8")))
+    try:
+        manifest = tracker.fetch(chosen[0].id, "study.json")
+    except FileNotFoundError:
+        raise UsageError(
+            f"--study: must be a study of named models, got {wanted or chosen[0].id}, a grid, a search, or a study that "
+            "ended before its first run. Read its own report, or run the study again."
+        ) from None
+    return StoredStudy(chosen[0], json.loads(manifest.read_text(encoding="utf-8")))
 
 
-def load_results(study: StoredStudy, tracker: Tracker, *, allow_missing: bool) -> Results:
-    """Read the runs of a study as tidy tables; ResultsError names the cells that are missing."""
+def load_results(study: StoredStudy, tracker: Tracker, *, allow_missing: bool, probes: bool = True) -> Results:
+    """Read the runs of a study as tidy tables; ResultsError names the cells that are missing.
+
+    Without `probes` the models themselves are not looked at, which takes seconds each.
+    """
     runs, curves, predictions = [], [], []
     for cell in study.manifest["cells"]:
         key = {"run_id": cell["run_id"] or "", "model": cell["model"], "seed": cell["seed"]}
@@ -76,7 +86,7 @@ def load_results(study: StoredStudy, tracker: Tracker, *, allow_missing: bool) -
         # Runs from before these tags were written lack them.
         later = {
             "shared_code_digest": run.tags.get("shared_code_digest", "unknown"),
-            "tuning_trials": int(run.tags.get("tuning_trials", 0)),
+            "tuning_trials": study.manifest.get("tuning_trials", {}).get(cell["model"], 0),
         }
         runs.append({**key, "status": run.status, **{name: run.tags[name] for name in IDENTITY}, **later, **numbers})
         history = json.loads(tracker.fetch(run.id, "history.json").read_text(encoding="utf-8"))
@@ -90,7 +100,9 @@ def load_results(study: StoredStudy, tracker: Tracker, *, allow_missing: bool) -
         predictions=pd.concat(predictions, ignore_index=True),
         probes=probe_tables(
             [(run["run_id"], run["model"], run["seed"]) for run in runs if run["status"] == "FINISHED"], tracker
-        ),
+        )
+        if probes
+        else {},
         plan=Plan.model_validate(study.manifest["plan"]),
         allow_missing=allow_missing,
         declaration=_declaration(study, tracker),
@@ -161,7 +173,7 @@ def analyze(study: StoredStudy, tracker: Tracker, *, output: Path, allow_missing
             for stem, image in drawn.items():
                 (folder / f"{stem}.{kind}").write_bytes(image)
         _collect_runs(results, tracker, folder)
-        _deliver(folder, output, tracker, study)
+        deliver(folder, output, tracker, study.parent.id)
     means = _table(findings, "overview", "models").set_index("model")["test_accuracy_mean"]
     tracker.log_metrics(study.parent.id, {f"{model}/test_accuracy": float(mean) for model, mean in means.items()})
     tracker.log_table(study.parent.id, "significance.json", _table(findings, "significance", "pairs"))
@@ -195,13 +207,13 @@ def _collect_runs(results: Results, tracker: Tracker, folder: Path) -> None:
         copyfile(weights, folder / f"{model}_best.pth")
 
 
-def _deliver(folder: Path, output: Path, tracker: Tracker, study: StoredStudy) -> None:
-    """Store every file with the study's run, and move it into the output folder, each whole or not at all."""
+def deliver(folder: Path, output: Path, tracker: Tracker, run_id: str) -> None:
+    """Store every file of a folder with a run, and move it into the output folder, each whole or not at all."""
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         place = output / file.relative_to(folder)
         place.parent.mkdir(parents=True, exist_ok=True)
         subfolder = file.parent.relative_to(folder).as_posix()
-        tracker.log_file(study.parent.id, file, "" if subfolder == "." else subfolder)
+        tracker.log_file(run_id, file, "" if subfolder == "." else subfolder)
         temporary = place.with_name(f".{place.name}.tmp")
         copyfile(file, temporary)
         temporary.replace(place)

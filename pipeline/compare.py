@@ -19,7 +19,7 @@ from pipeline.identity import Cell, commit, identity
 from pipeline.launch import Notify, run_tasks
 from pipeline.study import PLAN_FILE, STUDY_KIND, Study
 from pipeline.tracking import Tracker, connect
-from pipeline.train import CHECKPOINTS, Outcome, run_cell
+from pipeline.train import CHECKPOINTS, Outcome, log_line, run_cell
 from pipeline.trainer import fit, resolve_device, resolve_precision, start
 
 ESTIMATE_BATCHES = 4
@@ -142,6 +142,7 @@ def _write_manifest(
         "plan": study.plan.model_dump(mode="json"),
         "plan_hash": tracker.get(parent).tags["plan_hash"],
         "seeds": study.seeds,
+        "tuning_trials": study.tuning_trials,
         "variants": {name: config.model_dump(mode="json", exclude={"seed"}) for name, config in study.variants.items()},
         "cells": [{"model": cell.model, "seed": cell.config.seed, "run_id": runs.get(cell.name)} for cell in cells],
     }
@@ -193,11 +194,10 @@ def _work(task: Task, notify: Notify) -> Outcome:
     """Train one cell, in whichever process this is."""
     began = time.monotonic()
 
-    def report(cell: Cell, epoch: int, text: str) -> None:
+    def report(cell: Cell, row: dict[str, float]) -> None:
         nonlocal began
-        del epoch
         now = time.monotonic()
-        notify((cell.name, now - began, f"{cell.name} {text}"))
+        notify((cell.name, now - began, f"{cell.name} {log_line(row, cell.config.train.epochs)}"))
         began = now
 
     return run_cell(task.cell, _tracker(task.store), device=task.device, report=report, parent=task.parent)

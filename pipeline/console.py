@@ -63,7 +63,7 @@ class Meter:
 
     def advance(self, run: str, seconds: float, text: str) -> None:
         """Count one epoch of a run, which took `seconds`; `text` says what it brought."""
-        self._left[run] = max(self._left[run] - 1, 0)
+        self._left[run] = max(self._left.get(run, 0) - 1, 0)
         self._seconds[run] = seconds
         done, left = self._total - sum(self._left.values()), duration(self.seconds_left)
         self._bar.update(self._task, completed=done, left=left)

@@ -62,6 +62,7 @@ def _explain(detail: ErrorDetails, tree: Mapping[str, Any], where: str) -> Usage
     path = ".".join(filter(None, [where, *_location(detail["loc"], tree)]))
     if detail["type"] == "missing":
         path = f"{path}.{detail['loc'][-1]}".removeprefix(".")
+        return UsageError(f"{path}: must be given, got nothing. Add it.")
     context = detail.get("ctx", {})
     if detail["type"] == "union_tag_invalid":
         kinds = [kind.strip().strip("'") for kind in context["expected_tags"].split(",")]
@@ -70,7 +71,7 @@ def _explain(detail: ErrorDetails, tree: Mapping[str, Any], where: str) -> Usage
     if detail["type"] == "extra_forbidden":
         return UsageError(f"{path}: must be a known setting, got an unknown one. `python -m pipeline ls` lists them.")
     if detail["type"] == "value_error" and ", got " in str(context["error"]):
-        return UsageError(f"{path}.{context['error']}. Correct the value.")
+        return UsageError(f"{f'{path}.' if path else ''}{context['error']}. Correct the value.")
     must = MUST.get(detail["type"], "must be valid ({msg})").format(**{"msg": detail["msg"], **context})
     return UsageError(f"{path}: {must}, got {detail['input']!r}. Correct the value.")
 

@@ -1,7 +1,7 @@
 """The verbs as the command line calls them: check what was given, connect to the store, do the work, say what came out."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from pipeline.errors import UsageError
 from pipeline.identity import Cell
 from pipeline.study import Study, check_seeds, load_run, load_study
 from pipeline.tracking import Tracker, connect
-from pipeline.train import run_cell
+from pipeline.train import log_line, run_cell
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Call:
     device: str
     study: str
     output: Path | None
+    storage: str
     allow_missing: bool
     overrides: dict[str, Any] = field(default_factory=dict)
 
@@ -45,7 +46,11 @@ def train(call: Call) -> None:
     config.data.load()
     tracker, adopted = open_store()
     cell = Cell(model or config.model.embedding.name, config)
-    outcome = run_cell(cell, tracker, device=call.device, report=lambda _cell, _epoch, text: say(text), adopted=adopted)
+
+    def report(_cell: Cell, row: dict[str, float]) -> None:
+        say(log_line(row, config.train.epochs))
+
+    outcome = run_cell(cell, tracker, device=call.device, report=report, adopted=adopted)
     if adopted and adopted != outcome.run_id:
         tracker.set_tags(adopted, {"run": outcome.run_id})
     run = tracker.get(outcome.run_id)
@@ -93,6 +98,34 @@ def main(call: Call) -> None:
     analyzing.check_output(_output(call, study.name), study.id)
     comparing.compare(study, tracker, workers=call.workers, device=call.device, adopted=adopted)
     _analyze(analyzing.find_study(tracker, study.id), tracker, call)
+
+
+def ablate(call: Call) -> None:
+    """Run what is missing of an ablation study, and say what came out."""
+    # Optuna costs the other verbs half a second.
+    from pipeline.ablation.conclude import conclude  # noqa: PLC0415
+    from pipeline.ablation.conduct import conduct  # noqa: PLC0415
+    from pipeline.ablation.queue import DEFAULT_STORAGE  # noqa: PLC0415
+    from pipeline.ablation.reading import load_ablation  # noqa: PLC0415
+
+    if not call.config:
+        raise UsageError("--config: must be given to ablate, got none. config/ablation.json is one to start from.")
+    study = load_ablation(call.config, rows=call.models, seeds=call.seeds, overrides=call.overrides)
+    study = replace(study, name=call.study or study.name)
+    output = _output(call, study.name)
+    analyzing.check_output(output, study.id)
+    study.config({}).data.load()
+    tracker, adopted = open_store()
+    storage = call.storage or DEFAULT_STORAGE
+    with conduct(
+        study, tracker, storage=storage, workers=call.workers, device=call.device, adopted=adopted
+    ) as (parent, queue):
+        conclusion = conclude(study, tracker, parent, queue, output)
+        if conclusion:
+            say()
+            say(conclusion.headline)
+            say(f"report and figures: {output}/ablation_report.md")
+            say(f"runs: {_ui(tracker)}")
 
 
 def _analyze(study: analyzing.StoredStudy, tracker: Tracker, call: Call) -> None:

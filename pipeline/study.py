@@ -5,8 +5,8 @@ Any other key is a setting of the base. A setting that only some variants have g
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,11 @@ DEFAULT_SEEDS = (0, 1, 2, 3, 4)
 """Seeds of a study that names none."""
 STUDY_KIND = "study"
 """Value of the tag `kind` on the parent run of a study."""
+ABLATION_KIND = "ablation"
+"""The same of an ablation study; where its trials have names, they can be compared like the variants of a study."""
 PLAN_FILE = "plan.json"
 """Artifact of the parent run: what was declared before the first training."""
-STUDY_KEYS = ("base", "variants", "seeds", "plan")
+STUDY_KEYS = ("base", "variants", "seeds", "plan", "tuning_trials")
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Study:
     """Each variant's config, with seed 0."""
     seeds: tuple[int, ...]
     plan: Plan
+    tuning_trials: dict[str, int] = field(default_factory=dict)
+    """How many trials the settings of each variant were chosen from; the report warns where they differ."""
 
     @property
     def id(self) -> str:
@@ -122,6 +126,7 @@ def load_study(
         variants=configs,
         seeds=check_seeds(seeds if seeds is not None else tree.get("seeds", DEFAULT_SEEDS)),
         plan=plan.model_copy(update={"reference": reference}),
+        tuning_trials=_counts(tree, configs),
     )
 
 
@@ -153,6 +158,14 @@ def _mapping(tree: Mapping[str, Any], key: str) -> Values:
     if not isinstance(value, dict):
         raise UsageError(f"{key}: must be a JSON object, got {value!r}. Wrap it in braces.")
     return value
+
+
+def _counts(tree: Mapping[str, Any], variants: Iterable[str]) -> dict[str, int]:
+    counts = _mapping(tree, "tuning_trials")
+    for name, count in counts.items():
+        if type(count) is not int or count < 0:
+            raise UsageError(f"tuning_trials.{name}: must be a whole number from 0 on, got {count!r}. Correct it.")
+    return {name: counts[name] for name in variants if name in counts}
 
 
 def _variant(name: str, variants: Mapping[str, Values]) -> Values:

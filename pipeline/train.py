@@ -32,8 +32,8 @@ DARK = 0.5
 
 History = list[dict[str, float]]
 """The metrics of each epoch, with its number as `epoch`."""
-Report = Callable[[Cell, int, str], None]
-"""Told of each cell after each epoch: the cell, epochs done, a line about the last."""
+Report = Callable[[Cell, dict[str, float]], None]
+"""Told of each cell after each epoch, with the metrics of that epoch; raises `Stopped` to end the run there."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def _train(job: _Job, report: Report) -> None:
         if best_epoch(history) == epoch.number:
             checkpoint.save(folder / "best.pt", {"model": training.model.state_dict(), "epoch": epoch.number})
         checkpoint.save(folder / "last.pt", {**training.state_dict(), "history": history})
-        report(job.cell, epoch.number, log_line(history[-1], config.train.epochs))
+        report(job.cell, history[-1])
     training.model.load_state_dict(checkpoint.load(folder / "best.pt")["model"])
     _conclude(job, training.model, history)
 

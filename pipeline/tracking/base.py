@@ -19,6 +19,10 @@ LOCKS = Path("checkpoints") / "locks"
 """A lock file a run, held by the process that works on it and released by its end, whatever ends it."""
 
 
+class Stopped(Exception):  # noqa: N818 - no error: what was asked for
+    """Work on a run was ended on purpose: it ends KILLED, with the reason as its tag `stopped`."""
+
+
 @dataclass(frozen=True)
 class Run:
     """A run as the store knows it."""
@@ -31,6 +35,11 @@ class Run:
     """The last value of each metric."""
 
 
+def owner_tags() -> dict[str, str]:
+    """Return the tags that say where the lock of a run lies: `sweep` looks only at runs of its own host and folder."""
+    return {"host": socket.gethostname(), "locks": str(LOCKS.resolve())}
+
+
 class Tracker(ABC):
     """Where runs are recorded. Explicit run ids everywhere; no active run."""
 
@@ -39,7 +48,7 @@ class Tracker(ABC):
 
     @abstractmethod
     def create(self, name: str, *, parent: str | None = None, tags: Mapping[str, str]) -> str:
-        """Create a RUNNING run, nested under `parent` where given; return its id."""
+        """Create a RUNNING run with these tags and `owner_tags`, nested under `parent` where given; return its id."""
 
     @abstractmethod
     def get(self, run_id: str) -> Run:
@@ -106,11 +115,15 @@ class Tracker(ABC):
             ) from None
         with lock:
             lock.release()  # of the two acquisitions, the context keeps one
-            self.set_tags(run_id, {"host": socket.gethostname(), "locks": str(LOCKS.resolve()), "error": ""})
+            self.set_tags(run_id, {**owner_tags(), "error": "", "stopped": ""})
             self.set_status(run_id, "RUNNING")
             try:
                 yield
             except (KeyboardInterrupt, SystemExit, GeneratorExit):
+                self.set_status(run_id, "KILLED")
+                raise
+            except Stopped as reason:
+                self.set_tags(run_id, {"stopped": str(reason)})
                 self.set_status(run_id, "KILLED")
                 raise
             except BaseException as error:
@@ -122,7 +135,7 @@ class Tracker(ABC):
 
     def sweep(self) -> None:
         """End as KILLED every RUNNING run of this host and folder that no process holds any more."""
-        for run in self.find(host=socket.gethostname(), locks=str(LOCKS.resolve())):
+        for run in self.find(**owner_tags()):
             if run.status != "RUNNING":
                 continue
             try:

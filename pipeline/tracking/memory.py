@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.tracking.base import Run, Status, Tracker
+from pipeline.tracking.base import Run, Status, Tracker, owner_tags
 
 
 class MemoryTracker(Tracker):
@@ -30,7 +30,7 @@ class MemoryTracker(Tracker):
         """Create a run in memory."""
         run_id = f"run{next(self._ids)}"
         nested = {"mlflow.parentRunId": parent} if parent else {}
-        self._runs[run_id] = Run(run_id, name, "RUNNING", {**tags, **nested})
+        self._runs[run_id] = Run(run_id, name, "RUNNING", {**owner_tags(), **tags, **nested})
         self.params[run_id], self.history[run_id] = {}, []
         return run_id
 

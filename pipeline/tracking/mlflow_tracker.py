@@ -27,7 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.errors import UsageError
 from pipeline.tracking import pyfunc
-from pipeline.tracking.base import LOCKS, Run, Status, Tracker
+from pipeline.tracking.base import LOCKS, Run, Status, Tracker, owner_tags
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 EXPERIMENT = "lstm-time-embeddings"
@@ -92,7 +92,7 @@ class MlflowTracker(Tracker):
     def create(self, name: str, *, parent: str | None = None, tags: Mapping[str, str]) -> str:
         """Create a run in the experiment."""
         nested = {"mlflow.parentRunId": parent} if parent else {}
-        run = self._client.create_run(self._experiment, run_name=name, tags={**tags, **nested})
+        run = self._client.create_run(self._experiment, run_name=name, tags={**owner_tags(), **tags, **nested})
         return str(run.info.run_id)
 
     @_mapped

@@ -1,0 +1,244 @@
+"""Concludes an ablation study: its findings, the best settings, and, for named changes, verdicts on the test split."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+from optuna.trial import FrozenTrial, TrialState
+
+from analysis.ablation import Document, Range, Trials, ablation_findings, ablation_report, pareto_front
+from analysis.figures import Figure, FigureError, to_png
+from analysis.overview import overview
+from analysis.report import verdict_markdown
+from analysis.significance import significance
+from analysis.wording import percent
+from pipeline.ablation.queue import SCORES, Queue
+from pipeline.ablation.space import DIRECTIONS, EMBEDDING, ROW, AblationStudy, name_of
+from pipeline.ablation.space import Range as Drawn
+from pipeline.ablation.worker import MEASURES, TRIAL_KIND
+from pipeline.analyze import StoredStudy, deliver, load_results
+from pipeline.config import Values, flat
+from pipeline.tracking import Tracker
+
+STATES = {TrialState.COMPLETE: "COMPLETE", TrialState.PRUNED: "PRUNED", TrialState.FAIL: "FAILED"}
+FEWEST_FOR_IMPORTANCE = 4
+"""Complete trials below which no importance is computed."""
+FRESH_SEEDS = 5
+"""Seeds that the study of the tuned settings is given, none of which the search has used."""
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """What came out of an ablation study."""
+
+    document: Document
+    table: pd.DataFrame
+    """One row per trial and seed."""
+    headline: str
+    """The verdicts, or the best settings, in Markdown."""
+
+
+def conclude(study: AblationStudy, tracker: Tracker, parent: str, queue: Queue, output: Path) -> Conclusion | None:
+    """Write report, tables and best settings to `output` and to the parent run; nothing where no trial is complete."""
+    ended = [trial for trial in queue.trials() if trial.state in STATES]
+    complete = [trial for trial in ended if trial.state == TrialState.COMPLETE]
+    if not complete:
+        return None
+    table = trial_table(study, ended)
+    objective = study.how.objectives[0]
+    trials = Trials(table.assign(value=table[objective]), objective, DIRECTIONS[objective], _spaces(study, table))
+    findings = ablation_findings(trials, _importances(study, queue.optuna_study, complete), cost=_cost(study))
+    best = min(complete, key=lambda trial: (-trials.sign * trial.values[0], trial.number))
+    verdict = _verdicts(study, tracker, parent, complete) or _best_line(study, best)
+    plots = _plots(study, queue.optuna_study)
+    document = ablation_report(trials, findings, plots, title=f"Ablation study {study.name}", head=verdict)
+    texts = {
+        "ablation_report.md": document.markdown,
+        "ablation_report.html": document.html(),
+        "trials.csv": table.to_csv(index=False),
+        "best_config.json": json.dumps({"base": flat(study.config(_overrides(study, best)))}, indent=2),
+        "summary.json": json.dumps({"study": study.id, "name": study.name, "best": _overrides(study, best)}, indent=2),
+        **_tuned(study, complete, trials.sign),
+    }
+    try:
+        images, problem = to_png(document.figures), None
+    except FigureError as error:
+        images, problem = {}, error
+    with TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        for stem, image in images.items():
+            (folder / f"{stem}.png").write_bytes(image)
+        deliver(folder, output, tracker, parent)
+    _mark(study, tracker, parent, complete, best)
+    tracker.log_table(parent, "trials.json", table)
+    tracker.set_tags(parent, {"mlflow.note.content": verdict})
+    tracker.log_metrics(parent, {f"best_{objective}": float(best.values[0]), "complete_trials": len(complete)})
+    if problem:
+        raise problem
+    return Conclusion(document, table, verdict)
+
+
+def trial_table(study: AblationStudy, ended: list[FrozenTrial]) -> pd.DataFrame:
+    """Return one row per trial and seed: what was varied, and what it brought; one row where a trial has no scores."""
+    rows: list[dict[str, Any]] = []
+    for trial in ended:
+        factors = _factors(study, trial)
+        shown = {"trial": trial.number, "point": trial.user_attrs.get("point") or name_of(factors)}
+        nothing = {"seed": study.seeds[0], "epochs": len(trial.intermediate_values), **dict.fromkeys(MEASURES[:-1], np.nan)}
+        for score in trial.user_attrs.get(SCORES) or [nothing]:
+            rows.append({**shown, "state": STATES[trial.state], **score, **factors})
+    table = pd.DataFrame(rows)
+    whole = {"epochs": "int64", "seed": "int64", "trial": "int64"}
+    return table.astype({**whole, **{name: "float64" for name in MEASURES if name != "epochs"}})
+
+
+def _factors(study: AblationStudy, trial: FrozenTrial) -> Values:
+    """Return the values of the factors that a trial has, as the analysis compares them."""
+    if study.how.design == "one_at_a_time":
+        config = flat(study.config(_overrides(study, trial)))
+        return {path: config.get(path) for path in study.space}
+    if study.how.design == "rows":
+        return {ROW: trial.user_attrs["point"]}
+    return {path: trial.params.get(path) for path in study.space}
+
+
+def _overrides(study: AblationStudy, trial: FrozenTrial) -> Values:
+    """Return what a trial changes of the base."""
+    if study.how.searches:
+        return dict(trial.params)
+    return next(point.overrides for point in study.points if point.name == trial.user_attrs["point"])
+
+
+def _spaces(study: AblationStudy, table: pd.DataFrame) -> Mapping[str, Range | list[Any]]:
+    if study.how.design == "rows":
+        return {ROW: [name for name in study.rows if name in set(table[ROW])]}
+    return {
+        path: Range(part.low, part.high, part.log) if isinstance(part, Drawn) else list(part)
+        for path, part in study.space.items()
+    }
+
+
+def _cost(study: AblationStudy) -> str:
+    return next((name for name in study.how.objectives if name in ("parameters", "epoch_seconds")), "parameters")
+
+
+def _importances(study: AblationStudy, held: optuna.Study, complete: list[FrozenTrial]) -> pd.DataFrame | None:
+    """Return the shares of fANOVA and PED-ANOVA for the factors that every trial has; nothing where few say little."""
+    shared = [path for path in study.space if all(path in trial.params for trial in complete)]
+    shared = [path for path in shared if len({str(trial.params[path]) for trial in complete}) > 1]
+    values = {trial.values[0] for trial in complete}
+    if len(shared) < 2 or len(complete) < FEWEST_FOR_IMPORTANCE or len(values) < 2:  # noqa: PLR2004 - shares of one are 1
+        return None
+    measures = {
+        "fANOVA": optuna.importance.FanovaImportanceEvaluator(seed=0),
+        "PED-ANOVA": optuna.importance.PedAnovaImportanceEvaluator(),
+    }
+    shares = {
+        name: optuna.importance.get_param_importances(
+            held, evaluator=evaluator, params=shared, target=lambda trial: trial.values[0], normalize=True
+        )
+        for name, evaluator in measures.items()
+    }
+    return pd.DataFrame(shares).rename_axis("factor").reset_index()
+
+
+def _plots(study: AblationStudy, held: optuna.Study) -> list[tuple[str, Figure]]:
+    """Return Optuna's own plots of the trials."""
+    draw = optuna.visualization
+    if study.how.design in ("rows", "one_at_a_time"):
+        return []
+    objective = study.how.objectives[0]
+    target: dict[str, Any] = {"target": lambda trial: trial.values[0], "target_name": objective.replace("_", " ")}
+    plots = [
+        ("Values in the order of the trials", draw.plot_optimization_history(held, **target)),
+        ("Settings of each trial", draw.plot_parallel_coordinate(held, **target)),
+        ("Value against each setting", draw.plot_slice(held, **target)),
+    ]
+    if len(study.how.objectives) in (2, 3):
+        names = [name.replace("_", " ") for name in study.how.objectives]
+        plots.append(("Pareto front of the objectives", draw.plot_pareto_front(held, target_names=names)))
+    if study.how.pruning != "none":
+        plots.append(("Validation accuracy by epoch", draw.plot_intermediate_values(held)))
+    return plots
+
+
+def _best_line(study: AblationStudy, best: FrozenTrial) -> str:
+    objective, value = study.how.objectives[0], best.values[0]
+    shown = percent(value) if "accuracy" in objective else f"{value:.4g}"
+    return (
+        f"Best {objective.replace('_', ' ')}: {shown}, mean of {len(study.seeds)} seed(s), trial {best.number} "
+        f"({name_of(_overrides(study, best))}). It is the best of many on the split that chose it, so it is optimistic; "
+        "train it with new seeds before claiming it.\n"
+    )
+
+
+def _verdicts(study: AblationStudy, tracker: Tracker, parent: str, complete: list[FrozenTrial]) -> str:
+    """Return the verdicts of named changes against the reference on the test split, and make the parent a study.
+
+    Nothing was chosen on the test split: every change is compared, and all are corrected for.
+    """
+    if study.how.design not in ("rows", "one_at_a_time") or len(complete) < 2:  # noqa: PLR2004 - a pair
+        return ""
+    names = [trial.user_attrs["point"] for trial in complete]
+    if study.plan.reference not in names:
+        return ""
+    cells = [
+        {"model": name, "seed": score["seed"], "run_id": score["cell"]}
+        for name, trial in zip(names, complete, strict=True)
+        for score in trial.user_attrs[SCORES]
+    ]
+    variants = {point.name: study.config(point.overrides) for point in study.points if point.name in names}
+    manifest = {
+        "id": study.id,
+        "name": study.name,
+        "plan": study.plan.model_dump(mode="json"),
+        "seeds": study.seeds,
+        "variants": {name: config.model_dump(mode="json", exclude={"seed"}) for name, config in variants.items()},
+        "cells": sorted(cells, key=lambda cell: (list(variants).index(cell["model"]), cell["seed"])),
+    }
+    tracker.log_text(parent, "study.json", json.dumps(manifest, indent=2))
+    results = load_results(StoredStudy(tracker.get(parent), manifest), tracker, allow_missing=False, probes=False)
+    pages = {run_id: tracker.page(run_id) for run_id in results.runs["run_id"]}
+    return verdict_markdown([overview(results), significance(results)], pages)
+
+
+def _tuned(study: AblationStudy, complete: list[FrozenTrial], sign: int) -> dict[str, str]:
+    """Return a study file that compares the best settings of each embedding over new seeds, as the certificate asks."""
+    if EMBEDDING not in study.space or not study.how.searches:
+        return {}
+    best: dict[str, FrozenTrial] = {}
+    spent: dict[str, int] = {}
+    for trial in complete:
+        name = trial.params[EMBEDDING]
+        spent[name] = spent.get(name, 0) + 1
+        if name not in best or sign * trial.values[0] > sign * best[name].values[0]:
+            best[name] = trial
+    first = max(study.seeds) + 1
+    tuned = {
+        "base": study.base,
+        "variants": {name: dict(trial.params) for name, trial in best.items()},
+        "seeds": list(range(first, first + FRESH_SEEDS)),
+        "tuning_trials": spent,
+    }
+    return {"tuned_study.json": json.dumps(tuned, indent=2)}
+
+
+def _mark(study: AblationStudy, tracker: Tracker, parent: str, complete: list[FrozenTrial], best: FrozenTrial) -> None:
+    """Tag the best trial's run, and those on the Pareto front, and take the tag from those that were it before."""
+    directions = [DIRECTIONS[name] for name in study.how.objectives]
+    front = pareto_front(np.array([trial.values for trial in complete], dtype=float), directions)
+    on_front = {trial.number for trial, kept in zip(complete, front, strict=True) if kept and len(directions) > 1}
+    for run in tracker.find(kind=TRIAL_KIND, ablation=study.id, parent=parent):
+        number = int(run.tags["trial"])
+        tags = {"best": str(number == best.number).lower(), "pareto": str(number in on_front).lower()}
+        if any(run.tags.get(key, "false") != value for key, value in tags.items()):
+            tracker.set_tags(run.id, tags)
+    tracker.set_tags(parent, {"best_trial": str(best.number), "best_point": name_of(_overrides(study, best))})

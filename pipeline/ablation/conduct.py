@@ -1,0 +1,124 @@
+"""Conducts an ablation study: opens it, lets workers run its trials, and waits for those of other processes."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from optuna.trial import TrialState
+
+from pipeline.ablation.queue import Queue
+from pipeline.ablation.space import AblationStudy
+from pipeline.ablation.worker import ENDED, Progress, Shift, work, work_off
+from pipeline.compare import epoch_seconds
+from pipeline.config import flat
+from pipeline.console import Meter, duration, say
+from pipeline.errors import RunError, UsageError
+from pipeline.identity import commit
+from pipeline.launch import run_tasks
+from pipeline.study import ABLATION_KIND
+from pipeline.tracking import Tracker
+
+POLL_SECONDS = 2.0
+"""How often the trials of other processes are looked at."""
+
+
+@contextmanager
+def conduct(
+    study: AblationStudy, tracker: Tracker, *, storage: str, workers: int, device: str, adopted: str | None = None
+) -> Iterator[tuple[str, Queue]]:
+    """Run every trial that the study lacks; yield its parent run, which is held meanwhile, and its queue.
+
+    `adopted` is a run that somebody created for this call: it becomes the parent where the study has none yet. A process
+    that finds the parent held by another one helps with the trials, and then waits for the other. When trials failed,
+    `RunError` names them at the end.
+    """
+    queue = Queue(study, storage)
+    try:
+        parent = _open(study, tracker, adopted)
+        with _held(tracker, parent):
+            tracker.log_params(parent, {**flat(study.how), **study.base, "seeds": list(study.seeds)})
+            _run_trials(Shift(study, storage, tracker.uri, parent, device), queue, tracker, workers)
+            yield parent, queue
+            if failed := [trial for trial in queue.trials() if trial.state == TrialState.FAIL]:
+                first = failed[0].user_attrs.get("why", "")
+                raise RunError(
+                    f"{len(failed)} trials failed, the first is number {failed[0].number}: {first} "
+                    "The same command tries points of a list again."
+                )
+    finally:
+        queue.close()
+
+
+@contextmanager
+def _held(tracker: Tracker, run_id: str) -> Iterator[None]:
+    """Hold the parent run, or let the process hold it that does so already."""
+    try:
+        holding = tracker.hold(run_id)
+        holding.__enter__()
+    except UsageError:
+        say("another process conducts this study; this one helps with its trials")
+        yield
+        return
+    try:
+        yield
+    except BaseException as error:
+        holding.__exit__(type(error), error, error.__traceback__)
+        raise
+    else:
+        holding.__exit__(None, None, None)
+
+
+def _open(study: AblationStudy, tracker: Tracker, adopted: str | None) -> str:
+    """Return the parent run of the study, new or known; an adopted run that is not it becomes a link to it."""
+    known = tracker.find(kind=ABLATION_KIND, study=study.id, study_name=study.name)
+    tags = {"kind": ABLATION_KIND, "study": study.id, "study_name": study.name, **commit()}
+    if not known:
+        if not adopted:
+            return tracker.create(study.name, tags=tags)
+        tracker.set_tags(adopted, {**tags, "mlflow.runName": study.name})
+        return adopted
+    if adopted:
+        tracker.set_tags(adopted, {"study": study.id, "parent": known[0].id})
+    return known[0].id
+
+
+def _run_trials(shift: Shift, queue: Queue, tracker: Tracker, workers: int) -> None:
+    queue.recover()
+    queue.fill()
+    study, waiting = shift.study, queue.open_trials()
+    total = len(queue.trials())
+    say(f"{study.name} (study {study.id}): {total - len(waiting)} of {total} trials are ended, {len(waiting)} to run")
+    while waiting:
+        config = study.config(next(study.bases()) if study.how.searches else study.points[0].overrides)
+        seconds = epoch_seconds(config, shift.device)
+        epochs = {str(number): config.train.epochs * len(study.seeds) for number in waiting}
+        workers = min(workers, len(waiting))
+        meter = Meter(epochs, dict.fromkeys(epochs, seconds), workers)
+        say(f"{sum(epochs.values())} epochs to train, about {duration(meter.seconds_left)} with {workers} worker(s)")
+
+        def heard(message: Progress, meter: Meter = meter) -> None:
+            number, took, text = message
+            meter.end(str(number)) if took == ENDED else meter.advance(str(number), took, text)
+
+        with meter:
+            if workers == 1:
+                work_off(shift, tracker, heard)
+            else:
+                for _, result in run_tasks([shift] * workers, work, workers=workers, notify=heard):
+                    if isinstance(result, Exception):
+                        raise result
+        waiting = _await_others(queue)
+
+
+def _await_others(queue: Queue) -> list[int]:
+    """Wait while other processes run trials; return the trials to run when one of them is left waiting, or none."""
+    said = False
+    while open_trials := queue.open_trials():
+        queue.recover()
+        if queue.has_waiting():
+            return open_trials
+        if not said:
+            say(f"waiting for {len(open_trials)} trial(s) of other processes")
+            said = True
+        time.sleep(POLL_SECONDS)
+    return []

@@ -1,0 +1,260 @@
+"""The queue of an ablation study's trials: an Optuna study in a database that several processes and machines may share.
+
+Every trial exists from the start, waiting: with the values of its point, or, in a search, for a sampler to choose them when
+it is claimed. Claiming is one atomic change of state in the database, so no trial runs twice and none is drawn too many.
+A trial whose process died goes back to waiting and keeps its number: at once where its process was on this host, which
+a lock tells, and elsewhere when it has not been heard of for `GRACE_SECONDS`.
+"""
+
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import optuna
+from filelock import FileLock, Timeout
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from pipeline.ablation.space import DIRECTIONS, ROW, AblationStudy, Range
+from pipeline.config import Values, digest_of
+from pipeline.errors import UsageError
+from pipeline.tracking.base import LOCKS
+
+DEFAULT_STORAGE = "sqlite:///optuna.db"
+BEAT_SECONDS = 20.0
+"""How often a running trial is marked as alive."""
+GRACE_SECONDS = 180.0
+"""After how long without such a mark a trial of another host counts as dead."""
+SQLITE_SECONDS = 60
+"""How long a process waits for another that writes to the same SQLite file."""
+STARTUP_TRIALS = 5
+"""Finished trials before the median of them stops another."""
+DEFINITION = "definition"
+"""User attribute of the Optuna study: the id of the ablation study that it belongs to."""
+SCORES = "scores"
+"""User attribute of a trial: what each of its seeds brought."""
+UNFINISHED = (TrialState.WAITING, TrialState.RUNNING)
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+class Queue:
+    """The trials of one ablation study. One per process: it holds the lock that says that its process lives."""
+
+    def __init__(self, study: AblationStudy, url: str) -> None:
+        """Open the study in the database `url`, creating what is missing; `UsageError` where that cannot be."""
+        self.study = study
+        self._storage = _connect(url)
+        # Two processes that meet a new study would both fill it.
+        self._lock = FileLock(LOCKS / f"ablation-{study.id}.lock")
+        with self._lock:
+            self._optuna = optuna.create_study(
+                storage=self._storage,
+                study_name=study.name,
+                load_if_exists=True,
+                directions=[DIRECTIONS[name] for name in study.how.objectives],
+                pruner=_pruner(study),
+            )
+            self._check_definition(url)
+        self._id = self._storage.get_study_id_from_name(study.name)
+        self._owner = {"host": socket.gethostname(), "lock": str((LOCKS / f"worker-{uuid.uuid4().hex}.lock").resolve())}
+        self._alive = FileLock(self._owner["lock"])
+        self._alive.acquire()
+
+    def close(self) -> None:
+        """Let go of the lock and the database."""
+        self._alive.release()
+        Path(self._owner["lock"]).unlink(missing_ok=True)
+        self._storage.remove_session()
+
+    def _check_definition(self, url: str) -> None:
+        held = self._optuna.user_attrs.get(DEFINITION)
+        if held is None and not self._optuna.get_trials(deepcopy=False):
+            self._optuna.set_user_attr(DEFINITION, self.study.id)
+        elif held != self.study.id:
+            raise UsageError(
+                f"--study: must be a new name, or that of the same space, base, seeds and design, got {self.study.name}, which "
+                f"{_hidden(url)} has with others ({held}, not {self.study.id}). Give --study another name."
+            )
+
+    # ------------------------------------------------------------------------------------------------- filling
+
+    def fill(self) -> None:
+        """Put in every trial that the study lacks; a point whose trials all failed gets another one."""
+        with self._lock:
+            trials = self.trials()
+            if self.study.how.searches:
+                self._fill_search(trials)
+                return
+            there = {trial.user_attrs["point"] for trial in trials if trial.state != TrialState.FAIL}
+            for point in self.study.points:
+                if point.name not in there:
+                    self._optuna.enqueue_trial(point.factors, user_attrs={"point": point.name})
+
+    def _fill_search(self, trials: Sequence[FrozenTrial]) -> None:
+        bases = list(self.study.bases()) if self.study.how.budget == "equal" else [{}]
+        for number in range(len(trials), self.study.how.trials):
+            self._optuna.enqueue_trial(bases[number % len(bases)], user_attrs={"point": ""})
+
+    def recover(self) -> None:
+        """Put trials back to waiting whose process is gone."""
+        with self._lock:
+            for trial in self._optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                if self._is_dead(trial):
+                    self.release(trial.number)
+
+    def _is_dead(self, trial: FrozenTrial) -> bool:
+        owner = trial.user_attrs.get("owner", {})
+        if owner.get("host") == socket.gethostname():
+            if owner == self._owner:
+                return False
+            try:
+                with FileLock(owner["lock"], timeout=0):
+                    pass
+            except Timeout:
+                return False
+            Path(owner["lock"]).unlink(missing_ok=True)
+            return True
+        return time.time() - float(trial.user_attrs.get("beat", 0)) > GRACE_SECONDS
+
+    # ------------------------------------------------------------------------------------------------ one trial
+
+    def claim(self) -> Trial | None:
+        """Take the next waiting trial; nothing where none waits."""
+        for frozen in self._optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            trial_id = self._trial_id(frozen.number)
+            try:
+                # Before it runs, so that it has an owner if this process dies in between; and after, since another
+                # process may have written its name and then come second.
+                self._sign(trial_id)
+                if not self._storage.set_trial_state_values(trial_id, TrialState.RUNNING):
+                    continue
+            except UpdateFinishedTrialError:
+                continue
+            self._sign(trial_id)
+            self._optuna.sampler = self._sampler(frozen.number)
+            return Trial(self._optuna, trial_id)
+        return None
+
+    def _sign(self, trial_id: int) -> None:
+        self._storage.set_trial_user_attr(trial_id, "beat", time.time())
+        self._storage.set_trial_user_attr(trial_id, "owner", self._owner)
+
+    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
+        """Return a sampler whose seed is the trial's own: a study that goes on does not draw its first points again."""
+        seed = int(digest_of([self.study.id, number])[:8], 16)
+        if self.study.how.design == "tpe":
+            return optuna.samplers.TPESampler(seed=seed)
+        return optuna.samplers.RandomSampler(seed=seed)
+
+    def suggest(self, trial: Trial) -> tuple[str, Values]:
+        """Return the name of a trial's point and what it changes of the base."""
+        if not self.study.how.searches:
+            point = next(point for point in self.study.points if point.name == trial.user_attrs["point"])
+            for factor in point.factors:
+                self._draw(trial, factor)
+            return point.name, point.overrides
+        chosen: Values = {}
+        while path := self.study.next_factor(chosen):
+            chosen[path] = self._draw(trial, path)
+        return f"trial {trial.number}", {path: chosen[path] for path in self.study.space if path in chosen}
+
+    def _draw(self, trial: Trial, path: str) -> Any:  # noqa: ANN401 - a value of any setting
+        part = [point.name for point in self.study.points] if path == ROW else self.study.space[path]
+        if not isinstance(part, Range):
+            return trial.suggest_categorical(path, part)
+        if part.whole:
+            return trial.suggest_int(path, int(part.low), int(part.high), log=part.log, step=part.step or 1)
+        return trial.suggest_float(path, part.low, part.high, log=part.log)
+
+    @contextmanager
+    def beat(self, trial: Trial) -> Iterator[None]:
+        """Mark a trial as alive while it runs."""
+        done = threading.Event()
+        trial_id = self._trial_id(trial.number)
+
+        def mark() -> None:
+            while not done.wait(BEAT_SECONDS):
+                self._storage.set_trial_user_attr(trial_id, "beat", time.time())
+
+        thread = threading.Thread(target=mark, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    def finish(self, trial: Trial, values: Sequence[float], scores: Sequence[dict[str, Any]]) -> None:
+        """Record what a trial brought: its objectives, and what each seed had."""
+        trial.set_user_attr(SCORES, list(scores))
+        self._optuna.tell(trial, list(values))
+
+    def end(self, trial: Trial, state: TrialState, why: str) -> None:
+        """Record that a trial was pruned, or failed."""
+        trial.set_user_attr("why", why[:2000])
+        self._optuna.tell(trial, state=state)
+
+    def release(self, number: int) -> None:
+        """Put a trial back to waiting; what it was given stays."""
+        self._storage.set_trial_state_values(self._trial_id(number), TrialState.WAITING)
+
+    def _trial_id(self, number: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
+
+    # ------------------------------------------------------------------------------------------------- looking
+
+    def trials(self) -> list[FrozenTrial]:
+        """Return every trial, in the order of its number."""
+        return self._optuna.get_trials(deepcopy=False)
+
+    def open_trials(self) -> list[int]:
+        """Return the numbers of the trials that wait or run."""
+        return [trial.number for trial in self._optuna.get_trials(deepcopy=False, states=UNFINISHED)]
+
+    def has_waiting(self) -> bool:
+        """Say whether a trial waits for a worker."""
+        return bool(self._optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
+
+    @property
+    def optuna_study(self) -> optuna.Study:
+        """The study itself, for Optuna's own plots and measures of importance."""
+        return self._optuna
+
+
+def _pruner(study: AblationStudy) -> optuna.pruners.BasePruner:
+    if study.how.pruning == "median":
+        return optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS)
+    return optuna.pruners.NopPruner()
+
+
+def _connect(url: str) -> RDBStorage:
+    sqlite = url.startswith("sqlite")
+    arguments = {"connect_args": {"timeout": SQLITE_SECONDS}} if sqlite else {"pool_pre_ping": True}
+    try:
+        LOCKS.mkdir(parents=True, exist_ok=True)
+        # Two processes that meet a new database would both create its tables.
+        with FileLock(LOCKS / "optuna.lock"):
+            return RDBStorage(url, engine_kwargs=arguments)
+    except (SQLAlchemyError, ImportError, OSError, optuna.exceptions.OptunaError, RuntimeError) as error:
+        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        raise UsageError(
+            f"--storage: must be a database that answers, got {_hidden(url)} ({reason}). "
+            "Start it or correct the URL; without --storage a local SQLite file is used."
+        ) from None
+
+
+def _hidden(url: str) -> str:
+    """Return the URL without its password."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except SQLAlchemyError:
+        return url

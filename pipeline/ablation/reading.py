@@ -1,0 +1,192 @@
+"""Reads an ablation study from a file.
+
+A study file is JSON. A list sweeps, `{"low": ..., "high": ...}` is a range, a scalar changes the base, `seeds` is always a
+list: `{"model.embedding.dim": [16, 32], "train.learning_rate": {"low": 1e-4, "high": 1e-2, "log": true}, "seeds": [0, 1]}`.
+The keys of `AblationConfig` say how the study is run. A path that the default embedding lacks makes KAN-MAMMOTE the base.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from analysis.plan import Plan
+from models.time_embeddings import TIME_EMBEDDINGS
+from pipeline.ablation.space import EMBEDDING, AblationConfig, AblationStudy, Range, Space
+from pipeline.config import RunConfig, Values, build_run, fits, misfit, resolve, resolve_all
+from pipeline.errors import UsageError, unknown, validate
+from pipeline.study import check_seeds, read_json
+
+RICHEST = "kan_mammote"
+"""The embedding that a swept path makes the base, where it has that path and the default one has not."""
+DEFAULT_SEEDS = (0, 1, 2)
+"""Seeds of each trial of a study that names none."""
+
+
+def load_ablation(
+    path: Path,
+    *,
+    rows: Sequence[str] = (),
+    seeds: Sequence[int] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> AblationStudy:
+    """Read a study file, changed by `overrides` of the same form, narrowed to `rows` where some are given."""
+    tree, changes = {**read_json(path)}, dict(overrides or {})
+    how = {**_popped(tree), **_popped(changes)}
+    own_seeds, plan = tree.pop("seeds", DEFAULT_SEEDS), _mapping(tree.pop("plan", {}), "plan")
+    named = {name: resolve_all(_mapping(row, name)) for name, row in _mapping(tree.pop("rows", {}), "rows").items()}
+    base, space = _split({**_mapping(tree.pop("base", {}), "base"), **tree})
+    new_base, new_space = _split(changes)
+    base = {path: value for path, value in base.items() if path not in new_space} | new_base
+    space = {path: part for path, part in space.items() if path not in new_base} | new_space
+    base = _with_embedding(base, space, named)
+    how = {"design": _default_design(space, named), **how}
+    config = validate(AblationConfig, {**how, "objectives": _tuple(how.get("objectives", ("validation_accuracy",)))})
+    study = AblationStudy(
+        name=path.stem.removesuffix("_config"),
+        base=base,
+        space=space,
+        rows=_chosen(named, rows),
+        seeds=check_seeds(seeds if seeds is not None else own_seeds),
+        how=config,
+        plan=Plan(),
+    )
+    _check_design(study)
+    study.check()
+    return _with_plan(study, plan)
+
+
+def _popped(tree: Values) -> Values:
+    """Take from a mapping what says how the study is run."""
+    return {key: tree.pop(key) for key in AblationConfig.model_fields.keys() & tree.keys()}
+
+
+def _split(tree: Mapping[str, Any], prefix: str = "") -> tuple[Values, Space]:
+    """Return the scalars of a tree and its lists and ranges, each by dotted path."""
+    base: Values = {}
+    space: Space = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and not ("low" in value or "high" in value):
+            inner_base, inner_space = _split(value, f"{prefix}{key}.")
+            base, space = {**base, **inner_base}, {**space, **inner_space}
+            continue
+        part: list[Any] | Range | None = None
+        if isinstance(value, list):
+            path, part = _choices(f"{prefix}{key}", value)
+        elif isinstance(value, Mapping):
+            path, _ = resolve(f"{prefix}{key}", None)
+            part = validate(Range, value, f"{prefix}{key}")
+        else:
+            path, value = resolve(f"{prefix}{key}", value)  # noqa: PLW2901
+        if path in base or path in space:
+            raise UsageError(f"{prefix}{key}: must be given once, got it twice, as {path}, too. Drop one.")
+        if part is None:
+            base[path] = value
+        else:
+            space[path] = part
+    return base, space
+
+
+def _choices(name: str, values: list[Any]) -> tuple[str, list[Any]]:
+    if not values:
+        raise UsageError(f"{name}: must list at least one value, got an empty list. Add values, or drop it.")
+    for value in values:
+        if not isinstance(value, str | int | float | bool):
+            raise UsageError(f"{name}: must list numbers, words or true and false, got {value!r}. Correct the list.")
+    resolved = [resolve(name, value) for value in values]
+    choices = [value for _, value in resolved]
+    if len({str(value) for value in choices}) < len(choices):
+        raise UsageError(f"{name}: must list each value once, got {values}. Drop the repetition.")
+    return resolved[0][0], choices
+
+
+def _with_embedding(base: Values, space: Space, rows: Mapping[str, Values]) -> Values:
+    """Return the base with an embedding that has every path that is varied; KAN-MAMMOTE where the default has not."""
+    if "seed" in base or "seed" in space:
+        raise UsageError("seed: must be left out of an ablation, got one. Give the list seeds.")
+    paths = [*base, *space, *(path for row in rows.values() for path in row)]
+    if EMBEDDING in base or EMBEDDING in space:
+        _check_fit(paths, base, space)
+        return base
+    kinds = _kinds(space)
+    able = [
+        name
+        for name in (RunConfig().model.embedding.name, RICHEST, *TIME_EMBEDDINGS)
+        if all(any(fits(path, {**base, **kind, EMBEDDING: name}) for kind in kinds) for path in paths)
+    ]
+    if not able:
+        _check_fit(paths, {**base, EMBEDDING: RICHEST}, space)
+    return {**base, EMBEDDING: able[0]}
+
+
+def _kinds(space: Space) -> list[Values]:
+    """Return every combination of the names that a space holds."""
+    names = {path: part for path, part in space.items() if path.endswith(".name")}
+    for path, part in names.items():
+        if isinstance(part, Range):
+            raise UsageError(f"{path}: must be a list of names, got a range. Write a list.")
+    return [dict(zip(names, values, strict=True)) for values in product(*names.values())]
+
+
+def _check_fit(paths: Sequence[str], base: Values, space: Space) -> None:
+    kinds = _kinds(space)
+    for path in paths:
+        if not any(fits(path, {**base, **kind}) for kind in kinds):
+            named = {key: value for key, value in base.items() if key.endswith(".name")}
+            raise misfit(path, build_run({**named, **kinds[0]}))
+
+
+def _default_design(space: Space, rows: Mapping[str, Values]) -> str:
+    if rows:
+        return "rows"
+    return "tpe" if any(isinstance(part, Range) for part in space.values()) else "grid"
+
+
+def _check_design(study: AblationStudy) -> None:
+    design, ranges = study.how.design, [path for path, part in study.space.items() if isinstance(part, Range)]
+    if design == "rows" and (study.space or not study.rows):
+        what = "sweeps" if study.space else "no rows"
+        raise UsageError(
+            f"design: must be left out, or have named rows and no sweeps, got rows with {what}. Correct it."
+        )
+    if design != "rows" and study.rows:
+        raise UsageError(f"design: must be rows where the file has rows, got {design}. Drop one of the two.")
+    if design != "rows" and not study.space:
+        raise UsageError('sweep: must be at least one list or range, got none. Write for instance "dim": [16, 32].')
+    if ranges and not study.how.searches:
+        raise UsageError(f"{ranges[0]}: must be a list in a {design} study, got a range. List values, or search.")
+    if study.how.searches and study.how.budget == "equal" and len(list(study.bases())) > study.how.trials:
+        raise UsageError(f"trials: must be at least one an embedding, got {study.how.trials}. Raise it, or list fewer.")
+    if not getattr(study.config(next(study.bases())).data, "validation_size", 0):
+        raise UsageError(
+            "data.validation_size: must be above 0 in an ablation, got 0: the objective is on validation. Raise it."
+        )
+
+
+def _chosen(rows: dict[str, Values], wanted: Sequence[str]) -> dict[str, Values]:
+    for name in wanted:
+        if name not in rows:
+            raise unknown("row", name, rows)
+    return {name: row for name, row in rows.items() if not wanted or name in wanted}
+
+
+def _with_plan(study: AblationStudy, plan: Values) -> AblationStudy:
+    """Return the study with its plan: every row against the first, unless the file says otherwise."""
+    first = study.points[0].name if not study.how.searches else ""
+    declared = validate(Plan, {"reference": first, "family": "reference", **plan}, "plan")
+    if study.how.design in ("rows", "one_at_a_time") and declared.reference not in (
+        names := [p.name for p in study.points]
+    ):
+        raise unknown("row", declared.reference, names)
+    return replace(study, plan=declared)
+
+
+def _mapping(value: object, key: str) -> Values:
+    if not isinstance(value, dict):
+        raise UsageError(f"{key}: must be a JSON object, got {value!r}. Wrap it in braces.")
+    return value
+
+
+def _tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else (value,) if isinstance(value, str) else value
