@@ -18,6 +18,7 @@ __all__ = [
     "detailed_analysis",
     "report",
     "results_table",
+    "section",
     "summary",
     "training_histories",
     "verdict_lines",
@@ -61,8 +62,13 @@ def report(
     parts.append("What follows was not declared in the plan: it describes, and decides nothing.")
     for finding in findings:
         if finding.name not in {"overview", "significance"}:
-            parts += [f"## {finding.title}", finding.summary, *_figures(finding)]
+            parts += section(finding)
     return "\n\n".join([*parts, *_plan(findings), *_environment(findings, environment or {})]) + "\n"
+
+
+def section(finding: Finding) -> list[str]:
+    """Return a finding as blocks of Markdown: heading, summary, figures."""
+    return [f"## {finding.title}", finding.summary, *_figures(finding)]
 
 
 def results_table(findings: Sequence[Finding]) -> tuple[list[str], list[list[str]]]:

@@ -1,8 +1,15 @@
 """Tables to figures. Plotly is imported in this package and nowhere else."""
 
-from analysis.figures.export import FigureError, plot_script, to_html, to_json, to_png, to_svg
+from analysis.figures.ablation import (
+    importance_figure,
+    interaction_figure,
+    tuning_figure,
+)
+from analysis.figures.export import FigureError, plot_script, sized, to_html, to_json, to_png, to_svg
 from analysis.figures.matrices import confusion_figure, significance_figure
 from analysis.figures.probes import anytime_figure, gates_figure, kernel_figure, spectrum_figure, time_use_figure
+from analysis.figures.rows import Row, rows_figure
+from analysis.figures.search import expected_best_figure, pareto_figure
 from analysis.figures.strips import convergence_figure
 from analysis.figures.style import Figure
 from analysis.figures.temporal import temporal_figure
@@ -11,13 +18,20 @@ from analysis.figures.training import training_curves_figure
 __all__ = [
     "Figure",
     "FigureError",
+    "Row",
     "anytime_figure",
     "confusion_figure",
     "convergence_figure",
+    "expected_best_figure",
     "gates_figure",
+    "importance_figure",
+    "interaction_figure",
     "kernel_figure",
+    "pareto_figure",
     "plot_script",
+    "rows_figure",
     "significance_figure",
+    "sized",
     "spectrum_figure",
     "temporal_figure",
     "time_use_figure",
@@ -26,4 +40,5 @@ __all__ = [
     "to_png",
     "to_svg",
     "training_curves_figure",
+    "tuning_figure",
 ]

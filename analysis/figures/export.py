@@ -21,6 +21,14 @@ def to_html(figure: Figure) -> str:
     return page
 
 
+def sized(figure: Figure, *, width: int = 1100, height: int = 640) -> Figure:
+    """Return a copy of a figure made elsewhere, with a size in pixels and legible text where it has set none."""
+    copy = Figure(figure)
+    copy.update_layout(width=copy.layout.width or width, height=copy.layout.height or height)
+    copy.update_layout(font_size=copy.layout.font.size or 16)
+    return copy
+
+
 def to_json(figure: Figure) -> str:
     """Return the figure's data and layout as plotly.js takes them, safe inside a page."""
     described: str = figure.to_json()

@@ -6,9 +6,11 @@ Sizes are in CSS pixels and chosen so that a figure shown at half its size can s
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
 from plotly.graph_objects import Figure
 
-__all__ = ["COLOURS", "Figure", "axis", "colours", "faint", "finish", "text_width"]
+__all__ = ["COLOURS", "Figure", "axis", "colours", "faint", "finish", "padded", "text_width"]
 
 # Yellow comes last, and darkened: it is the weakest on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B3A600")
@@ -42,6 +44,13 @@ def text_width(text: str, size: int = TEXT_SIZE) -> int:
 def axis(letter: str, panel: int) -> str:
     """Return plotly's name of the x or y axis of a panel, counted from 1."""
     return letter if panel == 1 else f"{letter}{panel}"
+
+
+def padded(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the limits of an axis with room at both ends."""
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    pad = 0.07 * (high - low) or 0.5
+    return low - pad, high + pad
 
 
 def panel_title(figure: Figure, text: str, panel: int) -> None:

@@ -1,0 +1,53 @@
+"""How much of the variance over the tried space each factor accounts for, as the search measured it."""
+
+import pandas as pd
+from pandas.api import types
+
+from analysis.ablation.trials import Trials, short_names
+from analysis.figures import importance_figure
+from analysis.findings import Finding
+from analysis.schema import ResultsError
+from analysis.wording import UNKNOWN, listing, percent, plural
+
+
+def importance(trials: Trials, importances: pd.DataFrame) -> Finding:
+    """Show importances: a row per factor, its path in the column `factor`, and a column of shares per measure."""
+    measures = _check(trials, importances)
+    table = importances.sort_values([measures[0], "factor"], ascending=[False, True], ignore_index=True)
+    names = short_names(trials.factors)
+    said = [
+        f"{measure}: {names[str(table['factor'].iloc[int(table[measure].argmax())])]} first ({percent(float(table[measure].max()))})"
+        if table[measure].notna().any()
+        else f"{measure}: {UNKNOWN}"
+        for measure in measures
+    ]
+    unmeasured = [names[path] for path in trials.factors if path not in set(table["factor"])]
+    summary = (
+        f"From n = {plural(len(trials.scores), 'complete trial')}: {'; '.join(said)}. Importance is the share of the "
+        "variance of the objective over the space that was tried. It depends on the ranges: a wider range makes a factor "
+        "more important. With few trials it is noise, and it carries no interval here. It is no causal and no universal "
+        "ranking: a factor of small share can still decide between two settings."
+        + (f" Not measured: {listing(unmeasured)}." if unmeasured else "")
+    )
+    figure = importance_figure(table.replace({"factor": names}), measures, len(trials.scores))
+    return Finding("importance", "Importance", summary, {"importance": table}, {"ablation_importance": figure})
+
+
+def _check(trials: Trials, importances: pd.DataFrame) -> list[str]:
+    """Return the names of the measures; refuse a table without factors, or with others than those of the study."""
+    measures = [str(name) for name in importances.columns if name != "factor"]
+    if "factor" not in importances or not measures or importances.empty:
+        raise ResultsError(
+            f"importances: must have a column 'factor' and one per measure, got {list(importances.columns)} with "
+            f"{plural(len(importances), 'row')}. Name the factors, or pass None."
+        )
+    stray = [path for path in importances["factor"] if path not in trials.spaces]
+    if stray:
+        raise ResultsError(f"importances.factor: must be factors of the study, got {stray[0]!r}. Leave it out.")
+    for name in measures:
+        column = importances[name]
+        if not types.is_numeric_dtype(column) or not column.dropna().between(0, 1 + 1e-9).all():
+            raise ResultsError(
+                f"importances.{name}: must hold shares in [0, 1], got {list(column)}. Divide by the sum."
+            )
+    return measures
