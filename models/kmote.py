@@ -5,6 +5,8 @@ load-balancing loss after Shazeer et al. 2017, arXiv 1701.06538, and Fedus et al
 Differs from it: the numbers are those of `docs/models.md`; each expert is normalised before it is mixed, so that none
 wins by its scale, and the last layer of the router starts near zero, so that no expert starts dead.
 
+A router whose gates would be constant is not built: with `router: uniform`, and over a single expert.
+
 Letters: U distinct values, P rows (distinct pairs of time and gap), E experts, D width.
 """
 
@@ -21,6 +23,7 @@ from models.kan import KANSpline
 
 ExpertKind = Literal["fourier", "spline", "gaussian", "wavelet"]
 EXPERT_KINDS: tuple[ExpertKind, ...] = get_args(ExpertKind)
+Router = Literal["learned", "uniform"]
 FUNCTIONS = 16
 """Sines, Gaussians or wavelets of one output dimension of an expert."""
 SPLINE_NOISE = 0.1
@@ -38,39 +41,38 @@ class Gating:
     entropy: Tensor
     """Entropy of the gates of an event, in nats; no gradient."""
     balance: Tensor
-    """Load-balancing loss E sum_e load_e * mean probability_e: 1 when uniform, E/K_top when K_top experts take all."""
+    """Load-balancing loss E sum_e load_e * mean probability_e: 1 when uniform, E/K_top when K_top experts take all.
+    0 without a router, because there is nothing to balance."""
 
 
 class KMOTE(nn.Module):
-    """LayerNorm of the gated sum of K_top of E normalised experts."""
+    """LayerNorm of the gated sum of K_top of E normalised experts, or of their mean where there is no router."""
 
     def __init__(
         self,
         *,
         dim: int,
+        experts: str,
         num_experts: int,
         k_top: int,
+        router: Router,
         router_noise: float,
         grid_size: int,
         horizon: float,
         wavelet: Wavelet,
     ) -> None:
-        """Build the router and `num_experts` experts: Fourier, spline, Gaussian, wavelet, and so on in turn."""
+        """Build `num_experts` experts of the kinds that `experts` names, in turn, and a router if its gates can differ."""
         super().__init__()
         self.k_top = k_top
         self.router_noise = router_noise
-        first, second = ROUTER_WIDTHS
-        last = nn.Linear(second, num_experts)
-        self.router = nn.Sequential(nn.Linear(2, first), nn.ReLU(), nn.Linear(first, second), nn.ReLU(), last)
-        nn.init.normal_(last.weight, std=ROUTER_START)
-        nn.init.zeros_(last.bias)
-        kinds = list(islice(cycle(EXPERT_KINDS), num_experts))
+        self.router = router_over(num_experts) if router == "learned" and num_experts > 1 else None
+        kinds = kinds_of(experts)
+        turns = list(islice(cycle(kinds), num_experts))
         self.experts = nn.ModuleList(
-            expert_of(kind, dim=dim, grid_size=grid_size, horizon=horizon, wavelet=wavelet) for kind in kinds
+            expert_of(kind, dim=dim, grid_size=grid_size, horizon=horizon, wavelet=wavelet) for kind in turns
         )
         self.expert_names = [
-            kind if turn < len(EXPERT_KINDS) else f"{kind}_{turn // len(EXPERT_KINDS) + 1}"
-            for turn, kind in enumerate(kinds)
+            kind if turn < len(kinds) else f"{kind}_{turn // len(kinds) + 1}" for turn, kind in enumerate(turns)
         ]
         self.norm = nn.LayerNorm(dim)
 
@@ -86,6 +88,9 @@ class KMOTE(nn.Module):
 
         `value_of_P` holds the row of `values_U` that each pair evaluates, `events_P` how many events share the pair.
         """
+        if self.router is None:
+            mean_UD = self.norm(self.expert_codes(values_U).mean(dim=1))
+            return nn.functional.embedding(value_of_P, mean_UD), even_gating(len(self.experts), mean_UD)
         logits_PE = self.router(context_P2)
         if self.training and self.router_noise:
             logits_PE = logits_PE + self.router_noise * torch.randn_like(logits_PE)
@@ -99,6 +104,25 @@ class KMOTE(nn.Module):
         """Return the total variation and the squared second difference of the experts on neighbouring values (U,)."""
         steps = self.expert_codes(grid_U).diff(dim=0)
         return steps.abs().mean(), steps.diff(dim=0).square().mean()
+
+
+def kinds_of(experts: str) -> list[ExpertKind]:
+    """Return the kinds that `a+b+c` names; `ValueError` for an unknown one, one given twice, or none."""
+    names = experts.split("+")
+    kinds = [kind for name in names for kind in EXPERT_KINDS if kind == name]
+    if len(kinds) < len(names) or len(set(kinds)) < len(kinds):
+        raise ValueError(f"must be some of {', '.join(EXPERT_KINDS)}, each once and joined by +")
+    return kinds
+
+
+def router_over(num_experts: int) -> nn.Sequential:
+    """Build the MLP from the router's input (P, 2) to logits (P, E), which starts with almost even gates."""
+    first, second = ROUTER_WIDTHS
+    last = nn.Linear(second, num_experts)
+    router = nn.Sequential(nn.Linear(2, first), nn.ReLU(), nn.Linear(first, second), nn.ReLU(), last)
+    nn.init.normal_(last.weight, std=ROUTER_START)
+    nn.init.zeros_(last.bias)
+    return router
 
 
 def expert_of(kind: ExpertKind, *, dim: int, grid_size: int, horizon: float, wavelet: Wavelet) -> nn.Module:
@@ -134,3 +158,9 @@ def gating(logits_PE: Tensor, gates_PE: Tensor, events_P: Tensor) -> Gating:
         entropy = -(share_P @ torch.special.xlogy(gates_PE, gates_PE)).sum()
     balance = logits_PE.shape[-1] * (load_E * (share_P @ logits_PE.softmax(dim=-1))).sum()
     return Gating(load_E, entropy, balance)
+
+
+def even_gating(num_experts: int, like: Tensor) -> Gating:
+    """Return what fixed gates 1/E do, in the dtype and on the device of `like`."""
+    load_E = like.new_full((num_experts,), 1 / num_experts)
+    return Gating(load_E, like.new_tensor(math.log(num_experts)), like.new_zeros(()))

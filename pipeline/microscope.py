@@ -143,13 +143,13 @@ def _held(embedding: nn.Module, horizon: float) -> Iterator[list[float]]:
 
 
 def gates(model: Classifier, dataset: EventDataset) -> pd.DataFrame:
-    """Return the mean gate of each expert of a mixture in stretches of the time axis; no rows without a mixture.
+    """Return the mean gate of each expert of a mixture in stretches of the time axis; no rows without a router.
 
     Over the distinct pairs of time and gap that occur, or over gaps where the mixture encodes gaps.
     """
     embedding, mixture = model.embedding, getattr(model.embedding, "kmote", None)
     columns = ["start", "expert", "gate"]
-    if not isinstance(mixture, KMOTE) or not len(dataset.times):
+    if not isinstance(mixture, KMOTE) or mixture.router is None or not len(dataset.times):
         return pd.DataFrame(columns=columns).astype({"start": float, "expert": str, "gate": float})
     batch = dataset.batch(torch.arange(len(dataset)))
     seen: list[tuple[Tensor, Tensor]] = []

@@ -18,11 +18,11 @@ from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from models.basis import Wavelet
-from models.kmote import KMOTE, Gating, expert_input
+from models.kmote import EXPERT_KINDS, KMOTE, Gating, Router, expert_input, kinds_of
 from models.selective_scan import Ragged
 from models.time_embeddings.base import TimeEmbedding, TimeEmbeddingConfig, TimeInput
 
@@ -36,10 +36,14 @@ class KMOTEFields(TimeEmbeddingConfig):
     time_input: TimeInput = "absolute"
     """What the experts encode: `absolute` the time t, `gap` the time dt since the event before, which the router sees alone
     then, too."""
+    experts: str = "+".join(EXPERT_KINDS)
+    """Kinds of experts that are built in turn, joined by +: any of fourier, spline, gaussian and wavelet, each once."""
     num_experts: int = Field(4, ge=1)
-    """Number E of experts: Fourier, spline, Gaussian and wavelet, in turn."""
+    """Number E of experts, of the kinds of `experts` in turn; one expert has no router."""
     k_top: int = Field(2, ge=1)
-    """Experts that are mixed for one event; at most `num_experts`, which mixes all."""
+    """Experts that the learned router mixes for one event; at most `num_experts`, which mixes all."""
+    router: Router = "learned"
+    """Where the gates come from: `learned` from the time and the gap, `uniform` 1/E for every expert, without a router."""
     router_noise: float = Field(1e-2, ge=0)
     """Standard deviation of the noise on the router's logits in training."""
     wavelet: Wavelet = "mexican_hat"
@@ -53,10 +57,21 @@ class KMOTEFields(TimeEmbeddingConfig):
     lambda_total_variation: float = Field(0.0, ge=0)
     """Weight lambda_tv of the mean absolute difference of the experts between neighbouring time steps."""
 
+    @field_validator("experts")
+    @classmethod
+    def _name_kinds(cls, experts: str) -> str:
+        kinds_of(experts)
+        return experts
+
     @model_validator(mode="after")
-    def _has_enough_experts(self) -> Self:
+    def _fits_together(self) -> Self:
         if self.k_top > self.num_experts:
             raise ValueError(f"k_top: must be at most num_experts ({self.num_experts}), got {self.k_top}")
+        if self.router == "learned" and self.k_top == 1 < self.num_experts and not self.load_balance:
+            raise ValueError(
+                "load_balance: must be above 0 with k_top 1, whose gate is 1 whatever the router says, got 0; "
+                "nothing else trains the router"
+            )
         return self
 
     def build(self, *, horizon: float) -> "KMOTEEmbedding":
@@ -202,8 +217,10 @@ def mixture_of(config: KMOTEFields, horizon: float) -> KMOTE:
     """Build a mixture of experts as `config` says."""
     return KMOTE(
         dim=config.dim,
+        experts=config.experts,
         num_experts=config.num_experts,
         k_top=config.k_top,
+        router=config.router,
         router_noise=config.router_noise,
         grid_size=config.kan_grid_size,
         horizon=horizon,

@@ -9,6 +9,8 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
+from models.basis import WaveletBasis
+from models.kan import KANSpline
 from models.kmote import KMOTE, gating, top_gates
 from models.selective_scan import Drive, Ragged
 from models.time_embeddings.kan_mammote import KANMAMMOTEConfig
@@ -131,15 +133,13 @@ def test_what_is_switched_off_is_not_built(fields, missing):
 ], ids=str)  # fmt: skip
 def test_every_switch_gives_a_module_in_which_everything_learns(fields):
     embedding = build(**fields)
-    # A lone expert gets every gate whatever the router says.
-    idle = {name for name, _ in embedding.named_parameters() if "router" in name and embedding.config.num_experts == 1}
     reached = set()
     for seed in range(3):
         codes = embedding(draw_times(seed), LENGTHS)
         (torch.randn(codes.shape) * codes)[:, :9].sum().add(embedding.penalty()).backward()
         reached |= {name for name, value in embedding.named_parameters() if value.grad is not None and value.grad.any()}
     expected = {name for name, value in embedding.named_parameters() if value.requires_grad}
-    assert expected - reached == idle
+    assert expected == reached
 
 
 def test_raw_times_are_finite_though_most_experts_do_not_reach_them():
@@ -257,13 +257,47 @@ def test_time_scales_feed_the_experts_the_stated_numbers():
 
 def test_a_mixture_is_built_from_experts_in_turn():
     torch.manual_seed(0)
-    fields = {"dim": 4, "k_top": 2, "router_noise": 0.0, "grid_size": 5, "horizon": 20, "wavelet": "mexican_hat"}
-    names = KMOTE(num_experts=9, **fields).expert_names
+    fields = {"dim": 4, "k_top": 2, "router": "learned", "router_noise": 0.0, "grid_size": 5, "horizon": 20}
+    fields |= {"wavelet": "mexican_hat"}
+    names = KMOTE(experts="fourier+spline+gaussian+wavelet", num_experts=9, **fields).expert_names
     assert names[3:] == ["wavelet", "fourier_2", "spline_2", "gaussian_2", "wavelet_2", "fourier_3"]
+    mixture = KMOTE(experts="wavelet+spline", num_experts=3, **fields)
+    assert mixture.expert_names == ["wavelet", "spline", "wavelet_2"]
+    assert [type(expert) for expert in mixture.experts] == [WaveletBasis, KANSpline, WaveletBasis]
+
+
+def test_uniform_gates_give_the_norm_of_the_mean_of_the_experts_and_nothing_to_balance():
+    embedding = build(router="uniform", num_mamba_layers=0, experts="spline+gaussian+wavelet", num_experts=3)
+    times = torch.tensor([[3.0, 50, 700]])
+    codes = embedding(times, torch.tensor([3]))[0]
+    experts = [
+        nn.functional.layer_norm(expert(2 * times[0] / HORIZON - 1), (32,)) for expert in embedding.kmote.experts
+    ]
+    torch.testing.assert_close(codes, embedding.kmote.norm(sum(experts) / 3), atol=1e-5, rtol=0)
+    assert trainable(embedding) == 320 + 1536 + 1536 + 64
+    assert embedding.penalty().item() == 0
+    loads = {f"gate_load_{kind}": pytest.approx(1 / 3) for kind in ("spline", "gaussian", "wavelet")}
+    assert embedding.diagnostics() == {**loads, "gate_entropy": pytest.approx(math.log(3))}
+
+
+def test_a_lone_expert_has_no_router():
+    embedding = build(num_experts=1, k_top=1, experts="gaussian", num_mamba_layers=0)
+    assert trainable(embedding) == 1536 + 64
+    embedding(draw_times(), LENGTHS)
+    assert embedding.penalty().item() == 0
 
 
 @pytest.mark.parametrize(
-    ("fields", "message"), [({"k_top": 5}, "at most num_experts"), ({"kan_grid_min": 2.0}, "above kan_grid_min")]
+    ("fields", "message"),
+    [
+        ({"k_top": 5}, "at most num_experts"),
+        ({"kan_grid_min": 2.0}, "above kan_grid_min"),
+        ({"k_top": 1, "load_balance": 0.0}, "load_balance: must be above 0 with k_top 1"),
+        ({"experts": "fourier+sine"}, "some of fourier, spline, gaussian, wavelet"),
+        ({"experts": "spline+fourier+spline"}, "each once"),
+        ({"experts": ""}, "some of fourier"),
+        ({"router": "none"}, "'learned' or 'uniform'"),
+    ],
 )
 def test_configs_that_do_not_fit_together_are_refused(fields, message):
     with pytest.raises(ValidationError, match=message):
