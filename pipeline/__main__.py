@@ -60,12 +60,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("verb", metavar="VERB", choices=VERBS, help="one of the above")
     parser.add_argument("topic", nargs="?", default="", help="for ls: one of its lists")
     parser.add_argument("--config", default="", metavar="FILE", help="a JSON file of settings; config/ holds presets")
-    parser.add_argument("--models", default="", metavar="A,B", help="variants of the study, rows of an ablation, or embeddings")
+    parser.add_argument(
+        "--models", default="", metavar="A,B", help="variants of the study, rows of an ablation, or embeddings"
+    )
     parser.add_argument("--seeds", default="", metavar="0,1,2", help="seeds of the study")
     parser.add_argument("--workers", default="", metavar="N", help="processes that train at once (default: one a core)")
     parser.add_argument("--device", default="auto", metavar="auto|cpu|cuda", help="where to train (default: auto)")
-    parser.add_argument("--study", default="", metavar="ID", help="study to analyse (default: the newest); name of an ablation")
-    parser.add_argument("--storage", default="", metavar="URL", help="database of an ablation (default: sqlite:///optuna.db)")
+    parser.add_argument(
+        "--study", default="", metavar="ID", help="study to analyse (default: the newest); name of an ablation"
+    )
+    parser.add_argument(
+        "--storage", default="", metavar="URL", help="database of an ablation (default: sqlite:///optuna.db)"
+    )
     parser.add_argument("--output", default="", metavar="FOLDER", help="folder of the results (default: results/STUDY)")
     parser.add_argument(
         "--allow_missing", "--allow-missing", nargs="?", const="true", default="", choices=("", "true", "false"),

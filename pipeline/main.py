@@ -117,9 +117,10 @@ def ablate(call: Call) -> None:
     study.config({}).data.load()
     tracker, adopted = open_store()
     storage = call.storage or DEFAULT_STORAGE
-    with conduct(
-        study, tracker, storage=storage, workers=call.workers, device=call.device, adopted=adopted
-    ) as (parent, queue):
+    with conduct(study, tracker, storage=storage, workers=call.workers, device=call.device, adopted=adopted) as (
+        parent,
+        queue,
+    ):
         conclusion = conclude(study, tracker, parent, queue, output)
         if conclusion:
             say()

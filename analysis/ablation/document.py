@@ -40,12 +40,14 @@ def ablation_report(
     extra: Sequence[tuple[str, Figure]] = (),
     *,
     title: str = "Ablation study",
+    head: str = "",
 ) -> Document:
-    """Return the report of findings; `extra` are further plotly figures with their titles, placed after ours."""
+    """Return the report of findings; `head` is Markdown that stands first, `extra` are plotly figures placed after ours."""
     figures = {stem: figure for finding in findings for stem, figure in finding.figures.items()}
     seeds = plural(trials.scores.shape[1], "seed")
     parts = [
         f"# {title}",
+        *([head.strip()] if head else []),
         (
             f"> **Note.** All values are {trials.objective} on the validation split ({trials.direction}), from {seeds} a "
             "complete trial. Settings were chosen on them; a claim needs the test split and new seeds."

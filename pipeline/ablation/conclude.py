@@ -12,7 +12,7 @@ import optuna
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
-from analysis.ablation import Document, Range, Trials, ablation_findings, ablation_report, pareto_front
+from analysis.ablation import Document, Range, Trials, ablation_findings, ablation_report
 from analysis.figures import Figure, FigureError, to_png
 from analysis.overview import overview
 from analysis.report import verdict_markdown
@@ -77,7 +77,7 @@ def conclude(study: AblationStudy, tracker: Tracker, parent: str, queue: Queue, 
         for stem, image in images.items():
             (folder / f"{stem}.png").write_bytes(image)
         deliver(folder, output, tracker, parent)
-    _mark(study, tracker, parent, complete, best)
+    _mark(study, tracker, parent, queue.optuna_study, best)
     tracker.log_table(parent, "trials.json", table)
     tracker.set_tags(parent, {"mlflow.note.content": verdict})
     tracker.log_metrics(parent, {f"best_{objective}": float(best.values[0]), "complete_trials": len(complete)})
@@ -92,9 +92,13 @@ def trial_table(study: AblationStudy, ended: list[FrozenTrial]) -> pd.DataFrame:
     for trial in ended:
         factors = _factors(study, trial)
         shown = {"trial": trial.number, "point": trial.user_attrs.get("point") or name_of(factors)}
-        nothing = {"seed": study.seeds[0], "epochs": len(trial.intermediate_values), **dict.fromkeys(MEASURES[:-1], np.nan)}
-        for score in trial.user_attrs.get(SCORES) or [nothing]:
-            rows.append({**shown, "state": STATES[trial.state], **score, **factors})
+        nothing = {
+            "seed": study.seeds[0],
+            "epochs": len(trial.intermediate_values),
+            **dict.fromkeys(MEASURES[:-1], np.nan),
+        }
+        scores = trial.user_attrs.get(SCORES) or [nothing]
+        rows += [{**shown, "state": STATES[trial.state], **score, **factors} for score in scores]
     table = pd.DataFrame(rows)
     whole = {"epochs": "int64", "seed": "int64", "trial": "int64"}
     return table.astype({**whole, **{name: "float64" for name in MEASURES if name != "epochs"}})
@@ -137,17 +141,23 @@ def _importances(study: AblationStudy, held: optuna.Study, complete: list[Frozen
     values = {trial.values[0] for trial in complete}
     if len(shared) < 2 or len(complete) < FEWEST_FOR_IMPORTANCE or len(values) < 2:  # noqa: PLR2004 - shares of one are 1
         return None
-    measures = {
-        "fANOVA": optuna.importance.FanovaImportanceEvaluator(seed=0),
-        "PED-ANOVA": optuna.importance.PedAnovaImportanceEvaluator(),
-    }
+    measures: dict[str, Any] = {"fANOVA": optuna.importance.FanovaImportanceEvaluator(seed=0)}
+    target = None
+    if len(study.how.objectives) == 1:
+        measures["PED-ANOVA"] = optuna.importance.PedAnovaImportanceEvaluator()
+    else:
+        target = _first  # PED-ANOVA would take it for a loss
     shares = {
         name: optuna.importance.get_param_importances(
-            held, evaluator=evaluator, params=shared, target=lambda trial: trial.values[0], normalize=True
+            held, evaluator=evaluator, params=shared, target=target, normalize=True
         )
         for name, evaluator in measures.items()
     }
     return pd.DataFrame(shares).rename_axis("factor").reset_index()
+
+
+def _first(trial: FrozenTrial) -> float:
+    return float(trial.values[0])
 
 
 def _plots(study: AblationStudy, held: optuna.Study) -> list[tuple[str, Figure]]:
@@ -156,7 +166,7 @@ def _plots(study: AblationStudy, held: optuna.Study) -> list[tuple[str, Figure]]
     if study.how.design in ("rows", "one_at_a_time"):
         return []
     objective = study.how.objectives[0]
-    target: dict[str, Any] = {"target": lambda trial: trial.values[0], "target_name": objective.replace("_", " ")}
+    target: dict[str, Any] = {"target": _first, "target_name": objective.replace("_", " ")}
     plots = [
         ("Values in the order of the trials", draw.plot_optimization_history(held, **target)),
         ("Settings of each trial", draw.plot_parallel_coordinate(held, **target)),
@@ -231,11 +241,10 @@ def _tuned(study: AblationStudy, complete: list[FrozenTrial], sign: int) -> dict
     return {"tuned_study.json": json.dumps(tuned, indent=2)}
 
 
-def _mark(study: AblationStudy, tracker: Tracker, parent: str, complete: list[FrozenTrial], best: FrozenTrial) -> None:
+def _mark(study: AblationStudy, tracker: Tracker, parent: str, held: optuna.Study, best: FrozenTrial) -> None:
     """Tag the best trial's run, and those on the Pareto front, and take the tag from those that were it before."""
-    directions = [DIRECTIONS[name] for name in study.how.objectives]
-    front = pareto_front(np.array([trial.values for trial in complete], dtype=float), directions)
-    on_front = {trial.number for trial, kept in zip(complete, front, strict=True) if kept and len(directions) > 1}
+    several = len(study.how.objectives) > 1
+    on_front = {trial.number for trial in held.best_trials} if several else set()
     for run in tracker.find(kind=TRIAL_KIND, ablation=study.id, parent=parent):
         number = int(run.tags["trial"])
         tags = {"best": str(number == best.number).lower(), "pareto": str(number in on_front).lower()}
