@@ -61,7 +61,7 @@ def ranking(trials: Trials) -> Finding:
 
 def _settings(trials: Trials, row: pd.Series) -> str:
     names = short_names(trials.factors)
-    return ", ".join(f"{names[path]} {label(row[path])}" for path in trials.factors if pd.notna(row[path]))
+    return ", ".join(f"{names[path]} {label(row[path], 3)}" for path in trials.factors if pd.notna(row[path]))
 
 
 def _figure(trials: Trials, table: pd.DataFrame) -> Figure:
@@ -78,7 +78,7 @@ def _figure(trials: Trials, table: pd.DataFrame) -> Figure:
         )
         for _, row in shown.iterrows()
     ]
-    cut = f", the best {SHOWN} of {len(trials.scores)}" if len(trials.scores) > SHOWN else ""
+    cut = f"; shown: {SHOWN} of {len(trials.scores)}" if len(trials.scores) > SHOWN else ""
     return rows_figure(
         rows,
         title=f"Trials by {trials.objective}",
