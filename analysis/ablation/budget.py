@@ -60,16 +60,18 @@ def search(trials: Trials) -> Finding:
         half, whole = rows.iloc[(len(rows) - 1) // 2], rows.iloc[-1]
         said.append(
             f"{model}: {trials.show(whole['best'])} [{trials.show(whole['low'])}, {trials.show(whole['high'])}] from "
-            f"{plural(int(whole['n']), 'trial')}, {trials.show(half['best'])} from {half['n']}"
+            f"{plural(int(whole['n']), 'trial')}"
+            + (f", {trials.show(half['best'])} from {half['n']}" if len(rows) > 1 else "")
         )
     left = len(trials.per_trial) - len(trials.scores)
     summary = (
         f"Expected best {trials.objective} of n trials, brackets: its central {100 * LEVEL:g} % over redrawn searches. "
         f"{'; '.join(said) or 'No trial is complete'}. It redraws the observed trials, so it holds for random search, is "
-        "biased low near n = N, where it can never pass the best value seen, and is only indicative for TPE and other "
-        "samplers whose trials depend on earlier ones. Curves of models cross where the better one depends on the budget."
+        f"biased {'low' if trials.sign > 0 else 'high'} near n = N, where it can never pass the best value seen, "
+        "and is only indicative for TPE and other samplers whose trials depend on earlier ones. "
+        "Curves of models may cross: which is better can depend on the budget."
         + (
-            f" {plural(left, 'trial')} without a value left out; leaving out pruned trials raises the curve."
+            f" {plural(left, 'trial')} without a value left out; leaving out pruned trials flatters the curve."
             if left
             else ""
         )

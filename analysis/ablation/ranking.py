@@ -50,7 +50,7 @@ def ranking(trials: Trials) -> Finding:
         f"{plural(seeds, 'seed')}): {_settings(trials, best)}. "
     )
     summary += (
-        f"The best of {complete} validation scores is optimistic: it was chosen because it is high on these sequences "
+        f"The best of {complete} validation scores is optimistic: it was chosen because it is the best on these sequences "
         "and seeds, and its interval does not know that. Score it on the test split, with new seeds, before claiming it. "
         if complete > 1
         else ""

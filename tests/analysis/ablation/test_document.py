@@ -1,4 +1,3 @@
-import itertools
 import re
 
 import pandas as pd
@@ -8,10 +7,7 @@ from analysis.ablation import ablation_findings, ablation_report
 from analysis.ablation.effects import effects
 from analysis.figures import plot_script
 
-NAME, DIM, RATE = "model.embedding.name", "model.embedding.dim", "train.learning_rate"
-SPACES = {NAME: ["none", "lete"], DIM: [16, 32]}
-CORNERS = [{NAME: name, DIM: dim} for name, dim in itertools.product(*SPACES.values())]
-SCORES = [[0.90, 0.92, 0.91], [0.91, 0.92, 0.93], [0.93, 0.93, 0.95], [0.97, 0.96, 0.99]]
+NAME = "model.embedding.name"
 
 
 def test_the_page_holds_our_figures_then_the_callers_and_needs_no_network(random_search):

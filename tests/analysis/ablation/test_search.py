@@ -11,10 +11,7 @@ from analysis.ablation.budget import best_quantile, certificate
 from analysis.ablation.importance import importance
 from analysis.schema import ResultsError
 
-NAME, DIM, RATE = "model.embedding.name", "model.embedding.dim", "train.learning_rate"
-SPACES = {NAME: ["none", "lete"], DIM: [16, 32]}
-CORNERS = [{NAME: name, DIM: dim} for name, dim in itertools.product(*SPACES.values())]
-SCORES = [[0.90, 0.92, 0.91], [0.91, 0.92, 0.93], [0.93, 0.93, 0.95], [0.97, 0.96, 0.99]]
+NAME, RATE = "model.embedding.name", "train.learning_rate"
 
 
 @pytest.mark.parametrize("values", [[0.4], [0.1, 0.7], [0.3, 0.3, 0.9], [0.5, 0.2, 0.8, 0.8, 0.1]])

@@ -16,7 +16,7 @@ from analysis.ablation.ranking import trial_table
 from analysis.ablation.trials import label, short_names
 from analysis.schema import ResultsError
 
-NAME, DIM, RATE = "model.embedding.name", "model.embedding.dim", "train.learning_rate"
+NAME, DIM = "model.embedding.name", "model.embedding.dim"
 SPACES = {NAME: ["none", "lete"], DIM: [16, 32]}
 CORNERS = [{NAME: name, DIM: dim} for name, dim in itertools.product(*SPACES.values())]
 SCORES = [[0.90, 0.92, 0.91], [0.91, 0.92, 0.93], [0.93, 0.93, 0.95], [0.97, 0.96, 0.99]]
