@@ -1,6 +1,6 @@
 """What a search could have found, and whether all models were searched alike.
 
-Source of the expected best: Dodge et al. 2019 (EMNLP, arXiv 1909.03004), equation 4; that it is biased low near n = N:
+Source of the expected best: Dodge et al. 2019 (EMNLP, arXiv 1909.03004). That it is biased low near n = N:
 Tang et al. 2020 (ACL, arXiv 2004.13705).
 
 Letters: N complete trials of one model.
@@ -41,13 +41,15 @@ def expected_best_table(trials: Trials) -> pd.DataFrame:
     parts = []
     for model, rows in trials.groups.items():
         means = trials.means[trials.means.index.isin(rows.index)].to_numpy()
+        if not len(means):
+            continue
         good = trials.sign * means
         ends = [trials.sign * best_quantile(good, q) for q in ((1 - LEVEL) / 2, (1 + LEVEL) / 2)]
         low, high = ends if trials.sign > 0 else ends[::-1]
         best = trials.sign * expected_best(good)
         parts.append(pd.DataFrame({"n": np.arange(1, len(means) + 1), "best": best, "low": low, "high": high}))
         parts[-1].insert(0, "model", model)
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["model", "n", "best", "low", "high"])
 
 
 def search(trials: Trials) -> Finding:
@@ -58,16 +60,18 @@ def search(trials: Trials) -> Finding:
         half, whole = rows.iloc[(len(rows) - 1) // 2], rows.iloc[-1]
         said.append(
             f"{model}: {trials.show(whole['best'])} [{trials.show(whole['low'])}, {trials.show(whole['high'])}] from "
-            f"{plural(int(whole['n']), 'trial')}, {trials.show(half['best'])} from {half['n']}"
+            f"{plural(int(whole['n']), 'trial')}"
+            + (f", {trials.show(half['best'])} from {half['n']}" if len(rows) > 1 else "")
         )
     left = len(trials.per_trial) - len(trials.scores)
     summary = (
         f"Expected best {trials.objective} of n trials, brackets: its central {100 * LEVEL:g} % over redrawn searches. "
         f"{'; '.join(said) or 'No trial is complete'}. It redraws the observed trials, so it holds for random search, is "
-        "biased low near n = N, where it can never pass the best value seen, and is only indicative for TPE and other "
-        "samplers whose trials depend on earlier ones. Curves of models cross where the better one depends on the budget."
+        f"biased {'low' if trials.sign > 0 else 'high'} near n = N, where it can never pass the best value seen, "
+        "and is only indicative for TPE and other samplers whose trials depend on earlier ones. "
+        "Curves of models may cross: which is better can depend on the budget."
         + (
-            f" {plural(left, 'trial')} without a value left out; leaving out pruned trials raises the curve."
+            f" {plural(left, 'trial')} without a value left out; leaving out pruned trials flatters the curve."
             if left
             else ""
         )

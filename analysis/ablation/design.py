@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 
 from analysis.ablation.trials import Range, Trials
@@ -30,13 +29,13 @@ def design(trials: Trials) -> Design:
         return Design(
             "factorial", f"Complete factorial: {sizes} = {plural(len(trials.scores), 'point')}, each tried once."
         )
-    bases = [trial for trial in trials.scores.index if _is_base(trials, trial)]
-    if len(bases) == 1:
-        lost = len(trials.per_trial) - len(trials.scores)
-        said = f"One factor at a time: each of {plural(len(trials.scores) - 1, 'trial')} against base trial {bases[0]}."
-        said += f" {plural(lost, 'trial')} not complete: no row, and pruning hides bad rows." if lost else ""
-        return Design("one_at_a_time", said, int(bases[0]))
-    return Design("other", f"No complete factorial: {listing(reasons)}.")
+    base = _base(trials)
+    if base is None:
+        return Design("other", f"No complete factorial: {listing(reasons)}.")
+    lost = len(trials.per_trial) - len(trials.scores)
+    said = f"One factor at a time: each of {plural(len(trials.scores) - 1, 'trial')} against base trial {base}."
+    said += f" {plural(lost, 'trial')} not complete: no row, and pruning hides bad rows." if lost else ""
+    return Design("one_at_a_time", said, base)
 
 
 def _not_factorial(trials: Trials) -> list[str]:
@@ -69,15 +68,22 @@ def _not_factorial(trials: Trials) -> list[str]:
 def changed(trials: Trials, base: int) -> pd.DataFrame:
     """Return which settings of each complete trial differ from those of `base`: (T, factors), True where both apply."""
     settings = trials.per_trial.loc[trials.scores.index, trials.factors]
-    at_base = settings.loc[base]
     return pd.DataFrame(
-        {
-            path: settings[path].notna() & pd.notna(at_base[path]) & (settings[path] != at_base[path])
-            for path in trials.factors
-        }
+        {path: column.ne(column[base]) & column.notna() & pd.notna(column[base]) for path, column in settings.items()},
+        index=settings.index,
     )
 
 
-def _is_base(trials: Trials, trial: int) -> bool:
-    others = changed(trials, trial).drop(index=trial)
-    return bool(len(others)) and bool(np.all(others.sum(axis=1) == 1))
+def _base(trials: Trials) -> int | None:
+    """Return the trial that every other differs from in exactly one factor, over at least two factors; None without one.
+
+    Of several it is the one with whose factors most others agree in applying (a row without some factor passes for a base
+    point too easily), and then the first tried.
+    """
+    applies = trials.per_trial.loc[trials.scores.index, trials.factors].notna()
+    candidates = []
+    for trial in applies.index:
+        others = changed(trials, trial).drop(index=trial)
+        if others.sum(axis=1).eq(1).all() and others.any().sum() > 1:
+            candidates.append((int(applies.ne(applies.loc[trial], axis=1).to_numpy().sum()), int(trial)))
+    return min(candidates)[1] if candidates else None

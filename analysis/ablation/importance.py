@@ -1,4 +1,7 @@
-"""How much of the variance over the tried space each factor accounts for, as the search measured it."""
+"""How much each factor matters over the tried space, as the search measured it.
+
+Source: fANOVA, Hutter, Hoos, Leyton-Brown 2014 (ICML); PED-ANOVA, Watanabe, Bansal, Hutter 2023 (IJCAI, arXiv 2304.10255).
+"""
 
 import pandas as pd
 from pandas.api import types
@@ -23,8 +26,9 @@ def importance(trials: Trials, importances: pd.DataFrame) -> Finding:
     ]
     unmeasured = [names[path] for path in trials.factors if path not in set(table["factor"])]
     summary = (
-        f"From n = {plural(len(trials.scores), 'complete trial')}: {'; '.join(said)}. Importance is the share of the "
-        "variance of the objective over the space that was tried. It depends on the ranges: a wider range makes a factor "
+        f"From n = {plural(len(trials.scores), 'complete trial')}: {'; '.join(said)}. Importance is a share over the space "
+        "that was tried: of the variance of the objective (fANOVA), or of what sets the best trials apart (PED-ANOVA). "
+        "It depends on the ranges: a wider range makes a factor "
         "more important. With few trials it is noise, and it carries no interval here. It is no causal and no universal "
         "ranking: a factor of small share can still decide between two settings."
         + (f" Not measured: {listing(unmeasured)}." if unmeasured else "")

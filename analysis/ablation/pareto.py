@@ -44,7 +44,7 @@ def pareto(trials: Trials, cost: str = "parameters") -> Finding:
     name = cost.replace("_", " ")
     seeds = trials.scores.shape[1]
     said = [
-        f"trial {row['trial']} ({trials.show(row['mean'])}, {row[cost]:,.4g} {name})" for _, row in front.iterrows()
+        f"trial {row['trial']} ({trials.show(row['mean'])}, {_amount(row[cost])} {name})" for _, row in front.iterrows()
     ]
     summary = (
         f"Of {plural(len(table), 'complete trial')}, {len(front)} are on the front of {trials.objective} against {name}: no "
@@ -60,3 +60,7 @@ def pareto(trials: Trials, cost: str = "parameters") -> Finding:
         figure = pareto_figure(table, dots, list(trials.groups), cost, unit=trials.objective, percent=trials.is_rate)
         figures["ablation_pareto"] = figure
     return Finding("pareto", "Value against cost", summary, {"pareto": table}, figures)
+
+
+def _amount(cost: float) -> str:
+    return f"{cost:,.0f}" if cost >= 100 else f"{cost:.3g}"  # noqa: PLR2004

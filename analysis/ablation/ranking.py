@@ -50,7 +50,7 @@ def ranking(trials: Trials) -> Finding:
         f"{plural(seeds, 'seed')}): {_settings(trials, best)}. "
     )
     summary += (
-        f"The best of {complete} validation scores is optimistic: it was chosen because it is high on these sequences "
+        f"The best of {complete} validation scores is optimistic: it was chosen because it is the best on these sequences "
         "and seeds, and its interval does not know that. Score it on the test split, with new seeds, before claiming it. "
         if complete > 1
         else ""
@@ -61,7 +61,7 @@ def ranking(trials: Trials) -> Finding:
 
 def _settings(trials: Trials, row: pd.Series) -> str:
     names = short_names(trials.factors)
-    return ", ".join(f"{names[path]} {label(row[path])}" for path in trials.factors if pd.notna(row[path]))
+    return ", ".join(f"{names[path]} {label(row[path], 3)}" for path in trials.factors if pd.notna(row[path]))
 
 
 def _figure(trials: Trials, table: pd.DataFrame) -> Figure:
@@ -78,7 +78,7 @@ def _figure(trials: Trials, table: pd.DataFrame) -> Figure:
         )
         for _, row in shown.iterrows()
     ]
-    cut = f", the best {SHOWN} of {len(trials.scores)}" if len(trials.scores) > SHOWN else ""
+    cut = f"; shown: {SHOWN} of {len(trials.scores)}" if len(trials.scores) > SHOWN else ""
     return rows_figure(
         rows,
         title=f"Trials by {trials.objective}",

@@ -205,11 +205,14 @@ def levels(space: Space, column: pd.Series) -> list[object]:
     return choices + sorted(tried, key=lambda value: (isinstance(value, str), value))
 
 
-def label(value: object) -> str:
-    """Return a setting in a few letters."""
+def label(value: object, digits: int = 6) -> str:
+    """Return a setting in a few letters; whole numbers keep all their digits."""
     if isinstance(value, (bool, np.bool_)):
         return str(bool(value)).lower()
-    return f"{value:.6g}" if isinstance(value, (int, float, np.number)) else str(value)
+    if not isinstance(value, (int, float, np.number)):
+        return str(value)
+    number = float(value)
+    return f"{number:.0f}" if number.is_integer() and abs(number) < 1e9 else f"{number:.{digits}g}"  # noqa: PLR2004
 
 
 def short_names(paths: Sequence[str]) -> dict[str, str]:

@@ -26,7 +26,7 @@ from analysis.figures.style import (
     text_width,
 )
 
-SIDE, HEIGHT, GAP = 430, 380, 130
+SIDE, HEIGHT, GAP, DOWN = 430, 380, 130, 170
 STATES = {"complete": COLOURS[0], "pruned": COLOURS[4], "failed": INK}
 Panel = tuple[str, Sequence[str], str, Sequence[str], NDArray[np.float64]]
 """Name and levels along the axis, name and levels of the lines, values (S, A, B)."""
@@ -38,10 +38,10 @@ def interaction_figure(panels: Sequence[Panel], *, unit: str, percent: bool, cut
     columns = min(2, len(panels))
     down = ceil(len(panels) / columns)
     room = max(label_room(list(lines)) for _, _, _, lines, _ in panels) + GAP
-    width, height = columns * (SIDE + room) - GAP, down * (HEIGHT + 2 * GAP) - 2 * GAP
+    width, height = columns * (SIDE + room) - GAP, down * (HEIGHT + DOWN) - DOWN
     figure = Figure()
     for panel, (across, ticks, by, lines, values_SAB) in enumerate(panels, start=1):
-        left, top = (panel - 1) % columns * (SIDE + room), (panel - 1) // columns * (HEIGHT + 2 * GAP)
+        left, top = (panel - 1) % columns * (SIDE + room), (panel - 1) // columns * (HEIGHT + DOWN)
         shown, colour = scale * values_SAB, colours(list(lines))
         limits = padded(shown)
         places = list(range(len(ticks)))
@@ -144,7 +144,7 @@ def importance_figure(table: pd.DataFrame, measures: Sequence[str], trials: int)
         start = (panel - 1) * (side + between)
         shares = 100 * table[measure]
         figure.add_bar(
-            x=shares,
+            x=shares.fillna(0),
             y=places,
             orientation="h",
             width=0.6,
@@ -164,7 +164,7 @@ def importance_figure(table: pd.DataFrame, measures: Sequence[str], trials: int)
                     "anchor": axis("y", panel),
                     "range": [0, 118],
                     "tickvals": [0, 50, 100],
-                    "title": "Share of variance (%)",
+                    "title": "Share (%)",
                 },
                 f"yaxis{panel}": {
                     "anchor": axis("x", panel),

@@ -15,6 +15,7 @@ from analysis.figures.style import (
     Figure,
     faint,
     finish,
+    padded,
     text_width,
 )
 
@@ -64,6 +65,8 @@ def rows_figure(
             marker={"color": faint(colour, 0.55), "size": 11},
             name=row.label,
         )
+    ends = [end for row in rows for end in (row.low, row.high) if not isnan(end)]
+    shown = [*ends, *(point for row in rows for point in row.points), *([0.0] if zero else [])]
     notes = [_cut(row.note) for row in rows]
     for place, note in enumerate(notes):
         figure.add_annotation(
@@ -80,7 +83,7 @@ def rows_figure(
         figure.add_vline(x=0, line={"color": INK, "width": 1.5, "dash": "dot"})
     unit = f"{unit} ({'points' if zero else '%'})" if percent else unit
     figure.update_layout(
-        xaxis={"title": unit, "nticks": 7},
+        xaxis={"title": unit, "nticks": 7, "range": padded(scale * np.array(shown))},
         yaxis={
             "range": [len(rows) - 0.4, -0.6],
             "tickvals": list(range(len(rows))),

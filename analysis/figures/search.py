@@ -38,7 +38,7 @@ def expected_best_figure(table: pd.DataFrame, trials: Mapping[str, pd.Series], *
         title="Expected best of n trials",
         subtitle=(
             "Points at n = 1: the trials (means over seeds). Exact for random search,<br>"
-            "biased low at a line's end, only indicative for TPE"
+            "pessimistic at a line's end, only indicative for TPE"
         ),
         width=110 + 760 + right,
         height=560 + 80,
