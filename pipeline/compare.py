@@ -2,14 +2,14 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 
 import torch
 
-from analysis.plan import Declaration
+from analysis.plan import Declaration, Plan
 from pipeline import checkpoint
 from pipeline.config import RunConfig
 from pipeline.console import Meter, duration, say
@@ -50,8 +50,7 @@ def compare(study: Study, tracker: Tracker, *, workers: int, device: str, adopte
     parent = _open(study, tracker, adopted)
     with tracker.hold(parent):
         tracker.log_params(parent, {"models": ",".join(study.variants), **study.plan.model_dump()})
-        outcomes = _finished(cells, keys, tracker)
-        _declare(study, _by_model(cells, identities), outcomes, tracker, parent)
+        outcomes = declare(study.plan, cells, identities, tracker, parent)
         _write_manifest(study, cells, outcomes, tracker, parent)
         pending = [cell for cell in cells if cell.name not in outcomes]
         say(
@@ -102,33 +101,30 @@ def _finished(cells: Sequence[Cell], keys: dict[str, str], tracker: Tracker) -> 
     return outcomes
 
 
-def _by_model(cells: Sequence[Cell], identities: Mapping[str, dict[str, str]]) -> dict[str, dict[str, str]]:
-    """Return the identity of each model's runs, less what is of one seed."""
-    return {
-        cell.model: {key: tag for key, tag in identities[cell.name].items() if key not in ("seed", "cell")}
-        for cell in cells
-    }
+def declare(
+    plan: Plan, cells: Sequence[Cell], identities: Mapping[str, dict[str, str]], tracker: Tracker, parent: str
+) -> dict[str, Outcome]:
+    """Store the plan with its hash before anything is trained, and return the cells that are finished already.
 
-
-def _declare(
-    study: Study,
-    identities: dict[str, dict[str, str]],
-    finished: Iterable[str],
-    tracker: Tracker,
-    parent: str,
-) -> None:
-    """Store the plan with its hash before anything is trained; a later call of the study leaves it as it is."""
+    A later call of the study leaves the plan as it is. `identities` are by the cells' names.
+    """
+    outcomes = _finished(cells, {name: tags["cell"] for name, tags in identities.items()}, tracker)
     if "plan_hash" in tracker.get(parent).tags:
-        return
+        return outcomes
     declaration = Declaration(
-        plan=study.plan,
-        seeds=study.seeds,
-        identity=identities,
+        plan=plan,
+        seeds=tuple(dict.fromkeys(cell.config.seed for cell in cells)),
+        # Of a model's runs, less what is of one seed.
+        identity={
+            cell.model: {key: tag for key, tag in identities[cell.name].items() if key not in ("seed", "cell")}
+            for cell in cells
+        },
         declared=datetime.now(UTC).isoformat(timespec="seconds"),
-        finished_before=tuple(finished),
+        finished_before=tuple(outcomes),
     )
     tracker.log_text(parent, PLAN_FILE, declaration.model_dump_json(indent=2))
     tracker.set_tags(parent, {"plan_hash": declaration.hash})
+    return outcomes
 
 
 def _write_manifest(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from analysis.findings import Finding
 from analysis.report import banner_lines, results_table, verdict_lines
 from pipeline import analyze as analyzing
 from pipeline import compare as comparing
@@ -123,8 +124,9 @@ def ablate(call: Call) -> None:
     ):
         conclusion = conclude(study, tracker, parent, queue, output)
         if conclusion:
+            _show(conclusion.findings, f"{study.name} (study {study.id})")
+            say(conclusion.best)
             say()
-            say(conclusion.headline)
             say(f"report and figures: {output}/ablation_report.md")
             say(f"runs: {_ui(tracker)}")
 
@@ -132,16 +134,23 @@ def ablate(call: Call) -> None:
 def _analyze(study: analyzing.StoredStudy, tracker: Tracker, call: Call) -> None:
     output = _output(call, study.name)
     findings = analyzing.analyze(study, tracker, output=output, allow_missing=call.allow_missing)
+    _show(findings, f"{study.name} (study {study.id})")
+    say(f"report and figures: {output}/analysis_report.md")
+    say(f"runs: {_ui(tracker)}")
+
+
+def _show(findings: list[Finding], title: str) -> None:
+    """Print results, warnings and verdicts."""
     say()
-    show(*results_table(findings), title=f"{study.name} (study {study.id})")
+    if not findings:
+        return
+    show(*results_table(findings), title=title)
     for banner in banner_lines(findings):
         say(f"Note. {banner}")
     say()
     for line in verdict_lines(findings):
         say(line)
     say()
-    say(f"report and figures: {output}/analysis_report.md")
-    say(f"runs: {_ui(tracker)}")
 
 
 def _output(call: Call, name: str) -> Path:

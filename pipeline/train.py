@@ -27,6 +27,8 @@ from pipeline.tracking import Tracker
 from pipeline.trainer import fit, predict, resolve_device, start
 
 CHECKPOINTS = Path("checkpoints")
+PACKAGED = "packaged"
+"""The tag of a run that holds its model in the form that MLflow loads."""
 DARK = 0.5
 """Share of a row from which a cell of the confusion matrix has white text."""
 
@@ -57,11 +59,19 @@ class _Job:
 
 
 def run_cell(
-    cell: Cell, tracker: Tracker, *, device: str, report: Report, parent: str | None = None, adopted: str | None = None
+    cell: Cell,
+    tracker: Tracker,
+    *,
+    device: str,
+    report: Report,
+    parent: str | None = None,
+    adopted: str | None = None,
+    packaged: bool = True,
 ) -> Outcome:
     """Return the finished run of a cell, training what is missing of it.
 
-    A new run is nested under `parent`, or is the run `adopted` that somebody created for it.
+    A new run is nested under `parent`, or is the run `adopted` that somebody created for it. Where it is `packaged`, the
+    run holds the model in the form that MLflow loads, which takes a second; checkpoints it holds in any case.
     """
     splits = cell.config.data.load()
     tags = identity(cell.config, splits, device)
@@ -71,6 +81,8 @@ def run_cell(
         runs = tracker.find(cell=tags["cell"])
         finished = [run for run in runs if run.status == "FINISHED"]
         if finished:
+            if packaged and PACKAGED not in finished[0].tags:
+                _package(cell, splits, tracker, finished[0].id)
             return Outcome(finished[0].id, reused=True)
         run_id = runs[0].id if runs else adopted or tracker.create(cell.name, parent=parent, tags={})
         with tracker.hold(run_id):
@@ -78,6 +90,8 @@ def run_cell(
             _describe(cell, splits, tags, tracker, run_id)
             on_device = splits.to(resolve_device(tags["device"]))
             _train(_Job(cell, on_device, tags["precision"], tracker, run_id, folder), report)
+            if packaged:
+                _package(cell, splits, tracker, run_id)
     shutil.rmtree(folder)
     return Outcome(run_id, reused=False)
 
@@ -170,14 +184,22 @@ def _conclude(job: _Job, model: Classifier, history: History) -> None:
     tracker.log_text(run_id, "confusion_matrix.html", _heat_map(confusion, job.cell.name))
     tracker.log_table(run_id, "classification_report.json", _classification_report(predictions))
     with TemporaryDirectory() as scratch:
-        parquet, description = Path(scratch) / "predictions.parquet", Path(scratch) / "description.json"
+        parquet = Path(scratch) / "predictions.parquet"
         predictions.to_parquet(parquet)
         tracker.log_file(run_id, parquet)
-        shape = {name: getattr(test, name) for name in ("horizon", "feature_dim", "classes")}
-        description.write_text(json.dumps({"config": job.cell.config.model_dump(mode="json"), "shape": shape}))
-        tracker.log_model(run_id, weights=job.folder / "best.pt", config=description, example=_example(test))
     for name in ("best.pt", "last.pt"):
         tracker.log_file(run_id, job.folder / name, "checkpoints")
+
+
+def _package(cell: Cell, splits: Splits, tracker: Tracker, run_id: str) -> None:
+    """Store the model of a finished run in the form that MLflow loads."""
+    shape = {name: getattr(splits.test, name) for name in ("horizon", "feature_dim", "classes")}
+    with TemporaryDirectory() as scratch:
+        description = Path(scratch) / "description.json"
+        description.write_text(json.dumps({"config": cell.config.model_dump(mode="json"), "shape": shape}))
+        weights = tracker.fetch(run_id, "checkpoints/best.pt")
+        tracker.log_model(run_id, weights=weights, config=description, example=_example(splits.test))
+    tracker.set_tags(run_id, {PACKAGED: "true"})
 
 
 def summary_of(model: Classifier, history: History, predictions: pd.DataFrame) -> dict[str, float]:

@@ -14,12 +14,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from analysis.ablation import Document, Range, Trials, ablation_findings, ablation_report
 from analysis.figures import Figure, FigureError, to_png
+from analysis.findings import Finding
 from analysis.overview import overview
 from analysis.report import verdict_markdown
 from analysis.significance import significance
 from analysis.wording import percent
 from pipeline.ablation.queue import SCORES, Queue
-from pipeline.ablation.space import DIRECTIONS, EMBEDDING, ROW, AblationStudy, name_of
+from pipeline.ablation.space import DIRECTIONS, EMBEDDING, NAMED, ROW, AblationStudy, name_of
 from pipeline.ablation.space import Range as Drawn
 from pipeline.ablation.worker import MEASURES, TRIAL_KIND
 from pipeline.analyze import StoredStudy, deliver, load_results
@@ -40,8 +41,10 @@ class Conclusion:
     document: Document
     table: pd.DataFrame
     """One row per trial and seed."""
-    headline: str
-    """The verdicts, or the best settings, in Markdown."""
+    findings: list[Finding]
+    """Results and verdicts on the test split; none for a grid or a search."""
+    best: str
+    """The best settings, in a sentence."""
 
 
 def conclude(study: AblationStudy, tracker: Tracker, parent: str, queue: Queue, output: Path) -> Conclusion | None:
@@ -55,7 +58,9 @@ def conclude(study: AblationStudy, tracker: Tracker, parent: str, queue: Queue, 
     trials = Trials(table.assign(value=table[objective]), objective, DIRECTIONS[objective], _spaces(study, table))
     findings = ablation_findings(trials, _importances(study, queue.optuna_study, complete), cost=_cost(study))
     best = min(complete, key=lambda trial: (-trials.sign * trial.values[0], trial.number))
-    verdict = _verdicts(study, tracker, parent, complete) or _best_line(study, best)
+    compared = _compare(study, tracker, parent, complete)
+    said = _best_line(study, best)
+    verdict = verdict_markdown(compared, _pages(tracker, table)) if compared else said
     plots = _plots(study, queue.optuna_study)
     document = ablation_report(trials, findings, plots, title=f"Ablation study {study.name}", head=verdict)
     texts = {
@@ -83,7 +88,7 @@ def conclude(study: AblationStudy, tracker: Tracker, parent: str, queue: Queue, 
     tracker.log_metrics(parent, {f"best_{objective}": float(best.values[0]), "complete_trials": len(complete)})
     if problem:
         raise problem
-    return Conclusion(document, table, verdict)
+    return Conclusion(document, table, compared, said)
 
 
 def trial_table(study: AblationStudy, ended: list[FrozenTrial]) -> pd.DataFrame:
@@ -163,7 +168,7 @@ def _first(trial: FrozenTrial) -> float:
 def _plots(study: AblationStudy, held: optuna.Study) -> list[tuple[str, Figure]]:
     """Return Optuna's own plots of the trials."""
     draw = optuna.visualization
-    if study.how.design in ("rows", "one_at_a_time"):
+    if study.how.design in NAMED:
         return []
     objective = study.how.objectives[0]
     target: dict[str, Any] = {"target": _first, "target_name": objective.replace("_", " ")}
@@ -185,21 +190,28 @@ def _best_line(study: AblationStudy, best: FrozenTrial) -> str:
     shown = percent(value) if "accuracy" in objective else f"{value:.4g}"
     return (
         f"Best {objective.replace('_', ' ')}: {shown}, mean of {len(study.seeds)} seed(s), trial {best.number} "
-        f"({name_of(_overrides(study, best))}). It is the best of many on the split that chose it, so it is optimistic; "
-        "train it with new seeds before claiming it.\n"
+        f"({_settings(_overrides(study, best))}). It is the best of many on the split that chose it, so it is optimistic; "
+        "train it with new seeds before claiming it."
     )
 
 
-def _verdicts(study: AblationStudy, tracker: Tracker, parent: str, complete: list[FrozenTrial]) -> str:
-    """Return the verdicts of named changes against the reference on the test split, and make the parent a study.
+def _settings(overrides: Values) -> str:
+    """Return settings as people read them: real numbers with three digits."""
+    return name_of(
+        {path: float(f"{value:.3g}") if isinstance(value, float) else value for path, value in overrides.items()}
+    )
+
+
+def _compare(study: AblationStudy, tracker: Tracker, parent: str, complete: list[FrozenTrial]) -> list[Finding]:
+    """Compare named changes with the reference on the test split, and make the parent a study that `analyze` takes.
 
     Nothing was chosen on the test split: every change is compared, and all are corrected for.
     """
-    if study.how.design not in ("rows", "one_at_a_time") or len(complete) < 2:  # noqa: PLR2004 - a pair
-        return ""
+    if study.how.design not in NAMED or len(complete) < 2:  # noqa: PLR2004 - a pair
+        return []
     names = [trial.user_attrs["point"] for trial in complete]
     if study.plan.reference not in names:
-        return ""
+        return []
     cells = [
         {"model": name, "seed": score["seed"], "run_id": score["cell"]}
         for name, trial in zip(names, complete, strict=True)
@@ -210,14 +222,19 @@ def _verdicts(study: AblationStudy, tracker: Tracker, parent: str, complete: lis
         "id": study.id,
         "name": study.name,
         "plan": study.plan.model_dump(mode="json"),
+        "plan_hash": tracker.get(parent).tags["plan_hash"],
         "seeds": study.seeds,
         "variants": {name: config.model_dump(mode="json", exclude={"seed"}) for name, config in variants.items()},
         "cells": sorted(cells, key=lambda cell: (list(variants).index(cell["model"]), cell["seed"])),
     }
     tracker.log_text(parent, "study.json", json.dumps(manifest, indent=2))
     results = load_results(StoredStudy(tracker.get(parent), manifest), tracker, allow_missing=False, probes=False)
-    pages = {run_id: tracker.page(run_id) for run_id in results.runs["run_id"]}
-    return verdict_markdown([overview(results), significance(results)], pages)
+    return [overview(results), significance(results)]
+
+
+def _pages(tracker: Tracker, table: pd.DataFrame) -> dict[str, str]:
+    """Return the address of each cell's page below the store's own."""
+    return {run_id: tracker.page(run_id) for run_id in table["cell"].dropna()} if "cell" in table else {}
 
 
 def _tuned(study: AblationStudy, complete: list[FrozenTrial], sign: int) -> dict[str, str]:
@@ -250,4 +267,4 @@ def _mark(study: AblationStudy, tracker: Tracker, parent: str, held: optuna.Stud
         tags = {"best": str(number == best.number).lower(), "pareto": str(number in on_front).lower()}
         if any(run.tags.get(key, "false") != value for key, value in tags.items()):
             tracker.set_tags(run.id, tags)
-    tracker.set_tags(parent, {"best_trial": str(best.number), "best_point": name_of(_overrides(study, best))})
+    tracker.set_tags(parent, {"best_trial": str(best.number), "best_point": _settings(_overrides(study, best))})

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from optuna.trial import TrialState
 
 from pipeline.ablation.queue import Queue
-from pipeline.ablation.space import AblationStudy
+from pipeline.ablation.space import NAMED, AblationStudy
 from pipeline.ablation.worker import ENDED, Progress, Shift, work, work_off
-from pipeline.compare import epoch_seconds
+from pipeline.compare import declare, epoch_seconds
 from pipeline.config import flat
 from pipeline.console import Meter, duration, say
 from pipeline.errors import RunError, UsageError
-from pipeline.identity import commit
+from pipeline.identity import Cell, commit, identity
 from pipeline.launch import run_tasks
 from pipeline.study import ABLATION_KIND
 from pipeline.tracking import Tracker
@@ -37,6 +37,7 @@ def conduct(
         parent = _open(study, tracker, adopted)
         with _held(tracker, parent):
             tracker.log_params(parent, {**flat(study.how), **study.base, "seeds": list(study.seeds)})
+            _declare(study, tracker, parent, device)
             _run_trials(Shift(study, storage, tracker.uri, parent, device), queue, tracker, workers)
             yield parent, queue
             if failed := [trial for trial in queue.trials() if trial.state == TrialState.FAIL]:
@@ -80,6 +81,18 @@ def _open(study: AblationStudy, tracker: Tracker, adopted: str | None) -> str:
     if adopted:
         tracker.set_tags(adopted, {"study": study.id, "parent": known[0].id})
     return known[0].id
+
+
+def _declare(study: AblationStudy, tracker: Tracker, parent: str, device: str) -> None:
+    """Store the plan of named changes, which are compared on the test split, before the first of them is trained."""
+    if study.how.design not in NAMED:
+        return
+    configs = {point.name: study.config(point.overrides) for point in study.points}
+    cells = [
+        Cell(name, config.model_copy(update={"seed": seed})) for name, config in configs.items() for seed in study.seeds
+    ]
+    identities = {cell.name: identity(cell.config, cell.config.data.load(), device) for cell in cells}
+    declare(study.plan, cells, identities, tracker, parent)
 
 
 def _run_trials(shift: Shift, queue: Queue, tracker: Tracker, workers: int) -> None:

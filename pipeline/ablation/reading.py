@@ -13,7 +13,7 @@ from typing import Any
 
 from analysis.plan import Plan
 from models.time_embeddings import TIME_EMBEDDINGS
-from pipeline.ablation.space import EMBEDDING, AblationConfig, AblationStudy, Range, Space
+from pipeline.ablation.space import EMBEDDING, NAMED, AblationConfig, AblationStudy, Range, Space
 from pipeline.config import RunConfig, Values, build_run, fits, misfit, resolve, resolve_all
 from pipeline.errors import UsageError, unknown, validate
 from pipeline.study import check_seeds, read_json
@@ -175,9 +175,7 @@ def _with_plan(study: AblationStudy, plan: Values) -> AblationStudy:
     """Return the study with its plan: every row against the first, unless the file says otherwise."""
     first = study.points[0].name if not study.how.searches else ""
     declared = validate(Plan, {"reference": first, "family": "reference", **plan}, "plan")
-    if study.how.design in ("rows", "one_at_a_time") and declared.reference not in (
-        names := [p.name for p in study.points]
-    ):
+    if study.how.design in NAMED and declared.reference not in (names := [p.name for p in study.points]):
         raise unknown("row", declared.reference, names)
     return replace(study, plan=declared)
 

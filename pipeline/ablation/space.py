@@ -24,6 +24,8 @@ from pipeline.errors import UsageError
 EMBEDDING = "model.embedding.name"
 ROW = "row"
 """Name of the one factor of a study whose points are named changes."""
+NAMED = ("rows", "one_at_a_time")
+"""Designs whose points have names and a reference, and are compared with it on the test split."""
 BASE_ROW = "base"
 """Name of the point that a one-at-a-time study changes."""
 POINTS = 10_000

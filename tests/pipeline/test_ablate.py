@@ -1,0 +1,257 @@
+"""Ablation studies from the file to the tree of runs, on the small real sample."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+
+from pipeline.ablation.conclude import conclude
+from pipeline.ablation.conduct import conduct
+from pipeline.ablation.queue import Queue
+from pipeline.ablation.reading import load_ablation
+from pipeline.analyze import find_study, load_results
+from pipeline.errors import RunError, UsageError
+from pipeline.tracking import Stopped
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = {
+    "data.name": "mnist_sample",
+    "data.max_events": 12,
+    "model.embedding.name": "sincos",
+    "train.batch_size": 64,
+    "train.epochs": 2,
+    "seeds": [0, 1],
+}
+GRID = {**SMALL, "model.hidden_dim": [6, 8], "model.embedding.dim": [4, 6]}
+
+
+@pytest.fixture
+def storage(workplace):
+    return f"sqlite:///{workplace}/optuna.db"
+
+
+def read(tree, **changes):
+    Path("study.json").write_text(json.dumps({**tree, **changes}))
+    return load_ablation(Path("study.json"))
+
+
+def run(study, tracker, storage, workers=1):
+    """Run a study and conclude it; return its parent run and its trials."""
+    with conduct(study, tracker, storage=storage, workers=workers, device="cpu") as (parent, queue):
+        trials = queue.trials()
+        conclude(study, tracker, parent, queue, Path("results"))
+    return parent, trials
+
+
+def trial_runs(tracker, parent):
+    return tracker.find(kind="trial", parent=parent)
+
+
+@pytest.fixture(autouse=True)
+def no_figures(monkeypatch):
+    """Drawing PNGs takes seconds, and is tested with the figures."""
+    monkeypatch.setattr("pipeline.ablation.conclude.to_png", lambda _: {})
+
+
+def test_a_grid_is_a_tree_of_trials_and_cells_whose_params_are_what_they_change(mlflow_tracker, storage):
+    parent, trials = run(read(GRID), mlflow_tracker, storage, workers=2)
+    assert {trial.state for trial in trials} == {TrialState.COMPLETE}
+    runs = trial_runs(mlflow_tracker, parent)
+    assert {one.status for one in runs} == {mlflow_tracker.get(parent).status} == {"FINISHED"}
+    assert {one.tags["mlflow.parentRunId"] for one in runs} == {parent}
+    params = [mlflow_tracker._client.get_run(one.id).data.params for one in runs]
+    assert sorted((each["model.hidden_dim"], each["model.embedding.dim"]) for each in params) == [
+        ("6", "4"), ("6", "6"), ("8", "4"), ("8", "6"),
+    ]  # fmt: skip
+    assert all(len(each) == 2 for each in params)
+    cells = [cell for one in runs for cell in mlflow_tracker.find(**{"mlflow.parentRunId": one.id})]
+    assert sorted(cell.tags["seed"] for cell in cells) == ["0"] * 4 + ["1"] * 4
+
+
+def test_the_same_command_again_trains_nothing_and_more_seeds_are_another_study(mlflow_tracker, storage, capsys):
+    first, _ = run(read(GRID), mlflow_tracker, storage)
+    capsys.readouterr()
+    assert run(read(GRID), mlflow_tracker, storage)[0] == first
+    assert "4 of 4 trials are ended, 0 to run" in capsys.readouterr().out
+    with pytest.raises(UsageError, match="--study: must be a new name"):
+        run(read(GRID, seeds=[0]), mlflow_tracker, storage)
+
+
+def test_the_objective_is_the_mean_validation_accuracy_of_the_best_epochs(mlflow_tracker, storage):
+    _, trials = run(read(GRID), mlflow_tracker, storage)
+    for trial in trials:
+        best = []
+        for score in trial.user_attrs["scores"]:
+            history = json.loads(mlflow_tracker.fetch(score["cell"], "history.json").read_text())
+            best.append(max(row["validation/accuracy"] for row in history))
+        assert trial.values == [pytest.approx(sum(best) / 2)]
+
+
+def test_the_best_config_is_one_that_train_accepts_and_the_best_trial_is_tagged(mlflow_tracker, storage):
+    parent, trials = run(read(GRID), mlflow_tracker, storage)
+    best = max(trials, key=lambda trial: (trial.values[0], -trial.number))
+    tagged = [one for one in trial_runs(mlflow_tracker, parent) if one.tags.get("best") == "true"]
+    assert [one.tags["trial"] for one in tagged] == [str(best.number)]
+    from pipeline.study import load_run  # noqa: PLC0415
+
+    config = load_run(Path("results/best_config.json"), {})
+    assert config.model.hidden_dim == best.params["model.hidden_dim"]
+    assert mlflow_tracker.fetch(parent, "best_config.json").is_file()
+
+
+def test_a_cell_that_compare_trained_is_reused(mlflow_tracker, storage):
+    from pipeline.compare import compare  # noqa: PLC0415
+    from pipeline.study import load_study  # noqa: PLC0415
+
+    settings = {key: value for key, value in SMALL.items() if key not in ("seeds", "model.embedding.name")}
+    known = load_study(
+        None, models=("sincos",), seeds=[0, 1], overrides={**settings, "model.hidden_dim": 6, "model.embedding.dim": 4}
+    )
+    compare(known, mlflow_tracker, workers=1, device="cpu")
+    before = len(mlflow_tracker.find(seed="0"))
+    run(read(GRID), mlflow_tracker, storage)
+    assert len(mlflow_tracker.find(seed="0")) == before + 3
+
+
+def test_named_changes_get_verdicts_on_the_test_split_from_their_declared_plan(mlflow_tracker, storage):
+    rows = {"full": {}, "narrow": {"model.hidden_dim": 4}, "raw": {"model.embedding.time_scale": "unit"}}
+    parent, _ = run(read({**SMALL, "model.hidden_dim": 8}, rows=rows), mlflow_tracker, storage)
+    stored = find_study(mlflow_tracker, parent)
+    results = load_results(stored, mlflow_tracker, allow_missing=False, probes=False)
+    assert list(results.models) == ["full", "narrow", "raw"]
+    assert results.declaration
+    assert results.declaration.plan.reference == "full"
+    note = mlflow_tracker.get(parent).tags["mlflow.note.content"]
+    assert "narrow" in note
+    assert "full" in note
+
+
+def test_a_search_gives_each_embedding_the_same_number_of_trials_and_draws_nothing_twice(mlflow_tracker, storage):
+    space = {
+        "model.embedding.name": ["sincos", "lete"],
+        "train.learning_rate": {"low": 1e-3, "high": 1e-2, "log": True},
+        "p": [0.25, 0.75],
+        "model.embedding.dim": 4,
+        "model.hidden_dim": 6,
+    }
+    tree = {**SMALL, **space, "design": "random", "trials": 4, "seeds": [0], "train.epochs": 1}
+    _, first = run(read(tree), mlflow_tracker, storage)
+    _, more = run(read(tree, trials=6), mlflow_tracker, storage)
+    assert [trial.params for trial in more[:4]] == [trial.params for trial in first]
+    assert [trial.params["model.embedding.name"] for trial in more] == ["sincos", "lete"] * 3
+    assert all(
+        ("model.embedding.p" in trial.params) == (trial.params["model.embedding.name"] == "lete") for trial in more
+    )
+    assert len({trial.params["train.learning_rate"] for trial in more}) == 6
+    tuned = json.loads(Path("results/tuned_study.json").read_text())
+    assert tuned["tuning_trials"] == {"sincos": 3, "lete": 3}
+    assert not set(tuned["seeds"]) & {0}
+
+
+def test_two_objectives_have_a_front_whose_trials_are_tagged(mlflow_tracker, storage):
+    tree = {**GRID, "objectives": ["validation_accuracy", "parameters"], "seeds": [0], "train.epochs": 1}
+    parent, trials = run(read(tree), mlflow_tracker, storage)
+    front = {
+        str(one.number)
+        for one in trials
+        if not any(
+            other.values[0] >= one.values[0] and other.values[1] <= one.values[1] and other.values != one.values
+            for other in trials
+        )
+    }
+    assert {
+        one.tags["trial"] for one in trial_runs(mlflow_tracker, parent) if one.tags.get("pareto") == "true"
+    } == front
+
+
+def test_a_failed_point_ends_failed_with_its_error_and_is_tried_again(mlflow_tracker, storage, monkeypatch):
+    from pipeline.ablation import worker  # noqa: PLC0415
+
+    real = worker.run_cell
+
+    def failing(cell, *arguments, **named):
+        if cell.config.model.hidden_dim == 6:
+            raise FloatingPointError("loss: must be finite, got nan")
+        return real(cell, *arguments, **named)
+
+    monkeypatch.setattr(worker, "run_cell", failing)
+    study = read(GRID, seeds=[0])
+    with pytest.raises(RunError, match=r"2 trials failed.*loss: must be finite"):
+        run(study, mlflow_tracker, storage)
+    parent = mlflow_tracker.find(kind="ablation")[0]
+    failed = [one for one in trial_runs(mlflow_tracker, parent.id) if one.status == "FAILED"]
+    assert len(failed) == 2
+    assert all("loss: must be finite" in one.tags["error"] for one in failed)
+    monkeypatch.setattr(worker, "run_cell", real)
+    with pytest.raises(RunError, match="2 trials failed"):
+        run(study, mlflow_tracker, storage)
+    states = [trial.state for trial in Queue(study, storage).trials()]
+    assert states.count(TrialState.COMPLETE) == 4
+
+
+def test_a_pruned_trial_ends_killed_with_the_reason(mlflow_tracker, storage, monkeypatch):
+    from optuna.trial import Trial  # noqa: PLC0415
+
+    monkeypatch.setattr(Trial, "should_prune", lambda trial: trial.number == 2)
+    parent, trials = run(read(GRID, pruning="median"), mlflow_tracker, storage)
+    assert [trial.state.name for trial in trials] == ["COMPLETE", "COMPLETE", "PRUNED", "COMPLETE"]
+    killed = [one for one in trial_runs(mlflow_tracker, parent) if one.status == "KILLED"]
+    assert [one.tags["trial"] for one in killed] == ["2"]
+    assert killed[0].tags["stopped"].startswith("pruned")
+    cells = mlflow_tracker.find(**{"mlflow.parentRunId": killed[0].id})
+    assert [cell.status for cell in cells] == ["KILLED"]
+
+
+def test_stopping_a_run_is_no_error(memory):
+    run_id = memory.create("one", tags={})
+    with pytest.raises(Stopped), memory.hold(run_id):
+        raise Stopped("pruned")
+    assert memory.get(run_id).status == "KILLED"
+    assert memory.get(run_id).tags["error"] == ""
+
+
+def kill_and_restart(command, environment, kills, generator):
+    """Start a command, kill its whole process group after a random while, `kills` times; then let it end."""
+    for _ in range(kills):
+        process = subprocess.Popen(command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL)
+        try:
+            process.wait(timeout=generator.uniform(4, 12))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, timeout=600)
+
+
+def assert_nine(study, tracker, storage):
+    queue = Queue(study, storage)
+    trials = queue.trials()
+    queue.close()
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 9
+    assert len({trial.user_attrs["point"] for trial in trials}) == 9
+    parent = tracker.find(kind="ablation")[0]
+    runs = trial_runs(tracker, parent.id)
+    assert sorted(int(one.tags["trial"]) for one in runs) == list(range(9))
+    cells = [cell for seed in "01" for cell in tracker.find(seed=seed)]
+    assert len(cells) == 18
+    assert {one.status for one in (parent, *runs, *cells)} == {"FINISHED"}
+
+
+NINE = {**SMALL, "train.epochs": 3, "model.hidden_dim": [6, 8, 10], "model.embedding.dim": [4, 6, 8]}
+
+
+def ablate_command(*options):
+    return [sys.executable, "-m", "pipeline", "ablate", "--config", "study.json", *options]
+
+
+@pytest.mark.slow
+def test_a_grid_killed_four_times_ends_with_nine_trials_and_nothing_running(mlflow_tracker, storage):
+    study = read(NINE)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    kill_and_restart(ablate_command("--workers", "1"), environment, 4, random.Random(7))  # noqa: S311
+    assert_nine(study, mlflow_tracker, storage)
