@@ -9,7 +9,7 @@ from models.config import ModelError
 from models.registry import MODELS
 from models.selective_scan import Ragged
 from models.time_embeddings import TIME_EMBEDDINGS
-from models.transformer import TransformerBlock
+from models.transformer import TransformerBlock, TransformerConfig
 
 HORIZON = 784
 LENGTHS = torch.tensor([3, 40, 1, 17, 0, 2, 40, 5])
