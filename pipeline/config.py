@@ -89,6 +89,8 @@ class TrainConfig(Config):
     """AdamW (decoupled decay), Adam (decay as an L2 gradient) or SGD with momentum 0.9."""
     learning_rate: float = Field(1e-3, gt=0)
     """Learning rate at the start."""
+    frequency_rate: float = Field(0.1, gt=0, le=1)
+    """Share of `learning_rate` for learned frequencies that multiply raw times, which then do not decay; 1 treats them as all weights."""
     weight_decay: float = Field(1e-4, ge=0)
     """Weight decay, in the optimizer's own sense."""
     scheduler: AnySchedule = StepSchedule()

@@ -6,6 +6,7 @@ drawn from streams named by (seed, epoch), so a run that is resumed after an epo
 Letters: B sequences of a batch, N sequences of a split, C classes.
 """
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -150,9 +151,9 @@ def _need_validation(splits: Splits) -> None:
         )
 
 
-def _optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
+def _optimizer(model: Classifier, config: TrainConfig) -> torch.optim.Optimizer:
     rate, decay = config.learning_rate, config.weight_decay
+    weights = _groups(model, config)
     match config.optimizer:
         case "adamw":
             return torch.optim.AdamW(weights, lr=rate, weight_decay=decay)
@@ -162,6 +163,18 @@ def _optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
             return torch.optim.SGD(weights, lr=rate, weight_decay=decay, momentum=0.9)
 
 
+def _groups(model: Classifier, config: TrainConfig) -> list[dict[str, Any]]:
+    """Return the trained weights, and apart from them the frequencies that have a rate of their own, if there are any."""
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    held = {id(weight) for weight in model.embedding.raw_frequencies()} if config.frequency_rate < 1 else set()
+    frequencies = [weight for weight in trained if id(weight) in held]
+    groups: list[dict[str, Any]] = [{"params": [weight for weight in trained if id(weight) not in held]}]
+    if frequencies:
+        rate = config.frequency_rate * config.learning_rate
+        groups.append({"params": frequencies, "lr": rate, "weight_decay": 0.0})
+    return groups
+
+
 def _scheduler(optimizer: torch.optim.Optimizer, config: TrainConfig) -> lr_scheduler.LRScheduler:
     match config.scheduler:
         case ConstantSchedule():
@@ -169,7 +182,9 @@ def _scheduler(optimizer: torch.optim.Optimizer, config: TrainConfig) -> lr_sche
         case StepSchedule(step_size=size, decay=decay):
             return lr_scheduler.StepLR(optimizer, size, decay)
         case CosineSchedule(final_fraction=final):
-            return lr_scheduler.CosineAnnealingLR(optimizer, config.epochs, eta_min=final * config.learning_rate)
+            return lr_scheduler.LambdaLR(
+                optimizer, lambda epoch: final + (1 - final) * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
+            )
         case PlateauSchedule(factor=factor, plateau_epochs=patience):
             return lr_scheduler.ReduceLROnPlateau(optimizer, "max", factor=factor, patience=patience)
 

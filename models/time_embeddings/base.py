@@ -88,6 +88,10 @@ class TimeEmbedding(nn.Module, ABC):
     def embed(self, times: Tensor, lengths: Tensor) -> Tensor:
         """Return the codes (B, L, D) of times (B, L); see `forward`."""
 
+    def raw_frequencies(self) -> list[Tensor]:
+        """Return the parameters that multiply raw times inside waves or splines: a small step turns a late phase far."""
+        return []
+
     def penalty(self) -> Tensor | None:
         """Return the regularisers of the last training forward as one scalar to add to the loss, or None."""
         return None
@@ -110,6 +114,11 @@ class PointwiseEmbedding(TimeEmbedding):
     @abstractmethod
     def encode(self, times: Tensor) -> Tensor:
         """Return the codes (U, D) of scaled times or gaps (U,)."""
+
+    def raw_frequencies(self) -> list[Tensor]:
+        """Return the parameter called `frequencies`, if there is one and it sees times that are not scaled down."""
+        own = getattr(self, "frequencies", None)
+        return [own] if isinstance(own, nn.Parameter) and self.time_factor == 1.0 else []
 
     def inputs(self, times: Tensor) -> Tensor:
         """Return what is encoded of times (B, L), unscaled: themselves, or the gaps before them; arbitrary on padding."""

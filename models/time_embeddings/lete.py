@@ -105,6 +105,11 @@ class LeTE(PointwiseEmbedding):
         self.layernorm = nn.LayerNorm(dim) if layer_norm else nn.Identity()
         self.scale_weight = nn.Parameter(torch.ones(dim)) if scale else None
 
+    def raw_frequencies(self) -> list[Tensor]:
+        """Return the slopes of both halves, unless times are scaled down before."""
+        lines = [line for line in (self.w1_fourier, self.w1_spline) if line is not None]
+        return [line.weight for line in lines] if self.time_factor == 1.0 else []
+
     def encode(self, times: Tensor) -> Tensor:
         """Return (U, D) codes of times (U,)."""
         halves = [

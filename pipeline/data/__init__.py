@@ -7,12 +7,13 @@ from pydantic import Field
 from pipeline.data.base import DatasetConfig, Splits
 from pipeline.data.events import DataError, EventBatch, EventDataset
 from pipeline.data.events_file import EventsFileConfig
-from pipeline.data.mnist import EventFashionMNISTConfig, EventMNISTConfig, MNISTSampleConfig
+from pipeline.data.mnist import EventFashionMNISTConfig, EventKMNISTConfig, EventMNISTConfig, MNISTSampleConfig
 from pipeline.data.synthetic import SyntheticConfig
 
 AnyDataset = Annotated[
     EventMNISTConfig
     | EventFashionMNISTConfig
+    | EventKMNISTConfig
     | MNISTSampleConfig
     | SyntheticConfig
     | EventsFileConfig,

@@ -4,9 +4,9 @@ import sys
 
 from pipeline.data.base import data_folder
 from pipeline.data.events import DataError
-from pipeline.data.sources import FASHION_MNIST, MNIST, ImageFiles, fetch
+from pipeline.data.sources import FASHION_MNIST, KMNIST, MNIST, ImageFiles, fetch
 
-KNOWN: dict[str, ImageFiles] = {files.folder: files for files in (MNIST, FASHION_MNIST)}
+KNOWN: dict[str, ImageFiles] = {files.folder: files for files in (MNIST, FASHION_MNIST, KMNIST)}
 
 
 def main(names: list[str]) -> int:

@@ -92,6 +92,13 @@ class EventFashionMNISTConfig(_TorchvisionConfig):
     name: Literal["event_fashion_mnist"] = "event_fashion_mnist"
 
 
+class EventKMNISTConfig(_TorchvisionConfig):
+    """The same of KMNIST: ten cursive Japanese characters (hiragana) instead of digits."""
+
+    files = sources.KMNIST
+    name: Literal["event_kmnist"] = "event_kmnist"
+
+
 class MNISTSampleConfig(ImageEventsConfig):
     """500 training and 200 test digits of MNIST that come with the project: for tests and for trying things out."""
 

@@ -5,6 +5,10 @@
   whole or not at all, and a file that is already there is never overwritten.
 - A mirror that does not deliver its smallest file within `PROBE_SECONDS` is given up, a name lookup that hangs included.
 
+Of KMNIST, torchvision lists the MD5s of the archives alone and no registry package carries the files. So an archive
+counts if its MD5 is right, and it is kept; a file beside its archive counts if it is what the archive holds; a file
+without one counts if header and length are right, which does not show that it is the original.
+
 The MD5s of Fashion-MNIST were computed on the contents of Debian's package. Its archives carry no file name and another
 date than the originals; with those put back, they have the MD5s that torchvision lists.
 """
@@ -12,6 +16,7 @@ date than the originals; with those put back, they have the MD5s that torchvisio
 import gzip
 import hashlib
 import http.client
+import math
 import os
 import queue
 import shutil
@@ -22,7 +27,7 @@ import threading
 import urllib.request
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,6 +49,8 @@ FAILURES = (
 """What a source that does not work may raise; the next one is tried."""
 PROBE_SECONDS = 5.0
 """Time for the first and smallest file of a mirror."""
+GZIP = b"\x1f\x8b"
+"""First bytes of an archive; no IDX file begins with them."""
 DOWNLOAD_SECONDS = 120.0
 """Time for each further file, and for each call of a package client."""
 
@@ -52,14 +59,16 @@ DOWNLOAD_SECONDS = 120.0
 class ImageFiles:
     """Four IDX files, as torchvision knows them, smallest first."""
 
-    folder: Literal["MNIST", "FashionMNIST"]
+    folder: Literal["MNIST", "FashionMNIST", "KMNIST"]
     """The class in torchvision.datasets, and the folder it reads: FOLDER/raw below the data folder."""
     md5: dict[str, str]
-    """MD5 of each uncompressed file by name."""
-    package: Callable[[Path, Sequence[str]], Iterator[tuple[str, bytes]]]
-    """The registry package that carries the files: yields names and uncompressed contents."""
-    package_name: str
+    """MD5 of each uncompressed file by name, or where `shapes` is given of its .gz archive."""
+    package: Callable[[Path, Sequence[str]], Iterator[tuple[str, bytes]]] | None = None
+    """The registry package that carries the files, if any: yields names and contents, plain or as archives."""
+    package_name: str = ""
     """What that package is called."""
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """Shape of each file, (n,) of labels or (n, rows, columns) of images, where only the MD5s of archives are known."""
 
 
 def fetch(files: ImageFiles, folder: Path) -> None:
@@ -67,18 +76,17 @@ def fetch(files: ImageFiles, folder: Path) -> None:
     raw = folder / files.folder / "raw"
     present = [name for name in files.md5 if (raw / name).exists()]
     for name in present:
-        _check_present(raw / name, files.md5[name])
+        _check_present(files, raw / name)
     missing = [name for name in files.md5 if name not in present]
     tried: list[str] = []
     for source, contents in _sources(files, raw):
         if not missing:
             return
         try:
-            for name, content in contents(missing):
-                found = _md5(content)
-                if found != files.md5[name]:
-                    raise DataError(f"{name} has the MD5 {found}, not {files.md5[name]}")
-                _write(raw / name, content)
+            for name, delivered in contents(missing):
+                _write(raw / name, _original(files, name, delivered))
+                if files.shapes and not (raw / f"{name}.gz").exists():
+                    _write(raw / f"{name}.gz", delivered)
         except FAILURES as error:
             tried.append(f"{source} ({_reason(error)})")
         missing = [name for name in missing if not (raw / name).exists()]
@@ -122,25 +130,26 @@ def _sources(
     files: ImageFiles, raw: Path
 ) -> Iterator[tuple[str, Callable[[Sequence[str]], Iterator[tuple[str, bytes]]]]]:
     """Yield a description and a reader for each source, in the order in which they are tried."""
-    yield "the data folder", lambda names: _unpacked(raw, names)
+    yield "the data folder", lambda names: _archives(raw, names)
     try:
         mirrors: list[str] = _torchvision_class(files.folder).mirrors
     except (ImportError, RuntimeError):
         mirrors = []
     for mirror in mirrors:
         yield mirror, lambda names, mirror=mirror: _downloaded(mirror, names)  # type: ignore[misc]
-    yield files.package_name, lambda names: _from_package(files, names)
+    if package := files.package:
+        yield files.package_name, lambda names: _from_package(package, names)
 
 
-def _unpacked(folder: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+def _archives(folder: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
     for name in names:
-        yield name, gzip.decompress((folder / f"{name}.gz").read_bytes())
+        yield name, (folder / f"{name}.gz").read_bytes()
 
 
 def _downloaded(mirror: str, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
     for i, name in enumerate(names):
         url = f"{mirror}{name}.gz"
-        yield name, gzip.decompress(_within(DOWNLOAD_SECONDS if i else PROBE_SECONDS, lambda url=url: _get(url)))  # type: ignore[misc]
+        yield name, _within(DOWNLOAD_SECONDS if i else PROBE_SECONDS, lambda url=url: _get(url))  # type: ignore[misc]
 
 
 def _get(url: str) -> bytes:
@@ -169,9 +178,11 @@ def _within(seconds: float, work: Callable[[], bytes]) -> bytes:
     return result
 
 
-def _from_package(files: ImageFiles, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+def _from_package(
+    package: Callable[[Path, Sequence[str]], Iterator[tuple[str, bytes]]], names: Sequence[str]
+) -> Iterator[tuple[str, bytes]]:
     with tempfile.TemporaryDirectory() as scratch:
-        yield from files.package(Path(scratch), names)
+        yield from package(Path(scratch), names)
 
 
 def _npm_package(scratch: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
@@ -194,7 +205,7 @@ def _debian_package(scratch: Path, names: Sequence[str]) -> Iterator[tuple[str, 
         _call(["apt-get", *limits, "update"], scratch)
         _call(download, scratch)
     _call(["dpkg", "-x", str(min(scratch.glob("*.deb"))), "."], scratch)
-    yield from _unpacked(scratch / "usr/share/datasets/fashion-mnist", names)
+    yield from _archives(scratch / "usr/share/datasets/fashion-mnist", names)
 
 
 def _call(command: Sequence[str], folder: Path) -> None:
@@ -203,14 +214,38 @@ def _call(command: Sequence[str], folder: Path) -> None:
     subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS)
 
 
-def _check_present(path: Path, expected: str) -> None:
-    content = path.read_bytes()
-    found = _md5(content)
-    if found != expected:
-        raise DataError(
-            f"data: {path} must have the MD5 {expected}, got {found} ({len(content)} bytes): it is truncated or corrupt. "
-            "Delete it to have it fetched again, or put the original file there."
-        )
+def _original(files: ImageFiles, name: str, delivered: bytes) -> bytes:
+    """Return the uncompressed content of a file that came plain or as an archive; DataError unless the MD5 is right."""
+    content = gzip.decompress(delivered) if delivered.startswith(GZIP) else delivered
+    found = _md5(delivered if files.shapes else content)
+    if found != files.md5[name]:
+        raise DataError(f"{name} has the MD5 {found}, not {files.md5[name]}")
+    return content
+
+
+def _check_present(files: ImageFiles, path: Path) -> None:
+    content, name, archive = path.read_bytes(), path.name, path.with_name(f"{path.name}.gz")
+    found = f"got {_md5(content)} ({len(content)} bytes): it is truncated or corrupt"
+    remedy = "Delete it to have it fetched again, or put the original file there."
+    if not files.shapes:
+        if _md5(content) != files.md5[name]:
+            raise DataError(f"data: {path} must have the MD5 {files.md5[name]}, {found}. {remedy}")
+    elif archive.exists():
+        try:
+            original = _original(files, name, archive.read_bytes())
+        except FAILURES as error:
+            raise DataError(f"data: {archive} must be the original, got another: {_reason(error)}. {remedy}") from None
+        if content != original:
+            raise DataError(f"data: {path} must be what {archive.name} holds, {found}. {remedy}")
+    elif not _has_shape(content, files.shapes[name]):
+        shape = " x ".join(map(str, files.shapes[name]))
+        raise DataError(f"data: {path} must be an IDX file of {shape} bytes, {found}. {remedy}")
+
+
+def _has_shape(content: bytes, shape: tuple[int, ...]) -> bool:
+    """Say whether the header of an IDX file names bytes of this shape, and so many follow."""
+    header = bytes([0, 0, 8, len(shape)]) + b"".join(size.to_bytes(4, "big") for size in shape)
+    return content.startswith(header) and len(content) == len(header) + math.prod(shape)
 
 
 def _md5(content: bytes) -> str:
@@ -261,4 +296,20 @@ FASHION_MNIST = ImageFiles(
     },
     package=_debian_package,
     package_name="Debian's package dataset-fashion-mnist",
+)
+
+KMNIST = ImageFiles(
+    folder="KMNIST",
+    md5={
+        "t10k-labels-idx1-ubyte": "7320c461ea6c1c855c0b718fb2a4b134",
+        "train-labels-idx1-ubyte": "e144d726b3acfaa3e44228e80efcd344",
+        "t10k-images-idx3-ubyte": "5c965bf0a639b31b8f53240b1b52f4d7",
+        "train-images-idx3-ubyte": "bdb82020997e1d708af4cf47b453dcf7",
+    },
+    shapes={
+        "t10k-labels-idx1-ubyte": (10_000,),
+        "train-labels-idx1-ubyte": (60_000,),
+        "t10k-images-idx3-ubyte": (10_000, 28, 28),
+        "train-images-idx3-ubyte": (60_000, 28, 28),
+    },
 )

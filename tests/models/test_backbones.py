@@ -9,7 +9,7 @@ from models.config import ModelError
 from models.registry import MODELS
 from models.selective_scan import Ragged
 from models.time_embeddings import TIME_EMBEDDINGS
-from models.transformer import TransformerBlock
+from models.transformer import TransformerBlock, TransformerConfig
 
 HORIZON = 784
 LENGTHS = torch.tensor([3, 40, 1, 17, 0, 2, 40, 5])
@@ -135,6 +135,20 @@ def test_a_transformer_block_is_that_of_torch():
     h = torch.randn(3, 7, 16)
     mask = nn.Transformer.generate_square_subsequent_mask(7)
     close(block(h), theirs(h, src_mask=mask, is_causal=True))
+
+
+@pytest.mark.parametrize(("width", "layers", "heads", "feedforward"), [(128, 2, 4, 128), (24, 3, 2, 40)])
+def test_a_transformer_has_the_parameters_of_its_closed_form(width, layers, heads, feedforward):
+    config = TransformerConfig.model_validate(
+        {"hidden_dim": width, "num_layers": layers, "num_heads": heads, "feedforward_dim": feedforward}
+        | {"embedding": {"name": "none", "dim": 32}}
+    )
+    model = config.build(horizon=784, feature_dim=1, classes=10)
+    # A linear map of n to m numbers has m (n + 1) parameters, a LayerNorm 2 n; a block has four maps in and out of
+    # attention, two of the feedforward part, and two norms.
+    block = 4 * width * (width + 1) + feedforward * (width + 1) + width * (feedforward + 1) + 2 * 2 * width
+    expected = width * (33 + 1) + layers * block + 2 * width + 10 * (width + 1)
+    assert sum(value.numel() for value in model.parameters()) == expected
 
 
 def test_a_mamba_backbone_is_its_blocks_one_sequence_at_a_time():

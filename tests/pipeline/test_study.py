@@ -119,3 +119,36 @@ def test_the_file_of_the_full_study_serves_a_single_run_and_a_narrowed_study():
 @pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.json")), ids=lambda path: path.stem)
 def test_every_preset_is_a_valid_study(path):
     assert load_study(path).cells()
+
+
+def parameters_of(config):
+    model = config.model.build(horizon=784, feature_dim=0, classes=10)
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+@pytest.mark.parametrize(
+    ("sized", "reference", "expected"),
+    # An LSTM layer of width H has 4 H (inputs + H + 2) parameters, the head 10 (H + 1), the table 784 x 32, LeTE 5,040.
+    [
+        ("sincos_sized", "position", 4 * 135 * (36 + 137) + 4 * 135 * (135 + 137) + 10 * 136),
+        ("lete_sized", "position", 4 * 134 * (32 + 136) + 4 * 134 * (134 + 136) + 10 * 135 + 5_040),
+        ("kan_mammote", "position", 241_582),
+        ("position_sized", "sincos", 4 * 120 * (32 + 122) + 4 * 120 * (120 + 122) + 10 * 121 + 784 * 32),
+    ],
+)
+def test_the_controls_of_equal_size_have_it(sized, reference, expected):
+    variants = load_study(ROOT / "config/controls.json").variants
+    assert parameters_of(variants[sized]) == expected
+    assert parameters_of(variants[sized]) == pytest.approx(parameters_of(variants[reference]), rel=0.005)
+
+
+def test_the_controls_switch_what_their_names_say():
+    study = load_study(ROOT / "config/controls.json")
+    models = {name: config.model for name, config in study.variants.items()}
+    assert {name for name, model in models.items() if model.freeze_embedding} == {"lete_frozen", "kan_mammote_frozen"}
+    assert {name for name, model in models.items() if model.shuffle_times} == {"sincos_shuffled", "lete_shuffled"}
+    assert {name for name, model in models.items() if model.num_layers == 3} == {"position_3_layers"}
+    assert {"none", "position_mamba", "position_gap", "lete_gap", "kmote_gap"} <= {
+        name for name, model in models.items() if model.embedding.name == name
+    }
+    assert study.plan.reference == "position"

@@ -4,8 +4,11 @@ import math
 import pytest
 import torch
 
+from models.time_embeddings import TIME_EMBEDDINGS
 from pipeline.config import build_run
 from pipeline.errors import UsageError
+from pipeline.identity import ROOT
+from pipeline.study import load_study
 from pipeline.trainer import batches_of, fit, predict, resolve_device, resolve_precision, score, start
 
 CPU = torch.device("cpu")
@@ -45,8 +48,10 @@ def test_another_seed_gives_other_weights():
 
 @pytest.mark.parametrize("scheduler", ["constant", "step", "cosine", "plateau"])
 @pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
-def test_a_resumed_run_ends_like_one_that_never_stopped(optimizer, scheduler):
-    config = small(train__optimizer=optimizer, train__scheduler__name=scheduler, model__dropout=0.5)
+@pytest.mark.parametrize("embedding", ["position", "lete"])
+def test_a_resumed_run_ends_like_one_that_never_stopped(embedding, optimizer, scheduler):
+    settings = {"train__optimizer": optimizer, "train__scheduler__name": scheduler}
+    config = small(**settings, model__embedding__name=embedding, model__dropout=0.5)
     whole = weights(config)
     half = weights(config, epochs=1).state_dict()
     splits = config.data.load()
@@ -187,3 +192,49 @@ def test_an_unknown_or_absent_device_is_refused():
 def test_auto_precision_is_one_of_the_two():
     assert resolve_precision("bf16", CPU) == "bf16"
     assert resolve_precision("auto", CPU) in ("fp32", "bf16")
+
+
+RAW = {"sincos_learned", "time2vec", "fte", "bochner", "mercer", "learnable_fourier"}
+
+
+@pytest.mark.parametrize("name", TIME_EMBEDDINGS)
+def test_learned_frequencies_of_raw_times_have_a_rate_of_their_own_and_do_not_decay(name):
+    config = small(model__embedding__name=name, model__embedding__dim=8, train__learning_rate=1e-2)
+    training = start(config, config.data.load(), CPU)
+    names = {weight: name.removeprefix("embedding.") for name, weight in training.model.named_parameters()}
+    first, *rest = training.optimizer.param_groups
+    lines = {"lete": {"w1_fourier", "w1_spline"}, "lete_gap": {"w1_fourier", "w1_spline"}}
+    lines |= {"lete_fourier": {"w1_fourier"}, "lete_spline": {"w1_spline"}}
+    expected = {"frequencies"} if name in RAW else {f"{line}.weight" for line in lines.get(name, ())}
+    assert {names[weight] for group in rest for weight in group["params"]} == expected
+    assert [(group["lr"], group["weight_decay"]) for group in rest] == [(pytest.approx(1e-3), 0)] * bool(expected)
+    assert (first["lr"], first["weight_decay"]) == (1e-2, 1e-4)
+    trained = {weight for weight in training.model.parameters() if weight.requires_grad}
+    assert {weight for group in (first, *rest) for weight in group["params"]} == trained
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"train__frequency_rate": 1},
+        {"model__embedding__time_scale": "unit"},
+        {"model__freeze_embedding": True},
+    ],
+    ids=str,
+)
+def test_frequencies_are_as_all_weights_where_nothing_tells_them_apart(settings):
+    config = small(model__embedding__name="lete", **settings)
+    assert len(start(config, config.data.load(), CPU).optimizer.param_groups) == 1
+
+
+def test_the_published_protocols_train_frequencies_as_all_weights():
+    for file in ("lete_paper", "kan_mammote_protocol"):
+        for config in load_study(ROOT / f"config/{file}.json").variants.values():
+            assert config.train.frequency_rate == 1
+
+
+def test_the_cosine_schedule_takes_every_group_to_its_final_fraction():
+    config = small(model__embedding__name="lete", train__scheduler__name="cosine", train__scheduler__final_fraction=0.5)
+    training = weights(config)
+    assert training.epoch == 3
+    assert [group["lr"] for group in training.optimizer.param_groups] == pytest.approx([5e-4, 5e-5])

@@ -8,7 +8,7 @@ from pipeline.data import DATASETS, AnyDataset, DataError
 from pipeline.data.base import data_folder
 from pipeline.data.mnist import MNISTSampleConfig
 
-FETCHED = {"event_mnist", "event_fashion_mnist"}
+FETCHED = {"event_mnist", "event_fashion_mnist", "event_kmnist"}
 GIVEN = {"events_file"}
 """Data sets that need a file of the user's: tests/pipeline/data/test_events_file.py tests them on files of their own."""
 EACH = pytest.mark.parametrize(

@@ -76,6 +76,79 @@ def test_the_package_is_asked_when_no_mirror_answers_and_only_for_what_is_missin
     assert asked == ["images"]
 
 
+# Two images of 2 x 3 pixels and their labels as IDX files: 00 00, type 08, the number of sizes, each in four bytes.
+IDX = {
+    "labels": bytes([0, 0, 8, 1, 0, 0, 0, 2, 7, 9]),
+    "images": bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 3, *range(12)]),
+}
+ARCHIVES = {name: gzip.compress(content, mtime=0) for name, content in IDX.items()}
+ARCHIVED = sources.ImageFiles(
+    folder="MNIST",
+    md5={name: hashlib.md5(archive).hexdigest() for name, archive in ARCHIVES.items()},  # noqa: S324
+    shapes={"labels": (2,), "images": (2, 2, 3)},
+)
+
+
+def placed(folder, contents):
+    raw = folder / "MNIST/raw"
+    raw.mkdir(parents=True)
+    for name, content in contents.items():
+        (raw / name).write_bytes(content)
+    return raw
+
+
+def test_archives_of_known_md5_are_unpacked_and_kept(monkeypatch, tmp_path):
+    mirrors(monkeypatch, mirror(tmp_path / "other", IDX | {"labels": b"forged"}))
+    raw = placed(tmp_path, {f"{name}.gz": archive for name, archive in ARCHIVES.items()})
+    for _ in range(2):
+        sources.fetch(ARCHIVED, tmp_path)
+        assert fetched(tmp_path) == IDX | {f"{name}.gz": archive for name, archive in ARCHIVES.items()}
+    (raw / "images").write_bytes(IDX["images"][:-1] + b"!")
+    assert "images must be what images.gz holds, got" in failure(ARCHIVED, tmp_path)
+
+
+def test_archives_of_known_md5_come_from_a_mirror(monkeypatch, tmp_path):
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+    for name, archive in ARCHIVES.items():
+        (folder / f"{name}.gz").write_bytes(archive)
+    mirrors(monkeypatch, f"{folder.as_uri()}/")
+    sources.fetch(ARCHIVED, tmp_path)
+    assert fetched(tmp_path) == IDX | {f"{name}.gz": archive for name, archive in ARCHIVES.items()}
+
+
+def test_an_archive_with_another_md5_is_refused_though_its_content_is_the_same(monkeypatch, tmp_path):
+    mirrors(monkeypatch)
+    raw = placed(tmp_path, {f"{name}.gz": gzip.compress(content, mtime=1) for name, content in IDX.items()})
+    message = failure(ARCHIVED, tmp_path)
+    assert f"needs the files labels, images in {raw}" in message
+    assert "labels has the MD5" in message
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda idx: idx[:-1],
+        lambda idx: idx + b"!",
+        lambda idx: b"\1" + idx[1:],
+        lambda idx: idx[:11] + b"\3" + idx[12:],
+    ],
+    ids=["short", "long", "another magic number", "another size"],
+)
+def test_plain_files_without_their_archives_are_checked_by_structure(monkeypatch, tmp_path, spoil):
+    mirrors(monkeypatch)
+    raw = placed(tmp_path, IDX)
+    sources.fetch(ARCHIVED, tmp_path)
+    (raw / "images").write_bytes(spoil(IDX["images"]))
+    assert "images must be an IDX file of 2 x 2 x 3 bytes, got" in failure(ARCHIVED, tmp_path)
+
+
+def test_the_archives_of_kmnist_are_those_that_torchvision_lists():
+    listed = sources._torchvision_class("KMNIST").resources
+    assert dict(listed) == {f"{name}.gz": md5 for name, md5 in sources.KMNIST.md5.items()}
+    assert set(sources.KMNIST.shapes) == set(sources.KMNIST.md5)
+
+
 def test_archives_placed_by_hand_are_unpacked(monkeypatch, tmp_path):
     mirrors(monkeypatch)
     (tmp_path / "MNIST").mkdir()
