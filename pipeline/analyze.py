@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from shutil import copyfile
 from tempfile import TemporaryDirectory
@@ -29,6 +30,8 @@ from pipeline.tracking import Run, Tracker
 
 IDENTITY = ("config_hash", "data_digest", "code_digest", "torch_version", "precision", "device", "dataset")
 METRICS = ("best_accuracy", "final_accuracy", "test_accuracy", "epoch_seconds", "total_seconds")
+COSTS = ("flops", "peak_memory_bytes")
+"""Not of every run: older ones lack them, and not every system tells its memory."""
 COUNTS = ("parameters", "best_epoch", "epochs")
 
 
@@ -73,6 +76,7 @@ def load_results(study: StoredStudy, tracker: Tracker, *, allow_missing: bool) -
             runs.append({**key, "status": run.status if run else "MISSING"})
             continue
         numbers = {name: run.metrics[name] for name in METRICS} | {name: int(run.metrics[name]) for name in COUNTS}
+        numbers |= {name: run.metrics.get(name, nan) for name in COSTS}
         # Runs from before these tags were written lack them.
         later = {
             "shared_code_digest": run.tags.get("shared_code_digest", "unknown"),
