@@ -1,5 +1,6 @@
 """Tables to figures. Plotly is imported in this package and nowhere else."""
 
+from analysis.figures.examples import examples_figure
 from analysis.figures.export import FigureError, plot_script, to_html, to_json, to_png, to_svg
 from analysis.figures.matrices import confusion_figure, significance_figure
 from analysis.figures.probes import anytime_figure, gates_figure, kernel_figure, spectrum_figure, time_use_figure
@@ -16,6 +17,7 @@ __all__ = [
     "confusion_figure",
     "convergence_figure",
     "efficiency_figure",
+    "examples_figure",
     "gates_figure",
     "kernel_figure",
     "plot_script",
