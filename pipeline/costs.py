@@ -1,5 +1,6 @@
 """What a trained model costs: arithmetic of one answer, and memory of its training."""
 
+import ctypes
 import re
 import warnings
 from copy import deepcopy
@@ -43,6 +44,7 @@ class PeakMemory:
             torch.cuda.reset_peak_memory_stats(device)
             self.before: int | None = torch.cuda.memory_allocated(device)
         elif CLEAR.exists():
+            _return_freed()
             CLEAR.write_text(RESET_PEAK)
             self.before = _status("VmRSS")
         else:
@@ -54,6 +56,12 @@ class PeakMemory:
             return {}
         peak = torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else _status("VmHWM")
         return {"peak_memory_bytes": max(peak - self.before, 0)}
+
+
+def _return_freed() -> None:
+    """Let the C library give freed memory back, which would else hide what is allocated next; where it can."""
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)
 
 
 def _status(name: str) -> int:

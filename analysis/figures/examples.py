@@ -14,6 +14,8 @@ IMAGE_HORIZON = SIDE**2
 """An event sequence of this length is read as an image of 28 x 28 pixels, row by row."""
 STEP, ROW = 34, 40
 """Cells from one tile to the next, across and down."""
+GROUND = -1
+"""What lies between the tiles, whose cells are 0 or 1."""
 CELL = 3.4
 """Pixels a cell."""
 
@@ -29,12 +31,13 @@ def examples_figure(drawn: pd.DataFrame, events: pd.DataFrame, models: Sequence[
         sample: raster(of["time"].to_numpy(), float(of["horizon"].iloc[0]))
         for sample, of in events.groupby("sample_id")
     }
-    cells = np.full((len(groups) * ROW, most * STEP), np.nan)
+    cells = np.full((len(groups) * ROW, most * STEP), GROUND, dtype=np.int8)
     colour = colours(models)
     notes: list[dict[str, object]] = []
     for i, ((right, missed), group) in enumerate(groups):
         told = f"<span style='color:{colour[right]}'>{right}</span> right,<br><span style='color:{colour[missed]}'>{missed}</span> wrong"
-        notes.append({"text": told, "x": -8, "xanchor": "right", "align": "right", "y": i * ROW + SIDE / 2})
+        beside = {"xref": "paper", "x": 0, "xshift": -14, "xanchor": "right", "align": "right"}
+        notes.append({"text": told, **beside, "y": i * ROW + SIDE / 2})
         for j, row in enumerate(group.to_dict("records")):
             cells[i * ROW : i * ROW + SIDE, j * STEP : j * STEP + SIDE] = tiles[row["sample_id"]]
             caption = {"text": f"{row['label']}, not {row['said']}", "y": i * ROW + SIDE + 4}
@@ -44,8 +47,8 @@ def examples_figure(drawn: pd.DataFrame, events: pd.DataFrame, models: Sequence[
             "annotations": [{**note, "showarrow": False, "font": {"size": SMALL_SIZE, "color": INK}} for note in notes]
         }
     )
-    scale = [[0, "#EDF1F3"], [1, INK]]
-    figure.add_heatmap(z=cells, colorscale=scale, zmin=0, zmax=1, showscale=False, hoverinfo="skip")
+    scale = [[0, "white"], [0.5, "#EDF1F3"], [1, INK]]
+    figure.add_heatmap(z=cells, colorscale=scale, zmin=GROUND, zmax=1, showscale=False, hoverinfo="skip")
     hidden = {"visible": False, "showgrid": False}
     figure.update_xaxes(range=[-1, cells.shape[1]], **hidden)
     figure.update_yaxes(range=[cells.shape[0], -1], **hidden)

@@ -97,7 +97,9 @@ def efficiency_figure(
                 f"xaxis{panel}": {
                     "domain": [left / width, (left + COST_WIDTH) / width],
                     "anchor": axis("y", panel),
-                    **_cost_axis(runs[cost] / unit),
+                    **_cost_axis(
+                        means[cost] / unit, pd.concat([runs[cost], means[f"{cost}_low"], means[f"{cost}_high"]]) / unit
+                    ),
                 },
                 f"yaxis{panel}": {
                     "domain": [max(0.0, 1 - (top + COST_HEIGHT) / height), 1 - top / height],
@@ -167,7 +169,7 @@ def _cost_panel(
     if not ends:
         where = {"xref": f"{axes['xaxis']} domain", "yref": f"{axes['yaxis']} domain", "x": 0.5, "y": 0.5}
         figure.add_annotation(text="not recorded", showarrow=False, font={"color": MUTED}, **where)
-    label_ends(figure, ends, colour, panel=panel, limits=limits, height=COST_HEIGHT)
+    label_ends(figure, ends, colour, panel=panel, limits=limits, height=COST_HEIGHT, lift=18)
 
 
 def _bars(rows: pd.DataFrame, colour: str, name: str, scale: float = 100) -> dict[str, object]:
@@ -184,12 +186,16 @@ def _bars(rows: pd.DataFrame, colour: str, name: str, scale: float = 100) -> dic
     }
 
 
-def _cost_axis(values: pd.Series) -> dict[str, object]:
-    """Return a range with room at the ends; logarithmic where the costs differ more than tenfold."""
-    if values.isna().all():
+def _cost_axis(means: pd.Series, shown: pd.Series) -> dict[str, object]:
+    """Return a range that holds all values `shown`; logarithmic where the means differ more than tenfold."""
+    if means.isna().all():
         return {"range": [0, 1], "showticklabels": False}
-    low, high = float(values.min()), float(values.max())
-    if low > 0 and high > 10 * low:
-        return {"type": "log", "range": [log10(low) - 0.1, log10(high) + 0.1]}
-    pad = 0.15 * (high - low) or 0.1 * high or 1.0
+    low, high = float(shown.min()), float(shown.max())
+    if 0 < 10 * means.min() < means.max():
+        low = max(low, float(means.min()) / 10)
+        ticks = [step * 10.0**power for power in range(-3, 9) for step in (1, 2, 5)]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        named = {"tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
+        return {"type": "log", "range": [log10(low) - 0.1, log10(high) + 0.1], **named}
+    pad = 0.08 * (high - low) or 0.1 * high or 1.0
     return {"range": [max(0.0, low - pad), high + pad], "nticks": 5}

@@ -48,7 +48,7 @@ def test_the_examples_are_drawn_from_their_events(study):
     figure = errors(replace(results, probes={"events": events([0, 1, 3, 4, 5])})).figures["disagreements"]
     # Pixels 3 and 29 of 28 x 28: the first row's fourth, and the second row's second.
     tile = np.array(figure.data[0].z, dtype=float)[:28, :28]
-    assert np.argwhere(tile).tolist() == [[0, 3], [1, 1]]
+    assert np.argwhere(tile == 1).tolist() == [[0, 3], [1, 1]]
     # Sequence 0 has label 0; where b is wrong it says 1.
     assert "0, not 1" in [note.text for note in figure.layout.annotations]
 
