@@ -19,11 +19,17 @@ from analysis.metrics import (
     convergence_epoch,
     epochs_to,
     epochs_to_best,
+    mean_validation_accuracy,
     overfitting_gap,
     training_stability,
 )
 from analysis.results import Results
-from analysis.wording import UNKNOWN, listing, plural
+from analysis.wording import UNKNOWN, listing, markdown_table, percent, plural
+
+MARKS = {f"epochs_to_{round(100 * level)}": f"To {100 * level:g} %" for level in LEVELS} | {
+    "epochs_to_99_of_best": "To 99 % of own best"
+}
+"""What accuracy a run is watched for, as the heading of its column."""
 
 
 def convergence(results: Results) -> Finding:
@@ -44,7 +50,7 @@ def run_table(results: Results) -> pd.DataFrame:
     """Return one row per run; seconds are epochs times the run's mean seconds an epoch."""
     columns = {"convergence_epoch": convergence_epoch(results)}
     for level in LEVELS:
-        columns[f"epochs_to_{level:.0%}"[:-1]] = partial(epochs_to, level)(results)
+        columns[f"epochs_to_{round(100 * level)}"] = partial(epochs_to, level)(results)
     columns["epochs_to_99_of_best"] = epochs_to_best(results)
     seconds = column("epoch_seconds", results)
     timed = {name.replace("epochs_to", "seconds_to"): epochs * seconds for name, epochs in columns.items()}
@@ -52,6 +58,7 @@ def run_table(results: Results) -> pd.DataFrame:
     return results.runs[["run_id", "model", "seed", "epochs"]].assign(
         **columns,
         **timed,
+        mean_validation_accuracy=mean_validation_accuracy(results),
         overfitting_gap=overfitting_gap(results),
         training_stability=training_stability(results),
     )
@@ -66,6 +73,7 @@ def model_table(results: Results, runs: pd.DataFrame) -> pd.DataFrame:
         numbers = of_model.drop(columns=["run_id", "model", "seed"])
         rows.append(
             {"model": model, "seeds": len(of_model), "converged": int(of_model["convergence_epoch"].notna().sum())}
+            | {f"{name}_count": int(numbers[name].notna().sum()) for name in MARKS}
             | numbers.mean().to_dict()
             | {"sd_over_seeds": accuracies[of_model.index].std()}
         )
@@ -81,7 +89,8 @@ def _summary(models: pd.DataFrame, epochs: int) -> str:
         "",
     ]
     if epochs < CONVERGENCE_WINDOW:
-        return lines[0] + f" It needs {CONVERGENCE_WINDOW} epochs; these runs have {epochs}."
+        lines[0] += f" It needs {CONVERGENCE_WINDOW} epochs; these runs have {epochs}."
+        return "\n".join([*lines, *_marks(models)])
     for _, row in models.iterrows():
         reached = f"{row['converged']} of {plural(row['seeds'], 'seed')}"
         when = f"epoch {row['convergence_epoch']:.3g} on average, {reached}" if row["converged"] else "not reached"
@@ -95,7 +104,30 @@ def _summary(models: pd.DataFrame, epochs: int) -> str:
             f"- {row['model']}: {when}; train minus test {_points(row['overfitting_gap'])} at the last epoch; "
             f"standard deviation {spread}."
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *_marks(models)])
+
+
+def _marks(models: pd.DataFrame) -> list[str]:
+    """Return, as a table, how soon each model reaches each mark of validation accuracy."""
+    rows = [
+        [row["model"], percent(row["mean_validation_accuracy"]), *(_mark(row, name) for name in MARKS)]
+        for _, row in models.iterrows()
+    ]
+    return [
+        markdown_table(["Model", "Mean over epochs", *MARKS.values()], rows),
+        "",
+        (
+            "Validation accuracy: its mean over all epochs (the area under its curve; higher is sooner or better), and the "
+            "epochs and seconds of training until it first reaches a mark, mean over the seeds that did."
+        ),
+    ]
+
+
+def _mark(row: pd.Series, name: str) -> str:
+    if not row[f"{name}_count"]:
+        return "not reached"
+    counted = "" if row[f"{name}_count"] == row["seeds"] else f" ({row[f'{name}_count']} of {row['seeds']} seeds)"
+    return f"{row[name]:.3g} epochs, {row[name.replace('epochs', 'seconds')]:.3g} s{counted}"
 
 
 def _points(value: float) -> str:

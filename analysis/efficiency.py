@@ -1,34 +1,91 @@
-"""What accuracy costs: parameters and training time, and which models another one beats on every count."""
+"""What accuracy costs, and which models another one beats on every count."""
 
 import pandas as pd
 
+from analysis.figures import efficiency_figure
 from analysis.findings import Finding
 from analysis.metrics import METRICS, metric_table
-from analysis.overview import model_table
+from analysis.overview import model_table, with_interval
+from analysis.probed import over_seeds
 from analysis.results import Results
-from analysis.wording import percent
+from analysis.wording import markdown_table
 
-COSTS = ("parameters", "epoch_seconds")
+COSTS = {
+    "parameters": ("Parameters (thousands)", 1e3),
+    "flops": ("Operations per sequence (millions)", 1e6),
+    "epoch_seconds": ("Seconds per epoch", 1.0),
+    "peak_memory_bytes": ("Peak memory (MiB)", 2.0**20),
+}
+"""Title on the axis of the figure, and the unit there."""
+ABSENT = "-"
+SHOWN = {metric.name: metric for metric in METRICS}
 
 
 def efficiency(results: Results) -> Finding:
-    """Set the mean accuracy of each model against its size and its time per epoch."""
-    means = model_table(results, metric_table(results))
-    table = means[["model", "seeds"]].assign(
-        **{name: means[f"{name}_mean"] for name in ("test_accuracy", *COSTS, "total_seconds")}
+    """Set the accuracy of each model against its size, arithmetic, time and memory."""
+    level = 1 - results.plan.alpha
+    runs = metric_table(results)
+    table = cost_table(results, runs, level)
+    return Finding(
+        name="efficiency",
+        title="Efficiency",
+        summary=_summary(table, level),
+        tables={"models": table},
+        figures={"efficiency": efficiency_figure(runs, table, COSTS, results.models, level)},
     )
-    table["dominated_by"] = [", ".join(_dominating(table, row)) for _, row in table.iterrows()]
-    shown = {metric.name: metric for metric in METRICS}
-    lines = ["Means over seeds; a model is dominated when another is no worse on all three and better on one:", ""]
-    for _, row in table.iterrows():
-        costs = ", ".join(shown[name].title.lower() + " " + shown[name].show(row[name]) for name in COSTS)
-        by = f"; dominated by {row['dominated_by']}" if row["dominated_by"] else ""
-        lines.append(f"- {row['model']}: {percent(row['test_accuracy'])}, {costs}{by}.")
-    return Finding("efficiency", "Efficiency", "\n".join(lines), tables={"models": table})
+
+
+def cost_table(results: Results, runs: pd.DataFrame, level: float) -> pd.DataFrame:
+    """Return one row a model: mean, low and high of accuracy (over seeds and images) and each cost (over seeds)."""
+    means = model_table(results, runs)
+    table = means[["model", "seeds", "test_accuracy_mean", "test_accuracy_low", "test_accuracy_high"]]
+    table = table.assign(test_accuracy=table["test_accuracy_mean"], total_seconds=means["total_seconds_mean"])
+    for name in COSTS:
+        found = over_seeds(runs, ["model"], name, level).set_index("model")
+        columns = {name: "mean", f"{name}_low": "low", f"{name}_high": "high"}
+        table = table.assign(**{column: table["model"].map(found[of]) for column, of in columns.items()})
+    return table.assign(dominated_by=[", ".join(_dominating(table, row)) for _, row in table.iterrows()])
+
+
+def _counted(table: pd.DataFrame) -> list[str]:
+    """Return the costs that every model has."""
+    return [name for name in COSTS if table[name].notna().all()]
 
 
 def _dominating(table: pd.DataFrame, row: pd.Series) -> list[str]:
-    costs = list(COSTS)
+    costs = _counted(table)
     no_worse = (table["test_accuracy"] >= row["test_accuracy"]) & (table[costs] <= row[costs]).all(axis=1)
     better = (table["test_accuracy"] > row["test_accuracy"]) | (table[costs] < row[costs]).any(axis=1)
     return list(table.loc[no_worse & better, "model"])
+
+
+def _summary(table: pd.DataFrame, level: float) -> str:
+    beaten = [f"{row['model']} (by {row['dominated_by']})" for _, row in table.iterrows() if row["dominated_by"]]
+    counted = ", ".join(SHOWN[name].title.lower() for name in ("test_accuracy", *_counted(table)))
+    rows = [[row["model"], with_interval(row), *(_cell(row, name) for name in COSTS)] for _, row in table.iterrows()]
+    header = ["Model", f"Test accuracy ({100 * level:g} % interval)", *(SHOWN[name].title for name in COSTS)]
+    absent = f" {ABSENT}: not recorded." if table[list(COSTS)].isna().to_numpy().any() else ""
+    return "\n".join(
+        [
+            (
+                f"Dominated, that is no better on any of these means ({counted}) and worse on one: "
+                f"{'; '.join(beaten) or 'none'}. A difference of means may be chance: the verdicts say which is real."
+            ),
+            "",
+            markdown_table(header, rows),
+            "",
+            (
+                "Means over seeds, ± half the interval over seeds where they differ. Operations: of one forward pass over the "
+                "test sequence of median length, matrix products only. Time: training of one epoch. Memory: the most that "
+                f"the process used in training over what it used before.{absent}"
+            ),
+        ]
+    )
+
+
+def _cell(row: pd.Series, name: str) -> str:
+    if pd.isna(row[name]):
+        return ABSENT
+    half = row[f"{name}_high"] - row[name]
+    shown = SHOWN[name].show(row[name])
+    return f"{shown} ± {SHOWN[name].show(half)}" if half > 0 else shown

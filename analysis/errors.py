@@ -1,12 +1,14 @@
-"""Which classes are confused, and how well each class is found."""
+"""Which classes are confused, how well each class is found, and on which sequences two models part."""
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.figures import confusion_figure
+from analysis.disagreement import disagreements, examples
+from analysis.figures import confusion_figure, examples_figure
 from analysis.findings import Finding
 from analysis.results import Results
+from analysis.wording import markdown_table
 
 MOST_CONFUSED = 5
 
@@ -16,12 +18,18 @@ def errors(results: Results) -> Finding:
     confusion = {model: confusion_matrix(results, model) for model in results.models}
     confused = pd.concat([_pairs(model, counts) for model, counts in confusion.items()], ignore_index=True)
     classes = pd.concat([_classes(model, counts) for model, counts in confusion.items()], ignore_index=True)
+    apart = disagreements(results)
+    figures = {"confusion_matrices": confusion_figure(confusion)}
+    drawn, events = examples(results, apart), results.probes.get("events")
+    if events is not None and set(drawn.get("sample_id", ())) & set(events["sample_id"]):
+        known = drawn[drawn["sample_id"].isin(events["sample_id"])]
+        figures["disagreements"] = examples_figure(known, events, results.models)
     return Finding(
         name="errors",
         title="Error analysis",
-        summary=_summary(confused, classes, results),
-        tables={"confused": confused, "classes": classes},
-        figures={"confusion_matrices": confusion_figure(confusion)},
+        summary="\n\n".join([_summary(confused, classes, results), *_parted(apart, results)]),
+        tables={"confused": confused, "classes": classes, "disagreements": apart},
+        figures=figures,
         data={"confusion": {model: counts.tolist() for model, counts in confusion.items()}},
     )
 
@@ -69,3 +77,16 @@ def _summary(confused: pd.DataFrame, classes: pd.DataFrame, results: Results) ->
             f"{100 * worst['recall']:.1f} %; most confused: {', '.join(pairs) or 'none'}."
         )
     return "\n".join(lines)
+
+
+def _parted(apart: pd.DataFrame, results: Results) -> list[str]:
+    """Return the counts of disagreements as a square table of models."""
+    if apart.empty:
+        return []
+    counts = apart.set_index(["right", "missed"])["count"]
+    rows = [[a, *("" if a == b else counts[a, b] for b in results.models)] for a in results.models]
+    told = (
+        f"Of {len(results.test_set.label):,} test sequences, how many all seeds of the row's model get right and all seeds of "
+        "the column's model miss:"
+    )
+    return [told, markdown_table(["Right \\ missed", *results.models], rows)]

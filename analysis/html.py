@@ -20,7 +20,7 @@ a { color: #00588A } h1 + h2 + ul, h1 + blockquote + h2 + ul { font-weight: 600 
 .wide { overflow-x: auto; margin: 1rem 0 }
 table { border-collapse: collapse; font-size: .9em } td, th { padding: .3rem .7rem; border-bottom: 1px solid #E4E4E4; text-align: right }
 td:first-child, th:first-child { text-align: left; position: sticky; left: 0; background: white }
-td a { text-decoration: none } .plot { transform-origin: 0 0 }
+td + td { white-space: nowrap } td a { text-decoration: none } .plot { transform-origin: 0 0 }
 @media (max-width: 600px) { body { font-size: 15px; padding: .6rem } td, th { padding: .2rem .45rem } }
 """
 # A figure is drawn when it comes near, at its own size, then shrunk to the page; below half it scrolls instead.

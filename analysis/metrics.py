@@ -10,6 +10,7 @@ from typing import Literal
 
 import pandas as pd
 
+from analysis.reliability import confidence_bins, expected_error
 from analysis.results import Results
 from analysis.wording import UNKNOWN, percent
 
@@ -19,7 +20,7 @@ STABILITY_WINDOW = 10
 LEVELS = (0.90, 0.95, 0.96)
 SHARE_OF_BEST = 0.99
 
-Unit = Literal["rate", "points", "epochs", "seconds", "count", "nats"]
+Unit = Literal["rate", "points", "epochs", "seconds", "count", "nats", "operations", "bytes"]
 FORMATS: dict[Unit, Callable[[float], str]] = {
     "rate": percent,
     "points": lambda value: f"{100 * value:.2f} points",
@@ -27,6 +28,8 @@ FORMATS: dict[Unit, Callable[[float], str]] = {
     "seconds": lambda value: f"{value:.3g} s",
     "count": lambda value: f"{value:,.0f}",
     "nats": lambda value: f"{value:.3f}",
+    "operations": lambda value: f"{value / 1e6:.3g} M",
+    "bytes": lambda value: f"{value / 2**20:,.3g} MiB",
 }
 
 
@@ -52,7 +55,9 @@ class Metric:
 
 
 def column(name: str, results: Results) -> pd.Series:
-    """Return a column of the runs."""
+    """Return a column of the runs; NaN where it was not recorded."""
+    if name not in results.runs:
+        return pd.Series(float("nan"), index=results.runs.index)
     return results.runs[name].astype(float)
 
 
@@ -64,6 +69,16 @@ def accuracy_at_best_epoch(results: Results) -> pd.Series:
 def negative_log_likelihood(results: Results) -> pd.Series:
     """Return the mean of minus the log-probability of the true class on test, natural logarithm."""
     return _per_run(results, [-float(row.mean()) for model in results.models for row in results.log_likelihood[model]])
+
+
+def calibration_error(results: Results) -> pd.Series:
+    """Return the expected calibration error of each run on test; see `analysis.reliability`."""
+    errors = [
+        expected_error(confidence_bins(confidence_n, right_n))
+        for model in results.models
+        for confidence_n, right_n in zip(results.confidence[model], results.correct[model], strict=True)
+    ]
+    return _per_run(results, errors)
 
 
 def validation_accuracy(results: Results) -> pd.Series:
@@ -94,6 +109,11 @@ def overfitting_gap(results: Results) -> pd.Series:
     train, test = (results.curve(split, "accuracy") for split in ("train", "test"))
     gap = (train - test).ffill(axis=1)
     return gap[gap.columns[-1]] if len(gap.columns) else pd.Series(float("nan"), index=results.runs.index)
+
+
+def mean_validation_accuracy(results: Results) -> pd.Series:
+    """Return the area under the curve of validation accuracy over epochs, divided by their number."""
+    return results.curve("validation", "accuracy").mean(axis=1)
 
 
 def epochs_to(level: float, results: Results) -> pd.Series:
@@ -127,14 +147,25 @@ METRICS: tuple[Metric, ...] = (
     Metric("final_accuracy", "Final accuracy", "rate", "higher", partial(column, "final_accuracy"), high=1),
     Metric("validation_accuracy", "Validation accuracy", "rate", "higher", validation_accuracy, high=1),
     Metric("negative_log_likelihood", "Test NLL", "nats", "lower", negative_log_likelihood),
+    Metric("calibration_error", "Calibration error", "points", "lower", calibration_error, high=1),
     Metric("best_epoch", "Best epoch", "epochs", "neither", partial(column, "best_epoch"), low=1),
     Metric("convergence_epoch", "Convergence epoch", "epochs", "lower", convergence_epoch, low=1),
+    Metric(
+        "mean_validation_accuracy",
+        "Mean validation accuracy over epochs",
+        "rate",
+        "higher",
+        mean_validation_accuracy,
+        high=1,
+    ),
     Metric("training_stability", "Training stability (sd)", "points", "lower", training_stability, high=1),
     Metric("overfitting_gap", "Overfitting gap", "points", "lower", overfitting_gap, low=-1, high=1),
     Metric("parameters", "Parameters", "count", "lower", partial(column, "parameters")),
+    Metric("flops", "Operations per sequence", "operations", "lower", partial(column, "flops")),
     Metric("epochs", "Epochs", "epochs", "neither", partial(column, "epochs"), low=1),
     Metric("epoch_seconds", "Time per epoch", "seconds", "lower", partial(column, "epoch_seconds")),
     Metric("total_seconds", "Training time", "seconds", "lower", partial(column, "total_seconds")),
+    Metric("peak_memory_bytes", "Peak memory", "bytes", "lower", partial(column, "peak_memory_bytes")),
 )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from analysis.calibration import calibration
+from analysis.confidence import confidence
 from analysis.convergence import convergence
 from analysis.efficiency import efficiency
 from analysis.encoding import encoding
@@ -30,6 +31,7 @@ ANALYSES: dict[str, Analysis] = {
     "time_use": time_use,
     "encoding": encoding,
     "errors": errors,
+    "confidence": confidence,
     "efficiency": efficiency,
 }
 

@@ -194,6 +194,11 @@ class Results:
         return self._by_model(self._matrix("log_likelihood"))
 
     @cached_property
+    def confidence(self) -> dict[str, NDArray[np.generic]]:
+        """Probability that each model gave to the class it predicted, (S, n), seeds ascending."""
+        return self._by_model(self._matrix("confidence"))
+
+    @cached_property
     def correct(self) -> dict[str, NDArray[np.bool_]]:
         """Whether each model was right, (S, n), seeds ascending."""
         return {model: predicted == self.test_set.label for model, predicted in self.predicted.items()}

@@ -185,6 +185,12 @@ def _summary(table: pd.DataFrame, plan: Plan, results: Results) -> str:
             "unadjusted. A difference that is not significant is not evidence of equality."
         ),
         "",
+        (
+            "p: how often one sees a difference this large where there is none; Holm: p after a correction for the number of "
+            "pairs, which the verdict goes by; g (Hedges): the difference in standard deviations over seeds; undecided: this study "
+            "cannot tell."
+        ),
+        "",
         _shown(declared),
     ]
     if len(explored):

@@ -1,6 +1,7 @@
 """How accuracy depends on the length of a sequence (its number of events).
 
 Length correlates with class, so the correlation is given twice: as it is, and with both variables centred by class.
+Beside it stands a logistic slope, which says how the odds change with length.
 """
 
 from math import nan, sqrt
@@ -12,8 +13,10 @@ from scipy import stats
 
 from analysis.figures import temporal_figure
 from analysis.findings import Finding
+from analysis.length_slope import length_slope
 from analysis.results import Results
 from analysis.two_way import Correct, accuracy
+from analysis.wording import markdown_table
 
 MOST_BINS = 10
 IMAGES_A_BIN = 20
@@ -21,13 +24,13 @@ IMAGES_A_BIN = 20
 
 def temporal(results: Results) -> Finding:
     """Relate the accuracy of each model to sequence length."""
-    bins, correlations = bin_table(results), correlation_table(results)
+    bins, correlations, slopes = bin_table(results), correlation_table(results), slope_table(results)
     lengths = results.test_set.length
     return Finding(
         name="temporal",
         title="Temporal patterns",
-        summary=_summary(bins, correlations, results),
-        tables={"bins": bins, "correlations": correlations},
+        summary=_summary(bins, correlations, slopes, results),
+        tables={"bins": bins, "correlations": correlations, "slopes": slopes},
         figures={
             "temporal_patterns": temporal_figure(bins, correlations, lengths, results.models, 1 - results.plan.alpha)
         },
@@ -95,6 +98,16 @@ def correlation_table(results: Results) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def slope_table(results: Results) -> pd.DataFrame:
+    """Return the logistic slope of being right on log length of each model, with its interval at 1 - alpha."""
+    rows = []
+    for model in results.models:
+        found = length_slope(results.correct[model], results.test_set.length)
+        low, high = found.interval(1 - results.plan.alpha)
+        rows.append({"model": model, "slope": found.value, "low": low, "high": high, "se": found.se, "df": found.df})
+    return pd.DataFrame(rows)
+
+
 def correlation(x_n: NDArray[np.float64], y_n: NDArray[np.float64]) -> float:
     """Return Pearson's correlation, NaN when either does not vary."""
     x_n, y_n = x_n - x_n.mean(), y_n - y_n.mean()
@@ -108,18 +121,33 @@ def _centred(values_n: NDArray[np.float64], labels_n: NDArray[np.int64]) -> NDAr
     return values_n - means[labels_n]
 
 
-def _summary(bins: pd.DataFrame, correlations: pd.DataFrame, results: Results) -> str:
-    lines = ["Correlation of sequence length with being right, mean over seeds:", ""]
+def _summary(bins: pd.DataFrame, correlations: pd.DataFrame, slopes: pd.DataFrame, results: Results) -> str:
+    level = f"{100 * (1 - results.plan.alpha):g} %"
+    rows, lowest = [], []
     for model in results.models:
-        runs = correlations[correlations["model"] == model]
-        of_model = bins[bins["model"] == model]
+        runs, of_model = correlations[correlations["model"] == model], bins[bins["model"] == model]
         worst = of_model.iloc[int(of_model["accuracy"].argmin())]
-        lines.append(
-            f"- {model}: r = {_r(runs['correlation'])}, {_r(runs['controlled'])} within classes; lowest accuracy "
-            f"{100 * worst['accuracy']:.1f} % [{100 * worst['low']:.1f}, {100 * worst['high']:.1f}] at "
-            f"{worst['shortest']} to {worst['longest']} events ({worst['images']} images)."
+        slope = slopes[slopes["model"] == model].iloc[0]
+        rows.append([model, _r(runs["correlation"]), _r(runs["controlled"]), _odds(slope)])
+        lowest.append(
+            f"- {model}: lowest accuracy {100 * worst['accuracy']:.1f} % [{100 * worst['low']:.1f}, "
+            f"{100 * worst['high']:.1f}] at {worst['shortest']} to {worst['longest']} events ({worst['images']} images)."
         )
-    return "\n".join(lines)
+    header = ["Model", "Correlation r", "r within classes", f"Odds at twice the length [{level}]"]
+    told = (
+        "Length is the number of events. r, mean over seeds: correlation of length with being right; within classes, because "
+        "length depends on the class. Odds (right to wrong): the factor by which they change when a sequence is twice as "
+        "long, from a logistic regression on log length; 1 is no change."
+    )
+    return "\n".join([*lowest, "", markdown_table(header, rows), "", told])
+
+
+def _odds(slope: pd.Series) -> str:
+    """Return the factor of the odds for a doubled length, 2^slope."""
+    if pd.isna(slope["slope"]):
+        return "undefined"
+    times, low, high = (2.0 ** slope[name] for name in ("slope", "low", "high"))
+    return f"x {times:.2f}" + ("" if pd.isna(low) else f" [{low:.2f}, {high:.2f}]")
 
 
 def _r(values: pd.Series) -> str:

@@ -1,7 +1,8 @@
 """Analyse a study from the tracking store alone, and write what came out to a folder and to the study's run."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import nan
 from pathlib import Path
 from shutil import copyfile
 from tempfile import TemporaryDirectory
@@ -10,9 +11,11 @@ from typing import Any
 import pandas as pd
 
 from analysis import analyze as run_analyses
+from analysis.disagreement import wanted_sequences
 from analysis.figures import FigureError, to_html, to_png, to_svg
 from analysis.findings import Finding
 from analysis.html import page
+from analysis.latex import results_table, significance_table
 from analysis.plan import Declaration, Plan
 from analysis.report import (
     detailed_analysis,
@@ -23,12 +26,14 @@ from analysis.report import (
 )
 from analysis.results import Results
 from pipeline.errors import UsageError
-from pipeline.probes import probe_tables
+from pipeline.probes import event_table, probe_tables
 from pipeline.study import ABLATION_KIND, PLAN_FILE, STUDY_KIND, read_json
 from pipeline.tracking import Run, Tracker
 
 IDENTITY = ("config_hash", "data_digest", "code_digest", "torch_version", "precision", "device", "dataset")
 METRICS = ("best_accuracy", "final_accuracy", "test_accuracy", "epoch_seconds", "total_seconds")
+COSTS = ("flops", "peak_memory_bytes")
+"""Not of every run: older ones lack them, and not every system tells its memory."""
 COUNTS = ("parameters", "best_epoch", "epochs")
 
 
@@ -83,6 +88,7 @@ def load_results(study: StoredStudy, tracker: Tracker, *, allow_missing: bool, p
             runs.append({**key, "status": run.status if run else "MISSING"})
             continue
         numbers = {name: run.metrics[name] for name in METRICS} | {name: int(run.metrics[name]) for name in COUNTS}
+        numbers |= {name: run.metrics.get(name, nan) for name in COSTS}
         # Runs from before these tags were written lack them.
         later = {
             "shared_code_digest": run.tags.get("shared_code_digest", "unknown"),
@@ -94,7 +100,7 @@ def load_results(study: StoredStudy, tracker: Tracker, *, allow_missing: bool, p
         predictions.append(pd.read_parquet(tracker.fetch(run.id, "predictions.parquet")).assign(**key))
     if not predictions:
         raise UsageError(f"study {study.id}: must have a finished run, got none. Run compare to train it.")
-    return Results(
+    results = Results(
         runs=pd.DataFrame(runs),
         curves=pd.concat(curves, ignore_index=True),
         predictions=pd.concat(predictions, ignore_index=True),
@@ -107,6 +113,11 @@ def load_results(study: StoredStudy, tracker: Tracker, *, allow_missing: bool, p
         allow_missing=allow_missing,
         declaration=_declaration(study, tracker),
     )
+    wanted = wanted_sequences(results)
+    if not wanted:
+        return results
+    events = event_table(str(results.runs["run_id"].iloc[0]), wanted, tracker)
+    return replace(results, probes={**results.probes, "events": events})
 
 
 def _declaration(study: StoredStudy, tracker: Tracker) -> Declaration | None:
@@ -157,6 +168,8 @@ def analyze(study: StoredStudy, tracker: Tracker, *, output: Path, allow_missing
         "detailed_analysis.json": _json(detailed_analysis(findings)),
         "results_summary.csv": _table(findings, "overview", "models").to_csv(index=False),
         "significance.csv": _table(findings, "significance", "pairs").to_csv(index=False),
+        "results_table.tex": results_table(findings),
+        "significance_table.tex": significance_table(findings),
         "analysis_report.md": markdown,
         "analysis_report.html": page(markdown, figures),
         **{f"{stem}.html": to_html(figure) for stem, figure in figures.items()},

@@ -4,16 +4,27 @@ A ratio is the median over rounds of the ratio within a round, so that a machine
 """
 
 import platform
+import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
+import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
+from analysis import analyze
+from analysis.html import page
+from analysis.plan import Plan
+from analysis.randomness import stream
+from analysis.report import report
+from analysis.results import Results
 from models.classifier import Classifier
 from models.time_embeddings import TIME_EMBEDDINGS, PointwiseEmbedding
 from pipeline.config import build_run
@@ -27,6 +38,8 @@ ROUNDS = 7
 """Timed rounds; one more is run first and thrown away."""
 BATCHES = 8
 """Updates that each side makes in a round, of 128 sequences."""
+ANALYSED_RUNS, ANALYSED_MODELS, ANALYSED_SEQUENCES, ANALYSED_EPOCHS = 100, 10, 10_000, 50
+"""Size of the made-up study whose analysis is measured."""
 RECIPE = "usual recipe (packed), fp32"
 OURS = "position, fp32"
 
@@ -79,6 +92,11 @@ def bench() -> None:
         ),
         [_row(name, seconds) for name in seconds],
     )
+    seconds_taken, peak = cost_of_analysis()
+    say(
+        f"analysis and report of {ANALYSED_RUNS} runs x {ANALYSED_SEQUENCES:,} predictions: {seconds_taken:.1f} s, "
+        f"{peak / 2**30:.2f} GiB at most (n = 1)"
+    )
     help_seconds = time_help()
     say(f"python -m pipeline --help: {statistics.median(help_seconds):.2f} s (median of {len(help_seconds)})")
 
@@ -126,3 +144,61 @@ def time_help(rounds: int = 5) -> list[float]:
         subprocess.run([sys.executable, "-m", "pipeline", "--help"], cwd=ROOT, capture_output=True, check=True)
         seconds.append(time.perf_counter() - began)
     return seconds
+
+
+def cost_of_analysis() -> tuple[float, int]:
+    """Return the seconds of analysing a made-up study, and the peak memory in bytes of the new process that did it."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_analyse).result()
+
+
+def _analyse() -> tuple[float, int]:
+    results = made_up_study()
+    began = time.perf_counter()
+    findings = analyze(results)
+    markdown = report(findings)
+    page(markdown, {stem: figure for finding in findings for stem, figure in finding.figures.items()})
+    return time.perf_counter() - began, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def made_up_study(
+    runs: int = ANALYSED_RUNS, models: int = ANALYSED_MODELS, sequences: int = ANALYSED_SEQUENCES
+) -> Results:
+    """Return a study of random answers, 95 to 99 % right, with `runs` runs over `models` models."""
+    generator = stream("bench", "analysis")
+    label_n, length_n = generator.integers(10, size=sequences), generator.integers(20, 250, size=sequences)
+    rows, curves, predictions = [], [], []
+    for number in range(runs):
+        model, seed = f"model_{number % models}", number // models
+        cell = {"run_id": f"run-{number}", "model": model, "seed": seed}
+        right_n = generator.random(sequences) < 0.95 + 0.04 * (number % models) / models
+        sure_n = generator.beta(20, 1, size=sequences)
+        predicted_n = np.where(right_n, label_n, (label_n + generator.integers(1, 10, size=sequences)) % 10)
+        answers = {"label": label_n, "predicted": predicted_n, "confidence": sure_n}
+        answers["log_likelihood"] = np.log(np.where(right_n, sure_n, (1 - sure_n) / 9))
+        predictions.append(pd.DataFrame({**cell, "sample_id": np.arange(sequences), "length": length_n, **answers}))
+        names = [(split, metric) for split in ("train", "validation", "test") for metric in ("accuracy", "loss")]
+        for split, metric in names:
+            values = 1 - 1 / (1 + np.arange(1, ANALYSED_EPOCHS + 1) + generator.random(ANALYSED_EPOCHS))
+            line = {**cell, "epoch": range(1, ANALYSED_EPOCHS + 1), "split": split, "metric": metric}
+            curves.append(pd.DataFrame({**line, "value": values}))
+        accuracy = float(right_n.mean())
+        identity = dict.fromkeys(("config_hash", "code_digest"), model)
+        identity |= dict.fromkeys(
+            ("dataset", "data_digest", "shared_code_digest", "torch_version", "precision", "device"), "-"
+        )
+        accuracies = dict.fromkeys(("best_accuracy", "final_accuracy", "test_accuracy"), accuracy)
+        numbers = {
+            "parameters": 1000,
+            "best_epoch": 1,
+            "epochs": ANALYSED_EPOCHS,
+            "epoch_seconds": 1.0,
+            "total_seconds": 1.0,
+        }
+        rows.append({**cell, "status": "FINISHED", **identity, **accuracies, **numbers})
+    return Results(
+        pd.DataFrame(rows),
+        pd.concat(curves, ignore_index=True),
+        pd.concat(predictions, ignore_index=True),
+        plan=Plan(),
+    )

@@ -6,7 +6,7 @@ keeps the table with the run, under the digest of this code; `Results.probes` th
 """
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,7 +20,7 @@ from models.classifier import Classifier
 from pipeline import alterations, checkpoint, microscope
 from pipeline.alterations import ALTERATIONS, ORIGINAL, altered
 from pipeline.config import RunConfig
-from pipeline.data import DataError, EventDataset
+from pipeline.data import DataError, EventDataset, Splits
 from pipeline.data.split import stratified_order
 from pipeline.seeding import seed_for, seeded
 from pipeline.tracking import Tracker
@@ -112,6 +112,29 @@ def probe_tables(cells: Iterable[tuple[str, str, int]], tracker: Tracker) -> dic
     return {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items() if parts}
 
 
+def event_table(run_id: str, sample_ids: Sequence[int], tracker: Tracker) -> pd.DataFrame:
+    """Return the events of test sequences, a row each (sample_id, time, horizon); empty where the data cannot be read here."""
+    splits = _splits(run_id, tracker)
+    if splits is None:
+        return pd.DataFrame(columns=["sample_id", "time", "horizon"])
+    chosen = splits.test.select(torch.tensor(sample_ids, dtype=torch.int64))
+    owners = np.repeat(np.asarray(sample_ids), chosen.lengths.numpy())
+    return pd.DataFrame({"sample_id": owners, "time": chosen.times.numpy(), "horizon": chosen.horizon})
+
+
+def _splits(run_id: str, tracker: Tracker) -> Splits | None:
+    """Return the data of a run; None where it cannot be read here, or is other data by now."""
+    try:
+        splits = _config(run_id, tracker).data.load()
+    except DataError:
+        return None
+    return splits if splits.digest == tracker.get(run_id).tags["data_digest"] else None
+
+
+def _config(run_id: str, tracker: Tracker) -> RunConfig:
+    return RunConfig.model_validate_json(tracker.fetch(run_id, "config.json").read_text(encoding="utf-8"))
+
+
 @dataclass(frozen=True)
 class _Subject:
     """A run's model, trained and before training, and the sequences to measure it on."""
@@ -123,12 +146,8 @@ class _Subject:
     @classmethod
     def of(cls, run_id: str, tracker: Tracker) -> "_Subject | None":
         """Rebuild the model of a run; None where that cannot be done faithfully."""
-        config = RunConfig.model_validate_json(tracker.fetch(run_id, "config.json").read_text(encoding="utf-8"))
-        try:
-            splits = config.data.load()
-        except DataError:
-            return None
-        if splits.digest != tracker.get(run_id).tags["data_digest"]:
+        config, splits = _config(run_id, tracker), _splits(run_id, tracker)
+        if splits is None:
             return None
         test, models = splits.test, []
         for _ in range(2):

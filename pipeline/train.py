@@ -21,6 +21,7 @@ from sklearn.metrics import classification_report
 from models.classifier import Classifier
 from pipeline import checkpoint
 from pipeline.config import flat
+from pipeline.costs import PeakMemory, flops_of
 from pipeline.data import EventDataset, Splits
 from pipeline.identity import Cell, commit, identity
 from pipeline.tracking import Tracker
@@ -127,6 +128,7 @@ def processor() -> str:
 
 def _train(job: _Job, report: Report) -> None:
     config, folder = job.cell.config, job.folder
+    memory = PeakMemory(job.splits.train.labels.device)
     training = start(config, job.splits, job.splits.train.labels.device)
     history: History = []
     if (folder / "last.pt").is_file():
@@ -147,7 +149,7 @@ def _train(job: _Job, report: Report) -> None:
         checkpoint.save(folder / "last.pt", {**training.state_dict(), "history": history})
         report(job.cell, history[-1])
     training.model.load_state_dict(checkpoint.load(folder / "best.pt")["model"])
-    _conclude(job, training.model, history)
+    _conclude(job, training.model, history, memory.metrics())
 
 
 def best_epoch(history: History) -> int:
@@ -171,11 +173,12 @@ def log_line(row: dict[str, float], epochs: int) -> str:
     return "  ".join([f"epoch {row['epoch']:.0f}/{epochs}", *scores, tail])
 
 
-def _conclude(job: _Job, model: Classifier, history: History) -> None:
+def _conclude(job: _Job, model: Classifier, history: History, memory: dict[str, float]) -> None:
     """Score the test split at the best epoch and store everything that later steps read."""
     tracker, run_id, test = job.tracker, job.run_id, job.splits.test
     predictions = predictions_of(model, test, job.precision)
-    tracker.log_metrics(run_id, summary_of(model, history, predictions), step=len(history))
+    costs = {"flops": flops_of(model, test), **memory}
+    tracker.log_metrics(run_id, summary_of(model, history, predictions) | costs, step=len(history))
     tracker.log_text(run_id, "history.json", json.dumps(history))
     epochs = job.cell.config.train.epochs
     tracker.log_text(run_id, "train.log", "".join(f"{log_line(row, epochs)}\n" for row in history))

@@ -20,12 +20,13 @@ from pipeline.study import load_study
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-EXAMPLES = ("A time embedding", "A metric", "An analysis")
+EXAMPLES = ("A time embedding", "A metric", "An analysis", "A probe")
 MOST_LINES = 14
 REGISTRIES = {
     "models/time_embeddings/__init__.py": "    | PositionConfig\n",
     "analysis/metrics.py": "METRICS: tuple[Metric, ...] = (\n",
     "analysis/registry.py": "ANALYSES: dict[str, Analysis] = {\n",
+    "pipeline/probes.py": "PROBES: dict[str, Probe] = {\n",
 }
 """The line of each registry after which the README's line is put."""
 TRAIN = """
@@ -58,6 +59,25 @@ print(json.dumps({
     "report": report(list(findings.values())),
 }))
 """
+PROBE = """
+import json, runpy
+from dataclasses import replace
+from pathlib import Path
+from analysis import analyze
+from pipeline.identity import Cell
+from pipeline.study import load_run
+from pipeline.probes import probe_tables
+from pipeline.tracking import MemoryTracker
+from pipeline.train import run_cell
+
+tracker = MemoryTracker(Path("artifacts"))
+small = {"data.name": "mnist_sample", "data.max_events": 4, "model.hidden_dim": 2, "model.num_layers": 1, "train.epochs": 1}
+outcome = run_cell(Cell("a", load_run(None, small)), tracker, device="cpu", report=lambda *_: None)
+probes = probe_tables([(outcome.run_id, "a", 0)], tracker)
+study = runpy.run_path("tests/analysis/conftest.py")["make_study"]({"a": [[1, 0]]})
+[finding] = analyze(replace(study, probes=probes), ["weight_norms"])
+print(json.dumps({"weights": sorted(probes["weight_norms"]["weight"]), "summary": finding.summary}))
+"""
 
 
 def section(title):
@@ -69,8 +89,16 @@ def blocks(text, language):
 
 
 def add_example(title, root):
-    """Do what the README says: create the new file, and put the import and the line into the registry."""
-    new, listed = blocks(section(title), "python")
+    """Do what the README says: create each new file, and put its import and its line into the registry."""
+    for new, listed in batched(blocks(section(title), "python"), 2):
+        add_file(new, listed, root)
+
+
+def batched(texts, size):
+    return [texts[start : start + size] for start in range(0, len(texts), size)]
+
+
+def add_file(new, listed, root):
     path = new.split("\n", 1)[0].removeprefix("# ")
     assert not (root / path).exists()
     (root / path).write_text(new, encoding="utf-8")
@@ -86,7 +114,7 @@ def add_example(title, root):
 
 @pytest.fixture(scope="module")
 def extended(tmp_path_factory):
-    """A copy of the project with the three examples of the README added."""
+    """A copy of the project with the examples of the README added."""
     root = tmp_path_factory.mktemp("copy") / "project"
     for folder in ("models", "analysis", "pipeline", "tests/models", "tests/analysis"):
         shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
@@ -108,8 +136,9 @@ def run(root, *arguments):
 
 @pytest.mark.parametrize("title", EXAMPLES)
 def test_an_example_has_fewer_than_fifteen_lines(title):
-    lines = "".join(blocks(section(title), "python")).splitlines()
-    assert len([line for line in lines if line.strip() and not line.startswith("# ")]) <= MOST_LINES
+    for pair in batched(blocks(section(title), "python"), 2):
+        lines = "".join(pair).splitlines()
+        assert len([line for line in lines if line.strip() and not line.startswith("# ")]) <= MOST_LINES
 
 
 def test_the_embedding_of_the_readme_trains_by_the_command_beside_it(extended):
@@ -137,6 +166,12 @@ def test_the_metric_and_the_analysis_of_the_readme_run(extended):
     assert told["summary"] == "1 of 6 test sequences are missed by every run."
     assert told["hardest"][0] == {"sample_id": 1, "label": 1, "length": 11, "missed": 1.0}
     assert "## Hardest sequences" in told["report"]
+
+
+def test_the_probe_of_the_readme_is_measured_and_analysed(extended):
+    told = json.loads(run(extended, "-c", PROBE))
+    assert told["weights"][-2:] == ["layers.0.weight_hh_l0", "layers.0.weight_ih_l0"]
+    assert told["summary"] == "The largest is embedding.table.weight of a."  # 784 x 64 draws of N(0, 1): about 224
 
 
 def test_the_stored_model_is_loaded_in_five_lines():

@@ -25,8 +25,12 @@ def label_ends(
     panel: int,
     limits: tuple[float, float],
     height: float,
+    lift: float = 0,
 ) -> None:
-    """Write each name beside the end (x, y) of its line, in a panel that shows `limits` of y over `height` pixels."""
+    """Write each name beside the end (x, y) of its line, in a panel that shows `limits` of y over `height` pixels.
+
+    `lift` raises the names by so many pixels, off a horizontal bar.
+    """
     pixels = height / (limits[1] - limits[0])
     wanted = np.array([(y - limits[0]) * pixels for _, y in ends.values()])
     places = spread(wanted, GAP, height)
@@ -37,7 +41,7 @@ def label_ends(
             xref=axis("x", panel),
             yref=axis("y", panel),
             ax=LEADER,
-            ay=want - place,
+            ay=want - place - lift,
             xanchor="left",
             text=name,
             font={"color": colour[name], "size": LABEL_SIZE},

@@ -80,6 +80,8 @@ def make_tables(correct, *, epochs=6, classes=3, lengths=None, curve=None):
                     "epochs": epochs,
                     "epoch_seconds": 2.0,
                     "total_seconds": 2.0 * epochs,
+                    "flops": 1e6 + index,
+                    "peak_memory_bytes": 2.0**20,
                     "data_digest": "data",
                     "code_digest": f"code-{model}",
                     "shared_code_digest": "shared",

@@ -3,7 +3,6 @@ import pytest
 from sklearn.metrics import confusion_matrix as independent_matrix
 from sklearn.metrics import precision_recall_fscore_support
 
-from analysis.efficiency import efficiency
 from analysis.errors import confusion_matrix, errors
 
 
@@ -45,14 +44,3 @@ def test_a_class_that_was_never_predicted_has_no_precision(tables, study):
     classes = errors(results).tables["classes"]
     assert classes["precision"].isna().tolist() == [False, True, True]
     assert classes["recall"].tolist() == [1, 0, 0]
-
-
-def test_a_model_that_another_beats_on_every_count_is_dominated(results):
-    table = efficiency(results).tables["models"].set_index("model")
-    # lete has the higher accuracy and one parameter more, at the same time per epoch: neither dominates.
-    assert table["dominated_by"].to_dict() == {"sincos": "", "lete": ""}
-
-
-def test_domination_names_the_better_model(study, draw):
-    table = efficiency(study(draw({"lete": 0.9, "sincos": 0.7}))).tables["models"].set_index("model")
-    assert table["dominated_by"].to_dict() == {"lete": "", "sincos": "lete"}

@@ -79,6 +79,18 @@ def test_stability_over_epochs_and_over_seeds_are_two_numbers(results):
     assert row["seconds_to_90"] == 4 * 2.0
 
 
+def test_the_area_under_the_curve_is_the_mean_over_epochs(results):
+    assert metric_table(results)["mean_validation_accuracy"].tolist() == pytest.approx([sum(RISING) / 12] * 2)
+
+
+def test_epochs_and_seconds_to_each_mark_are_told_with_how_many_seeds_reached_it(study):
+    # An epoch takes 2 s. Only seed 1 reaches 90 % (epoch 3); both reach 99 % of their own best, in epochs 1 and 3.
+    found = convergence(study(RIGHT, epochs=3, curve=lambda _m, seed, _split, epoch: 0.8 + seed * 0.05 * (epoch - 1)))
+    assert (
+        "| lete | 82.50 % | 3 epochs, 6 s (1 of 2 seeds) | not reached | not reached | 2 epochs, 4 s |" in found.summary
+    )
+
+
 def test_the_overview_gives_mean_spread_and_interval(results):
     row = overview(results).tables["models"].iloc[0]
     assert (row["seeds"], row["test_accuracy_mean"]) == (2, 0.625)

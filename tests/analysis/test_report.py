@@ -49,6 +49,8 @@ def test_every_figure_is_shown_once(findings):
         "convergence_analysis",
         "temporal_patterns",
         "confusion_matrices",
+        "reliability",
+        "efficiency",
         "statistical_significance",
     }
 

@@ -1,5 +1,7 @@
 import torch
 
+from analysis import analyze
+from analysis.registry import ANALYSES
 from pipeline import bench
 from pipeline.config import build_run
 from pipeline.trainer import start
@@ -27,3 +29,11 @@ def test_ratios_are_taken_within_rounds():
 
 def test_the_time_of_help_is_that_of_a_process():
     assert all(0 < value < 60 for value in bench.time_help(rounds=1))
+
+
+def test_the_made_up_study_is_analysed_whole():
+    findings = analyze(bench.made_up_study(runs=4, models=2, sequences=300))
+    assert [finding.name for finding in findings] == list(ANALYSES)
+    models = findings[0].tables["models"]
+    assert models["seeds"].tolist() == [2, 2]
+    assert models["test_accuracy_mean"].between(0.9, 1).all()

@@ -1,0 +1,71 @@
+"""What a trained model costs: arithmetic of one answer, and memory of its training."""
+
+import ctypes
+import re
+import warnings
+from copy import deepcopy
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from models.classifier import Classifier
+from pipeline.data import EventDataset
+
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+RESET_PEAK = "5"
+"""What Linux wants to be told to start its record of the largest resident set anew (man 5 proc)."""
+
+
+@torch.no_grad()
+def flops_of(model: Classifier, dataset: EventDataset) -> int:
+    """Return the floating-point operations of one forward pass over the sequence of median length.
+
+    Counted are matrix products and convolutions, a multiplication and an addition as two; elementwise work is not.
+    """
+    middle_1 = dataset.lengths.cpu().argsort(stable=True)[len(dataset) // 2][None]
+    batch = dataset.to(torch.device("cpu")).batch(middle_1)
+    # A fused recurrent layer hides its products from the counter, so the plain one runs, on the processor.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="TF32 acceleration on top of oneDNN")
+        plain = torch.backends.mkldnn.flags(enabled=False)
+        with plain, FlopCounterMode(display=False) as counter:
+            deepcopy(model).cpu().eval()(batch.times, batch.features, batch.lengths)
+    return int(counter.get_total_flops())
+
+
+class PeakMemory:
+    """The most memory that is used from now on, over what is used now: of the device, or of this process on a CPU."""
+
+    def __init__(self, device: torch.device) -> None:
+        """Start measuring."""
+        self.device = device
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+            self.before: int | None = torch.cuda.memory_allocated(device)
+        elif CLEAR.exists():
+            _return_freed()
+            CLEAR.write_text(RESET_PEAK)
+            self.before = _status("VmRSS")
+        else:
+            self.before = None
+
+    def metrics(self) -> dict[str, float]:
+        """Return `peak_memory_bytes`; nothing where the system does not tell."""
+        if self.before is None:
+            return {}
+        peak = torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else _status("VmHWM")
+        return {"peak_memory_bytes": max(peak - self.before, 0)}
+
+
+def _return_freed() -> None:
+    """Let the C library give freed memory back, which would else hide what is allocated next; where it can."""
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)
+
+
+def _status(name: str) -> int:
+    """Return a size of this process in bytes, as Linux reports it in kibibytes."""
+    found = re.search(rf"^{name}:\s+(\d+) kB$", STATUS.read_text(), re.MULTILINE)
+    assert found is not None  # noqa: S101  Linux has had the line since 2.6
+    return 1024 * int(found[1])
