@@ -48,6 +48,7 @@ run: setup $(MNIST)
 	@.venv/bin/python -m pipeline main --config config/quick.json
 
 test: check $(MNIST) $(FASHION_MNIST)
+	@scripts/postgres.sh
 	.venv/bin/pytest
 
 check: setup

@@ -3,6 +3,8 @@
 A ratio is the median over rounds of the ratio within a round, so that a machine that slows down slows every side.
 """
 
+import contextlib
+import json
 import platform
 import resource
 import statistics
@@ -12,6 +14,8 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -27,10 +31,13 @@ from analysis.report import report
 from analysis.results import Results
 from models.classifier import Classifier
 from models.time_embeddings import TIME_EMBEDDINGS, PointwiseEmbedding
+from pipeline.ablation.conduct import conduct
+from pipeline.ablation.reading import load_ablation
 from pipeline.config import build_run
 from pipeline.console import say, show
 from pipeline.data import Splits
 from pipeline.identity import ROOT
+from pipeline.tracking import connect
 from pipeline.train import processor
 from pipeline.trainer import Epoch, fit, resolve_precision, start
 
@@ -40,6 +47,8 @@ BATCHES = 8
 """Updates that each side makes in a round, of 128 sequences."""
 ANALYSED_RUNS, ANALYSED_MODELS, ANALYSED_SEQUENCES, ANALYSED_EPOCHS = 100, 10, 10_000, 50
 """Size of the made-up study whose analysis is measured."""
+TRIALS, TRIALS_SHOWN = 100, 10
+"""Trials of the search whose overhead is measured, and how many of them a median is of."""
 RECIPE = "usual recipe (packed), fp32"
 OURS = "position, fp32"
 
@@ -97,6 +106,12 @@ def bench() -> None:
         f"analysis and report of {ANALYSED_RUNS} runs x {ANALYSED_SEQUENCES:,} predictions: {seconds_taken:.1f} s, "
         f"{peak / 2**30:.2f} GiB at most (n = 1)"
     )
+    trials = time_trials()
+    first, last = statistics.median(trials[:TRIALS_SHOWN]), statistics.median(trials[-TRIALS_SHOWN:])
+    say(
+        f"a trial of an ablation study on SQLite, with one update of a tiny model in it: {first:.2f} s at first, {last:.2f} s "
+        f"at last (medians of the first and last {TRIALS_SHOWN} of {len(trials)})"
+    )
     help_seconds = time_help()
     say(f"python -m pipeline --help: {statistics.median(help_seconds):.2f} s (median of {len(help_seconds)})")
 
@@ -134,6 +149,24 @@ def _row(name: str, seconds: Seconds) -> tuple[str, ...]:
     faster = statistics.median(recipe / own for recipe, own in zip(seconds[RECIPE], seconds[name], strict=True))
     slower = statistics.median(own / table for own, table in zip(seconds[name], seconds[OURS], strict=True))
     return name, f"{middle:.0f}", f"{low:.0f}-{high:.0f}", f"{faster:.1f}x", f"{slower:.2f}x"
+
+
+def time_trials() -> list[float]:
+    """Return the seconds of each trial of a search whose training is next to nothing: what study and tracking cost."""
+    tree = {
+        "data.name": "synthetic", "data.train_size": 32, "data.validation_size": 32, "data.test_size": 32,
+        "model.hidden_dim": 4, "model.embedding.dim": 4, "train.epochs": 1, "seeds": [0], "design": "random",
+        "trials": TRIALS, "train.learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
+    }  # fmt: skip
+    with TemporaryDirectory() as folder, contextlib.chdir(folder):
+        file = Path("search.json")
+        file.write_text(json.dumps(tree), encoding="utf-8")
+        tracker = connect("sqlite:///mlflow.db")
+        with conduct(load_ablation(file), tracker, storage="sqlite:///optuna.db", workers=1, device="cpu") as (
+            _,
+            queue,
+        ):
+            return [(trial.datetime_complete - trial.datetime_start).total_seconds() for trial in queue.trials()]  # type: ignore[operator]
 
 
 def time_help(rounds: int = 5) -> list[float]:

@@ -14,15 +14,17 @@ from pipeline.console import say, show
 from pipeline.data import DATASETS
 from pipeline.errors import unknown
 from pipeline.identity import ROOT
+from pipeline.study import ABLATION_KIND, STUDY_KIND, TRIAL_KIND
+from pipeline.tracking import Run, Tracker, connect
 
 Rows = list[tuple[str, ...]]
 
 
 def ls(topic: str = "") -> None:
-    """Print one list, or all but the settings."""
+    """Print one list, or all but the settings and the studies of the store."""
     if topic and topic not in LISTS:
         raise unknown("list", topic, LISTS)
-    for name in [topic] if topic else [name for name in LISTS if name != "settings"]:
+    for name in [topic] if topic else [name for name in LISTS if name not in ("settings", "studies")]:
         columns, rows = LISTS[name]()
         show(columns, rows, title=name)
         say()
@@ -47,6 +49,25 @@ def _first_line(thing: object) -> str:
 
 def _metrics() -> tuple[tuple[str, ...], Rows]:
     return ("name", "what it is"), [(metric.name, metric.title) for metric in METRICS]
+
+
+def _studies() -> tuple[tuple[str, ...], Rows]:
+    """List what the tracking store holds: it costs seconds, so only where it is asked for by name."""
+    tracker = connect()
+    found = [run for kind in (STUDY_KIND, ABLATION_KIND) for run in tracker.find(kind=kind)]
+    rows: Rows = [
+        (run.name, run.tags["study"], run.tags["kind"], run.status, _progress(run, tracker), run.id) for run in found
+    ]
+    return ("name", "study", "kind", "status", "finished", "run"), rows
+
+
+def _progress(run: Run, tracker: Tracker) -> str:
+    """Return how much of a study is finished: cells of a study, trials of an ablation."""
+    if run.tags["kind"] == ABLATION_KIND:
+        trials = tracker.find(kind=TRIAL_KIND, parent=run.id)
+        return f"{sum(trial.status == 'FINISHED' for trial in trials)} of {run.tags.get('trials', '?')} trials"
+    cells = json.loads(tracker.fetch(run.id, "study.json").read_text(encoding="utf-8"))["cells"]
+    return f"{sum(bool(cell['run_id']) for cell in cells)} of {len(cells)} runs"
 
 
 def _presets() -> tuple[tuple[str, ...], Rows]:
@@ -90,4 +111,5 @@ LISTS: dict[str, Callable[[], tuple[tuple[str, ...], Rows]]] = {
     "analyses": lambda: _described(ANALYSES),
     "presets": _presets,
     "settings": settings,
+    "studies": _studies,
 }

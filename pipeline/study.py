@@ -23,6 +23,8 @@ STUDY_KIND = "study"
 """Value of the tag `kind` on the parent run of a study."""
 ABLATION_KIND = "ablation"
 """The same of an ablation study; where its trials have names, they can be compared like the variants of a study."""
+TRIAL_KIND = "trial"
+"""The same of the run of one trial of an ablation study."""
 PLAN_FILE = "plan.json"
 """Artifact of the parent run: what was declared before the first training."""
 STUDY_KEYS = ("base", "variants", "seeds", "plan", "tuning_trials")

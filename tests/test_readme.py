@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.__main__ import _parser, _settings
+from pipeline.ablation.reading import load_ablation
+from pipeline.ablation.space import AblationConfig
 from pipeline.config import ALIASES, resolve
 from pipeline.ls import settings, settings_markdown
 from pipeline.study import load_study
@@ -81,7 +83,7 @@ print(json.dumps({"weights": sorted(probes["weight_norms"]["weight"]), "summary"
 
 
 def section(title):
-    return re.search(rf"### {title}\n(.*?)(?=\n##|\Z)", README, re.DOTALL).group(1)
+    return re.search(rf"##+ {title}\n(.*?)(?=\n##|\Z)", README, re.DOTALL).group(1)
 
 
 def blocks(text, language):
@@ -194,12 +196,24 @@ def test_every_short_name_is_in_the_table_and_stands_for_its_setting():
 
 
 def test_the_study_file_of_the_readme_is_one(tmp_path):
-    [text] = blocks(README, "json")
+    [text] = blocks(section("Settings"), "json")
     (tmp_path / "own.json").write_text(text)
     study = load_study(tmp_path / "own.json")
     assert list(study.variants) == ["lete", "lete_fourier"]
     assert study.variants["lete_fourier"].model.embedding.p == 1
     assert study.variants["lete"].train.epochs == 5
+
+
+def test_the_ablation_of_the_readme_is_the_printed_example_and_varies_kan_mammote(tmp_path):
+    [text] = blocks(section("Ablation studies"), "json")
+    (tmp_path / "own.json").write_text(text)
+    study = load_ablation(tmp_path / "own.json")
+    assert len(study.points) == 27
+    assert study.config({}).model.embedding.name == "kan_mammote"
+
+
+def test_every_key_of_an_ablation_is_in_its_table():
+    assert all(f"`{name}`" in section("Ablation studies") for name in (*AblationConfig.model_fields, "base", "rows"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

@@ -14,8 +14,9 @@ from analysis.metrics import METRICS
 from analysis.plan import Plan
 from analysis.registry import ANALYSES
 from pipeline.__main__ import VERBS, _parser, _seeds, _settings, _workers
+from pipeline.ablation.reading import load_ablation
 from pipeline.config import resolve
-from pipeline.ls import ls
+from pipeline.ls import LISTS
 from pipeline.study import load_run, load_study
 
 ROOT = Path(__file__).parents[1]
@@ -32,6 +33,7 @@ README_OPTIONS = re.findall(r"`(--[\w.]+ [^`]+)`", README)
 WORDS = {
     "lstm_embedding_comparison.py",  # names of the requirement that stand for a verb here
     "lstm_embedding_analysis.py",
+    "run_ablation_study.py",
     "auto",
     "raw",
     "build",
@@ -51,8 +53,10 @@ def check_pipeline(arguments):
         load_run(config, settings | ({"model.embedding.name": models[0]} if models else {}))
     elif options.verb in ("main", "compare"):
         load_study(config, models=models, seeds=_seeds(options.seeds), overrides=settings)
+    elif options.verb == "ablate":
+        load_ablation(config, rows=models, seeds=_seeds(options.seeds), overrides=settings)
     elif options.verb == "ls":
-        ls(options.topic)
+        assert options.topic in ("", *LISTS)
     else:
         assert not settings
 
@@ -102,7 +106,7 @@ def written_files():
     sources = [ROOT / "pipeline/analyze.py", *(ROOT / "analysis").glob("*.py")]
     text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
     names = set(re.findall(r'"([\w]+\.(?:json|csv|md))"', text))
-    figures = re.findall(r'figures=\{\s*"(\w+)":', text)
+    figures = re.findall(r'figures ?= ?\{\s*"(\w+)":', text)
     assert '_best.pth"' in text
     assert "-seed{run" in text
     examples = {"lete_best.pth", "logs/lete-seed0.log"}

@@ -22,9 +22,10 @@ from analysis.wording import percent
 from pipeline.ablation.queue import SCORES, Queue
 from pipeline.ablation.space import DIRECTIONS, EMBEDDING, NAMED, ROW, AblationStudy, name_of
 from pipeline.ablation.space import Range as Drawn
-from pipeline.ablation.worker import MEASURES, TRIAL_KIND
+from pipeline.ablation.worker import MEASURES
 from pipeline.analyze import StoredStudy, deliver, load_results
 from pipeline.config import Values, flat
+from pipeline.study import TRIAL_KIND
 from pipeline.tracking import Tracker
 
 STATES = {TrialState.COMPLETE: "COMPLETE", TrialState.PRUNED: "PRUNED", TrialState.FAIL: "FAILED"}

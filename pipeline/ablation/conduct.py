@@ -100,6 +100,7 @@ def _run_trials(shift: Shift, queue: Queue, tracker: Tracker, workers: int) -> N
     queue.fill()
     study, waiting = shift.study, queue.open_trials()
     total = len(queue.trials())
+    tracker.set_tags(shift.parent, {"trials": str(total)})
     say(f"{study.name} (study {study.id}): {total - len(waiting)} of {total} trials are ended, {len(waiting)} to run")
     while waiting:
         config = study.config(next(study.bases()) if study.how.searches else study.points[0].overrides)

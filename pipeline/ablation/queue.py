@@ -74,6 +74,7 @@ class Queue:
         self._alive.release()
         Path(self._owner["lock"]).unlink(missing_ok=True)
         self._storage.remove_session()
+        self._storage.engine.dispose()
 
     def _check_definition(self, url: str) -> None:
         held = self._optuna.user_attrs.get(DEFINITION)

@@ -13,11 +13,9 @@ from pipeline.ablation.queue import Queue
 from pipeline.ablation.space import AblationStudy
 from pipeline.config import RunConfig
 from pipeline.identity import Cell
+from pipeline.study import TRIAL_KIND
 from pipeline.tracking import Stopped, Tracker, connect
 from pipeline.train import History, best_epoch, log_line, run_cell
-
-TRIAL_KIND = "trial"
-"""Value of the tag `kind` on the run of a trial."""
 
 Progress = tuple[int, float, str]
 """An epoch of a trial: its number, the seconds that the epoch took, a line about it. Less than 0 seconds: it has ended."""

@@ -216,8 +216,9 @@ def test_stopping_a_run_is_no_error(memory):
     assert memory.get(run_id).tags["error"] == ""
 
 
-def kill_and_restart(command, environment, kills, generator):
-    """Start a command, kill its whole process group after a random while, `kills` times; then let it end."""
+def kill_and_restart(command, kills, generator):
+    """Start a command, kill all its processes after a random while, `kills` times; then let it end."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     for _ in range(kills):
         process = subprocess.Popen(command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL)
         try:
@@ -252,6 +253,12 @@ def ablate_command(*options):
 @pytest.mark.slow
 def test_a_grid_killed_four_times_ends_with_nine_trials_and_nothing_running(mlflow_tracker, storage):
     study = read(NINE)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    kill_and_restart(ablate_command("--workers", "1"), environment, 4, random.Random(7))  # noqa: S311
+    kill_and_restart(ablate_command("--workers", "1"), 4, random.Random(7))  # noqa: S311
     assert_nine(study, mlflow_tracker, storage)
+
+
+@pytest.mark.slow
+def test_the_same_with_three_workers_on_postgresql(mlflow_tracker, postgres):
+    study = read(NINE)
+    kill_and_restart(ablate_command("--workers", "3", "--storage", postgres), 4, random.Random(8))  # noqa: S311
+    assert_nine(study, mlflow_tracker, postgres)

@@ -1,0 +1,14 @@
+#!/bin/sh
+# Looks for PostgreSQL's server, which one test starts on loopback; on Debian, root gets Debian's. Anyone else is told how.
+if command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then
+    exit 0
+fi
+if [ "$(id -u)" = 0 ] && grep -qs '^ID=debian' /etc/os-release; then
+    echo "set-up: installing Debian's PostgreSQL, for one test"
+    export DEBIAN_FRONTEND=noninteractive
+    if apt-get update -qq >/dev/null 2>&1 &&
+        apt-get install -qq --no-install-recommends postgresql >/dev/null 2>&1; then
+        exit 0
+    fi
+fi
+echo "set-up: no PostgreSQL found. One test is skipped until it is installed (Debian: apt-get install postgresql)."
