@@ -110,7 +110,7 @@ def calibration(results: Results) -> Finding:
         title=title,
         summary=(
             f"{stamp}\n\nEach of {REPLICATES} replicates removes the mean difference of a pair and swaps its two models "
-            "on random images and in random seeds; then the headline test is run on it. For power, right answers are added "
+            "on random sequences and in random seeds; then the headline test is run on it. For power, right answers are added "
             "to one of them. Pairs with the reference, raw p."
         ),
         tables={"calibration": table},

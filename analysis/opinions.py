@@ -198,9 +198,9 @@ def _reading(results: Results) -> str:
     margin = f"{100 * results.plan.margin:g}"
     return (
         "How to read them: all columns of p are two-sided and unadjusted, and belong to the difference on their left. The first is the "
-        "headline test; the others take these images as given (t, permutation, rank) or these weights (McNemar: seeds "
+        "headline test; the others take these sequences as given (t, permutation, rank) or these weights (McNemar: seeds "
         "significant by the mid-p, of all), so a smaller p there answers a narrower question. The floor is the smallest p "
-        "the test can give with so few seeds. The crossed bootstrap draws seeds and images again. Probability of "
+        "the test can give with so few seeds. The crossed bootstrap draws seeds and sequences again. Probability of "
         "improvement: how often a run of the first model beats a run of the second. The last column is the chance, under a "
         f"flat prior, that the first is better by more than {margin} points / within {margin} / worse by more."
     )

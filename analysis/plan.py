@@ -14,8 +14,8 @@ REFUSED_METRICS = {
     "final_accuracy": "the last epoch was not chosen on validation",
 }
 """Metrics that no verdict may be about, and why."""
-_NO_IMAGES = "It takes these images as given, and is shown beside the verdict."
-_UNPAIRED = "it treats answers to the same images as independent samples"
+_NO_IMAGES = "It takes these sequences as given, and is shown beside the verdict."
+_UNPAIRED = "it treats answers to the same sequences as independent samples"
 _EPOCHS = "epochs of one run are no replicates: it finds a difference that is not there in 78 % of studies"
 REFUSED_TESTS = {
     "epochs": _EPOCHS,

@@ -138,11 +138,11 @@ def what_would_decide(row: pd.Series) -> str:
     seeds, images = row["seeds_to_decide"], row["images_to_decide"]
     ways = []
     if seeds < inf:
-        ways.append(f"about {plural(int(seeds - row['seeds']), 'more seed')} on these images")
+        ways.append(f"about {plural(int(seeds - row['seeds']), 'more seed')} on these sequences")
     if images < inf:
-        ways.append(f"about {plural(rounded(images - row['images']), 'more image')} with these seeds")
+        ways.append(f"about {plural(rounded(images - row['images']), 'more sequence')} with these seeds")
     if not ways:
-        return "neither up to 100 seeds nor 100 times the images alone would decide it"
+        return "neither up to 100 seeds nor 100 times the sequences alone would decide it"
     return f"{' or '.join(ways)} would decide it"
 
 
@@ -180,7 +180,7 @@ def _summary(table: pd.DataFrame, plan: Plan, results: Results) -> str:
         *(f"- {_sentence(row, plan)}" for _, row in declared.iterrows()),
         "",
         (
-            f"Test: two-way t over seeds and images, {test}; Holm over the declared pairs at alpha = {plan.alpha:g}; "
+            f"Test: two-way t over seeds and sequences, {test}; Holm over the declared pairs at alpha = {plan.alpha:g}; "
             f"equivalence margin {100 * plan.margin:g} points. Intervals are at {100 * (1 - plan.alpha):g} % and "
             "unadjusted. A difference that is not significant is not evidence of equality."
         ),
@@ -211,7 +211,9 @@ def _summary(table: pd.DataFrame, plan: Plan, results: Results) -> str:
 
 def _sentence(row: pd.Series, plan: Plan) -> str:
     more = f"; {what_would_decide(row)}" if row["verdict"] == "undecided" else ""
-    return f"{verdict_line(row, plan)}{more} (n = {plural(row['seeds'], 'seed')} x {plural(row['images'], 'image')})."
+    return (
+        f"{verdict_line(row, plan)}{more} (n = {plural(row['seeds'], 'seed')} x {plural(row['images'], 'sequence')})."
+    )
 
 
 def _shown(declared: pd.DataFrame) -> str:

@@ -131,7 +131,7 @@ def _summary(bins: pd.DataFrame, correlations: pd.DataFrame, slopes: pd.DataFram
         rows.append([model, _r(runs["correlation"]), _r(runs["controlled"]), _odds(slope)])
         lowest.append(
             f"- {model}: lowest accuracy {100 * worst['accuracy']:.1f} % [{100 * worst['low']:.1f}, "
-            f"{100 * worst['high']:.1f}] at {worst['shortest']} to {worst['longest']} events ({worst['images']} images)."
+            f"{100 * worst['high']:.1f}] at {worst['shortest']} to {worst['longest']} events ({worst['images']} sequences)."
         )
     header = ["Model", "Correlation r", "r within classes", f"Odds at twice the length [{level}]"]
     told = (

@@ -69,9 +69,9 @@ def variance(results: Results) -> Finding:
         name="variance",
         title="Are some seeds worse models?",
         summary=(
-            f"{said}\n\nCoin flips: what the accuracies would vary by if each answer were drawn anew with its image's own "
+            f"{said}\n\nCoin flips: what the accuracies would vary by if each answer were drawn anew with its sequence's own "
             "chance of being right. Variance beyond that is of the models; the rest is of the measurement, and more test "
-            "images would remove it. With few seeds the interval of the ratio is wide."
+            "sequences would remove it. With few seeds the interval of the ratio is wide."
         ),
         tables={"variance": table},
     )
@@ -83,7 +83,7 @@ def _sentence(row: pd.Series, alpha: float) -> str:
     observed, predicted = (f"{100 * row[name]:.3f}" for name in ("observed_sd", "predicted_sd"))
     said = f"{row['model']}: sd over seeds {observed} points, coin flips predict {predicted}"
     if pd.isna(row["ratio_low"]):
-        return f"{said}: the seeds agree on every image."
+        return f"{said}: the seeds agree on every sequence."
     found = (
         f"seeds differ as models, by an sd of about {100 * sqrt(row['observed'] - row['predicted']):.3f} points"
         if row["p"] < alpha

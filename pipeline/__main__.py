@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 # One thread a process, whichever verb starts it: cells must be comparable, and processes share the cores.
 # Torch reads it when it is imported, so it is set before.
 os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+# oneDNN keeps a compiled kernel for each shape it met, 1024 by default: gigabytes, since batches differ in length.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 VERBS = {
     "main": "train what is missing of a study, analyse it, print the verdicts",

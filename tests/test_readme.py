@@ -8,11 +8,13 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from pipeline.__main__ import _parser, _settings
+from pipeline.__main__ import _parser, _settings, main
 from pipeline.ablation.reading import load_ablation
 from pipeline.ablation.space import AblationConfig
 from pipeline.config import ALIASES, resolve
@@ -202,6 +204,30 @@ def test_the_study_file_of_the_readme_is_one(tmp_path):
     assert list(study.variants) == ["lete", "lete_fourier"]
     assert study.variants["lete_fourier"].model.embedding.p == 1
     assert study.variants["lete"].train.epochs == 5
+
+
+def test_the_example_of_own_data_runs_as_printed_on_recordings_of_that_form(tmp_path, monkeypatch, capsys):
+    """aeon itself is not installed here: a module of its name gives fewer recordings of the same form."""
+    generator = np.random.default_rng(0)
+    recordings = [generator.normal(number % 3, size=(12, 7 + number % 5)) for number in range(240)]
+    speakers = np.array([str(number % 3) for number in range(240)])
+    aeon = types.ModuleType("aeon.datasets")
+    aeon.load_classification = {"JapaneseVowels": (recordings, speakers)}.get
+    monkeypatch.setitem(sys.modules, "aeon", types.ModuleType("aeon"))
+    monkeypatch.setitem(sys.modules, "aeon.datasets", aeon)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    text = section("Data of your own")
+    exec(blocks(text, "python")[0], {})  # noqa: S102 - the README's own code
+    (tmp_path / "vowels.json").write_text(blocks(text, "json")[0])
+    commands = [line.split()[3:] for line in blocks(text, "text")[0].splitlines() if "pipeline" in line]
+    for command in commands:
+        assert main([*command, "--train.epochs", "2"]) == 0
+    said = capsys.readouterr().out
+    assert "position against none is" in said
+    assert "sincos/seed-0: test accuracy" in said
+    report = (tmp_path / "results/vowels/analysis_report.md").read_text()
+    assert not re.search(r"\b(digit|pixel|image)s?\b", report)
 
 
 def test_the_ablation_of_the_readme_is_the_printed_example_and_varies_kan_mammote(tmp_path):

@@ -94,7 +94,7 @@ def test_tests_that_cannot_carry_the_verdict_are_refused_by_name(name):
     ("setting", "name", "reason"),
     [
         ("test", "epochs", "epochs of one run are no replicates"),
-        ("test", "chi_squared", "treats answers to the same images as independent"),
+        ("test", "chi_squared", "treats answers to the same sequences as independent"),
         ("test", "wilcoxon", "0.0625 with 5 seeds and above 0.05: it can never be significant with fewer than 6"),
         ("primary_metric", "best_accuracy", "a checkpoint chosen on test scores too high"),
         ("primary_metric", "final_accuracy", "not chosen on validation"),
