@@ -6,9 +6,11 @@ The launcher is handed the function that does a task; it knows nothing of what t
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 from pipeline.errors import RunError
@@ -19,6 +21,10 @@ Notify = Callable[[Any], None]
 """Sends a message from a task to whoever launched it."""
 
 POLL_SECONDS = 0.2
+GRACE_SECONDS = 30.0
+"""How long interrupted workers may take to close their runs before they are killed."""
+INTERRUPTED = 130
+"""Exit code of an interrupted worker."""
 
 _worker: dict[str, Any] = {}
 """What a worker process was handed when it started."""
@@ -54,9 +60,19 @@ def run_tasks(
         ) from None
     finally:
         if waiting:
-            for process in multiprocessing.active_children():
-                process.terminate()
+            _end(multiprocessing.active_children())
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _end(processes: Sequence[BaseProcess]) -> None:
+    """Interrupt processes, and kill those that have not closed their runs after a while."""
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + GRACE_SECONDS
+    for process in processes:
+        process.join(max(0.0, deadline - time.monotonic()))
+        if process.is_alive():
+            process.kill()
 
 
 def _attempt(work: Callable[[Task, Notify], Result], task: Task, notify: Notify) -> Result | Exception:
@@ -67,12 +83,24 @@ def _attempt(work: Callable[[Task, Notify], Result], task: Task, notify: Notify)
 
 
 def _start_worker(work: Callable[[Any, Notify], Any], messages: Any, parent: int) -> None:  # noqa: ANN401
-    signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGTERM, _interrupt_once)
+    signal.signal(signal.SIGINT, _interrupt_once)
     _worker.update(work=work, messages=messages, parent=parent)
 
 
 def _in_worker(task: Task) -> Any:  # noqa: ANN401
-    return _attempt(_worker["work"], task, _tell_parent)
+    try:
+        return _attempt(_worker["work"], task, _tell_parent)
+    except KeyboardInterrupt:
+        # The pool would keep this process for the next task. Its runs are closed; nothing else is left to do.
+        os._exit(INTERRUPTED)
+
+
+def _interrupt_once(_signal: int, _frame: object) -> None:
+    """Interrupt this process; a second signal must not disturb the closing of its runs."""
+    for kind in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(kind, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _tell_parent(message: object) -> None:
