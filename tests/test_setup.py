@@ -14,7 +14,7 @@ EXTRAS = PROJECT["optional-dependencies"]
 
 
 def same_name(pin):
-    return pin.lower().replace("_", "-")
+    return re.sub(r"\[.*\]", "", pin).lower().replace("_", "-")
 
 
 def locked():

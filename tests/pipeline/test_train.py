@@ -29,7 +29,7 @@ def cell(**settings):
     return Cell("small", build_run({**SMALL, **{key.replace("__", "."): value for key, value in settings.items()}}))
 
 
-def silent(_cell, _epoch, _text):
+def silent(_cell, _metrics):
     pass
 
 
@@ -83,8 +83,8 @@ def test_a_run_that_was_created_for_the_cell_is_used(memory):
 
 
 def interrupted(epochs):
-    def report(_cell, epoch, _text):
-        if epoch == epochs:
+    def report(_cell, metrics):
+        if metrics["epoch"] == epochs:
             raise KeyboardInterrupt
 
     return report
@@ -96,7 +96,7 @@ def test_an_interrupted_run_is_killed_and_goes_on_in_the_same_run(memory):
     [run] = memory.find(model="small")
     assert run.status == "KILLED"
     epochs = []
-    outcome = run_cell(cell(), memory, device="cpu", report=lambda _cell, epoch, _text: epochs.append(epoch))
+    outcome = run_cell(cell(), memory, device="cpu", report=lambda _cell, metrics: epochs.append(metrics["epoch"]))
     assert outcome.run_id == run.id
     assert epochs == [3]
     assert [row["epoch"] for _, row in memory.history[run.id] if "epoch" in row] == [1, 2, 3]
