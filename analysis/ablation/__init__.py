@@ -23,12 +23,15 @@ __all__ = [
 
 
 def ablation_findings(
-    trials: Trials, importances: pd.DataFrame | None = None, *, cost: str = "parameters"
+    trials: Trials, importances: pd.DataFrame | None = None, *, cost: str = "parameters", named: bool = False
 ) -> list[Finding]:
     """Return the findings of a study, in the order of the report.
 
     `importances` has a column `factor` of dotted paths and a column of shares in [0, 1] per measure. `cost`, parameters
-    or epoch_seconds, is what the objective is set against.
+    or epoch_seconds, is what the objective is set against. Of `named` changes, which are compared on the test split,
+    there is no level to contrast and no search to account for.
     """
+    if named:
+        return [ranking(trials), pareto(trials, cost)]
     measured = [] if importances is None else [importance(trials, importances)]
     return [ranking(trials), effects(trials), search(trials), certificate(trials), *measured, pareto(trials, cost)]

@@ -57,7 +57,8 @@ def conclude(study: AblationStudy, tracker: Tracker, parent: str, queue: Queue, 
     table = trial_table(study, ended)
     objective = study.how.objectives[0]
     trials = Trials(table.assign(value=table[objective]), objective, DIRECTIONS[objective], _spaces(study, table))
-    findings = ablation_findings(trials, _importances(study, queue.optuna_study, complete), cost=_cost(study))
+    importances = _importances(study, queue.optuna_study, complete)
+    findings = ablation_findings(trials, importances, cost=_cost(study), named=study.how.design == "rows")
     best = min(complete, key=lambda trial: (-trials.sign * trial.values[0], trial.number))
     compared = _compare(study, tracker, parent, complete)
     said = _best_line(study, best)
