@@ -133,10 +133,11 @@ def digest_of(value: object) -> str:
 
 
 def flat(tree: Config | Mapping[str, Any], prefix: str = "") -> Values:
-    """Flatten a config or a nested mapping to dotted paths."""
+    """Flatten a config or a nested mapping to dotted paths; an empty mapping stays, so that its name is not lost."""
     values: Values = {}
     for key, value in (tree.model_dump(mode="json") if isinstance(tree, Config) else tree).items():
-        values |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        deeper = isinstance(value, Mapping) and value
+        values |= flat(value, f"{prefix}{key}.") if deeper else {f"{prefix}{key}": value}
     return values
 
 
@@ -190,6 +191,8 @@ def resolve_all(tree: Mapping[str, Any]) -> Values:
     """Return the paths and values that a nested or flat mapping stands for; a setting given twice is an error."""
     values: Values = {}
     for name, value in flat(tree).items():
+        if value == {} and any(path.startswith(f"{name}.") for path in known_paths()):
+            continue
         path, value = resolve(name, value)  # noqa: PLW2901
         if path in values and values[path] != value:
             raise UsageError(f"{name}: must be given once, got {values[path]!r} and {value!r} for {path}. Drop one.")

@@ -5,7 +5,8 @@ import os
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -80,7 +81,6 @@ class MlflowTracker(Tracker):
             self._experiment = os.environ.get("MLFLOW_EXPERIMENT_ID") or self._experiment_named(
                 os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
             )
-        mlflow.set_experiment(experiment_id=self._experiment)
         if EXPERIMENT_KIND not in self._client.get_experiment(self._experiment).tags:
             self._client.set_experiment_tag(self._experiment, EXPERIMENT_KIND, "custom_model_development")
 
@@ -179,18 +179,34 @@ class MlflowTracker(Tracker):
         numbers = Array(DataType.double)
         inputs = Schema([ColSpec(numbers if name == "times" else Array(numbers), str(name)) for name in example])
         outputs = Schema([ColSpec(DataType.long, "predicted"), ColSpec(numbers, "probabilities")])
-        Model.log(
-            artifact_path=None,
-            name="model",
-            flavor=mlflow.pyfunc,
-            run_id=run_id,
-            python_model=str(pyfunc.__file__),
-            artifacts={"weights": str(weights), "config": str(config)},
-            code_paths=[str(root / package) for package in ("models", "analysis", "pipeline")],
-            signature=ModelSignature(inputs, outputs),
-            input_example=example,
-            pip_requirements=[str(root / "requirements.lock")],
-        )
+        with self._as_active():
+            Model.log(
+                artifact_path=None,
+                name="model",
+                flavor=mlflow.pyfunc,
+                run_id=run_id,
+                python_model=str(pyfunc.__file__),
+                artifacts={"weights": str(weights), "config": str(config)},
+                code_paths=[str(root / package) for package in ("models", "analysis", "pipeline")],
+                signature=ModelSignature(inputs, outputs),
+                input_example=example,
+                pip_requirements=[str(root / "requirements.lock")],
+            )
+
+    @contextmanager
+    def _as_active(self) -> Iterator[None]:
+        """Make the experiment MLflow's active one, where a model goes.
+
+        MLflow also writes it to the environment, where the next store of this process would take it for the user's.
+        """
+        name, given = "MLFLOW_EXPERIMENT_ID", os.environ.get("MLFLOW_EXPERIMENT_ID")
+        mlflow.set_experiment(experiment_id=self._experiment)
+        try:
+            yield
+        finally:
+            os.environ.pop(name, None)
+            if given is not None:
+                os.environ[name] = given
 
     @_mapped
     def fetch(self, run_id: str, path: str) -> Path:

@@ -120,6 +120,14 @@ def test_the_file_of_the_full_study_serves_a_single_run_and_a_narrowed_study():
 ABLATIONS = {"ablation", "kan_mammote_components", "lete_components", "tuning"}
 
 
+def test_a_name_with_nothing_below_it_is_not_overlooked(write):
+    assert load_study(write({"train": {}})).cells() == load_study(write({})).cells()
+    with pytest.raises(UsageError, match="rows: must be a known setting"):
+        load_study(write({"rows": {}}))
+    with pytest.raises(UsageError, match="rows.a: must be a known setting"):
+        load_study(write({"rows": {"a": {}}}))
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.json")), ids=lambda path: path.stem)
 def test_every_preset_is_a_valid_study(path):
     if path.stem in ABLATIONS:
