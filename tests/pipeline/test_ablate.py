@@ -168,6 +168,9 @@ def test_two_objectives_have_a_front_whose_trials_are_tagged(mlflow_tracker, sto
     assert {
         one.tags["trial"] for one in trial_runs(mlflow_tracker, parent) if one.tags.get("pareto") == "true"
     } == front
+    named = ", ".join(sorted(front, key=int))
+    note = mlflow_tracker.get(parent).tags["mlflow.note.content"]
+    assert f"On the Pareto front of validation accuracy and parameters: trial {named}." in note
 
 
 def test_a_failed_point_ends_failed_with_its_error_and_is_tried_again(mlflow_tracker, storage, monkeypatch):
