@@ -124,7 +124,7 @@ def test_a_name_with_nothing_below_it_is_not_overlooked(write):
     assert load_study(write({"train": {}})).cells() == load_study(write({})).cells()
     with pytest.raises(UsageError, match="rows: must be a known setting"):
         load_study(write({"rows": {}}))
-    with pytest.raises(UsageError, match="rows.a: must be a known setting"):
+    with pytest.raises(UsageError, match=r"rows\.a: must be a known setting"):
         load_study(write({"rows": {"a": {}}}))
 
 
