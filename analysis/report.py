@@ -40,8 +40,9 @@ def verdict_lines(findings: Sequence[Finding]) -> list[str]:
 
 def verdict_markdown(findings: Sequence[Finding], links: Links | None = None) -> str:
     """Return banners, verdicts and the table of results, short enough for a run's description."""
-    verdict = _bullets(verdict_lines(findings)) or NO_VERDICT
-    parts = [*_banners(findings), verdict, *_stamp(findings), *_results(findings, links or {})]
+    significance, lines = _find(findings, "significance"), verdict_lines(findings)
+    verdict = [str(significance.data["counted"]), _bullets(lines)] if significance and lines else [NO_VERDICT]
+    parts = [*_banners(findings), *verdict, *_stamp(findings), *_results(findings, links or {})]
     return "\n\n".join(parts) + "\n"
 
 

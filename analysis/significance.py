@@ -165,6 +165,7 @@ def significance(results: Results) -> Finding:
             "declared": results.declaration.declared if results.declaration else "",
             "planned_seeds": list(results.declaration.seeds) if results.declaration else [],
             "deviations": deviations(results),
+            "counted": _counted(table[table["declared"]]),
             "verdicts": [_sentence(row, plan) for _, row in table[table["declared"]].iterrows()],
         },
     )
@@ -172,10 +173,9 @@ def significance(results: Results) -> Finding:
 
 def _summary(table: pd.DataFrame, plan: Plan, results: Results) -> str:
     declared, explored = table[table["declared"]], table[~table["declared"]]
-    counts = [f"{(declared['verdict'] == v).sum()} {v}" for v in VERDICTS if (declared["verdict"] == v).any()]
     test = "paired by seed" if plan.pairing == "paired" else "with independent seeds"
     lines = [
-        f"{plural(len(declared), 'declared pair')}: {listing(counts)}.",
+        _counted(declared),
         "",
         *(f"- {_sentence(row, plan)}" for _, row in declared.iterrows()),
         "",
@@ -207,6 +207,11 @@ def _summary(table: pd.DataFrame, plan: Plan, results: Results) -> str:
     if results.missing:
         lines += ["", "Cells are missing: each pair uses the seeds that both of its models have."]
     return "\n".join(lines)
+
+
+def _counted(declared: pd.DataFrame) -> str:
+    counts = [f"{(declared['verdict'] == v).sum()} {v}" for v in VERDICTS if (declared["verdict"] == v).any()]
+    return f"{plural(len(declared), 'declared pair')}: {listing(counts)}."
 
 
 def _sentence(row: pd.Series, plan: Plan) -> str:

@@ -65,7 +65,7 @@ def search(trials: Trials) -> Finding:
         )
     left = len(trials.per_trial) - len(trials.scores)
     summary = (
-        f"Expected best {trials.objective} of n trials, brackets: its central {100 * LEVEL:g} % over redrawn searches. "
+        f"Expected best {trials.goal} of n trials, brackets: its central {100 * LEVEL:g} % over redrawn searches. "
         f"{'; '.join(said) or 'No trial is complete'}. It redraws the observed trials, so it holds for random search, is "
         f"biased {'low' if trials.sign > 0 else 'high'} near n = N, where it can never pass the best value seen, "
         "and is only indicative for TPE and other samplers whose trials depend on earlier ones. "
@@ -79,7 +79,7 @@ def search(trials: Trials) -> Finding:
     figures = {}
     if len(table):
         groups = {model: trials.means[trials.means.index.isin(rows.index)] for model, rows in trials.groups.items()}
-        figure = expected_best_figure(table, groups, unit=trials.objective, percent=trials.is_rate)
+        figure = expected_best_figure(table, groups, unit=trials.goal, percent=trials.is_rate)
         figures["ablation_expected_best"] = figure
     return Finding("expected_best", "What the budget buys", summary, {"expected_best": table}, figures)
 

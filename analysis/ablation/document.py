@@ -49,7 +49,7 @@ def ablation_report(
         f"# {title}",
         *([head.strip()] if head else []),
         (
-            f"> **Note.** All values are {trials.objective} on the validation split ({trials.direction}), from {seeds} a "
+            f"> **Note.** All values are {trials.goal} on the validation split ({trials.direction}), from {seeds} a "
             "complete trial. Settings were chosen on them; a claim needs the test split and new seeds."
         ),
     ]

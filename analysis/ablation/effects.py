@@ -120,7 +120,7 @@ def _contrast_figure(trials: Trials, contrasts: pd.DataFrame, found: Design) -> 
             f"Blue: Holm-adjusted p under {ALPHA:g}. {trials.direction.capitalize()}: "
             f"{'right' if trials.sign > 0 else 'left'} is better"
         ),
-        unit=f"Difference of {trials.objective}",
+        unit=f"Difference of {trials.goal}",
         percent=trials.is_rate,
         zero=True,
     )
@@ -137,7 +137,7 @@ def _level_figure(trials: Trials) -> Figure:
         rows,
         title="Trials by level",
         subtitle="Points: trials (means over seeds), bar: their mean.<br>Other settings differ too: no effect is claimed",
-        unit=trials.objective,
+        unit=trials.goal,
         percent=trials.is_rate,
     )
 
@@ -159,4 +159,4 @@ def _interaction_figure(trials: Trials, table: pd.DataFrame) -> Figure:
         ]
         panels.append((names[paths[across]], known[0], names[paths[lines]], known[1], cells_SAB))
     cut = f"; the {PANELS} largest of {len(sizes)} pairs" if len(sizes) > PANELS else ""
-    return interaction_figure(panels, unit=trials.objective, percent=trials.is_rate, cut=cut)
+    return interaction_figure(panels, unit=trials.goal, percent=trials.is_rate, cut=cut)

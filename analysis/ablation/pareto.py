@@ -47,8 +47,8 @@ def pareto(trials: Trials, cost: str = "parameters") -> Finding:
         f"trial {row['trial']} ({trials.show(row['mean'])}, {_amount(row[cost])} {name})" for _, row in front.iterrows()
     ]
     summary = (
-        f"Of {plural(len(table), 'complete trial')}, {len(front)} are on the front of {trials.objective} against {name}: no "
-        f"other is at least as good on both and better on one. {listing(said) if said else 'None'}. Values are means of "
+        f"Of {plural(len(table), 'complete trial')}, {len(front)} are on the front of {trials.goal} against {name}: no "
+        f"other is at least as good on both and better on one: {listing(said) if said else 'none'}. Values are means of "
         f"{plural(seeds, 'seed')}; membership of the front carries no interval, and trials closer than their intervals in "
         "the table of trials may swap places."
     )
@@ -57,7 +57,7 @@ def pareto(trials: Trials, cost: str = "parameters") -> Finding:
     figures = {}
     if len(front):
         dots = table.merge(trials.scores, left_on="trial", right_index=True)[list(trials.scores.columns)].to_numpy()
-        figure = pareto_figure(table, dots, list(trials.groups), cost, unit=trials.objective, percent=trials.is_rate)
+        figure = pareto_figure(table, dots, list(trials.groups), cost, unit=trials.goal, percent=trials.is_rate)
         figures["ablation_pareto"] = figure
     return Finding("pareto", "Value against cost", summary, {"pareto": table}, figures)
 

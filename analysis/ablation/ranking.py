@@ -46,7 +46,7 @@ def ranking(trials: Trials) -> Finding:
     best = table.iloc[0]
     within = "no interval from one seed" if seeds == 1 else f"[{trials.show(best['low'])}, {trials.show(best['high'])}]"
     summary = (
-        f"{head} Best {trials.objective}: trial {best['trial']} with {trials.show(best['mean'])} ({within}, mean of "
+        f"{head} Best {trials.goal}: trial {best['trial']} with {trials.show(best['mean'])} ({within}, mean of "
         f"{plural(seeds, 'seed')}): {_settings(trials, best)}. "
     )
     summary += (
@@ -81,11 +81,11 @@ def _figure(trials: Trials, table: pd.DataFrame) -> Figure:
     cut = f"; shown: {SHOWN} of {len(trials.scores)}" if len(trials.scores) > SHOWN else ""
     return rows_figure(
         rows,
-        title=f"Trials by {trials.objective}",
+        title=f"Trials by {trials.goal}",
         subtitle=(
             f"Bar: mean, line: {100 * LEVEL:g} % interval over seeds, points: seeds; blue: the best{cut}.<br>"
             "The best of many validation scores is optimistic"
         ),
-        unit=trials.objective,
+        unit=trials.goal,
         percent=trials.is_rate,
     )

@@ -145,6 +145,11 @@ class Trials:
         return 1 if self.direction == "maximize" else -1
 
     @property
+    def goal(self) -> str:
+        """The objective as the report writes it."""
+        return self.objective.replace("_", " ")
+
+    @property
     def is_rate(self) -> bool:
         """Whether values are rates in [0, 1], shown in percent."""
         return "accuracy" in self.objective
