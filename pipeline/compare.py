@@ -19,7 +19,7 @@ from pipeline.identity import Cell, commit, identity
 from pipeline.launch import Notify, run_tasks
 from pipeline.study import PLAN_FILE, STUDY_KIND, Study
 from pipeline.tracking import Tracker, connect
-from pipeline.train import CHECKPOINTS, Outcome, log_line, run_cell
+from pipeline.train import CHECKPOINTS, Outcome, log_line, package, run_cell
 from pipeline.trainer import fit, resolve_device, resolve_precision, start
 
 ESTIMATE_BATCHES = 4
@@ -56,6 +56,9 @@ def compare(study: Study, tracker: Tracker, *, workers: int, device: str, adopte
         say(
             f"{study.name} (study {study.id}): {len(outcomes)} of {len(cells)} runs are finished, {len(pending)} to train"
         )
+        for cell in cells:
+            if cell.name in outcomes:
+                package(cell, tracker, outcomes[cell.name].run_id)  # what a trial of an ablation study trained lacks it
         errors: dict[str, Exception] = {}
         for task, result in _train([Task(cell, device, tracker.uri, parent) for cell in pending], keys, workers):
             if isinstance(result, Exception):

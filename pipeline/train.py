@@ -82,8 +82,8 @@ def run_cell(
         runs = tracker.find(cell=tags["cell"])
         finished = [run for run in runs if run.status == "FINISHED"]
         if finished:
-            if packaged and PACKAGED not in finished[0].tags:
-                _package(cell, splits, tracker, finished[0].id)
+            if packaged:
+                package(cell, tracker, finished[0].id)
             return Outcome(finished[0].id, reused=True)
         run_id = runs[0].id if runs else adopted or tracker.create(cell.name, parent=parent, tags={})
         with tracker.hold(run_id):
@@ -92,7 +92,7 @@ def run_cell(
             on_device = splits.to(resolve_device(tags["device"]))
             _train(_Job(cell, on_device, tags["precision"], tracker, run_id, folder), report)
             if packaged:
-                _package(cell, splits, tracker, run_id)
+                package(cell, tracker, run_id)
     shutil.rmtree(folder)
     return Outcome(run_id, reused=False)
 
@@ -194,14 +194,17 @@ def _conclude(job: _Job, model: Classifier, history: History, memory: dict[str, 
         tracker.log_file(run_id, job.folder / name, "checkpoints")
 
 
-def _package(cell: Cell, splits: Splits, tracker: Tracker, run_id: str) -> None:
-    """Store the model of a finished run in the form that MLflow loads."""
-    shape = {name: getattr(splits.test, name) for name in ("horizon", "feature_dim", "classes")}
+def package(cell: Cell, tracker: Tracker, run_id: str) -> None:
+    """Store the model of a run in the form that MLflow loads, where the run does not hold it yet."""
+    if PACKAGED in tracker.get(run_id).tags:
+        return
+    test = cell.config.data.load().test
+    shape = {name: getattr(test, name) for name in ("horizon", "feature_dim", "classes")}
     with TemporaryDirectory() as scratch:
         description = Path(scratch) / "description.json"
         description.write_text(json.dumps({"config": cell.config.model_dump(mode="json"), "shape": shape}))
         weights = tracker.fetch(run_id, "checkpoints/best.pt")
-        tracker.log_model(run_id, weights=weights, config=description, example=_example(splits.test))
+        tracker.log_model(run_id, weights=weights, config=description, example=_example(test))
     tracker.set_tags(run_id, {PACKAGED: "true"})
 
 

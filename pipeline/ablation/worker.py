@@ -125,7 +125,12 @@ def _train_seed(seat: _Seat, index: int, notify: Callable[[Progress], None]) -> 
             )
 
     outcome = run_cell(
-        Cell(seat.name, config), seat.tracker, device=seat.shift.device, report=report, parent=seat.run_id
+        Cell(seat.name, config),
+        seat.tracker,
+        device=seat.shift.device,
+        report=report,
+        parent=seat.run_id,
+        packaged=False,  # a search trains many models and keeps few
     )
     history: History = json.loads(seat.tracker.fetch(outcome.run_id, "history.json").read_text(encoding="utf-8"))
     best = history[best_epoch(history) - 1]

@@ -105,18 +105,33 @@ def test_the_best_config_is_one_that_train_accepts_and_the_best_trial_is_tagged(
     assert mlflow_tracker.fetch(parent, "best_config.json").is_file()
 
 
-def test_a_cell_that_compare_trained_is_reused(mlflow_tracker, storage):
-    from pipeline.compare import compare  # noqa: PLC0415
+def one_point_of_the_grid():
     from pipeline.study import load_study  # noqa: PLC0415
 
     settings = {key: value for key, value in SMALL.items() if key not in ("seeds", "model.embedding.name")}
-    known = load_study(
+    return load_study(
         None, models=("sincos",), seeds=[0, 1], overrides={**settings, "model.hidden_dim": 6, "model.embedding.dim": 4}
     )
-    compare(known, mlflow_tracker, workers=1, device="cpu")
+
+
+def test_a_cell_that_compare_trained_is_reused(mlflow_tracker, storage):
+    from pipeline.compare import compare  # noqa: PLC0415
+
+    compare(one_point_of_the_grid(), mlflow_tracker, workers=1, device="cpu")
     before = len(mlflow_tracker.find(seed="0"))
     run(read(GRID), mlflow_tracker, storage)
     assert len(mlflow_tracker.find(seed="0")) == before + 3
+
+
+def test_a_cell_of_a_trial_gets_its_model_for_mlflow_when_compare_takes_it(mlflow_tracker, storage):
+    from pipeline.compare import compare  # noqa: PLC0415
+
+    run(read(GRID), mlflow_tracker, storage)
+    assert mlflow_tracker.find(packaged="true") == []
+    trained = len(mlflow_tracker.find(seed="0"))
+    compare(one_point_of_the_grid(), mlflow_tracker, workers=1, device="cpu")
+    assert len(mlflow_tracker.find(seed="0")) == trained
+    assert sorted(cell.tags["seed"] for cell in mlflow_tracker.find(packaged="true")) == ["0", "1"]
 
 
 def test_named_changes_get_verdicts_on_the_test_split_from_their_declared_plan(mlflow_tracker, storage):
