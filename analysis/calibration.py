@@ -137,7 +137,9 @@ def _row(pair: Pair, drawn: Replicates, results: Results) -> dict[str, object]:
 def _stamp(table: pd.DataFrame, alpha: float) -> str:
     rate = table["false_positives"].mean()
     error = (alpha * (1 - alpha) / REPLICATES) ** 0.5
-    holds = "no more than chance allows" if rate <= alpha + 3 * error else "MORE THAN IT SHOULD: its p are too small here"
+    holds = (
+        "no more than chance allows" if rate <= alpha + 3 * error else "MORE THAN IT SHOULD: its p are too small here"
+    )
     powers = [
         f"{100 * table[f'planted_{times}'].iloc[0]:g} points in {100 * table[f'power_{times}'].mean():.0f} %"
         for times in PLANTED

@@ -18,7 +18,7 @@ from analysis.findings import Finding
 from analysis.overview import overview
 from analysis.report import verdict_markdown
 from analysis.significance import significance
-from analysis.wording import percent
+from analysis.wording import percent, plural
 from pipeline.ablation.queue import SCORES, Queue
 from pipeline.ablation.space import DIRECTIONS, EMBEDDING, NAMED, ROW, AblationStudy, name_of
 from pipeline.ablation.space import Range as Drawn
@@ -61,7 +61,7 @@ def conclude(study: AblationStudy, tracker: Tracker, parent: str, queue: Queue, 
     findings = ablation_findings(trials, importances, cost=_cost(study), named=study.how.design == "rows")
     best = min(complete, key=lambda trial: (-trials.sign * trial.values[0], trial.number))
     compared = _compare(study, tracker, parent, complete)
-    said = _best_line(study, best, queue.optuna_study)
+    said = _best_line(study, best, complete, queue.optuna_study)
     verdict = verdict_markdown(compared, _pages(tracker, table)) if compared else said
     plots = _plots(study, queue.optuna_study)
     document = ablation_report(trials, findings, plots, title=f"Ablation study {study.name}", head=verdict)
@@ -187,16 +187,16 @@ def _plots(study: AblationStudy, held: optuna.Study) -> list[tuple[str, Figure]]
     return plots
 
 
-def _best_line(study: AblationStudy, best: FrozenTrial, held: optuna.Study) -> str:
+def _best_line(study: AblationStudy, best: FrozenTrial, complete: list[FrozenTrial], held: optuna.Study) -> str:
     objective, value = study.how.objectives[0], best.values[0]
     goals = " and ".join(name.replace("_", " ") for name in study.how.objectives)
     front = ", ".join(str(number) for number in sorted(trial.number for trial in held.best_trials))
     several = f" On the Pareto front of {goals}: trial {front}." if len(study.how.objectives) > 1 else ""
     shown = percent(value) if "accuracy" in objective else f"{value:.4g}"
     return (
-        f"Best {objective.replace('_', ' ')}: {shown}, mean of {len(study.seeds)} seed(s), trial {best.number} "
-        f"({_settings(_overrides(study, best))}). It is the best of many on the split that chose it, so it is optimistic; "
-        f"train it with new seeds before claiming it.{several}"
+        f"Best {objective.replace('_', ' ')} of {plural(len(complete), 'complete trial')}: {shown}, mean of "
+        f"{plural(len(study.seeds), 'seed')}, trial {best.number} ({_settings(_overrides(study, best))}). It is optimistic, "
+        f"being the best on the split that chose it; train it with new seeds before claiming it.{several}"
     )
 
 

@@ -10,7 +10,7 @@ from pipeline.ablation.queue import Queue
 from pipeline.ablation.space import NAMED, AblationStudy
 from pipeline.ablation.worker import ENDED, Progress, Shift, work, work_off
 from pipeline.compare import declare, epoch_seconds
-from pipeline.config import flat
+from pipeline.config import Values
 from pipeline.console import Meter, duration, say
 from pipeline.errors import RunError, UsageError
 from pipeline.identity import Cell, commit, identity
@@ -36,7 +36,7 @@ def conduct(
     try:
         parent = _open(study, tracker, adopted)
         with _held(tracker, parent):
-            tracker.log_params(parent, {**flat(study.how), **study.base, "seeds": list(study.seeds)})
+            tracker.log_params(parent, _settings(study))
             _declare(study, tracker, parent, device)
             _run_trials(Shift(study, storage, tracker.uri, parent, device), queue, tracker, workers)
             yield parent, queue
@@ -48,6 +48,13 @@ def conduct(
                 )
     finally:
         queue.close()
+
+
+def _settings(study: AblationStudy) -> Values:
+    """Return how the study was asked for; what only a search has is left out of the others."""
+    how = study.how.model_dump(mode="json", exclude=set() if study.how.searches else {"trials", "budget"})
+    lists = {"objectives": ",".join(study.how.objectives), "seeds": ",".join(map(str, study.seeds))}
+    return {**how, **study.base, **lists}
 
 
 @contextmanager
