@@ -15,6 +15,7 @@ from analysis.wording import UNKNOWN, markdown_table, plural
 
 __all__ = [
     "banner_lines",
+    "description",
     "detailed_analysis",
     "report",
     "results_table",
@@ -28,6 +29,8 @@ __all__ = [
 SHOWN = {metric.name: metric for metric in METRICS}
 MODEL_METRICS = ("best_accuracy", "final_accuracy", "training_stability", "parameters", "epoch_seconds")
 RUN_METRICS = ("test_accuracy", "best_accuracy", "final_accuracy", "best_epoch", "convergence_epoch", "total_seconds")
+DESCRIPTION = 8_000
+REST = "\n\nThe rest is in the report among the artifacts.\n"
 NO_VERDICT = "No verdict: the significance analysis was not run, or has nothing to compare."
 Links = Mapping[str, str]
 
@@ -38,12 +41,21 @@ def verdict_lines(findings: Sequence[Finding]) -> list[str]:
     return list(significance.data.get("verdicts", [])) if significance else []
 
 
-def verdict_markdown(findings: Sequence[Finding], links: Links | None = None) -> str:
-    """Return banners, verdicts and the table of results, short enough for a run's description."""
+def verdict_markdown(findings: Sequence[Finding], links: Links | None = None, *, runs: bool = True) -> str:
+    """Return banners, verdicts and the tables of results, that of the single runs where `runs` are asked for."""
     significance, lines = _find(findings, "significance"), verdict_lines(findings)
     verdict = [str(significance.data["counted"]), _bullets(lines)] if significance and lines else [NO_VERDICT]
-    parts = [*_banners(findings), *verdict, *_stamp(findings), *_results(findings, links or {})]
+    results = _results(findings, links or {})
+    parts = [*_banners(findings), *verdict, *_stamp(findings), *(results if runs else results[:-1])]
     return "\n\n".join(parts) + "\n"
+
+
+def description(findings: Sequence[Finding], links: Links | None = None) -> str:
+    """Return the verdict for a run's description, of which MLflow keeps `DESCRIPTION` characters: runs go first."""
+    for runs in (True, False):
+        if len(text := verdict_markdown(findings, links, runs=runs)) <= DESCRIPTION:
+            return text
+    return text[: text.rindex("\n", 0, DESCRIPTION - len(REST))] + REST
 
 
 def report(
@@ -102,9 +114,10 @@ def _banners(findings: Sequence[Finding]) -> list[str]:
 
 
 def _stamp(findings: Sequence[Finding]) -> list[str]:
-    """Return what the headline test does on this study's own predictions, and whether the plan was kept."""
+    """Return how far the headline test holds here, and whether the plan was kept."""
     calibration, significance = (_find(findings, name) for name in ("calibration", "significance"))
-    stamp = [calibration.data["stamp"]] if calibration else []
+    caution = significance.data.get("caution") if significance else ""
+    stamp = [*([caution] if caution else []), *([calibration.data["stamp"]] if calibration else [])]
     count = len(significance.data.get("deviations", [])) if significance else 0
     return [*stamp, f"{plural(count, 'deviation')} from the plan, listed with it."] if count else stamp
 

@@ -75,7 +75,7 @@ class Results:
             raise ResultsError(f"runs: at least one must be FINISHED, got none of {len(self.runs)}. Train some first.")
         check_columns("runs", finished, RUNS)
         object.__setattr__(self, "missing", self._missing_cells(finished))
-        position = {model: i for i, model in enumerate(dict.fromkeys(finished["model"]))}
+        position = {model: i for i, model in enumerate(dict.fromkeys(self.runs["model"]))}
         order = np.lexsort((finished["seed"], finished["model"].map(position).astype(int)))
         object.__setattr__(self, "runs", finished.iloc[order].reset_index(drop=True))
         self._check_runs()
@@ -108,6 +108,10 @@ class Results:
             if len(wrong):
                 raise ResultsError(f"runs.{name}: must lie in [0, 1], got {wrong.iloc[0]}. Give rates, not percent.")
         if self.plan.reference and self.plan.reference not in self.models:
+            if self.plan.reference in self.lost:
+                raise ResultsError(
+                    f"plan.reference: must have a finished run, got none of {self.plan.reference}. Train it."
+                )
             near = get_close_matches(self.plan.reference, self.models, n=1)
             raise ResultsError(
                 f"plan.reference: must be one of {', '.join(self.models)}, got {self.plan.reference!r}. "
@@ -118,6 +122,11 @@ class Results:
     def models(self) -> list[str]:
         """The models, in the order of the study."""
         return list(dict.fromkeys(self.runs["model"].astype(str)))
+
+    @cached_property
+    def lost(self) -> list[str]:
+        """The models of the study of which no run is finished; what was declared of them still counts."""
+        return list(dict.fromkeys(model for model, _ in self.missing if model not in self.models))
 
     @property
     def reference(self) -> str:

@@ -133,12 +133,15 @@ def hedges_g(a_S: NDArray[np.number], b_S: NDArray[np.number]) -> float:
     return gap / sqrt(squares / df) * correction
 
 
-def holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return Holm's adjusted p of one family; a NaN counts as 1 and stays NaN."""
-    count = len(p)
+def holm(p: NDArray[np.float64], family: int = 0) -> NDArray[np.float64]:
+    """Return Holm's adjusted p of one family; a NaN counts as 1 and stays NaN.
+
+    `family` is the number of hypotheses that were declared, where more were than there are p: the others count as 1.
+    """
+    count = max(family, len(p))
     order = np.argsort(np.nan_to_num(p, nan=1.0), kind="stable")
-    adjusted = np.empty(count)
-    steps = np.nan_to_num(p, nan=1.0)[order] * (count - np.arange(count))
+    adjusted = np.empty(len(p))
+    steps = np.nan_to_num(p, nan=1.0)[order] * (count - np.arange(len(p)))
     adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
     return np.where(np.isnan(p), np.nan, adjusted)
 

@@ -1,7 +1,7 @@
 """Analyse a study from the tracking store alone, and write what came out to a folder and to the study's run."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import nan
 from pathlib import Path
 from shutil import copyfile
@@ -18,11 +18,11 @@ from analysis.html import page
 from analysis.latex import results_table, significance_table
 from analysis.plan import Declaration, Plan
 from analysis.report import (
+    description,
     detailed_analysis,
     report,
     summary,
     training_histories,
-    verdict_markdown,
 )
 from analysis.results import Results
 from pipeline.errors import UsageError
@@ -100,24 +100,20 @@ def load_results(study: StoredStudy, tracker: Tracker, *, allow_missing: bool, p
         predictions.append(pd.read_parquet(tracker.fetch(run.id, "predictions.parquet")).assign(**key))
     if not predictions:
         raise UsageError(f"study {study.id}: must have a finished run, got none. Run compare to train it.")
+    finished = [(run["run_id"], run["model"], run["seed"]) for run in runs if run["status"] == "FINISHED"]
+    tables = probe_tables(finished, tracker) if probes else {}
     results = Results(
         runs=pd.DataFrame(runs),
         curves=pd.concat(curves, ignore_index=True),
         predictions=pd.concat(predictions, ignore_index=True),
-        probes=probe_tables(
-            [(run["run_id"], run["model"], run["seed"]) for run in runs if run["status"] == "FINISHED"], tracker
-        )
-        if probes
-        else {},
+        probes=tables,
         plan=Plan.model_validate(study.manifest["plan"]),
         allow_missing=allow_missing,
         declaration=_declaration(study, tracker),
     )
-    wanted = wanted_sequences(results)
-    if not wanted:
-        return results
-    events = event_table(str(results.runs["run_id"].iloc[0]), wanted, tracker)
-    return replace(results, probes={**results.probes, "events": events})
+    if wanted := wanted_sequences(results):
+        tables["events"] = event_table(str(results.runs["run_id"].iloc[0]), wanted, tracker)
+    return results
 
 
 def _declaration(study: StoredStudy, tracker: Tracker) -> Declaration | None:
@@ -190,7 +186,7 @@ def analyze(study: StoredStudy, tracker: Tracker, *, output: Path, allow_missing
     means = _table(findings, "overview", "models").set_index("model")["test_accuracy_mean"]
     tracker.log_metrics(study.parent.id, {f"{model}/test_accuracy": float(mean) for model, mean in means.items()})
     tracker.log_table(study.parent.id, "significance.json", _table(findings, "significance", "pairs"))
-    tracker.set_tags(study.parent.id, {"mlflow.note.content": verdict_markdown(findings, pages)})
+    tracker.set_tags(study.parent.id, {"mlflow.note.content": description(findings, pages)})
     if problem:
         raise problem
     return findings

@@ -16,7 +16,7 @@ from analysis.ablation import Document, Range, Trials, ablation_findings, ablati
 from analysis.figures import Figure, FigureError, to_png
 from analysis.findings import Finding
 from analysis.overview import overview
-from analysis.report import verdict_markdown
+from analysis.report import description, verdict_markdown
 from analysis.significance import significance
 from analysis.wording import percent, plural
 from pipeline.ablation.queue import SCORES, Queue
@@ -62,7 +62,8 @@ def conclude(study: AblationStudy, tracker: Tracker, parent: str, queue: Queue, 
     best = min(complete, key=lambda trial: (-trials.sign * trial.values[0], trial.number))
     compared = _compare(study, tracker, parent, complete)
     said = _best_line(study, best, complete, queue.optuna_study)
-    verdict = verdict_markdown(compared, _pages(tracker, table)) if compared else said
+    pages = _pages(tracker, table)
+    verdict = verdict_markdown(compared, pages) if compared else said
     plots = _plots(study, queue.optuna_study)
     document = ablation_report(trials, findings, plots, title=f"Ablation study {study.name}", head=verdict)
     texts = {
@@ -86,7 +87,7 @@ def conclude(study: AblationStudy, tracker: Tracker, parent: str, queue: Queue, 
         deliver(folder, output, tracker, parent)
     _mark(study, tracker, parent, queue.optuna_study, best)
     tracker.log_table(parent, "trials.json", table)
-    tracker.set_tags(parent, {"mlflow.note.content": verdict})
+    tracker.set_tags(parent, {"mlflow.note.content": description(compared, pages) if compared else said})
     tracker.log_metrics(parent, {f"best_{objective}": float(best.values[0]), "complete_trials": len(complete)})
     if problem:
         raise problem

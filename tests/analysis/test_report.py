@@ -9,6 +9,7 @@ from analysis.banners import banners
 from analysis.plan import Plan
 from analysis.records import jsonable
 from analysis.report import (
+    description,
     detailed_analysis,
     report,
     summary,
@@ -83,6 +84,17 @@ def test_the_short_forms_say_one_sentence_a_pair(findings):
     assert all(line in markdown for line in lines)
     assert "[lete seed 1](http://host/1)" in markdown
     assert len(markdown) < 5000
+
+
+def test_a_description_fits_what_mlflow_keeps_and_loses_the_runs_first(study, draw):
+    many = analyze(study(draw({f"model_{number:02d}": 0.8 for number in range(12)})), ["overview", "significance"])
+    long = description(many)
+    assert len(long) <= 8_000 < len(verdict_markdown(many))
+    assert long.endswith("The rest is in the report among the artifacts.\n")
+    some = analyze(study(draw({f"model_{number}": 0.8 for number in range(4)}, seeds=12)), ["overview", "significance"])
+    links = {f"model_{number}-{seed}": "#/experiments/1/runs/" + 32 * "0" for number in range(4) for seed in range(12)}
+    assert len(verdict_markdown(some, links)) > 8_000
+    assert description(some, links) == verdict_markdown(some, runs=False)
 
 
 def test_without_the_significance_analysis_there_is_no_verdict(study, draw):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from analysis.banners import banners
 from analysis.outlook import outlook
 from analysis.plan import Plan
 from analysis.significance import pair_table, significance
@@ -102,6 +103,30 @@ def test_with_a_missing_cell_a_pair_uses_the_seeds_that_both_have(tables, study,
     assert found.loc[("lete", "none"), "p"] == pytest.approx(expected.loc[("lete", "none"), "p"])
     assert found.loc[("sincos", "none"), "seeds"] == 3
     assert "seeds that both" in finding.summary
+
+
+def test_a_model_without_a_finished_run_is_said_and_still_counts_in_the_correction(tables, draw, study):
+    correct = draw(RATES)
+    runs, curves, predictions = tables(correct)
+    first = next(iter(correct))
+    runs.loc[runs["model"] == first, "status"] = "FAILED"
+    kept = {name: right for name, right in correct.items() if name != first}
+    results = type(study(correct))(runs, curves, predictions, plan=Plan(), allow_missing=True)
+    assert results.lost == [first]
+    finding = significance(results)
+    alone = pair_table(study(kept))
+    assert finding.tables["pairs"]["p_holm"].tolist() == pytest.approx(np.minimum(3 * alone["p"], 1).tolist())
+    assert f"Without any finished run: {first}." in finding.summary
+    assert any(first in banner for banner in banners(results))
+
+
+def test_a_model_keeps_its_place_where_one_of_its_runs_failed(tables, draw, study):
+    correct = draw(RATES)
+    runs, curves, predictions = tables(correct)
+    runs = runs.iloc[::-1].sort_values("seed", kind="stable")  # a failed run of the first model comes first
+    runs.loc[runs.index[0], "status"] = "FAILED"
+    results = type(study(correct))(runs, curves, predictions, plan=Plan(), allow_missing=True)
+    assert results.models == list(dict.fromkeys(runs["model"]))
 
 
 def test_models_without_a_common_seed_are_undecided(tables, draw, study):

@@ -9,7 +9,8 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
-from analysis.two_way import Estimate, Part, accuracy, difference, estimate, hedges_g, holm
+from analysis.significance import FALSE_POSITIVES
+from analysis.two_way import Estimate, Part, accuracy, difference, estimate, hedges_g, holm, satterthwaite
 
 A = np.array([[1, 1, 0, 1], [1, 0, 0, 1]], dtype=bool)
 B = np.array([[1, 0, 0, 0], [1, 0, 0, 1]], dtype=bool)
@@ -153,3 +154,21 @@ def test_one_seed_has_no_standard_error():
 
 def test_equivalence_needs_room_inside_the_margin():
     assert Estimate(0.002, 0.0, inf).p_equivalent(0.002) == 1
+
+
+def null_rate(seeds, share, images=2_000, draws=40_000):
+    """How often the paired test is under .05 where there is no difference, normal parts, `share` image over seed part."""
+    generator = np.random.default_rng(0)
+    gap_RS = generator.normal(size=(draws, seeds))
+    of_images = share / seeds
+    over_images = images * of_images * generator.chisquare(images - 1, draws) / (images - 1)
+    gap = gap_RS.mean(axis=1) + generator.normal(size=draws) * sqrt(of_images)
+    se, df = satterthwaite((gap_RS.var(axis=1, ddof=1), seeds), (over_images, images))
+    return (2 * stats.t.sf(np.abs(gap) / se, df) < 0.05).mean()
+
+
+@pytest.mark.parametrize(("seeds", "most"), [*FALSE_POSITIVES.items(), (5, 6), (10, 5)])
+def test_with_few_seeds_the_test_is_wrong_as_often_as_the_report_says(seeds, most):
+    rates = [100 * null_rate(seeds, share) for share in (0.05, 0.1, 0.2, 0.5, 1, 5)]
+    assert max(rates) == pytest.approx(most, abs=0.8)
+    assert rates[-1] == pytest.approx(5, abs=0.5)
