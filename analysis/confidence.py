@@ -75,7 +75,12 @@ def model_table(runs: pd.DataFrame, level: float) -> pd.DataFrame:
 
 
 def _summary(models: pd.DataFrame, level: float) -> str:
-    best = models["model"].iloc[int(models["calibration_error_mean"].argmin())]
+    best = models.iloc[int(models["calibration_error_mean"].argmin())]
+    others = models.drop(index=best.name)
+    apart = len(others) and (others["calibration_error_low"] > best["calibration_error_high"]).all()
+    lowest = f"Lowest mean calibration error: {best['model']}" + (
+        "." if apart else ", but its interval is not clear of the others'."
+    )
     over = [str(row["model"]) for _, row in models.iterrows() if row["overconfidence_low"] > 0]
     under = [str(row["model"]) for _, row in models.iterrows() if row["overconfidence_high"] < 0]
     said = [
@@ -93,7 +98,7 @@ def _summary(models: pd.DataFrame, level: float) -> str:
     ]
     return "\n".join(
         [
-            " ".join([f"The confidence of {best} is nearest to its accuracy.", *filter(None, said)]),
+            " ".join([lowest, *filter(None, said)]),
             "",
             markdown_table(
                 ["Model", "Loss on test (NLL)", "Calibration error (ECE), points", "Too sure by, points"], rows

@@ -90,18 +90,19 @@ def _summary(models: pd.DataFrame, epochs: int) -> str:
     ]
     if epochs < CONVERGENCE_WINDOW:
         lines[0] += f" It needs {CONVERGENCE_WINDOW} epochs; these runs have {epochs}."
-        return "\n".join([*lines, *_marks(models)])
+    last = f"the last {STABILITY_WINDOW} epochs" if epochs > STABILITY_WINDOW else "all epochs"
     for _, row in models.iterrows():
         reached = f"{row['converged']} of {plural(row['seeds'], 'seed')}"
-        when = f"epoch {row['convergence_epoch']:.3g} on average, {reached}" if row["converged"] else "not reached"
+        mean = f"epoch {row['convergence_epoch']:.3g} on average, {reached}" if row["converged"] else "not reached"
+        when = f"convergence {mean}; " if epochs >= CONVERGENCE_WINDOW else ""
         spread = listing(
             [
-                f"{_points(row['training_stability'])} over the last {min(STABILITY_WINDOW, epochs)} epochs (validation)",
+                f"{_points(row['training_stability'])} over {last} (validation)",
                 f"{_points(row['sd_over_seeds'])} over seeds (test)",
             ]
         )
         lines.append(
-            f"- {row['model']}: {when}; train minus test {_points(row['overfitting_gap'])} at the last epoch; "
+            f"- {row['model']}: {when}train minus test {_points(row['overfitting_gap'])} at the last epoch; "
             f"standard deviation {spread}."
         )
     return "\n".join([*lines, "", *_marks(models)])

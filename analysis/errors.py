@@ -27,7 +27,9 @@ def errors(results: Results) -> Finding:
     return Finding(
         name="errors",
         title="Error analysis",
-        summary="\n\n".join([_summary(confused, classes, results), *_parted(apart, results)]),
+        summary="\n\n".join(
+            [_summary(confused, classes, results), *_by_class(classes, results), *_parted(apart, results)]
+        ),
         tables={"confused": confused, "classes": classes, "disagreements": apart},
         figures=figures,
         data={"confusion": {model: counts.tolist() for model, counts in confusion.items()}},
@@ -77,6 +79,23 @@ def _summary(confused: pd.DataFrame, classes: pd.DataFrame, results: Results) ->
             f"{100 * worst['recall']:.1f} %; most confused: {', '.join(pairs) or 'none'}."
         )
     return "\n".join(lines)
+
+
+def _by_class(classes: pd.DataFrame, results: Results) -> list[str]:
+    """Return F1, precision and recall of each class as a table with a column per model."""
+    cells = {(row["model"], row["class"]): _scores(row) for _, row in classes.iterrows()}
+    rows = [
+        [f"{number}", *(cells[model, number] for model in results.models)] for number in sorted(set(classes["class"]))
+    ]
+    told = "F1 of each class in percent (precision / recall), all seeds together; -: never predicted, or never there:"
+    return [told, markdown_table(["Class", *results.models], rows)]
+
+
+def _scores(row: pd.Series) -> str:
+    f1, precision, recall = (
+        "-" if pd.isna(row[name]) else f"{100 * row[name]:.1f}" for name in ("f1", "precision", "recall")
+    )
+    return f"{f1} ({precision} / {recall})"
 
 
 def _parted(apart: pd.DataFrame, results: Results) -> list[str]:

@@ -48,6 +48,10 @@ def test_the_metrics_of_a_run_are_those_of_its_predictions(study):
 def test_it_says_who_is_too_sure_from_the_interval_over_seeds(study, draw):
     # Confidence 0.6 to 0.62: one model is right in about 9 of 10 answers, the other in about 3.
     found = confidence(study(draw({"modest": 0.9, "boastful": 0.3})))
+    apart = confidence(study(draw({"boastful": 0.1, "honest": 0.6})))
+    assert apart.summary.startswith("Lowest mean calibration error: honest. ")
+    alike = confidence(study(draw({"first": 0.6, "second": 0.6})))
+    assert ", but its interval is not clear of the others'." in alike.summary
     assert "Too sure on average: boastful. Not sure enough: modest." in found.summary
     assert f"{BINS} bins with equally many sequences" in found.summary
     assert set(found.tables["bins"]["seed"]) == {0, 1, 2}

@@ -4,6 +4,8 @@ import pytest
 from scipy import stats
 
 from analysis.efficiency import COSTS, efficiency
+from analysis.plan import Plan
+from analysis.results import Results
 
 RATES = {"sincos": 0.7, "lete": 0.9}
 
@@ -28,6 +30,15 @@ def test_domination_names_the_better_model_and_is_hollow_in_the_figure(study, dr
     assert "sincos (by lete)" in found.summary
     symbols = {trace.name: trace.marker.symbol for trace in found.figures["efficiency"].data if trace.name in RATES}
     assert symbols == {"lete": "circle", "sincos": "circle-open"}
+
+
+@pytest.mark.parametrize(("seconds", "dominated"), [([1, 2, 3, 2, 3, 4], "sincos"), ([1, 1.1, 1.2, 5, 5.1, 5.2], "")])
+def test_time_counts_where_its_intervals_do_not_overlap(tables, draw, seconds, dominated):
+    runs, curves, predictions = tables(draw({"lete": 0.7, "sincos": 0.9}))
+    runs["epoch_seconds"] = [float(value) for value in seconds]
+    runs[["parameters", "flops", "peak_memory_bytes"]] = [1000, 1e6, 1e6]
+    table = efficiency(Results(runs, curves, predictions, plan=Plan())).tables["models"].set_index("model")
+    assert table["dominated_by"]["lete"] == dominated
 
 
 def test_costs_have_intervals_over_seeds(study, tables, draw):

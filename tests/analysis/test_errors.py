@@ -21,6 +21,14 @@ def test_counts_and_scores_are_those_of_scikit_learn(results):
     assert found == pytest.approx(np.array(precision_recall_fscore_support(labels, predicted)[:3]))
 
 
+def test_the_scores_of_each_class_stand_in_the_report(results):
+    found = errors(results)
+    classes = found.tables["classes"]
+    row = classes[(classes["model"] == results.models[0]) & (classes["class"] == 1)].iloc[0]
+    shown = f"{100 * row['f1']:.1f} ({100 * row['precision']:.1f} / {100 * row['recall']:.1f})"
+    assert f"| 1 | {shown} |" in found.summary
+
+
 def test_the_most_confused_pairs_come_first(results):
     confused = errors(results).tables["confused"]
     of_model = confused[confused["model"] == "sincos"]

@@ -28,9 +28,12 @@ def test_convergence_is_the_end_of_the_first_steady_window_of_validation_accurac
 def test_a_convergence_that_was_not_reached_is_no_number(study):
     results = study(RIGHT, epochs=4, curve=lambda *_: 0.9)
     assert convergence_epoch(results).isna().all()
-    assert "It needs 5 epochs; these runs have 4." in convergence(results).summary
+    summary = convergence(results).summary
+    assert "It needs 5 epochs; these runs have 4." in summary
+    assert "- lete: train minus test" in summary  # what needs no convergence is said all the same
+    assert "over all epochs (validation)" in summary
     results = study(RIGHT, epochs=6, curve=lambda _m, _s, _split, epoch: epoch / 10)
-    assert "lete: not reached" in convergence(results).summary
+    assert "lete: convergence not reached; train minus test" in convergence(results).summary
 
 
 def test_epochs_to_a_level_are_the_first_at_or_above_it(results):

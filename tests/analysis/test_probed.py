@@ -41,10 +41,12 @@ def test_an_analysis_without_its_probe_says_so(results, name):
 
 def test_the_audit_says_who_uses_time_from_the_interval_over_seeds(results):
     found = finding(replace(results, probes=probe_tables()), "time_use")
-    of_a, of_b = found.summary.splitlines()[2:]
+    of_a, of_b = [line for line in found.summary.splitlines() if line.startswith("- ")]
     # Changes of a: -0.7 and -0.7; of b: 0 and 0.
-    assert "(-70.00, [-70.00, -70.00]): it uses the times" in of_a
-    assert "(+0.00, [+0.00, +0.00]): the order is enough" in of_b
+    assert "(-70.00, [-70.00, -70.00]): it relies on the times" in of_a
+    assert "(+0.00, [+0.00, +0.00]): the order is enough, within 10 points" in of_b  # one of ten sequences
+    assert "a loss says what a model relied on" in found.summary
+    assert "| Model | first 5 | all |" in found.summary
     assert found.tables["losses"].query("model == 'a' and alteration == 'rank only'")[
         "accuracy"
     ].item() == pytest.approx(0.15)
