@@ -167,6 +167,12 @@ def known_paths() -> list[str]:
     return list(dict.fromkeys(path for path, _, _ in fields_of(RunConfig)))
 
 
+def is_whole(path: str) -> bool:
+    """Say whether a setting takes whole numbers only."""
+    kinds = {kind for known, _, field in fields_of(RunConfig) if known == path for kind in _members(field.annotation)}
+    return int in kinds and float not in kinds
+
+
 def resolve(name: str, value: object) -> tuple[str, Any]:
     """Return the path and value that a dotted path, an alias or a bare name with a value stands for."""
     paths = known_paths()

@@ -115,7 +115,8 @@ def ablate(call: Call) -> None:
     study = replace(study, name=call.study or study.name)
     output = _output(call, study.name)
     analyzing.check_output(output, study.id)
-    study.config({}).data.load()
+    for config in study.samples():
+        config.data.load()
     tracker, adopted = open_store()
     storage = call.storage or DEFAULT_STORAGE
     with conduct(study, tracker, storage=storage, workers=call.workers, device=call.device, adopted=adopted) as (

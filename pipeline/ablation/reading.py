@@ -7,14 +7,14 @@ The keys of `AblationConfig` say how the study is run. A path that the default e
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
 from analysis.plan import Plan
 from models.time_embeddings import TIME_EMBEDDINGS
 from pipeline.ablation.space import EMBEDDING, NAMED, AblationConfig, AblationStudy, Range, Space
-from pipeline.config import RunConfig, Values, build_run, fits, misfit, resolve, resolve_all
+from pipeline.config import RunConfig, Values, build_run, fits, is_whole, misfit, resolve, resolve_all
 from pipeline.errors import UsageError, unknown, validate
 from pipeline.study import check_seeds, read_json
 
@@ -76,7 +76,7 @@ def _split(tree: Mapping[str, Any], prefix: str = "") -> tuple[Values, Space]:
             path, part = _choices(f"{prefix}{key}", value)
         elif isinstance(value, Mapping):
             path, _ = resolve(f"{prefix}{key}", None)
-            part = validate(Range, value, f"{prefix}{key}")
+            part = validate(Range, {**value, "whole": is_whole(path)}, f"{prefix}{key}")
         else:
             path, value = resolve(f"{prefix}{key}", value)  # noqa: PLW2901
         if path in base or path in space:
@@ -96,7 +96,7 @@ def _choices(name: str, values: list[Any]) -> tuple[str, list[Any]]:
             raise UsageError(f"{name}: must list numbers, words or true and false, got {value!r}. Correct the list.")
     resolved = [resolve(name, value) for value in values]
     choices = [value for _, value in resolved]
-    if len({str(value) for value in choices}) < len(choices):
+    if any(one == other for one, other in combinations(choices, 2)):
         raise UsageError(f"{name}: must list each value once, got {values}. Drop the repetition.")
     return resolved[0][0], choices
 
@@ -156,9 +156,7 @@ def _check_design(study: AblationStudy) -> None:
         raise UsageError('sweep: must be at least one list or range, got none. Write for instance "dim": [16, 32].')
     if ranges and not study.how.searches:
         raise UsageError(f"{ranges[0]}: must be a list in a {design} study, got a range. List values, or search.")
-    if study.how.searches and study.how.budget == "equal" and len(list(study.bases())) > study.how.trials:
-        raise UsageError(f"trials: must be at least one an embedding, got {study.how.trials}. Raise it, or list fewer.")
-    if not getattr(study.config(next(study.bases())).data, "validation_size", 0):
+    if not all(getattr(config.data, "validation_size", 0) for config in study.samples()):
         raise UsageError(
             "data.validation_size: must be above 0 in an ablation, got 0: the objective is on validation. Raise it."
         )

@@ -49,25 +49,20 @@ class Range(Config):
     step: int | None = Field(None, ge=1)
     """Distance of two neighbours; whole numbers only."""
     whole: bool = False
-    """Whole numbers only; so where both ends were written as such."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _notice_whole(cls, tree: Any) -> Any:  # noqa: ANN401 - as the user wrote it
-        if isinstance(tree, dict) and all(type(tree.get(end)) is int for end in ("low", "high")):
-            return {**tree, "whole": True}
-        return tree
+    """Whole numbers only: what the setting takes."""
 
     @model_validator(mode="after")
     def _check_ends(self) -> "Range":
-        if self.low > self.high:
-            raise ValueError(f"low: must be at most high, got {self.low:g} above {self.high:g}")
+        if self.low >= self.high:
+            raise ValueError(f"low: must be below high, got {self.low:g} and {self.high:g}")
         if self.log and self.low <= 0:
             raise ValueError(f"low: must be above 0 on a logarithmic scale, got {self.low:g}")
         if self.step and not self.whole:
             raise ValueError(f"step: must be left out of a range of real numbers, got {self.step}")
         if self.step and self.log:
             raise ValueError(f"step: must be left out of a logarithmic range, got {self.step}")
+        if self.whole and not (self.low.is_integer() and self.high.is_integer()):
+            raise ValueError(f"low: must be a whole number, and so must high, got {self.low:g} and {self.high:g}")
         return self
 
     def ends(self) -> tuple[float, float]:
@@ -137,7 +132,9 @@ class AblationStudy:
     @property
     def id(self) -> str:
         """Return the hash of everything but the number of trials, which can be raised later."""
-        base = [config_hash(self.config(names)) for names in self.bases()]
+        # Of listed points the whole configs, since the base alone need not be valid.
+        points = self.bases() if self.how.searches else (point.overrides for point in self.points)
+        base = [config_hash(self.config(overrides)) for overrides in points]
         space = {path: part.model_dump() if isinstance(part, Range) else part for path, part in self.space.items()}
         how = self.how.model_dump(mode="json", exclude={"trials"})
         plan = self.plan.model_dump(mode="json")
@@ -147,6 +144,27 @@ class AblationStudy:
         """Yield every combination of the names that the space holds, an embedding say: one empty one where it holds none."""
         kinds = {path: part for path, part in self.space.items() if path.endswith(".name") and isinstance(part, list)}
         yield from (dict(zip(kinds, names, strict=True)) for names in product(*kinds.values()))
+
+    @property
+    def embeddings(self) -> list[str]:
+        """The embeddings that a search chooses from; none where it does not choose."""
+        choices = self.space.get(EMBEDDING, [])
+        return [str(name) for name in choices] if isinstance(choices, list) else []
+
+    @property
+    def most_epochs(self) -> int:
+        """The largest number of epochs that a seed of a trial can have."""
+        part = self.space.get("train.epochs")
+        if isinstance(part, Range):
+            return int(part.high)
+        listed = [*(part or ()), *(row["train.epochs"] for row in self.rows.values() if "train.epochs" in row)]
+        return max([int(self.base.get("train.epochs", RunConfig().train.epochs)), *map(int, listed)])
+
+    def samples(self) -> list[RunConfig]:
+        """Return a config for each data set of the study: of the points, or of the bases of a search."""
+        points = self.bases() if self.how.searches else (point.overrides for point in self.points)
+        configs = [self.config(overrides) for overrides in points]
+        return list({config.data: config for config in configs}.values())
 
     def config(self, overrides: Values) -> RunConfig:
         """Return the config of a point, with seed 0: the base, less what the point has no use for, and its overrides."""
@@ -186,13 +204,13 @@ class AblationStudy:
                     yield Point(name, {path: value}, {ROW: name})
 
     def _product(self, chosen: Values) -> Iterator[Values]:
-        """Yield every combination of the factors that go together."""
+        """Yield every combination of the factors that go together, of a range its ends."""
         path = self.next_factor(chosen)
         if path is None:
             yield {path: chosen[path] for path in self.space if path in chosen}
             return
-        choices = self.space[path]
-        for value in choices if isinstance(choices, list) else ():
+        part = self.space[path]
+        for value in part.ends() if isinstance(part, Range) else part:
             yield from self._product({**chosen, path: value})
 
     def _checked(self, overrides: Values, name: str) -> RunConfig:
@@ -206,12 +224,8 @@ class AblationStudy:
         if not self.how.searches:
             _ = self.points
             return
-        for path, part in self.space.items():
-            for value, names in product(part.ends() if isinstance(part, Range) else part, self.bases()):
-                values = {**names, path: value}
-                if fits(path, {**self.base, **values}):
-                    kept = {key: value for key, value in values.items() if fits(key, {**self.base, **values})}
-                    self._checked(kept, name_of(values))
+        for values in islice(self._product({}), POINTS):
+            self._checked(values, name_of(values))
 
 
 def name_of(overrides: Values) -> str:
