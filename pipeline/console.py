@@ -73,7 +73,8 @@ class Meter:
 
     def end(self, run: str) -> None:
         """Strike out what a run has left, because it stopped early, failed, or was finished elsewhere."""
-        self._left[run] = 0
+        if run in self._left:
+            self._left[run] = 0
 
     def __enter__(self) -> Self:
         self._bar.start()

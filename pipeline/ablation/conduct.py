@@ -1,22 +1,23 @@
 """Conducts an ablation study: opens it, lets workers run its trials, and waits for those of other processes."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
-from pipeline.ablation.queue import Queue
+from analysis.wording import plural
+from pipeline.ablation.queue import Queue, without_replaced
 from pipeline.ablation.space import NAMED, AblationStudy
 from pipeline.ablation.worker import ENDED, Progress, Shift, work, work_off
 from pipeline.compare import declare, epoch_seconds
 from pipeline.config import Values
 from pipeline.console import Meter, duration, say
-from pipeline.errors import RunError, UsageError
+from pipeline.errors import RunError
 from pipeline.identity import Cell, commit, identity
 from pipeline.launch import run_tasks
 from pipeline.study import ABLATION_KIND
-from pipeline.tracking import Tracker
+from pipeline.tracking import BusyError, Tracker
 
 POLL_SECONDS = 2.0
 """How often the trials of other processes are looked at."""
@@ -29,25 +30,49 @@ def conduct(
     """Run every trial that the study lacks; yield its parent run, which is held meanwhile, and its queue.
 
     `adopted` is a run that somebody created for this call: it becomes the parent where the study has none yet. A process
-    that finds the parent held by another one helps with the trials, and then waits for the other. When trials failed,
-    `RunError` names them at the end.
+    that finds the parent held by another one helps with the trials, waits for the other, and then holds the parent
+    itself. Where points of a list failed, `RunError` names them at the end.
     """
     queue = Queue(study, storage)
     try:
-        parent = _open(study, tracker, adopted)
-        with _held(tracker, parent):
+        with queue.alone("parent"):
+            parent = _open(study, tracker, adopted)
+        with ExitStack() as held:
+            helps = not _hold(tracker, parent, held)
+            if helps:
+                say("another process conducts this study; this one helps with its trials")
             tracker.log_params(parent, _settings(study))
             _declare(study, tracker, parent, device)
             _run_trials(Shift(study, storage, tracker.uri, parent, device), queue, tracker, workers)
-            yield parent, queue
-            if failed := [trial for trial in queue.trials() if trial.state == TrialState.FAIL]:
-                first = failed[0].user_attrs.get("why", "")
-                raise RunError(
-                    f"{len(failed)} trials failed, the first is number {failed[0].number}: {first} "
-                    "The same command tries points of a list again."
-                )
+            while helps and not _hold(tracker, parent, held):
+                time.sleep(POLL_SECONDS)
+            with queue.alone("conclusion"):
+                yield parent, queue
+            _check_failed(study, queue.trials())
     finally:
         queue.close()
+
+
+def _hold(tracker: Tracker, parent: str, held: ExitStack) -> bool:
+    """Hold the parent run until `held` closes; say no where another process holds it."""
+    try:
+        held.enter_context(tracker.hold(parent))
+    except BusyError:
+        return False
+    return True
+
+
+def _check_failed(study: AblationStudy, trials: Sequence[FrozenTrial]) -> None:
+    """Refuse to call a study done of which a listed point failed; a search has others to choose from."""
+    failed = [trial for trial in without_replaced(trials) if trial.state == TrialState.FAIL]
+    if not failed:
+        return
+    why = f"the first is number {failed[0].number}: {failed[0].user_attrs.get('why', '')}"
+    if not study.how.searches:
+        raise RunError(f"{plural(len(failed), 'trial')} failed, {why} The same command tries points of a list again.")
+    if len(failed) == len(trials):
+        raise RunError(f"all {plural(len(failed), 'trial')} failed, {why}")
+    say(f"{plural(len(failed), 'trial')} failed, {why}")
 
 
 def _settings(study: AblationStudy) -> Values:
@@ -55,25 +80,6 @@ def _settings(study: AblationStudy) -> Values:
     how = study.how.model_dump(mode="json", exclude=set() if study.how.searches else {"trials", "budget"})
     lists = {"objectives": ",".join(study.how.objectives), "seeds": ",".join(map(str, study.seeds))}
     return {**how, **study.base, **lists}
-
-
-@contextmanager
-def _held(tracker: Tracker, run_id: str) -> Iterator[None]:
-    """Hold the parent run, or let the process hold it that does so already."""
-    try:
-        holding = tracker.hold(run_id)
-        holding.__enter__()
-    except UsageError:
-        say("another process conducts this study; this one helps with its trials")
-        yield
-        return
-    try:
-        yield
-    except BaseException as error:
-        holding.__exit__(type(error), error, error.__traceback__)
-        raise
-    else:
-        holding.__exit__(None, None, None)
 
 
 def _open(study: AblationStudy, tracker: Tracker, adopted: str | None) -> str:

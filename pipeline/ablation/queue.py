@@ -1,29 +1,31 @@
 """The queue of an ablation study's trials: an Optuna study in a database that several processes and machines may share.
 
 Every trial exists from the start, waiting: with the values of its point, or, in a search, for a sampler to choose them when
-it is claimed. Claiming is one atomic change of state in the database, so no trial runs twice and none is drawn too many.
-A trial whose process died goes back to waiting and keeps its number: at once where its process was on this host, which
-a lock tells, and elsewhere when it has not been heard of for `GRACE_SECONDS`.
+it is claimed. Whatever changes who has a trial is done by one process of all that share the database at a time, so no
+trial runs twice and none is drawn too many. A trial whose process died goes back to waiting and keeps its number: at once
+where its process was on this host, which a lock tells, and elsewhere when it has not been heard of for `GRACE_SECONDS`. A
+process that comes back after that finds its trial taken, and drops it.
 """
 
 import socket
 import threading
-import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import optuna
 from filelock import FileLock, Timeout
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipeline.ablation.space import DIRECTIONS, ROW, AblationStudy, Range
+from pipeline.ablation.exclusion import clock, exclusion
+from pipeline.ablation.pruning import SameEpochMedian
+from pipeline.ablation.space import DIRECTIONS, EMBEDDING, ROW, AblationStudy, Range
 from pipeline.config import Values, digest_of
 from pipeline.errors import UsageError
 from pipeline.tracking.base import LOCKS
@@ -35,8 +37,6 @@ GRACE_SECONDS = 180.0
 """After how long without such a mark a trial of another host counts as dead."""
 SQLITE_SECONDS = 60
 """How long a process waits for another that writes to the same SQLite file."""
-STARTUP_TRIALS = 5
-"""Finished trials before the median of them stops another."""
 DEFINITION = "definition"
 """User attribute of the Optuna study: the id of the ablation study that it belongs to."""
 SCORES = "scores"
@@ -53,9 +53,8 @@ class Queue:
         """Open the study in the database `url`, creating what is missing; `UsageError` where that cannot be."""
         self.study = study
         self._storage = _connect(url)
-        # Two processes that meet a new study would both fill it.
-        self._lock = FileLock(LOCKS / f"ablation-{study.id}.lock")
-        with self._lock:
+        self._exclusion = exclusion(self._storage.engine)
+        with self.alone():
             self._optuna = optuna.create_study(
                 storage=self._storage,
                 study_name=study.name,
@@ -68,6 +67,10 @@ class Queue:
         self._owner = {"host": socket.gethostname(), "lock": str((LOCKS / f"worker-{uuid.uuid4().hex}.lock").resolve())}
         self._alive = FileLock(self._owner["lock"])
         self._alive.acquire()
+
+    def alone(self, what: str = "queue") -> AbstractContextManager[object]:
+        """Keep all other processes of the study from doing `what` meanwhile."""
+        return self._exclusion(f"{self.study.name} {what}")
 
     def close(self) -> None:
         """Let go of the lock and the database."""
@@ -90,7 +93,7 @@ class Queue:
 
     def fill(self) -> None:
         """Put in every trial that the study lacks; a point whose trials all failed gets another one."""
-        with self._lock:
+        with self.alone():
             trials = self.trials()
             if self.study.how.searches:
                 self._fill_search(trials)
@@ -101,53 +104,53 @@ class Queue:
                     self._optuna.enqueue_trial(point.factors, user_attrs={"point": point.name})
 
     def _fill_search(self, trials: Sequence[FrozenTrial]) -> None:
-        bases = list(self.study.bases()) if self.study.how.budget == "equal" else [{}]
-        for number in range(len(trials), self.study.how.trials):
-            self._optuna.enqueue_trial(bases[number % len(bases)], user_attrs={"point": ""})
+        embeddings = self.study.embeddings if self.study.how.budget == "equal" else []
+        fixed: list[Values] = [{EMBEDDING: name} for name in embeddings] or [{}]
+        wanted = -(-self.study.how.trials // len(fixed)) * len(fixed)
+        for number in range(len(trials), wanted):
+            self._optuna.enqueue_trial(fixed[number % len(fixed)], user_attrs={"point": ""})
 
     def recover(self) -> None:
         """Put trials back to waiting whose process is gone."""
-        with self._lock:
+        with self.alone():
             for trial in self._optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
                 if self._is_dead(trial):
-                    self.release(trial.number)
+                    self._storage.set_trial_state_values(self._trial_id(trial.number), TrialState.WAITING)
+                    # Not before: who dies in between leaves a lock that still tells.
+                    Path(trial.user_attrs["owner"]["lock"]).unlink(missing_ok=True)
 
     def _is_dead(self, trial: FrozenTrial) -> bool:
         owner = trial.user_attrs.get("owner", {})
-        if owner.get("host") == socket.gethostname():
-            if owner == self._owner:
-                return False
+        if owner == self._owner:
+            return False
+        # Another machine may have the same name; its lock is not here.
+        if owner.get("host") == socket.gethostname() and Path(owner["lock"]).exists():
             try:
                 with FileLock(owner["lock"], timeout=0):
                     pass
             except Timeout:
                 return False
-            Path(owner["lock"]).unlink(missing_ok=True)
             return True
-        return time.time() - float(trial.user_attrs.get("beat", 0)) > GRACE_SECONDS
+        return clock(self._storage.engine) - float(trial.user_attrs.get("beat", 0)) > GRACE_SECONDS
 
     # ------------------------------------------------------------------------------------------------ one trial
 
     def claim(self) -> Trial | None:
         """Take the next waiting trial; nothing where none waits."""
-        for frozen in self._optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            trial_id = self._trial_id(frozen.number)
-            try:
-                # Before it runs, so that it has an owner if this process dies in between; and after, since another
-                # process may have written its name and then come second.
-                self._sign(trial_id)
-                if not self._storage.set_trial_state_values(trial_id, TrialState.RUNNING):
-                    continue
-            except UpdateFinishedTrialError:
-                continue
-            self._sign(trial_id)
-            self._optuna.sampler = self._sampler(frozen.number)
-            return Trial(self._optuna, trial_id)
-        return None
+        with self.alone():
+            waiting = self._optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+            if not waiting:
+                return None
+            number = waiting[0].number
+            trial_id = self._trial_id(number)
+            self._beat(trial_id)
+            self._storage.set_trial_user_attr(trial_id, "owner", self._owner)
+            self._storage.set_trial_state_values(trial_id, TrialState.RUNNING)
+        self._optuna.sampler = self._sampler(number)
+        return Trial(self._optuna, trial_id)
 
-    def _sign(self, trial_id: int) -> None:
-        self._storage.set_trial_user_attr(trial_id, "beat", time.time())
-        self._storage.set_trial_user_attr(trial_id, "owner", self._owner)
+    def _beat(self, trial_id: int) -> None:
+        self._storage.set_trial_user_attr(trial_id, "beat", clock(self._storage.engine))
 
     def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
         """Return a sampler whose seed is the trial's own: a study that goes on does not draw its first points again."""
@@ -184,7 +187,9 @@ class Queue:
 
         def mark() -> None:
             while not done.wait(BEAT_SECONDS):
-                self._storage.set_trial_user_attr(trial_id, "beat", time.time())
+                # A database that is away for a while gets the next mark.
+                with suppress(SQLAlchemyError, StorageInternalError):
+                    self._beat(trial_id)
 
         thread = threading.Thread(target=mark, daemon=True)
         thread.start()
@@ -196,17 +201,30 @@ class Queue:
 
     def finish(self, trial: Trial, values: Sequence[float], scores: Sequence[dict[str, Any]]) -> None:
         """Record what a trial brought: its objectives, and what each seed had."""
-        trial.set_user_attr(SCORES, list(scores))
-        self._optuna.tell(trial, list(values))
+        with self._mine(trial.number) as mine:
+            if mine:
+                trial.set_user_attr(SCORES, list(scores))
+                self._optuna.tell(trial, list(values))
 
     def end(self, trial: Trial, state: TrialState, why: str) -> None:
         """Record that a trial was pruned, or failed."""
-        trial.set_user_attr("why", why[:2000])
-        self._optuna.tell(trial, state=state)
+        with self._mine(trial.number) as mine:
+            if mine:
+                trial.set_user_attr("why", why[:2000])
+                self._optuna.tell(trial, state=state)
 
     def release(self, number: int) -> None:
         """Put a trial back to waiting; what it was given stays."""
-        self._storage.set_trial_state_values(self._trial_id(number), TrialState.WAITING)
+        with self._mine(number) as mine:
+            if mine:
+                self._storage.set_trial_state_values(self._trial_id(number), TrialState.WAITING)
+
+    @contextmanager
+    def _mine(self, number: int) -> Iterator[bool]:
+        """Say whether a trial still runs here: another process takes one that was not heard of for too long."""
+        with self.alone():
+            held = self._storage.get_trial(self._trial_id(number))
+            yield held.state == TrialState.RUNNING and held.user_attrs.get("owner") == self._owner
 
     def _trial_id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
@@ -231,21 +249,30 @@ class Queue:
         return self._optuna
 
 
+def without_replaced(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the trials without the failed ones of points that a later trial has brought to an end."""
+    ended = {
+        trial.user_attrs.get("point") for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+    }
+    return [
+        trial
+        for trial in trials
+        if trial.state != TrialState.FAIL or not trial.user_attrs.get("point") or trial.user_attrs["point"] not in ended
+    ]
+
+
 def _pruner(study: AblationStudy) -> optuna.pruners.BasePruner:
-    if study.how.pruning == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS)
-    return optuna.pruners.NopPruner()
+    return SameEpochMedian() if study.how.pruning == "median" else optuna.pruners.NopPruner()
 
 
 def _connect(url: str) -> RDBStorage:
-    sqlite = url.startswith("sqlite")
-    arguments = {"connect_args": {"timeout": SQLITE_SECONDS}} if sqlite else {"pool_pre_ping": True}
     try:
+        arguments = _engine_arguments(make_url(url))
         LOCKS.mkdir(parents=True, exist_ok=True)
         # Two processes that meet a new database would both create its tables.
         with FileLock(LOCKS / "optuna.lock"):
             return RDBStorage(url, engine_kwargs=arguments)
-    except (SQLAlchemyError, ImportError, OSError, optuna.exceptions.OptunaError, RuntimeError) as error:
+    except (SQLAlchemyError, ImportError, OSError, optuna.exceptions.OptunaError, RuntimeError, ValueError) as error:
         reason = str(error.__cause__ or error).strip().splitlines()[0]
         raise UsageError(
             f"--storage: must be a database that answers, got {_hidden(url)} ({reason}). "
@@ -253,9 +280,20 @@ def _connect(url: str) -> RDBStorage:
         ) from None
 
 
+def _engine_arguments(url: URL) -> dict[str, Any]:
+    kind = url.get_backend_name()
+    if kind == "postgresql":
+        return {"pool_pre_ping": True}
+    if kind != "sqlite":
+        raise ValueError("only SQLite and PostgreSQL are supported")
+    if url.database in (None, "", ":memory:"):
+        raise ValueError("in memory, where no other process sees it")
+    return {"connect_args": {"timeout": SQLITE_SECONDS}}
+
+
 def _hidden(url: str) -> str:
     """Return the URL without its password."""
     try:
         return make_url(url).render_as_string(hide_password=True)
-    except SQLAlchemyError:
+    except (SQLAlchemyError, ValueError):
         return url

@@ -90,6 +90,13 @@ def trial_run(shift: Shift, tracker: Tracker, number: int, name: str) -> str:
 
 MEASURES = ("validation_accuracy", "validation_loss", "test_accuracy", "parameters", "epoch_seconds", "epochs")
 """What is kept of each seed of a trial."""
+IDENTITY = {
+    "torch_version": "builds of torch",
+    "precision": "precisions",
+    "device": "devices",
+    "shared_code_digest": "versions of the code that all models share",
+}
+"""What must be the same of all trials for their differences to be those of the settings, in words."""
 
 
 @dataclass(frozen=True)
@@ -108,21 +115,25 @@ def _train_seed(seat: _Seat, index: int, notify: Callable[[Progress], None]) -> 
     """Train or find one cell of a trial and return what it brought."""
     study, seed = seat.shift.study, seat.shift.study.seeds[index]
     config = seat.config.model_copy(update={"seed": seed})
-    began = time.monotonic()
+    began, highest = time.monotonic(), 0.0
 
     def report(_cell: Cell, row: dict[str, float]) -> None:
         nonlocal began
         now = time.monotonic()
         notify((seat.trial.number, now - began, f"{seat.name}, seed {seed} {log_line(row, config.train.epochs)}"))
         began = now
-        if study.how.pruning == "none":
-            return
-        # A step is an epoch of one seed, so that a trial is compared with the others at the same seed and epoch.
-        seat.trial.report(row["validation/accuracy"], index * config.train.epochs + int(row["epoch"]))
-        if seat.trial.should_prune():
+        note(row)
+        if study.how.pruning != "none" and seat.trial.should_prune():
             raise Stopped(
                 f"pruned: below the median of the trials before it at epoch {row['epoch']:.0f} of seed {seed}"
             )
+
+    def note(row: dict[str, float]) -> None:
+        """Give the best accuracy of the seed so far to the pruner: a step is an epoch of one seed."""
+        nonlocal highest
+        highest = max(highest, row["validation/accuracy"])
+        if study.how.pruning != "none":
+            seat.trial.report(highest, index * study.most_epochs + int(row["epoch"]))
 
     outcome = run_cell(
         Cell(seat.name, config),
@@ -133,14 +144,18 @@ def _train_seed(seat: _Seat, index: int, notify: Callable[[Progress], None]) -> 
         packaged=False,  # a search trains many models and keeps few
     )
     history: History = json.loads(seat.tracker.fetch(outcome.run_id, "history.json").read_text(encoding="utf-8"))
+    if outcome.reused:
+        for row in history:
+            note(row)
     best = history[best_epoch(history) - 1]
-    metrics = seat.tracker.get(outcome.run_id).metrics
+    run = seat.tracker.get(outcome.run_id)
     return {
         "seed": seed,
         "cell": outcome.run_id,
         "validation_accuracy": best["validation/accuracy"],
         "validation_loss": best["validation/loss"],
-        **{key: metrics[key] for key in MEASURES if key in metrics},
+        **{key: run.metrics[key] for key in MEASURES if key in run.metrics},
+        **{key: run.tags[key] for key in IDENTITY if key in run.tags},
     }
 
 

@@ -19,6 +19,14 @@ LOCKS = Path("checkpoints") / "locks"
 """A lock file a run, held by the process that works on it and released by its end, whatever ends it."""
 
 
+HOLD_SECONDS = 2.0
+"""How long a process waits for a run that another holds: `sweep` does for a moment."""
+
+
+class BusyError(UsageError):
+    """Another process works on the run."""
+
+
 class Stopped(Exception):  # noqa: N818 - no error: what was asked for
     """Work on a run was ended on purpose: it ends KILLED, with the reason as its tag `stopped`."""
 
@@ -108,9 +116,9 @@ class Tracker(ABC):
         """Work on a run: it ends FINISHED, or KILLED after an interrupt, or FAILED with its error as a tag."""
         lock = FileLock(LOCKS / f"{run_id}.lock")
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=HOLD_SECONDS)
         except Timeout:
-            raise UsageError(
+            raise BusyError(
                 f"run {run_id}: must be free, got one that another process works on. Wait for that to end."
             ) from None
         with lock:
@@ -140,6 +148,7 @@ class Tracker(ABC):
                 continue
             try:
                 with FileLock(LOCKS / f"{run.id}.lock", timeout=0):
-                    self.set_status(run.id, "KILLED")
+                    if self.get(run.id).status == "RUNNING":  # it may have ended since it was listed
+                        self.set_status(run.id, "KILLED")
             except Timeout:
                 continue

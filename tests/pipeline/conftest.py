@@ -2,6 +2,7 @@
 
 import contextlib
 import getpass
+import importlib
 import os
 import shutil
 import socket
@@ -21,6 +22,13 @@ def workplace(tmp_path, monkeypatch):
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """The module of the work of other processes, which find it by the path they are given."""
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    return importlib.import_module("launched")
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ def wait_or_die(task, notify):
     if task == "die":
         time.sleep(0.5)
         os._exit(1)
-    for _ in range(200):
+    for _ in range(2000):
         notify("alive")
         time.sleep(0.05)
 
@@ -23,3 +23,21 @@ def wait_or_die(task, notify):
 def interrupt_first(task, notify):
     notify(task)
     time.sleep(30)
+
+
+def claim_all(task, notify):
+    from pipeline.ablation.queue import Queue  # noqa: PLC0415 - the other work starts sooner without
+
+    study, storage = task
+    queue = Queue(study, storage)
+    while trial := queue.claim():
+        notify((trial.number, queue.suggest(trial)[0]))
+        queue.finish(trial, [0.5], [])
+    queue.close()
+
+
+def claim_and_die(study, storage):
+    from pipeline.ablation.queue import Queue  # noqa: PLC0415
+
+    Queue(study, storage).claim()
+    os._exit(1)

@@ -1,19 +1,10 @@
-import importlib
 import os
 import time
-from pathlib import Path
 
 import pytest
 
 from pipeline.errors import RunError
 from pipeline.launch import run_tasks
-
-
-@pytest.fixture
-def launched(monkeypatch):
-    """The module of the work; the workers find it by the path they are given."""
-    monkeypatch.syspath_prepend(Path(__file__).parent)
-    return importlib.import_module("launched")
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -30,7 +21,7 @@ def test_a_killed_worker_is_said_and_the_others_are_stopped(launched):
     began = time.monotonic()
     with pytest.raises(RunError, match="workers: must run to their end"):
         list(run_tasks(["die", "wait"], launched.wait_or_die, workers=2, notify=lambda _: None))
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 50  # of the 100 seconds that the other would take
 
 
 def test_an_interrupt_of_the_launcher_stops_the_workers(launched):
@@ -40,4 +31,4 @@ def test_an_interrupt_of_the_launcher_stops_the_workers(launched):
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         list(run_tasks([1, 2], launched.interrupt_first, workers=2, notify=interrupt))
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 50  # of the 100 seconds that the other would take

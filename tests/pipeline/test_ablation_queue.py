@@ -1,0 +1,154 @@
+"""Who has which trial, and when one is stopped."""
+
+import json
+import multiprocessing
+import threading
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState, create_trial
+
+from pipeline.ablation import queue as queues
+from pipeline.ablation.exclusion import clock, exclusion
+from pipeline.ablation.pruning import STARTUP_TRIALS, SameEpochMedian
+from pipeline.ablation.queue import Queue
+from pipeline.ablation.reading import load_ablation
+from pipeline.launch import run_tasks
+
+
+@pytest.fixture
+def storage(workplace):
+    return f"sqlite:///{workplace}/optuna.db"
+
+
+@pytest.fixture
+def study(workplace):
+    (workplace / "grid.json").write_text(json.dumps({"model.hidden_dim": list(range(1, 13)), "seeds": [0]}))
+    return load_ablation(workplace / "grid.json")
+
+
+@pytest.fixture
+def open_queue(study):
+    """Open the study's queue as another process would; all are closed at the end."""
+    opened = []
+
+    def open_queue(storage):
+        opened.append(Queue(study, storage))
+        return opened[-1]
+
+    yield open_queue
+    for one in opened:
+        one.close()
+
+
+@pytest.mark.parametrize("kind", ["storage", "postgres"])
+def test_processes_that_share_a_queue_take_each_trial_once(launched, study, kind, request):
+    storage = request.getfixturevalue(kind)
+    queue = Queue(study, storage)
+    queue.fill()
+    queue.fill()  # what is there is not put in again
+    taken = []
+    results = list(run_tasks([(study, storage)] * 3, launched.claim_all, workers=3, notify=taken.append))
+    assert not any(isinstance(result, Exception) for _, result in results)
+    assert sorted(taken) == [(number, point.name) for number, point in enumerate(study.points)]
+    assert {trial.state for trial in queue.trials()} == {TrialState.COMPLETE}
+    queue.close()
+
+
+def test_a_trial_of_a_process_that_died_waits_again_and_one_that_lives_keeps_its_own(
+    launched, study, open_queue, storage
+):
+    living = open_queue(storage)
+    living.fill()
+    kept = living.claim()
+    dead = multiprocessing.get_context("spawn").Process(target=launched.claim_and_die, args=(study, storage))
+    dead.start()
+    dead.join()
+    owner = living.trials()[kept.number + 1].user_attrs["owner"]
+    assert Path(owner["lock"]).exists()
+    open_queue(storage).recover()
+    states = [trial.state for trial in living.trials()]
+    assert states[:2] == [TrialState.RUNNING, TrialState.WAITING]
+    assert not Path(owner["lock"]).exists()
+    assert living.claim().number == kept.number + 1
+
+
+def test_a_trial_of_another_machine_waits_again_when_it_was_not_heard_of(open_queue, storage, monkeypatch):
+    far, near = open_queue(storage), open_queue(storage)
+    monkeypatch.setitem(far._owner, "host", "elsewhere")
+    far.fill()
+    trial = far.claim()
+    near.recover()
+    assert near.trials()[trial.number].state == TrialState.RUNNING
+    monkeypatch.setattr(queues, "GRACE_SECONDS", -1.0)
+    near.recover()
+    assert near.trials()[trial.number].state == TrialState.WAITING
+
+
+def test_a_process_that_comes_back_too_late_does_not_end_the_trial_that_another_has(open_queue, storage, monkeypatch):
+    late, other = open_queue(storage), open_queue(storage)
+    monkeypatch.setitem(late._owner, "host", "elsewhere")
+    late.fill()
+    trial = late.claim()
+    monkeypatch.setattr(queues, "GRACE_SECONDS", -1.0)
+    other.recover()
+    taken = other.claim()
+    assert taken.number == trial.number
+    late.finish(trial, [0.1], [])
+    late.end(trial, TrialState.FAIL, "late")
+    late.release(trial.number)
+    assert other.trials()[trial.number].state == TrialState.RUNNING
+    other.finish(taken, [0.9], [])
+    late.end(trial, TrialState.FAIL, "late")
+    assert other.trials()[trial.number].values == [0.9]
+
+
+def test_an_equal_budget_is_rounded_up_to_the_same_number_for_each_embedding(workplace, storage):
+    tree = {"model.embedding.name": ["sincos", "lete", "none"], "model.dropout": {"low": 0.0, "high": 0.5}, "trials": 4}
+    (workplace / "search.json").write_text(json.dumps(tree))
+    queue = Queue(load_ablation(workplace / "search.json"), storage)
+    queue.fill()
+    names = [trial.system_attrs["fixed_params"]["model.embedding.name"] for trial in queue.trials()]
+    assert names == ["sincos", "lete", "none"] * 2
+    queue.close()
+
+
+@pytest.mark.parametrize("kind", ["storage", "postgres"])
+def test_the_exclusion_of_a_database_keeps_others_out_by_name(study, kind, request):
+    queue = Queue(study, request.getfixturevalue(kind))
+    one, other = exclusion(queue._storage.engine), exclusion(queue._storage.engine)
+    inside = threading.Event()
+
+    def enter():
+        with other("a"):
+            inside.set()
+
+    with one("a"), other("b"):
+        waiting = threading.Thread(target=enter)
+        waiting.start()
+        assert not inside.wait(0.3)
+    waiting.join(timeout=10)
+    assert inside.is_set()
+    assert clock(queue._storage.engine) <= clock(queue._storage.engine)
+    queue.close()
+
+
+def pruned(curves, curve):
+    """Say whether a trial with `curve` is stopped at its end, after complete trials with `curves`; curves are by step."""
+    study = optuna.create_study(direction="maximize")
+    for each in curves:
+        study.add_trial(create_trial(value=max(each.values()), intermediate_values=each))
+    trial = create_trial(state=TrialState.RUNNING, intermediate_values=curve)
+    return SameEpochMedian().prune(study, trial)
+
+
+def test_a_trial_is_stopped_below_the_median_at_its_own_step():
+    others = [{1: 0.1 * k, 2: 0.2 * k} for k in range(1, STARTUP_TRIALS + 1)]  # medians 0.3 and 0.6
+    assert pruned(others, {1: 0.29})
+    assert not pruned(others, {1: 0.31})
+    assert pruned(others, {1: 0.9, 2: 0.59})  # a good start does not shield what comes after it
+    assert not pruned(others, {1: 0.1, 2: 0.61})
+    assert not pruned(others[1:], {1: 0.0})  # too few to tell
+    assert not pruned(others, {3: 0.0})  # nobody was there
+    assert not pruned(others, {})
