@@ -18,11 +18,11 @@ from analysis.findings import Finding
 from analysis.overview import overview
 from analysis.report import description, verdict_markdown
 from analysis.significance import significance
-from analysis.wording import percent, plural
-from pipeline.ablation.queue import SCORES, Queue
+from analysis.wording import listing, percent, plural
+from pipeline.ablation.queue import SCORES, Queue, without_replaced
 from pipeline.ablation.space import DIRECTIONS, EMBEDDING, NAMED, ROW, AblationStudy, name_of
 from pipeline.ablation.space import Range as Drawn
-from pipeline.ablation.worker import MEASURES
+from pipeline.ablation.worker import IDENTITY, MEASURES
 from pipeline.analyze import StoredStudy, deliver, load_results
 from pipeline.config import Values, flat
 from pipeline.study import TRIAL_KIND
@@ -50,7 +50,7 @@ class Conclusion:
 
 def conclude(study: AblationStudy, tracker: Tracker, parent: str, queue: Queue, output: Path) -> Conclusion | None:
     """Write report, tables and best settings to `output` and to the parent run; nothing where no trial is complete."""
-    ended = [trial for trial in queue.trials() if trial.state in STATES]
+    ended = [trial for trial in without_replaced(queue.trials()) if trial.state in STATES]
     complete = [trial for trial in ended if trial.state == TrialState.COMPLETE]
     if not complete:
         return None
@@ -63,7 +63,7 @@ def conclude(study: AblationStudy, tracker: Tracker, parent: str, queue: Queue, 
     compared = _compare(study, tracker, parent, complete)
     said = _best_line(study, best, complete, queue.optuna_study)
     pages = _pages(tracker, table)
-    verdict = verdict_markdown(compared, pages) if compared else said
+    verdict = verdict_markdown(compared, pages) if compared else _mixed(table) + said
     plots = _plots(study, queue.optuna_study)
     document = ablation_report(trials, findings, plots, title=f"Ablation study {study.name}", head=verdict)
     texts = {
@@ -72,7 +72,7 @@ def conclude(study: AblationStudy, tracker: Tracker, parent: str, queue: Queue, 
         "trials.csv": table.to_csv(index=False),
         "best_config.json": json.dumps({"base": flat(study.config(_overrides(study, best)))}, indent=2),
         "summary.json": json.dumps({"study": study.id, "name": study.name, "best": _overrides(study, best)}, indent=2),
-        **_tuned(study, complete, trials.sign),
+        **_tuned(study, ended, trials.sign),
     }
     try:
         images, problem = to_png(document.figures), None
@@ -87,7 +87,7 @@ def conclude(study: AblationStudy, tracker: Tracker, parent: str, queue: Queue, 
         deliver(folder, output, tracker, parent)
     _mark(study, tracker, parent, queue.optuna_study, best)
     tracker.log_table(parent, "trials.json", table)
-    tracker.set_tags(parent, {"mlflow.note.content": description(compared, pages) if compared else said})
+    tracker.set_tags(parent, {"mlflow.note.content": description(compared, pages) if compared else verdict})
     tracker.log_metrics(parent, {f"best_{objective}": float(best.values[0]), "complete_trials": len(complete)})
     if problem:
         raise problem
@@ -201,6 +201,17 @@ def _best_line(study: AblationStudy, best: FrozenTrial, complete: list[FrozenTri
     )
 
 
+def _mixed(table: pd.DataFrame) -> str:
+    """Return a warning where the trials did not run under the same conditions."""
+    found = {what: sorted(set(table[key].dropna())) for key, what in IDENTITY.items() if key in table}
+    different = [what for what, values in found.items() if len(values) > 1]
+    if not different:
+        return ""
+    return (
+        f"> **Note.** The trials ran with different {listing(different)}: part of a difference may come from that.\n\n"
+    )
+
+
 def _settings(overrides: Values) -> str:
     """Return settings as people read them: real numbers with three digits."""
     return name_of(
@@ -243,15 +254,19 @@ def _pages(tracker: Tracker, table: pd.DataFrame) -> dict[str, str]:
     return {run_id: tracker.page(run_id) for run_id in table["cell"].dropna()} if "cell" in table else {}
 
 
-def _tuned(study: AblationStudy, complete: list[FrozenTrial], sign: int) -> dict[str, str]:
+def _tuned(study: AblationStudy, ended: list[FrozenTrial], sign: int) -> dict[str, str]:
     """Return a study file that compares the best settings of each embedding over new seeds, as the certificate asks."""
     if EMBEDDING not in study.space or not study.how.searches:
         return {}
     best: dict[str, FrozenTrial] = {}
     spent: dict[str, int] = {}
-    for trial in complete:
-        name = trial.params[EMBEDDING]
+    for trial in ended:
+        name = trial.params.get(EMBEDDING)
+        if name is None:
+            continue
         spent[name] = spent.get(name, 0) + 1
+        if trial.state != TrialState.COMPLETE:
+            continue
         if name not in best or sign * trial.values[0] > sign * best[name].values[0]:
             best[name] = trial
     first = max(study.seeds) + 1
@@ -259,7 +274,7 @@ def _tuned(study: AblationStudy, complete: list[FrozenTrial], sign: int) -> dict
         "base": study.base,
         "variants": {name: dict(trial.params) for name, trial in best.items()},
         "seeds": list(range(first, first + FRESH_SEEDS)),
-        "tuning_trials": spent,
+        "tuning_trials": {name: spent[name] for name in best},
     }
     return {"tuned_study.json": json.dumps(tuned, indent=2)}
 
