@@ -1,10 +1,6 @@
-import time
-import tracemalloc
-
 import numpy as np
 import pytest
 
-from analysis import analyze
 from analysis.opinions import omnibus_table, opinion_table, opinions
 from analysis.plan import Plan
 from analysis.significance import pair_table
@@ -113,17 +109,3 @@ def test_models_without_a_common_seed_are_said(study, tables, five):
     runs.loc[[0, 3], "status"] = "FAILED"
     results = type(study(five))(runs, curves, predictions, plan=Plan(), allow_missing=True)
     assert "No two models" in opinions(results).summary
-
-
-@pytest.mark.slow
-def test_a_hundred_runs_of_ten_thousand_predictions_are_analysed_in_twenty_seconds(study, draw):
-    results = study(draw({f"m{i}": 0.9 + 0.005 * i for i in range(10)}, seeds=10, images=10_000), classes=10)
-    names = ["overview", "significance", "opinions", "variance", "calibration"]
-    began = time.monotonic()
-    analyze(results, names)
-    assert time.monotonic() - began < 20
-    tracemalloc.start()
-    analyze(results, names)
-    peak_bytes = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak_bytes < 2e9
