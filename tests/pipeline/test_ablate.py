@@ -6,11 +6,15 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 from optuna.trial import TrialState
 
+from pipeline.ablation import conclude as conclusion
 from pipeline.ablation.conclude import conclude
 from pipeline.ablation.conduct import conduct
 from pipeline.ablation.queue import Queue
@@ -225,6 +229,71 @@ def test_a_pruned_trial_ends_killed_with_the_reason(mlflow_tracker, storage, mon
     assert killed[0].tags["stopped"].startswith("pruned")
     cells = mlflow_tracker.find(**{"mlflow.parentRunId": killed[0].id})
     assert [cell.status for cell in cells] == ["KILLED"]
+
+
+def test_a_reused_cell_counts_for_the_pruner_as_one_that_was_trained(mlflow_tracker, storage):
+    from pipeline.compare import compare  # noqa: PLC0415
+
+    compare(one_point_of_the_grid(), mlflow_tracker, workers=1, device="cpu")
+    _, trials = run(read(GRID, pruning="median"), mlflow_tracker, storage)
+    # Two seeds of two epochs; a value is the best of its seed so far.
+    assert [sorted(trial.intermediate_values) for trial in trials] == [[1, 2, 3, 4]] * 4
+    for trial in trials:
+        one, two, three, four = (value for _, value in sorted(trial.intermediate_values.items()))
+        assert one <= two
+        assert three <= four
+        assert (two + four) / 2 == pytest.approx(trial.values[0])
+
+
+def test_a_second_process_helps_waits_for_the_first_and_then_holds_the_study(
+    mlflow_tracker, storage, monkeypatch, capsys
+):
+    study, first_is_done, held = read(GRID, seeds=[0]), threading.Event(), threading.Event()
+    tags = {"kind": "ablation", "study": study.id, "study_name": study.name}
+    parent = mlflow_tracker.create(study.name, tags=tags)
+
+    def first_process():
+        with mlflow_tracker.hold(parent):
+            held.set()
+            first_is_done.wait()
+
+    thread = threading.Thread(target=first_process)
+    thread.start()
+    held.wait()
+    monkeypatch.setattr("pipeline.ablation.conduct.time", SimpleNamespace(sleep=lambda _: first_is_done.set()))
+    concluded, trials = run(study, mlflow_tracker, storage)
+    thread.join()
+    assert "another process conducts this study; this one helps" in capsys.readouterr().out
+    assert concluded == parent
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 4
+    assert mlflow_tracker.get(parent).status == "FINISHED"
+    assert mlflow_tracker.get(parent).tags["mlflow.note.content"]
+
+
+def test_a_search_counts_lost_trials_in_the_budget_of_their_embedding(mlflow_tracker, storage, monkeypatch):
+    from pipeline.ablation import worker  # noqa: PLC0415
+
+    real, calls = worker.run_cell, []
+
+    def failing_first(cell, *arguments, **named):
+        calls.append(cell.config.model.embedding.name)
+        if calls.count("lete") == 1 and calls[-1] == "lete":
+            raise FloatingPointError("loss: must be finite, got nan")
+        return real(cell, *arguments, **named)
+
+    monkeypatch.setattr(worker, "run_cell", failing_first)
+    space = {"model.embedding.name": ["sincos", "lete"], "model.dropout": {"low": 0.0, "high": 0.5}}
+    tree = {**SMALL, **space, "model.hidden_dim": 6, "model.embedding.dim": 4, "trials": 4, "seeds": [0]}
+    parent, trials = run(read(tree), mlflow_tracker, storage)
+    assert [trial.state.name for trial in trials] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    assert mlflow_tracker.get(parent).status == "FINISHED"  # a search has others to choose from
+    assert json.loads(Path("results/tuned_study.json").read_text())["tuning_trials"] == {"sincos": 2, "lete": 2}
+
+
+def test_trials_that_ran_under_different_conditions_are_said():
+    trials = pd.DataFrame({"torch_version": ["2.13.0", "2.12.1", None], "precision": ["fp32"] * 3})
+    assert "different builds of torch:" in conclusion._mixed(trials)
+    assert conclusion._mixed(trials[["precision"]]) == ""
 
 
 def test_stopping_a_run_is_no_error(memory):
