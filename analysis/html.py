@@ -16,7 +16,7 @@ body { font: 17px/1.5 "Open Sans", "DejaVu Sans", Arial, sans-serif; color: #222
 h1 { line-height: 1.2 } h2 { margin-top: 2.5rem; border-top: 1px solid #E4E4E4; padding-top: 1rem }
 p, li, blockquote { max-width: 52rem; overflow-wrap: anywhere }
 blockquote { margin: 1rem 0; padding: .2rem 1rem; border-left: 5px solid #D55E00; background: #FFF4EC }
-a { color: #00588A } h1 + h2 + ul, h1 + blockquote + h2 + ul { font-weight: 600 }
+a { color: #00588A }
 .wide { overflow-x: auto; margin: 1rem 0 }
 table { border-collapse: collapse; font-size: .9em } td, th { padding: .3rem .7rem; border-bottom: 1px solid #E4E4E4; text-align: right }
 td:first-child, th:first-child { text-align: left; position: sticky; left: 0; background: white }

@@ -43,10 +43,13 @@ def verdict_lines(findings: Sequence[Finding]) -> list[str]:
 
 def verdict_markdown(findings: Sequence[Finding], links: Links | None = None, *, runs: bool = True) -> str:
     """Return banners, verdicts and the tables of results, that of the single runs where `runs` are asked for."""
-    significance, lines = _find(findings, "significance"), verdict_lines(findings)
-    verdict = [str(significance.data["counted"]), _bullets(lines)] if significance and lines else [NO_VERDICT]
     results = _results(findings, links or {})
-    parts = [*_banners(findings), *verdict, *_stamp(findings), *(results if runs else results[:-1])]
+    parts = [
+        *_banners(findings),
+        *(_verdicts(findings) or [NO_VERDICT]),
+        *_stamp(findings),
+        *(results if runs else results[:-1]),
+    ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -66,9 +69,7 @@ def report(
     environment: Mapping[str, str] | None = None,
 ) -> str:
     """Return the whole report; `links` maps run ids to addresses, figures are expected beside it as PNG."""
-    significance = _find(findings, "significance")
-    parts = [f"# {title}", *_banners(findings), "## Verdict"]
-    parts += [significance.summary, *_stamp(findings), *_figures(significance)] if significance else [NO_VERDICT]
+    parts = [f"# {title}", *_banners(findings), "## Verdict", *_verdict_section(findings)]
     results = _results(findings, links or {})
     if results:
         parts += ["## Results", *results]
@@ -120,6 +121,26 @@ def _stamp(findings: Sequence[Finding]) -> list[str]:
     stamp = [*([caution] if caution else []), *([calibration.data["stamp"]] if calibration else [])]
     count = len(significance.data.get("deviations", [])) if significance else 0
     return [*stamp, f"{plural(count, 'deviation')} from the plan, listed with it."] if count else stamp
+
+
+def _verdicts(findings: Sequence[Finding]) -> list[str]:
+    """Return how many pairs have which verdict, and a bullet each, with the verdict in bold; nothing without pairs."""
+    significance, lines = _find(findings, "significance"), verdict_lines(findings)
+    if not significance or not lines:
+        return []
+    said = (line.partition(":") for line in lines)
+    return [str(significance.data["counted"]), _bullets([f"**{verdict}**:{rest}" for verdict, _, rest in said])]
+
+
+def _verdict_section(findings: Sequence[Finding]) -> list[str]:
+    """Return the verdicts, their figure, and then what they rest on."""
+    significance = _find(findings, "significance")
+    if significance is None:
+        return [NO_VERDICT]
+    verdicts = _verdicts(findings)
+    plain = "\n\n".join([str(significance.data["counted"]), _bullets(verdict_lines(findings))]) if verdicts else ""
+    rest = significance.summary.removeprefix(plain).strip()
+    return [*verdicts, *_figures(significance), rest, *_stamp(findings)]
 
 
 def _figures(finding: Finding) -> list[str]:
