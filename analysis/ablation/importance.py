@@ -3,6 +3,7 @@
 Source: fANOVA, Hutter, Hoos, Leyton-Brown 2014 (ICML); PED-ANOVA, Watanabe, Bansal, Hutter 2023 (IJCAI, arXiv 2304.10255).
 """
 
+import numpy as np
 import pandas as pd
 from pandas.api import types
 
@@ -18,12 +19,7 @@ def importance(trials: Trials, importances: pd.DataFrame) -> Finding:
     measures = _check(trials, importances)
     table = importances.sort_values([measures[0], "factor"], ascending=[False, True], ignore_index=True)
     names = short_names(trials.factors)
-    said = [
-        f"{measure}: {names[str(table['factor'].iloc[int(table[measure].argmax())])]} first ({percent(float(table[measure].max()))})"
-        if table[measure].notna().any()
-        else f"{measure}: {UNKNOWN}"
-        for measure in measures
-    ]
+    said = [f"{measure}: {_first(table[measure], table['factor'].map(names))}" for measure in measures]
     unmeasured = [names[path] for path in trials.factors if path not in set(table["factor"])]
     summary = (
         f"From n = {plural(len(trials.scores), 'complete trial')}: {'; '.join(said)}. Importance is a share over the space "
@@ -35,6 +31,16 @@ def importance(trials: Trials, importances: pd.DataFrame) -> Finding:
     )
     figure = importance_figure(table.replace({"factor": names}), measures, len(trials.scores))
     return Finding("importance", "Importance", summary, {"importance": table}, {"ablation_importance": figure})
+
+
+def _first(shares: pd.Series, names: pd.Series) -> str:
+    """Return the factors with the largest share, or that none stands out."""
+    largest = names[np.isclose(shares, shares.max())]
+    if shares.isna().all():
+        return UNKNOWN
+    if len(shares) > 1 and len(largest) == len(shares):
+        return f"no factor before another ({percent(float(shares.max()))} each)"
+    return f"{listing(list(largest))} first ({percent(float(shares.max()))})"
 
 
 def _check(trials: Trials, importances: pd.DataFrame) -> list[str]:

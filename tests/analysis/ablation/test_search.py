@@ -74,6 +74,13 @@ def test_importance_carries_n_and_its_caveats_and_names_what_was_not_measured(ra
     assert "Not measured: dim." in finding.summary
 
 
+def test_equal_shares_put_no_factor_first(random_search):
+    table = pd.DataFrame({"factor": [RATE, NAME], "fANOVA": [0.5, 0.5], "PED-ANOVA": [np.nan, np.nan]})
+    assert (
+        "fANOVA: no factor before another (50.00 % each); PED-ANOVA: n/a." in importance(random_search(), table).summary
+    )
+
+
 WRONG_SHARES = {
     "no factor": (pd.DataFrame({"fANOVA": [0.2]}), "must have a column 'factor'"),
     "stray": (
