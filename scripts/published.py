@@ -1,11 +1,14 @@
-"""Draws test accuracy by epoch against published points: `.venv/bin/python -m scripts.published STORE`, a tracking store's URI.
+"""Records runs of the published protocols: `.venv/bin/python -m scripts.published [STORE]`, a tracking store's URI.
 
-It takes the runs of the studies `lete_paper` and `kan_mammote_protocol`, finished or not, and writes the figure and the
-table of docs/results/published_protocols.md. The accuracies are on the test split, which chose nothing here.
+It takes the runs of the studies `lete_paper` and `kan_mammote_protocol` in the store, finished or not, puts those that went
+further than the one on record into docs/results/published_protocols.json, and writes the table and the figure of
+docs/results/published_protocols.md. The accuracies are on the test split, which chose nothing here.
 """
 
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -14,74 +17,93 @@ from mlflow.tracking import MlflowClient
 from analysis.figures import to_png
 from analysis.figures.style import COLOURS
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "results" / "published_protocols.md"
+FOLDER = Path(__file__).resolve().parents[1] / "docs" / "results"
+PAGE, RECORD, FIGURE = (FOLDER / f"published_protocols.{ending}" for ending in ("md", "json", "png"))
 BEGIN, END = "<!-- runs: begin -->\n", "\n<!-- runs: end -->"
 EPOCHS = (1, 2, 5, 10, 20, 50, 80, 100, 150, 200)
+STUDIES = {"lete_paper": "batch 512", "kan_mammote_protocol": "batch 128"}
 PUBLISHED = {
     # Chen et al. 2025, figure 3, read off to 0.1 points, and the notebook of the authors' repository.
-    ("lete_paper", "lete"): {1: 43.5, 10: 91.8, 20: 95.2, 50: 96.3, 100: 96.7, 200: 97.29},
-    ("lete_paper", "position"): {200: 95.96},
+    "lete_paper lete": {1: 43.5, 10: 91.8, 20: 95.2, 50: 96.3, 100: 96.7, 200: 97.29},
+    "lete_paper position": {200: 95.96},
     # Repository MichaelScodaeng/kan-mammotev2, October 2025; single runs, the best of 200 epochs on test.
-    ("kan_mammote_protocol", "position"): {1: 77.1, 5: 93.3, 10: 95.1, 20: 95.6, 50: 95.95, 200: 96.47},
-    ("kan_mammote_protocol", "kmote_gap"): {200: 97.38},
-    ("kan_mammote_protocol", "kan_mammote"): {200: 97.68},
+    "kan_mammote_protocol position": {1: 77.1, 5: 93.3, 10: 95.1, 20: 95.6, 50: 95.95, 200: 96.47},
+    "kan_mammote_protocol kmote_gap": {200: 97.38},
+    "kan_mammote_protocol kan_mammote": {200: 97.68},
 }
 """Test accuracy in percent by epoch, by study and model."""
 
+Record = dict[str, dict[str, Any]]
+"""By study and model: `epochs` run, `mean_of_last_10` and `test_accuracy` by epoch, in percent."""
+
 
 def main() -> None:
-    """Write the table and the figure."""
-    curves = histories(sys.argv[1])
-    lines = [
-        "| protocol | model | "
-        + " | ".join(f"epoch {epoch}" for epoch in EPOCHS)
-        + " | epochs run | mean of the last 10 |"
-    ]
-    lines.append("| --- " * (len(EPOCHS) + 4) + "|")
-    for (study, model), curve in curves.items():
-        shown = [f"{curve[epoch]:.2f}" if epoch in curve else "" for epoch in EPOCHS]
-        lines.append(f"| {study} | {model} | {' | '.join(shown)} | {len(curve)} | {curve.tail(10).mean():.2f} |")
-        points = PUBLISHED.get((study, model), {})
-        if points:
-            shown = [f"{points[epoch]:.2f}" if epoch in points else "" for epoch in EPOCHS]
-            lines.append(f"| {study} | {model}, published | {' | '.join(shown)} | | |")
+    """Write the record, the table and the figure."""
+    record: Record = json.loads(RECORD.read_text(encoding="utf-8"))
+    for name, curve in histories(sys.argv[1]).items() if len(sys.argv) > 1 else ():
+        if len(curve) >= record.get(name, {"epochs": 0})["epochs"]:
+            record[name] = {
+                "epochs": len(curve),
+                "mean_of_last_10": round(curve.tail(10).mean(), 2),
+                "test_accuracy": {str(epoch): round(value, 2) for epoch, value in curve.items()},
+            }
+    record = dict(sorted(record.items(), key=lambda item: (list(STUDIES).index(item[0].split()[0]), item[0])))
+    RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
-    PAGE.write_text(before + BEGIN + "\n".join(lines) + END + rest.split(END)[1], encoding="utf-8")
-    (PAGE.parent / "published_protocols.png").write_bytes(to_png({"curves": figure(curves)})["curves"])
+    PAGE.write_text(before + BEGIN + table(record) + END + rest.split(END)[1], encoding="utf-8")
+    FIGURE.write_bytes(to_png({"curves": figure(record)})["curves"])
 
 
-def histories(store: str) -> dict[tuple[str, str], pd.Series]:
+def histories(store: str) -> dict[str, pd.Series]:
     """Return test accuracy in percent by epoch, by study and model."""
     client = MlflowClient(store)
     found = {}
     for experiment in client.search_experiments():
         for run in client.search_runs([experiment.experiment_id], "tags.model != ''"):
-            parent = client.get_run(run.data.tags["mlflow.parentRunId"])
+            study = client.get_run(run.data.tags["mlflow.parentRunId"]).data.tags["study_name"]
             values = client.get_metric_history(run.info.run_id, "test/accuracy")
-            if values:
+            if study in STUDIES and values:
                 curve = pd.Series({point.step: 100 * point.value for point in values}).sort_index()
-                found[parent.data.tags["study_name"], run.data.tags["model"]] = curve
-    return dict(sorted(found.items(), reverse=True))
+                found[f"{study} {run.data.tags['model']}"] = curve
+    return found
 
 
-def figure(curves: dict[tuple[str, str], pd.Series]) -> go.Figure:
-    """Return a line a run, with its name at the end, and a ring for each published point."""
+def table(record: Record) -> str:
+    """Return a row a run, and below it what was published."""
+    shown = " | ".join(f"epoch {epoch}" for epoch in EPOCHS)
+    lines = [f"| protocol | model | {shown} | epochs run | mean of the last 10 |", "| --- " * (len(EPOCHS) + 4) + "|"]
+    for name, run in record.items():
+        study, model = name.split()
+        cells = [_percent(run["test_accuracy"].get(str(epoch))) for epoch in EPOCHS]
+        lines.append(f"| {study} | {model} | {' | '.join(cells)} | {run['epochs']} | {run['mean_of_last_10']:.2f} |")
+        if points := PUBLISHED.get(name):
+            cells = [_percent(points.get(epoch)) for epoch in EPOCHS]
+            lines.append(f"| {study} | {model}, published | {' | '.join(cells)} | | |")
+    return "\n".join(lines)
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def figure(record: Record) -> go.Figure:
+    """Return a line a run through the epochs on record, with its name at the end, and a ring for each published point."""
     drawn = go.Figure(layout={"template": "simple_white", "showlegend": False, "width": 1100, "height": 620})
-    for number, ((study, model), curve) in enumerate(curves.items()):
+    for number, (name, run) in enumerate(record.items()):
+        study, model = name.split()
         colour = COLOURS[number % len(COLOURS)]
-        label = f"{model} ({'batch 512' if study == 'lete_paper' else 'batch 128'})"
-        drawn.add_scatter(x=curve.index, y=curve, mode="lines", line_color=colour)
+        epochs, accuracies = [int(epoch) for epoch in run["test_accuracy"]], list(run["test_accuracy"].values())
+        points = PUBLISHED.get(name, {})
+        drawn.add_scatter(x=epochs, y=accuracies, mode="lines+markers", line_color=colour, marker_size=4)
         drawn.add_annotation(
-            x=curve.index[-1], y=curve.iloc[-1], text=label, xanchor="left", showarrow=False, font_color=colour
-        )
-        points = {
-            epoch: value for epoch, value in PUBLISHED.get((study, model), {}).items() if epoch <= curve.index[-1]
-        }
+            x=epochs[-1], y=accuracies[-1], text=f"{model} ({STUDIES[study]})", xanchor="left", showarrow=False,
+            font_color=colour,
+        )  # fmt: skip
         drawn.add_scatter(
             x=list(points), y=list(points.values()), mode="markers",
             marker={"symbol": "circle-open", "size": 11, "color": colour, "line_width": 2.5},
         )  # fmt: skip
-    drawn.update_xaxes(title="epoch", range=[0, 1.25 * max(len(curve) for curve in curves.values())])
+    drawn.update_xaxes(title="epoch", range=[0, 1.25 * max(run["epochs"] for run in record.values())])
     drawn.update_yaxes(title="test accuracy in percent (rings: published)", range=[88, 98.5])
     return drawn
 

@@ -1,5 +1,6 @@
 """The command line, from outside: exit codes, single lines, and what MLflow makes of it."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -166,3 +167,15 @@ def test_mlflow_run_uses_the_run_that_mlflow_created(mlflow_store):
     assert (workplace / "out" / "analysis_report.md").is_file()
     assert {run.info.status for run in runs()} == {"FINISHED"}
     assert len(runs()) == 1 + 5 + 1
+    settings = dict(option.removeprefix("--").split("=") for option in SMALL)
+    grid = {**settings, "model.embedding.name": "sincos", "model.hidden_dim": [6, 7], "seeds": [0]}
+    (workplace / "grid.json").write_text(json.dumps(grid))
+    mlflow_run("ablate", "config=grid.json", "workers=1")
+    [ablation] = [run for run in runs() if run.data.tags.get("kind") == "ablation"]
+    assert ablation.data.params["config"] == "grid.json"  # the run that MLflow created is the parent
+    trials = [run for run in runs() if run.data.tags.get("mlflow.parentRunId") == ablation.info.run_id]
+    assert sorted(run.data.params["model.hidden_dim"] for run in trials) == ["6", "7"]
+    cells = [run for run in runs() if run.data.tags.get("mlflow.parentRunId") in {one.info.run_id for one in trials}]
+    assert len(cells) == 2
+    assert {run.info.status for run in runs()} == {"FINISHED"}
+    assert len(runs()) == 7 + 1 + 2 + 2
