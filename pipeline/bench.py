@@ -40,7 +40,7 @@ from pipeline.data import Splits
 from pipeline.identity import ROOT
 from pipeline.tracking import connect
 from pipeline.train import processor
-from pipeline.trainer import Epoch, fit, resolve_precision, start
+from pipeline.trainer import Epoch, fit, has_bf16, resolve_precision, start
 
 ROUNDS = 7
 """Timed rounds; one more is run first and thrown away."""
@@ -120,7 +120,10 @@ def bench() -> None:
 def time_training() -> dict[str, list[float]]:
     """Time every side on the same batches, round by round."""
     sides = {RECIPE: _epochs("position", "fp32", packed=True), OURS: _epochs("position", "fp32")}
-    sides["position, bf16"] = _epochs("position", "bf16")
+    if has_bf16(torch.device("cpu")):
+        sides["position, bf16"] = _epochs("position", "bf16")
+    else:
+        say("bf16: this processor has no instructions for it")
     for name in TIME_EMBEDDINGS:
         sides.setdefault(f"{name}, fp32", _epochs(name, "fp32"))
     seconds: dict[str, list[float]] = {name: [] for name in sides}

@@ -122,13 +122,25 @@ def resolve_precision(precision: str, device: torch.device) -> str:
     """Return fp32 or bf16: `auto` is bf16 on GPUs that have it and on CPUs with AMX tiles.
 
     A CPU with AVX512-BF16 but without AMX runs the recurrent layers slower in bf16 than in fp32
-    (`docs/decisions/0002-precision.md`).
+    (`docs/decisions/0002-precision.md`). `UsageError` where bf16 is asked for and the processor has no instructions for it.
     """
+    if precision == "bf16" and not has_bf16(device):
+        raise UsageError(
+            f"train.precision: must be auto or fp32 on a {device.type.upper()} without bf16 instructions, got bf16. "
+            "Leave it at auto."
+        )
     if precision != "auto":
         return precision
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+        return "bf16" if has_bf16(device) else "fp32"
     return "bf16" if torch.cpu._is_amx_tile_supported() else "fp32"  # noqa: SLF001 - torch has no public test
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Say whether the recurrent layers can run in bf16 on a device."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001 - torch has no public test
 
 
 def start(config: RunConfig, splits: Splits, device: torch.device) -> Training:

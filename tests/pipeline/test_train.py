@@ -199,7 +199,8 @@ def test_a_line_of_the_log_has_no_validation_where_there_is_none():
 @pytest.mark.parametrize(
     "settings", [{"train__epochs": 2}, {"seed": 1}, {"train__precision": "bf16"}, {"data__threshold": 0.5}]
 )
-def test_whatever_decides_the_numbers_is_in_the_identity(settings):
+def test_whatever_decides_the_numbers_is_in_the_identity(monkeypatch, settings):
+    monkeypatch.setattr("pipeline.trainer.has_bf16", lambda _: True)
     one, other = (identity(each.config, each.config.data.load(), "cpu") for each in (cell(), cell(**settings)))
     assert one["cell"] != other["cell"]
 

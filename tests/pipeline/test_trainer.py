@@ -9,7 +9,7 @@ from pipeline.config import build_run
 from pipeline.errors import UsageError
 from pipeline.identity import ROOT
 from pipeline.study import load_study
-from pipeline.trainer import batches_of, fit, predict, resolve_device, resolve_precision, score, start
+from pipeline.trainer import batches_of, fit, has_bf16, predict, resolve_device, resolve_precision, score, start
 
 CPU = torch.device("cpu")
 SMALL = {
@@ -156,6 +156,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where():
         next(fit(training, splits, config, "fp32"))
 
 
+@pytest.mark.skipif(not has_bf16(CPU), reason="this processor has no bf16 instructions")
 def test_bf16_keeps_the_embedding_and_the_result_in_float32():
     config = small(model__embedding__name="sincos", model__embedding__dim=4)
     splits = config.data.load()
@@ -189,9 +190,19 @@ def test_an_unknown_or_absent_device_is_refused():
             resolve_device("cuda")
 
 
-def test_auto_precision_is_one_of_the_two():
-    assert resolve_precision("bf16", CPU) == "bf16"
-    assert resolve_precision("auto", CPU) in ("fp32", "bf16")
+def test_auto_precision_is_one_that_the_processor_has():
+    assert resolve_precision("auto", CPU) in (("fp32", "bf16") if has_bf16(CPU) else ("fp32",))
+    assert resolve_precision("fp32", CPU) == "fp32"
+
+
+@pytest.mark.parametrize("present", [True, False])
+def test_bf16_is_refused_where_the_processor_has_no_instructions_for_it(monkeypatch, present):
+    monkeypatch.setattr("pipeline.trainer.has_bf16", lambda _: present)
+    if present:
+        assert resolve_precision("bf16", CPU) == "bf16"
+    else:
+        with pytest.raises(UsageError, match=r"train\.precision: must be auto or fp32 on a CPU without bf16"):
+            resolve_precision("bf16", CPU)
 
 
 RAW = {"sincos_learned", "time2vec", "fte", "bochner", "mercer", "learnable_fourier"}
