@@ -43,25 +43,35 @@ def run_tasks(
         return
     context = multiprocessing.get_context("spawn")
     messages = context.SimpleQueue()
+    others = multiprocessing.active_children()
     pool = ProcessPoolExecutor(min(workers, len(tasks)), context, _start_worker, (work, messages, os.getpid()))
     futures: dict[Future[Result | Exception], Task] = {pool.submit(_in_worker, task): task for task in tasks}
+    processes = [process for process in multiprocessing.active_children() if process not in others]
     waiting = set(futures)
     try:
         while waiting:
+            _check_alive(processes)
             finished, waiting = wait(waiting, POLL_SECONDS, FIRST_COMPLETED)
             while not messages.empty():
                 notify(messages.get())
             for future in finished:
                 yield futures[future], future.result()
     except BrokenProcessPool:
+        _end(processes)
         raise RunError(
             "workers: must run to their end, got one that was killed, perhaps for memory. "
             "Run the same command again, it goes on; --workers 1 needs less memory."
         ) from None
     finally:
         if waiting:
-            _end(multiprocessing.active_children())
+            _end(processes)
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _check_alive(processes: Sequence[BaseProcess]) -> None:
+    """Notice a worker that was killed: the pool does not watch one that it started while it waited for another."""
+    if any(process.exitcode for process in processes):
+        raise BrokenProcessPool
 
 
 def _end(processes: Sequence[BaseProcess]) -> None:

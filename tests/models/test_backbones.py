@@ -98,6 +98,7 @@ def test_one_seed_gives_one_output_and_one_backbone_whatever_the_embedding(backb
     assert torch.equal(first.head.weight, other.head.weight)
 
 
+@pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="this processor has no bf16 instructions")
 @EACH
 def test_the_backbone_runs_under_autocast_and_near_its_own_precision(backbone):
     model = build(backbone).eval()
