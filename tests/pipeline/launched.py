@@ -22,7 +22,7 @@ def wait_or_die(task, notify):
 
 def interrupt_first(task, notify):
     notify(task)
-    time.sleep(30)
+    time.sleep(100)
 
 
 def claim_all(task, notify):
