@@ -11,7 +11,7 @@ from analysis.findings import Finding
 from analysis.metrics import METRICS
 from analysis.overview import with_interval
 from analysis.records import detailed_analysis, summary, training_histories
-from analysis.wording import UNKNOWN, markdown_table, plural
+from analysis.wording import UNKNOWN, bullets, markdown_table, plural
 
 __all__ = [
     "banner_lines",
@@ -105,10 +105,6 @@ def _find(findings: Sequence[Finding], name: str) -> Finding | None:
     return next((finding for finding in findings if finding.name == name), None)
 
 
-def _bullets(lines: Sequence[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)
-
-
 def _banners(findings: Sequence[Finding]) -> list[str]:
     banners = banner_lines(findings)
     return ["\n>\n".join(f"> **Note.** {banner}" for banner in banners)] if banners else []
@@ -129,7 +125,7 @@ def _verdicts(findings: Sequence[Finding]) -> list[str]:
     if not significance or not lines:
         return []
     said = (line.partition(":") for line in lines)
-    return [str(significance.data["counted"]), _bullets([f"**{verdict}**:{rest}" for verdict, _, rest in said])]
+    return [str(significance.data["counted"]), bullets([f"**{verdict}**:{rest}" for verdict, _, rest in said])]
 
 
 def _verdict_section(findings: Sequence[Finding]) -> list[str]:
@@ -137,10 +133,8 @@ def _verdict_section(findings: Sequence[Finding]) -> list[str]:
     significance = _find(findings, "significance")
     if significance is None:
         return [NO_VERDICT]
-    verdicts = _verdicts(findings)
-    plain = "\n\n".join([str(significance.data["counted"]), _bullets(verdict_lines(findings))]) if verdicts else ""
-    rest = significance.summary.removeprefix(plain).strip()
-    return [*verdicts, *_figures(significance), rest, *_stamp(findings)]
+    notes = significance.data.get("notes", significance.summary)
+    return [*_verdicts(findings), *_figures(significance), notes, *_stamp(findings)]
 
 
 def _figures(finding: Finding) -> list[str]:
@@ -196,7 +190,7 @@ def _plan(findings: Sequence[Finding]) -> list[str]:
     if data["plan_hash"]:
         plan |= {"seeds": ", ".join(map(str, data["planned_seeds"]))}
         plan |= {"declared": data["declared"], "hash": data["plan_hash"]}
-    deviated = _bullets(data["deviations"]) or "None: the runs are those that were planned."
+    deviated = bullets(data["deviations"]) or "None: the runs are those that were planned."
     return ["## Plan", markdown_table(["Setting", "Value"], plan.items()), "### Deviations from the plan", deviated]
 
 

@@ -20,7 +20,7 @@ from analysis.pairs import Pair, pairs
 from analysis.plan import Plan
 from analysis.results import Results
 from analysis.two_way import Estimate, difference, hedges_g, holm
-from analysis.wording import interval, listing, p_value, plural, points, rounded
+from analysis.wording import bullets, interval, listing, p_value, plural, points, rounded
 
 FALSE_POSITIVES = {2: 13, 3: 8, 4: 7}
 """Percent of studies without a difference in which the test finds one at alpha = 0.05, by number of seeds.
@@ -159,10 +159,13 @@ def significance(results: Results) -> Finding:
     title = "Statistical significance"
     if table.empty:
         return Finding("significance", title, "One model: nothing to compare.", tables={"pairs": table})
+    declared = table[table["declared"]]
+    counted, verdicts = _counted(declared), [_sentence(row, plan) for _, row in declared.iterrows()]
+    notes = _notes(table, plan, results)
     return Finding(
         name="significance",
         title=title,
-        summary=_summary(table, plan, results),
+        summary="\n\n".join([counted, bullets(verdicts), notes]),
         tables={"pairs": table},
         figures={"statistical_significance": significance_figure(table, results.models, plan.alpha)},
         data={
@@ -173,53 +176,44 @@ def significance(results: Results) -> Finding:
             "planned_seeds": list(results.declaration.seeds) if results.declaration else [],
             "deviations": deviations(results),
             "caution": _caution(table),
-            "counted": _counted(table[table["declared"]]),
-            "verdicts": [_sentence(row, plan) for _, row in table[table["declared"]].iterrows()],
+            "counted": counted,
+            "verdicts": verdicts,
+            "notes": notes,
         },
     )
 
 
-def _summary(table: pd.DataFrame, plan: Plan, results: Results) -> str:
+def _notes(table: pd.DataFrame, plan: Plan, results: Results) -> str:
+    """Return what the verdicts rest on, and the pairs that were not declared."""
     declared, explored = table[table["declared"]], table[~table["declared"]]
     test = "paired by seed" if plan.pairing == "paired" else "with independent seeds"
-    lines = [
-        _counted(declared),
-        "",
-        *(f"- {_sentence(row, plan)}" for _, row in declared.iterrows()),
-        "",
+    notes = [
         (
             f"Test: two-way t over seeds and sequences, {test}; Holm over the declared pairs at alpha = {plan.alpha:g}; "
             f"equivalence margin {100 * plan.margin:g} points. Intervals are at {100 * (1 - plan.alpha):g} % and "
             "unadjusted. A difference that is not significant is not evidence of equality."
         ),
-        "",
         (
             "p: how often one sees a difference this large where there is none; Holm: p after a correction for the number of "
             "pairs, which the verdict goes by; g (Hedges): the difference in standard deviations over seeds; undecided: this study "
             "cannot tell."
         ),
-        "",
         _shown(declared),
     ]
     if len(explored):
-        head = "Exploratory pairs, not declared in the plan (Holm over all pairs):"
-        lines += ["", head, "", *(f"- {_sentence(row, plan)}" for _, row in explored.iterrows())]
+        notes.append("Exploratory pairs, not declared in the plan (Holm over all pairs):")
+        notes.append(bullets([_sentence(row, plan) for _, row in explored.iterrows()]))
     if (table["verdict"] == "undecided").any():
-        lines += [
-            "",
-            (
-                "What would decide a pair assumes that the observed difference and variances hold, a power of 80 %, "
-                "and the strictest step of Holm. From few seeds it is a rough guess."
-            ),
-        ]
+        notes.append(
+            "What would decide a pair assumes that the observed difference and variances hold, a power of 80 %, "
+            "and the strictest step of Holm. From few seeds it is a rough guess."
+        )
     if results.missing:
-        lines += ["", "Cells are missing: each pair uses the seeds that both of its models have."]
+        notes.append("Cells are missing: each pair uses the seeds that both of its models have.")
     if results.lost:
-        lines += [
-            "",
-            f"Without any finished run: {listing(results.lost)}. Their pairs still count in Holm's correction.",
-        ]
-    return "\n".join(lines)
+        lost = f"Without any finished run: {listing(results.lost)}."
+        notes.append(f"{lost} Their pairs still count in Holm's correction.")
+    return "\n\n".join(notes)
 
 
 def _caution(table: pd.DataFrame) -> str:

@@ -35,7 +35,7 @@ from models.time_embeddings import TIME_EMBEDDINGS, PointwiseEmbedding
 from pipeline.ablation.conduct import conduct
 from pipeline.ablation.reading import load_ablation
 from pipeline.config import build_run
-from pipeline.console import say, show
+from pipeline.console import Meter, say, show
 from pipeline.data import Splits
 from pipeline.identity import ROOT
 from pipeline.tracking import connect
@@ -46,6 +46,8 @@ ROUNDS = 7
 """Timed rounds; one more is run first and thrown away."""
 BATCHES = 8
 """Updates that each side makes in a round, of 128 sequences."""
+FIRST_GUESS = 2.0
+"""Seconds that a round of one side is taken for until it has run once."""
 ANALYSED_RUNS, ANALYSED_MODELS, ANALYSED_SEQUENCES, ANALYSED_EPOCHS = 100, 10, 10_000, 50
 """Size of the made-up study whose analysis is measured."""
 TRIALS, TRIALS_SHOWN = 100, 10
@@ -127,11 +129,13 @@ def time_training() -> dict[str, list[float]]:
     for name in TIME_EMBEDDINGS:
         sides.setdefault(f"{name}, fp32", _epochs(name, "fp32"))
     seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for turn in range(ROUNDS + 1):
-        for name, epochs in sides.items():
-            epoch = next(epochs)
-            if turn:
-                seconds[name].append(epoch.seconds)
+    with Meter(dict.fromkeys(sides, ROUNDS + 1), dict.fromkeys(sides, FIRST_GUESS), 1) as meter:
+        for turn in range(ROUNDS + 1):
+            for name, epochs in sides.items():
+                epoch = next(epochs)
+                meter.advance(name, epoch.seconds, f"round {turn} of {ROUNDS}, {name} {epoch.seconds:.2f} s")
+                if turn:
+                    seconds[name].append(epoch.seconds)
     return seconds
 
 

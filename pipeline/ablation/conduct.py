@@ -11,7 +11,7 @@ from pipeline.ablation.queue import Queue, without_replaced
 from pipeline.ablation.space import NAMED, AblationStudy
 from pipeline.ablation.worker import ENDED, Progress, Shift, work, work_off
 from pipeline.compare import declare, epoch_seconds
-from pipeline.config import Values
+from pipeline.config import RunConfig, Values
 from pipeline.console import Meter, duration, say
 from pipeline.errors import RunError
 from pipeline.identity import Cell, commit, identity
@@ -116,9 +116,9 @@ def _run_trials(shift: Shift, queue: Queue, tracker: Tracker, workers: int) -> N
     tracker.set_tags(shift.parent, {"trials": str(total)})
     say(f"{study.name} (study {study.id}): {total - len(waiting)} of {total} trials are ended, {len(waiting)} to run")
     while waiting:
-        config = study.config(next(study.bases()) if study.how.searches else study.points[0].overrides)
-        seconds = epoch_seconds(config, shift.device)
-        epochs = {str(number): config.train.epochs * len(study.seeds) for number in waiting}
+        configs = _configs(study, queue.trials(), waiting)
+        seconds = epoch_seconds(configs[waiting[0]], shift.device)
+        epochs = {str(number): config.train.epochs * len(study.seeds) for number, config in configs.items()}
         workers = min(workers, len(waiting))
         meter = Meter(epochs, dict.fromkeys(epochs, seconds), workers)
         say(f"{sum(epochs.values())} epochs to train, about {duration(meter.seconds_left)} with {workers} worker(s)")
@@ -135,6 +135,14 @@ def _run_trials(shift: Shift, queue: Queue, tracker: Tracker, workers: int) -> N
                     if isinstance(result, Exception):
                         raise result
         waiting = _await_others(queue)
+
+
+def _configs(study: AblationStudy, trials: Sequence[FrozenTrial], numbers: Sequence[int]) -> dict[int, RunConfig]:
+    """Return what each of some trials trains; in a search, which has not drawn yet, the first base for all."""
+    if study.how.searches:
+        return dict.fromkeys(numbers, study.config(next(study.bases())))
+    points = {point.name: study.config(point.overrides) for point in study.points}
+    return {number: points[trials[number].user_attrs["point"]] for number in numbers}
 
 
 def _await_others(queue: Queue) -> list[int]:

@@ -123,7 +123,8 @@ class Tracker(ABC):
             ) from None
         with lock:
             lock.release()  # of the two acquisitions, the context keeps one
-            self.set_tags(run_id, {**owner_tags(), "error": "", "stopped": ""})
+            before = self.get(run_id).tags
+            self.set_tags(run_id, owner_tags() | {tag: "" for tag in ("error", "stopped") if before.get(tag)})
             self.set_status(run_id, "RUNNING")
             try:
                 yield
