@@ -61,9 +61,10 @@ def _standardised(model: Classifier, dataset: EventDataset) -> Codes:
 def encoding(model: Classifier, dataset: EventDataset) -> pd.DataFrame:
     """Return one row: width, effective rank, and the smallest differences of time that the code tells apart."""
     codes = _standardised(model, dataset)
-    steps = np.diff(grid(dataset).numpy()[:2], append=1)[0]
+    times = grid(dataset)
+    step = times[-1].item() / max(len(times) - 1, 1)  # the mean one: those of a rounded grid differ
     row = {"width": model.embedding.dim, "columns": codes.shape[1], "effective_rank": effective_rank(codes)}
-    return pd.DataFrame([row | {name: steps * told_apart(codes, share) for name, share in DISTINCT.items()}])
+    return pd.DataFrame([row | {name: step * told_apart(codes, share) for name, share in DISTINCT.items()}])
 
 
 def effective_rank(codes: Codes) -> float:

@@ -45,6 +45,22 @@ def test_waves_have_rank_two_and_are_told_apart_by_their_phase(model, dataset):
     assert (row["dt_10"], row["dt_50"]) == (1, 1)
 
 
+class Line(PointwiseEmbedding):
+    """The time itself."""
+
+    def encode(self, times):
+        return times.double()[:, None]
+
+
+def test_differences_of_time_are_in_time_units_where_the_grid_leaves_times_out():
+    dataset = EventDataset.from_lists([[1, 1499]], classes=2, horizon=1500)
+    [row] = microscope.encoding(SimpleNamespace(embedding=Line(1)), dataset).to_dict("records")
+    # The standard deviation of 0..1499 is 1499 / sqrt(12) = 433; half of sqrt(2) of it is 306, a tenth 61.
+    # 1,024 times of 1500 lie 1.465 apart.
+    assert row["dt_50"] == pytest.approx(306, abs=2)
+    assert row["dt_10"] == pytest.approx(61, abs=2)
+
+
 def test_the_kernel_repeats_with_the_period(model, dataset):
     table = microscope.kernel(model, dataset).pivot_table(index="time", columns="other", values="similarity")
     assert table.shape == (64, 64)
