@@ -1,7 +1,9 @@
 """Cards of the time embeddings: what each is, what it costs, and how much of its width it uses before training.
 
 Source of the effective rank: Roy and Vetterli 2007, "The effective rank: a measure of effective dimensionality", EUSIPCO.
-Differs from it: the entropy is that of the squared singular values, of columns that are standardised.
+Differs from it: the entropy is that of the squared singular values, of columns that are standardised: shares of variance.
+
+Letters: T times of the grid, L events of a sequence, D width of the code.
 """
 
 import inspect
@@ -17,8 +19,8 @@ from models.time_embeddings import TIME_EMBEDDINGS, TimeEmbedding, TimeEmbedding
 
 HORIZON = 784
 """Time units of the grid on which a card is computed: the pixels of an MNIST image."""
-LEAST_DEVIATION = 1e-12
-"""Columns of a smaller standard deviation are constant."""
+CONSTANT = 1e-6
+"""Columns of a smaller standard deviation are constant: what is left in them is the rounding of float32."""
 
 
 @dataclass(frozen=True)
@@ -40,35 +42,43 @@ def card(name: str) -> Card:
     kind = TIME_EMBEDDINGS[name]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        embedding = kind().build(horizon=HORIZON)
+        embedding = kind().build(horizon=HORIZON).eval()
     return Card(
         name=name,
         formula=_said(kind, "Formula"),
         parameters=sum(parameter.numel() for parameter in embedding.parameters() if parameter.requires_grad),
         source=_source(kind),
         represents=_said(kind, "Represents"),
-        effective_rank=effective_rank(codes_on_grid(embedding)),
+        effective_rank=effective_rank(codes_on_grid(embedding, torch.arange(HORIZON))),
     )
 
 
-def codes_on_grid(embedding: TimeEmbedding) -> Tensor:
-    """Return the codes (T, D) of the times 0..T-1 of one sequence, or of the gaps 0..T-1 where gaps are encoded."""
-    grid_T = torch.arange(float(HORIZON))
+def codes_on_grid(embedding: TimeEmbedding, times_T: Tensor) -> Tensor:
+    """Return the codes (T, D) of times (T,), each that of the only event of a sequence.
+
+    An embedding of gaps gives the code of the gap t instead: that of the second event of the sequence (0, t).
+    """
+    gap = getattr(embedding, "time_input", "absolute") == "gap"
+    times_TL = torch.stack([torch.zeros_like(times_T), times_T], dim=1) if gap else times_T[:, None]
     with torch.no_grad():
-        if getattr(embedding, "time_input", "absolute") == "gap":
-            times_T2 = torch.stack([torch.zeros(HORIZON), grid_T], dim=1)
-            codes_TD: Tensor = embedding.eval()(times_T2, torch.full((HORIZON,), 2))[:, 1]
-        else:
-            codes_TD = embedding.eval()(grid_T[None], torch.tensor([HORIZON]))[0]
-    return codes_TD
+        codes_TLD = embedding(times_TL, torch.full((len(times_T),), times_TL.shape[1]))
+    last_TD: Tensor = codes_TLD[:, -1].double()
+    return last_TD
+
+
+def standardised(codes_TD: Tensor) -> Tensor:
+    """Return codes (T, D) with columns of mean 0 and variance 1, constant ones left out."""
+    spread_D = codes_TD.std(dim=0, correction=0)
+    kept_D = spread_D > CONSTANT
+    return (codes_TD[:, kept_D] - codes_TD[:, kept_D].mean(dim=0)) / spread_D[kept_D]
 
 
 def effective_rank(codes_TD: Tensor) -> float:
     """Return exp of the entropy of the normalised squared singular values, columns standardised; 0 for constant codes."""
-    deviations_TD = codes_TD.double() - codes_TD.double().mean(dim=0)
-    squares_D = torch.linalg.svdvals(deviations_TD / deviations_TD.std(dim=0).clamp_min(LEAST_DEVIATION)).square()
-    if squares_D.sum() < LEAST_DEVIATION:
+    standard_TD = standardised(codes_TD.double())
+    if not standard_TD.shape[1]:
         return 0.0
+    squares_D = torch.linalg.svdvals(standard_TD).square()
     share_D = squares_D / squares_D.sum()
     return math.exp(-torch.special.xlogy(share_D, share_D).sum().item())
 

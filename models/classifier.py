@@ -9,9 +9,10 @@ Here are what all backbones share, and the recurrent ones; `models/registry.py` 
 Letters: B sequences, L events (padded), D width of the input, H width of the state, C classes, A sequences alive.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -74,10 +75,11 @@ class ClassifierConfig(Config, ABC):
         return self.classifier(
             layers=layers,
             head=head,
-            embedding=embedding.requires_grad_(requires_grad=False) if self.freeze_embedding else embedding,
+            embedding=embedding,
             dropout=self.dropout,
             checkpoint_embedding=self.checkpoint_embedding,
-            time_order=torch.randperm(int(horizon)) if self.shuffle_times else None,
+            freeze_embedding=self.freeze_embedding,
+            time_order=torch.randperm(math.ceil(horizon)) if self.shuffle_times else None,
         )
 
 
@@ -94,16 +96,25 @@ class Classifier(nn.Module, ABC):
         embedding: TimeEmbedding,
         dropout: float,
         checkpoint_embedding: bool,
+        freeze_embedding: bool,
         time_order: Tensor | None,
     ) -> None:
         """Stack `layers` between an `embedding` and a linear `head`; `time_order` (T,) permutes the times, if given."""
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.head = head
-        self.embedding = embedding
+        self.embedding = embedding.requires_grad_(not freeze_embedding)
         self.dropout = nn.Dropout(dropout)
         self.checkpoint_embedding = checkpoint_embedding
+        self.freeze_embedding = freeze_embedding
         self.register_buffer("time_order", time_order)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode. A frozen embedding stays in evaluation: noise and regularisers of training are not for it."""
+        super().train(mode)
+        if self.freeze_embedding:
+            self.embedding.eval()
+        return self
 
     def forward(self, times: Tensor, features: Tensor | None, lengths: Tensor) -> Tensor:
         """Classify times (B, L) with features (B, L, F) or None, of which the first lengths (B,) events are real."""
@@ -120,14 +131,17 @@ class Classifier(nn.Module, ABC):
         else:
             codes_BLD = self.embedding(times_BL, lengths_B)
         if features is not None:
-            codes_BLD = torch.cat([codes_BLD, features[rows, :longest].to(codes_BLD.dtype)], dim=-1)
+            # Padding is zeroed: it gets no gradient, but zero times NaN is NaN.
+            padding_BL = ~valid_events(times_BL, lengths_B)
+            features_BLF = features[rows, :longest].masked_fill(padding_BL[..., None], 0)
+            codes_BLD = torch.cat([codes_BLD, features_BLF.to(codes_BLD.dtype)], dim=-1)
         states_BH = self.last_states(codes_BLD, sorted_lengths)
         logits_BC: Tensor = self.head(self.dropout(states_BH))
         return logits_BC[torch.empty_like(rows).scatter_(0, rows, torch.arange(len(rows), device=rows.device))]
 
     @abstractmethod
     def last_states(self, inputs_BLD: Tensor, lengths: list[int]) -> Tensor:
-        """Return the state (B, H) after the last event of each row; `lengths` descend, 0 gives zeros."""
+        """Return the state (B, H) after the last event of each row; `lengths` descend, 0 gives the initial state."""
 
     def penalty(self) -> Tensor | None:
         """Return the embedding's regularisers of the last training forward, or None."""

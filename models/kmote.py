@@ -106,6 +106,11 @@ class KMOTE(nn.Module):
         return steps.abs().mean(), steps.diff(dim=0).square().mean()
 
 
+def wave_frequencies(module: nn.Module) -> list[Tensor]:
+    """Return the frequencies of every Fourier expert in a module."""
+    return [part.frequencies for part in module.modules() if isinstance(part, FourierBasis)]
+
+
 def kinds_of(experts: str) -> list[ExpertKind]:
     """Return the kinds that `a+b+c` names; `ValueError` for an unknown one, one given twice, or none."""
     names = experts.split("+")

@@ -2,8 +2,9 @@
 
 Source: Vaswani et al. 2017, arXiv 1706.03762, section 3; the norm before each part as in Xiong et al. 2020, arXiv
 2002.04745.
-Differs from it: there is no position code beside the time embedding, whose comparison it would blur. With the embedding
-`none` the order of the events is visible only through the causal mask.
+Differs from it: there is no position code beside the time embedding, whose comparison it would blur. A learned vector
+stands before the events, as the start token of language models does: a mean over events of one code, as `none` gives
+them, would else be the same for any number of them. With `none` the model sees the number of events, not their order.
 
 Letters: B sequences, L events (padded), H width of the state, N heads, E width of a head (H / N).
 """
@@ -48,21 +49,31 @@ class TransformerBlock(nn.Module):
         return out_BLH
 
 
+class Start(nn.Module):
+    """Puts a learned vector before the events; it is also the initial state, of a sequence with no event."""
+
+    def __init__(self, dim: int) -> None:
+        """Draw the vector from N(0, 1), the scale of normalised inputs."""
+        super().__init__()
+        self.vector = nn.Parameter(torch.randn(dim))
+
+    def forward(self, h_BLH: Tensor) -> Tensor:
+        """Return (B, 1 + L, H)."""
+        return torch.cat([self.vector.to(h_BLH.dtype).expand(len(h_BLH), 1, -1), h_BLH], dim=1)
+
+
 class TransformerClassifier(Classifier):
-    """Layers: a linear map to width H, the blocks, a final norm."""
+    """Layers: a linear map to width H, the start, the blocks, a final norm."""
 
     def last_states(self, inputs_BLD: Tensor, lengths: list[int]) -> Tensor:
         """Return the normed output (B, H) at the last event of each row."""
-        lengths_B = torch.tensor(lengths, device=inputs_BLD.device)
-        steps_L = torch.arange(inputs_BLD.shape[1], device=inputs_BLD.device)
-        # Padding comes after the events, so the causal mask hides it; it is zeroed because 0 times NaN is NaN.
-        outputs_BLH = inputs_BLD.masked_fill((steps_L >= lengths_B[:, None])[..., None], 0)
-        *body, norm = self.layers
+        # Padding comes after the events, so the causal mask hides it. The start is at 0, the last event at its length.
+        outputs_BLH, (*body, norm) = inputs_BLD, self.layers
         for layer in body:
             outputs_BLH = layer(outputs_BLH)
-        last_BH = outputs_BLH[torch.arange(len(lengths), device=inputs_BLD.device), (lengths_B - 1).clamp_min(0)]
-        states_BH: Tensor = norm(last_BH)
-        return states_BH.masked_fill((lengths_B == 0)[:, None], 0)
+        rows_B = torch.arange(len(lengths), device=inputs_BLD.device)
+        states_BH: Tensor = norm(outputs_BLH[rows_B, torch.tensor(lengths, device=inputs_BLD.device)])
+        return states_BH
 
 
 class TransformerConfig(ClassifierConfig):
@@ -83,7 +94,7 @@ class TransformerConfig(ClassifierConfig):
         return self
 
     def layers(self, input_dim: int) -> list[nn.Module]:
-        """Build the map to width H, the blocks, and the final norm."""
+        """Build the map to width H, the start, the blocks, and the final norm."""
         blocks = [
             TransformerBlock(
                 dim=self.hidden_dim,
@@ -93,4 +104,5 @@ class TransformerConfig(ClassifierConfig):
             )
             for _ in range(self.num_layers)
         ]
-        return [nn.Linear(input_dim, self.hidden_dim), *blocks, nn.LayerNorm(self.hidden_dim)]
+        project, start = nn.Linear(input_dim, self.hidden_dim), Start(self.hidden_dim)
+        return [project, start, *blocks, nn.LayerNorm(self.hidden_dim)]

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 
-from models.config import Config
+from models.config import Config, ModelError
 
 TimeScale = Literal["auto", "raw", "unit"]
 TimeInput = Literal["absolute", "gap"]
@@ -68,6 +68,14 @@ def valid_events(times_BL: Tensor, lengths_B: Tensor) -> Tensor:
     return torch.arange(times_BL.shape[1], device=times_BL.device) < lengths_B[:, None].to(times_BL.device)
 
 
+def check_ascent(gaps_U: Tensor) -> None:
+    """Raise `ModelError` unless sorted distinct gaps (U,) begin at 0 or above."""
+    if gaps_U[0] < 0:
+        raise ModelError(
+            f"model.embedding: event times of a sequence must ascend, got a gap of {gaps_U[0].item():g}. Sort the events."
+        )
+
+
 class TimeEmbedding(nn.Module, ABC):
     """Base of the time embeddings: times (B, L) in the dataset's unit -> codes (B, L, D) in the parameters' dtype.
 
@@ -80,7 +88,7 @@ class TimeEmbedding(nn.Module, ABC):
         self.dim = dim
 
     def forward(self, times: Tensor, lengths: Tensor) -> Tensor:
-        """Encode times (B, L), of which the first lengths (B,) of each row are real; codes on padding are arbitrary."""
+        """Encode times (B, L), of which the first lengths (B,) of each row are real; codes on padding are arbitrary, but finite."""
         with torch.autocast(times.device.type, enabled=False):
             return self.embed(times, lengths)
 
@@ -130,6 +138,8 @@ class PointwiseEmbedding(TimeEmbedding):
         times_U, index_N = torch.unique(self.inputs(times)[valid_BL], return_inverse=True)
         if len(times_U) == 0:
             times_U = times.new_zeros(1)
+        if self.time_input == "gap":
+            check_ascent(times_U)
         codes_UD = self.encode(times_U if self.time_factor == 1.0 else times_U * self.time_factor)
         index_BL = torch.zeros(times.shape, dtype=torch.long, device=times.device)
         index_BL[valid_BL] = index_N

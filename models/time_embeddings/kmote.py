@@ -14,6 +14,7 @@ Letters: B sequences, L events (padded), N real events end to end, U distinct ti
 D width of the code, E experts, T horizon.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
@@ -22,9 +23,13 @@ from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from models.basis import Wavelet
-from models.kmote import EXPERT_KINDS, KMOTE, Gating, Router, expert_input, kinds_of
+from models.config import ModelError
+from models.kmote import EXPERT_KINDS, KMOTE, Gating, Router, expert_input, kinds_of, wave_frequencies
 from models.selective_scan import Ragged
-from models.time_embeddings.base import TimeEmbedding, TimeEmbeddingConfig, TimeInput
+from models.time_embeddings.base import TimeEmbedding, TimeEmbeddingConfig, TimeInput, check_ascent
+
+FEWEST_STEPS = 3
+"""Time steps that a second difference needs."""
 
 
 class KMOTEFields(TimeEmbeddingConfig):
@@ -135,6 +140,11 @@ class KMOTEEmbedding(TimeEmbedding):
     def __init__(self, *, config: KMOTEFields, horizon: float) -> None:
         """Build the router and the experts."""
         super().__init__(config.dim)
+        if (config.lambda_sobolev or config.lambda_total_variation) and horizon <= FEWEST_STEPS - 1:
+            raise ModelError(
+                f"model.embedding: lambda_sobolev and lambda_total_variation need {FEWEST_STEPS} whole time steps below the "
+                f"horizon, got a horizon of {horizon:g}. Set both to 0, or give times in a smaller unit."
+            )
         self.config, self.horizon = config, horizon
         self.time_input = config.time_input
         self.kmote = mixture_of(config, horizon)
@@ -150,6 +160,7 @@ class KMOTEEmbedding(TimeEmbedding):
             return torch.zeros(*times.shape, self.dim, device=times.device, dtype=self.kmote.norm.weight.dtype)
         gaps = times.diff(dim=1, prepend=times[:, :1])
         pairs = DistinctPairs.of(events.flatten(gaps if self.time_input == "gap" else times), events.flatten(gaps))
+        check_ascent(pairs.gaps)
         values_U, s_G = self._scaled(pairs.times, self.time_input), self._scaled(pairs.gaps, "gap")
         context_P2 = torch.stack([values_U[pairs.time_of_pair], s_G[pairs.gap_of_pair]], dim=-1)
         mixture_PD, gating = self.kmote(values_U, pairs.time_of_pair, context_P2, pairs.event_counts)
@@ -159,7 +170,7 @@ class KMOTEEmbedding(TimeEmbedding):
             part = "the Mamba blocks" if mixture_PD.isfinite().all() else "the mixture of experts (kmote)"
             raise FloatingPointError(
                 f"model.embedding {self.config.name}: codes must be finite, got NaN or infinity from {part}. "
-                "Lower train.learning_rate, clip the gradients, or check that event times ascend."
+                "Lower train.learning_rate or clip the gradients."
             )
         if self.training:
             self._penalty = self._regularise(gatings)
@@ -190,10 +201,14 @@ class KMOTEEmbedding(TimeEmbedding):
         config = self.config
         loss = config.load_balance * torch.stack([gating.balance for gating in gatings.values()]).sum()
         if config.lambda_sobolev or config.lambda_total_variation:
-            grid_U = self._scaled(torch.arange(int(self.horizon), device=loss.device), self.time_input)
+            grid_U = self._scaled(torch.arange(math.ceil(self.horizon), device=loss.device), self.time_input)
             variation, sobolev = self.kmote.smoothness(grid_U)
             loss = loss + config.lambda_sobolev * sobolev + config.lambda_total_variation * variation
         return loss
+
+    def raw_frequencies(self) -> list[Tensor]:
+        """Return the frequencies of the Fourier experts where they see raw times."""
+        return wave_frequencies(self) if self.config.time_scale == "raw" else []
 
     def penalty(self) -> Tensor | None:
         """Return the weighted regularisers of the last training forward, or None before the first and without events."""

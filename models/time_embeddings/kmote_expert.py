@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from models.basis import Wavelet
-from models.kmote import ExpertKind, expert_input, expert_of
+from models.kmote import ExpertKind, expert_input, expert_of, wave_frequencies
 from models.time_embeddings.base import PointwiseConfig, PointwiseEmbedding
 
 
@@ -89,6 +89,10 @@ class KMOTEExpert(PointwiseEmbedding):
         super().__init__(dim)
         self.expert, self.horizon, self.mapped = expert, horizon, mapped
         self.norm = nn.LayerNorm(dim)
+
+    def raw_frequencies(self) -> list[Tensor]:
+        """Return the frequencies of a Fourier expert that sees raw times."""
+        return [] if self.mapped or self.time_factor != 1.0 else wave_frequencies(self)
 
     def encode(self, times: Tensor) -> Tensor:
         """Return (U, D) codes of times or gaps (U,)."""

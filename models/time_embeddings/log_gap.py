@@ -36,11 +36,13 @@ class LogGapConfig(PointwiseConfig):
 class LogGap(PointwiseEmbedding):
     """Every column is log(1 + dt), in `unit`s. No parameters."""
 
+    columns: Tensor
+
     def __init__(self, *, dim: int, unit: float) -> None:
-        """Keep the logarithm that counts as 1."""
+        """Keep the logarithm that counts as 1, as what each of `dim` columns has of it."""
         super().__init__(dim)
-        self.unit = unit
+        self.register_buffer("columns", torch.full((dim,), 1 / unit), persistent=False)
 
     def encode(self, times: Tensor) -> Tensor:
         """Return (U, D) codes of gaps (U,)."""
-        return (times.log1p() / self.unit)[:, None] * torch.ones(self.dim, device=times.device)
+        return times[:, None].to(self.columns.dtype).log1p() * self.columns

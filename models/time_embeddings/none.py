@@ -29,6 +29,13 @@ class NoTimeConfig(TimeEmbeddingConfig):
 class NoTime(PointwiseEmbedding):
     """The code of every event is a vector of ones. No parameters."""
 
+    columns: Tensor
+
+    def __init__(self, *, dim: int) -> None:
+        """Keep the vector of `dim` ones."""
+        super().__init__(dim)
+        self.register_buffer("columns", torch.ones(dim), persistent=False)
+
     def encode(self, times: Tensor) -> Tensor:
         """Return ones (U, D) whatever the times (U,)."""
-        return torch.ones(len(times), self.dim, device=times.device)
+        return self.columns.expand(len(times), -1)

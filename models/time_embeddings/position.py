@@ -5,6 +5,7 @@ Source: the learned position embeddings of Gehring et al. 2017, arXiv 1705.03122
 Scaling: none; t is the number of a row.
 """
 
+import math
 from typing import Literal
 
 import torch
@@ -22,7 +23,7 @@ class TableFields(PointwiseConfig):
 
     def encoder(self, *, horizon: float) -> "Position":
         """Build a table of `horizon` rows."""
-        return Position(dim=self.dim, horizon=int(horizon))
+        return Position(dim=self.dim, horizon=math.ceil(horizon))
 
 
 class PositionConfig(TableFields):

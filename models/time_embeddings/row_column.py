@@ -31,7 +31,7 @@ class RowColumnConfig(PointwiseConfig):
 
     def encoder(self, *, horizon: float) -> "RowColumn":
         """Build tables for pixels below `horizon`."""
-        return RowColumn(dim=self.dim, width=self.width, horizon=int(horizon))
+        return RowColumn(dim=self.dim, width=self.width, horizon=math.ceil(horizon))
 
 
 class RowColumn(PointwiseEmbedding):

@@ -27,7 +27,7 @@ class ScalarConfig(PointwiseConfig):
     def encoder(self, *, horizon: float) -> "Scalar":
         """Build the module; `auto_factor` scales the times."""
         del horizon
-        return Scalar(self.dim)
+        return Scalar(dim=self.dim)
 
     def auto_factor(self, horizon: float) -> float:
         """Return 1/T."""
@@ -37,6 +37,13 @@ class ScalarConfig(PointwiseConfig):
 class Scalar(PointwiseEmbedding):
     """Every column is the scaled time. No parameters."""
 
+    columns: Tensor
+
+    def __init__(self, *, dim: int) -> None:
+        """Keep a vector of `dim` ones, which also knows the dtype of the module."""
+        super().__init__(dim)
+        self.register_buffer("columns", torch.ones(dim), persistent=False)
+
     def encode(self, times: Tensor) -> Tensor:
         """Return (U, D) codes of times (U,)."""
-        return times[:, None] * torch.ones(self.dim, device=times.device)
+        return times[:, None].to(self.columns.dtype) * self.columns

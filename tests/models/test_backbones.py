@@ -60,13 +60,35 @@ def test_the_order_and_the_company_of_a_batch_never_matter(backbone):
 
 
 @EACH
-def test_an_empty_sequence_has_the_state_zero(backbone):
+def test_an_empty_sequence_has_the_initial_state(backbone):
     model = build(backbone, feature_dim=0).eval()
-    for lengths in (torch.tensor([0, 4, 0, 1]), torch.tensor([0]), torch.tensor([0, 0]), torch.tensor([1])):
+    empty = model(torch.zeros(1, 1), None, torch.tensor([0]))[0]
+    if backbone != "transformer":  # whose initial state is what the blocks make of its start
+        close(empty, model.head.bias, atol=0)
+    for lengths in (torch.tensor([0, 4, 0, 1]), torch.tensor([0, 0]), torch.tensor([1])):
         logits = model(draw(lengths)[0], None, lengths)
         assert logits.isfinite().all()
         for row in (lengths == 0).nonzero().flatten().tolist():
-            close(logits[row], model.head.bias, atol=0)
+            close(logits[row], empty)
+
+
+@EACH
+def test_without_times_every_length_still_has_its_own_state(backbone):
+    model = build(backbone, "none", feature_dim=0).eval()
+    lengths = torch.tensor([0, 1, 2, 3, 40])
+    logits = model(draw(lengths)[0], None, lengths)
+    assert torch.pdist(logits).min() > 1e-4
+
+
+@EACH
+def test_padding_never_reaches_the_gradients(backbone):
+    gradients = []
+    for padding in (0.0, float("nan")):
+        model = build(backbone)
+        model(*draw(padding=padding), LENGTHS).square().sum().backward()
+        gradients.append({name: value.grad for name, value in model.named_parameters()})
+    for name, gradient in gradients[0].items():
+        close(gradients[1][name], gradient, atol=0)
 
 
 @EACH
@@ -148,7 +170,8 @@ def test_a_transformer_has_the_parameters_of_its_closed_form(width, layers, head
     # A linear map of n to m numbers has m (n + 1) parameters, a LayerNorm 2 n; a block has four maps in and out of
     # attention, two of the feedforward part, and two norms.
     block = 4 * width * (width + 1) + feedforward * (width + 1) + width * (feedforward + 1) + 2 * 2 * width
-    expected = width * (33 + 1) + layers * block + 2 * width + 10 * (width + 1)
+    start, norm = width, 2 * width
+    expected = width * (33 + 1) + start + layers * block + norm + 10 * (width + 1)
     assert sum(value.numel() for value in model.parameters()) == expected
 
 
@@ -173,8 +196,12 @@ def test_a_frozen_encoder_keeps_its_values_and_the_backbone_trains(backbone, emb
     assert not any(value.requires_grad for value in model.embedding.parameters())
     free = build(backbone, embedding)
     assert all(torch.equal(value, free.state_dict()[name]) for name, value in model.state_dict().items())
-    nn.functional.cross_entropy(model(*draw(), LENGTHS), torch.arange(len(LENGTHS))).backward()
+    logits = model(*draw(), LENGTHS)
+    nn.functional.cross_entropy(logits, torch.arange(len(LENGTHS))).backward()
     assert all(value.grad.abs().max() > 0 for value in model.layers.parameters())
+    assert model.penalty() is None
+    close(model(*draw(), LENGTHS), logits, atol=0)  # no noise of a router
+    assert model.train().embedding.training is False
 
 
 def test_shuffled_times_are_those_of_a_table_with_shuffled_rows():

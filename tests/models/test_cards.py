@@ -8,6 +8,8 @@ from models.time_embeddings import TIME_EMBEDDINGS
 from models.time_embeddings.sincos import SinCosConfig
 from scripts import encodings
 
+GRID = torch.arange(784)
+
 
 @pytest.mark.parametrize("name", TIME_EMBEDDINGS)
 def test_a_card_says_everything(name):
@@ -35,10 +37,12 @@ def test_parameters_are_those_of_the_formula(name, parameters):
 
 
 def test_the_effective_rank_has_its_known_values():
-    # docs/models.md: 10.9 for SinCos of raw times and 1.2 of t/T; LeTE lies between 9 and 10, depending on the seed.
+    # docs/models.md: 10.9 for SinCos of raw times and 1.1 of t/T; LeTE lies between 9 and 10, depending on the seed.
     assert card("sincos").effective_rank == pytest.approx(10.9, abs=0.05)
     unit = SinCosConfig(time_scale="unit").build(horizon=784)
-    assert effective_rank(codes_on_grid(unit)) == pytest.approx(1.2, abs=0.05)
+    assert effective_rank(codes_on_grid(unit, GRID)) == pytest.approx(
+        1.0885, abs=0.01
+    )  # that of its formula in float64
     assert card("lete").effective_rank == pytest.approx(9.6, abs=0.5)
     assert card("none").effective_rank == 0
     assert card("scalar").effective_rank == pytest.approx(1)
@@ -50,6 +54,22 @@ def test_the_effective_rank_counts_independent_columns():
     columns = torch.linalg.qr(columns - columns.mean(dim=0)).Q
     assert effective_rank(columns) == pytest.approx(4, abs=1e-3)
     assert effective_rank(columns[:, [0, 0, 0, 1]]) == pytest.approx(4 / 27**0.25, abs=1e-3)  # shares 3/4 and 1/4
+
+
+def test_columns_that_vary_by_rounding_alone_do_not_count():
+    wave = torch.sin(torch.arange(784) / 5.0)
+    rounding = 1 - 6e-8 * (torch.arange(784) % 7 == 0)  # the numbers next to 1 in float32
+    assert effective_rank(torch.stack([wave, rounding, torch.ones(784)], dim=1)) == pytest.approx(1)
+    assert effective_rank(rounding[:, None]) == 0
+
+
+def test_codes_are_those_of_lone_events_and_of_lone_gaps():
+    for time_input in ("absolute", "gap"):
+        config = SinCosConfig(dim=2, time_input=time_input, time_scale="raw")
+        codes = codes_on_grid(config.build(horizon=784), torch.arange(16))
+        # Vaswani et al. 2017, section 3.5: the first pair of columns has frequency 1.
+        assert codes[:, 0] == pytest.approx(torch.arange(16).double().sin(), abs=1e-5)
+        assert codes[:, 1] == pytest.approx(torch.arange(16).double().cos(), abs=1e-5)
 
 
 def test_the_page_of_encodings_is_the_one_of_the_code():
