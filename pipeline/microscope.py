@@ -1,7 +1,7 @@
 """The encoding microscope: the code that a model's time embedding gives to each time of the axis.
 
-- The code of a time t is that of the only event of a sequence, at t. An embedding of gaps shows the code of the gap t:
-  the second event of the sequence (0, t). What an embedding makes of a longer past is not seen.
+- The codes and their effective rank are those of `models.cards`: of a lone event at each time, or of a lone gap. What an
+  embedding makes of a longer past is not seen.
 - Columns of the code are centred, because the layer that follows has a bias; constant columns are left out.
 
 Letters: T times of the grid, D width of the code, P pairs of time and gap, E experts.
@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.cards import CONSTANT, codes_on_grid, effective_rank, standardised
 from models.classifier import Classifier
 from models.kmote import KMOTE, top_gates
 from pipeline.data import EventDataset
@@ -24,7 +25,6 @@ KERNEL_SIDE = 112
 """Most times on a side of the kernel: every 7th of 784, four in a row of 28."""
 WINDOWS = 28
 """Stretches of the time axis over which gates are averaged."""
-CONSTANT = 1e-6
 DISTINCT = {"dt_10": 0.1, "dt_50": 0.5}
 """Shares of the distance of two unrelated codes from which two times count as told apart."""
 
@@ -37,46 +37,19 @@ def grid(dataset: EventDataset) -> Tensor:
     return torch.linspace(0, last, min(last + 1, MOST_TIMES), dtype=torch.float64).round().long()
 
 
-def codes_on(model: Classifier, times: Tensor, dtype: torch.dtype) -> Codes:
-    """Return the codes (T, D) of times (T,), or of gaps where the embedding encodes gaps."""
-    embedding = model.embedding
-    gap = getattr(embedding, "time_input", "absolute") == "gap"
-    events = torch.stack([torch.zeros_like(times), times], dim=1) if gap else times[:, None]
-    kind = torch.float32 if dtype.is_floating_point else torch.int64
-    with torch.no_grad():
-        codes = embedding(events.to(kind), torch.full((len(times),), events.shape[1]))
-    last: Codes = codes[:, -1].double().numpy()
-    return last
-
-
-def _standardised(model: Classifier, dataset: EventDataset) -> Codes:
-    """Return the codes of the grid with columns of mean 0 and variance 1, constant ones left out."""
-    codes = codes_on(model, grid(dataset), dataset.times.dtype)
-    spread = codes.std(axis=0)
-    kept = spread > CONSTANT
-    standardised: Codes = (codes[:, kept] - codes[:, kept].mean(axis=0)) / spread[kept]
-    return standardised
+def _codes(model: Classifier, dataset: EventDataset) -> Tensor:
+    """Return the codes (T, D) of the grid, given as numbers of the data's kind."""
+    kind = torch.float32 if dataset.times.dtype.is_floating_point else torch.int64
+    return codes_on_grid(model.embedding, grid(dataset).to(kind))
 
 
 def encoding(model: Classifier, dataset: EventDataset) -> pd.DataFrame:
     """Return one row: width, effective rank, and the smallest differences of time that the code tells apart."""
-    codes = _standardised(model, dataset)
-    times = grid(dataset)
+    raw, times = _codes(model, dataset), grid(dataset)
+    codes: Codes = standardised(raw).numpy()
     step = times[-1].item() / max(len(times) - 1, 1)  # the mean one: those of a rounded grid differ
-    row = {"width": model.embedding.dim, "columns": codes.shape[1], "effective_rank": effective_rank(codes)}
+    row = {"width": model.embedding.dim, "columns": codes.shape[1], "effective_rank": effective_rank(raw)}
     return pd.DataFrame([row | {name: step * told_apart(codes, share) for name, share in DISTINCT.items()}])
-
-
-def effective_rank(codes: Codes) -> float:
-    """Return the exponential of the entropy of the normalised squared singular values of codes (T, D); 0 of none.
-
-    Source: Roy and Vetterli 2007, "The effective rank". Differs from it: squared singular values, shares of variance.
-    """
-    if not codes.shape[1]:
-        return 0.0
-    values = np.linalg.svd(codes, compute_uv=False) ** 2
-    shares = values[values > 0] / values.sum()
-    return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
 def told_apart(codes: Codes, share: float) -> float:
@@ -94,7 +67,7 @@ def told_apart(codes: Codes, share: float) -> float:
 def kernel(model: Classifier, dataset: EventDataset) -> pd.DataFrame:
     """Return the cosine similarity of the centred codes of two times, one row a pair of times."""
     times = grid(dataset)[:: -(-len(grid(dataset)) // KERNEL_SIDE)]
-    codes = codes_on(model, grid(dataset), dataset.times.dtype)
+    codes: Codes = _codes(model, dataset).numpy()
     codes = (codes - codes.mean(axis=0))[:: -(-len(codes) // KERNEL_SIDE)]
     norms = np.linalg.norm(codes, axis=1).clip(min=CONSTANT)
     similarity = (codes @ codes.T) / np.outer(norms, norms)
@@ -110,7 +83,7 @@ def kernel(model: Classifier, dataset: EventDataset) -> pd.DataFrame:
 
 def spectrum(model: Classifier, dataset: EventDataset) -> pd.DataFrame:
     """Return the mean share of the code's variance at each number of cycles over the time axis, from 1 on."""
-    codes = _standardised(model, dataset)
+    codes: Codes = standardised(_codes(model, dataset)).numpy()
     power = np.abs(np.fft.rfft(codes, axis=0)[1:]) ** 2
     shares = power / power.sum(axis=0).clip(min=CONSTANT) if codes.shape[1] else np.zeros((len(power), 1))
     cycles = np.arange(1, len(power) + 1)

@@ -1,9 +1,10 @@
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 
+from models.cards import HORIZON, card
+from models.time_embeddings import TIME_EMBEDDINGS
 from models.time_embeddings.base import PointwiseEmbedding
 from pipeline import microscope
 from pipeline.config import RunConfig
@@ -26,14 +27,6 @@ def model():
 @pytest.fixture
 def dataset():
     return EventDataset.from_lists([[1, 5, 20], [2, 63]], classes=2, horizon=64)
-
-
-def test_the_effective_rank_is_that_of_equal_and_of_single_directions():
-    assert microscope.effective_rank(np.eye(4)) == pytest.approx(4)
-    assert microscope.effective_rank(np.outer(np.arange(5.0), np.ones(3))) == pytest.approx(1)
-    # Shares 4/5 and 1/5: exp(-(0.8 ln 0.8 + 0.2 ln 0.2)) = 1.6494
-    assert microscope.effective_rank(np.diag([2.0, 1.0])) == pytest.approx(1.6493849)
-    assert microscope.effective_rank(np.zeros((4, 0))) == 0
 
 
 def test_waves_have_rank_two_and_are_told_apart_by_their_phase(model, dataset):
@@ -75,10 +68,14 @@ def test_the_spectrum_has_all_its_variance_at_the_period(model, dataset):
     assert table.sum() == pytest.approx(1)
 
 
-def test_gaps_are_shown_as_gaps(model, dataset):
-    model.embedding.time_input = "gap"
-    codes = microscope.codes_on(model, torch.arange(16), dataset.times.dtype)
-    assert codes[:, 0] == pytest.approx(np.cos(2 * np.pi * np.arange(16) / 8), abs=1e-5)
+def test_an_untrained_embedding_has_the_effective_rank_of_its_card():
+    dataset = EventDataset.from_lists([[1, 5, 20], [2, 63]], classes=2, horizon=HORIZON)
+    for name in ("sincos", "fte", "time_and_gap", "kmote"):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            embedding = TIME_EMBEDDINGS[name]().build(horizon=HORIZON).eval()
+        [row] = microscope.encoding(SimpleNamespace(embedding=embedding), dataset).to_dict("records")
+        assert row["effective_rank"] == pytest.approx(card(name).effective_rank)
 
 
 def test_held_frequencies_are_per_time_unit(model, dataset):
