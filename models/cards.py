@@ -41,7 +41,7 @@ def card(name: str) -> Card:
     """Return the card of a listed embedding."""
     kind = TIME_EMBEDDINGS[name]
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)  # torch.manual_seed would seed those of the GPUs, too
         embedding = kind().build(horizon=HORIZON).eval()
     return Card(
         name=name,

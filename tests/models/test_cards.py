@@ -86,8 +86,11 @@ def test_the_page_of_encodings_is_the_one_of_the_code():
         assert cells == others
 
 
-def test_making_a_card_leaves_the_random_stream_alone():
+def test_making_a_card_leaves_the_random_streams_alone(monkeypatch):
     torch.manual_seed(3)
+    seeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
     before = torch.random.get_rng_state()
     card("time2vec")
     assert torch.equal(torch.random.get_rng_state(), before)
+    assert not seeded
