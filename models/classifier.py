@@ -103,7 +103,7 @@ class Classifier(nn.Module, ABC):
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.head = head
-        self.embedding = embedding.requires_grad_(not freeze_embedding)
+        self.embedding = embedding.requires_grad_(requires_grad=False).eval() if freeze_embedding else embedding
         self.dropout = nn.Dropout(dropout)
         self.checkpoint_embedding = checkpoint_embedding
         self.freeze_embedding = freeze_embedding

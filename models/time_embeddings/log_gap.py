@@ -39,10 +39,11 @@ class LogGap(PointwiseEmbedding):
     columns: Tensor
 
     def __init__(self, *, dim: int, unit: float) -> None:
-        """Keep the logarithm that counts as 1, as what each of `dim` columns has of it."""
+        """Keep the logarithm that counts as 1, and a vector of `dim` ones, which also knows the dtype of the module."""
         super().__init__(dim)
-        self.register_buffer("columns", torch.full((dim,), 1 / unit), persistent=False)
+        self.unit = unit
+        self.register_buffer("columns", torch.ones(dim), persistent=False)
 
     def encode(self, times: Tensor) -> Tensor:
         """Return (U, D) codes of gaps (U,)."""
-        return times[:, None].to(self.columns.dtype).log1p() * self.columns
+        return times[:, None].to(self.columns.dtype).log1p() / self.unit * self.columns

@@ -79,6 +79,24 @@ def test_a_wavelet_basis_is_the_sum_it_says(wavelet):
     np.testing.assert_allclose(basis(torch.tensor([-1.0, 0.3])).tolist(), by_hand((-1.0, 0.3), wave, 3, 3), atol=1e-5)
 
 
+def test_weights_start_as_stated():
+    torch.manual_seed(0)
+    fourier = FourierBasis(dim=2000, functions=16, horizon=784)
+    wavelet = WaveletBasis(dim=2000, functions=16, horizon=784, wavelet="mexican_hat")
+    drawn = {
+        0.25: [fourier.cosines, fourier.sines],
+        1.0: [GaussianBasis(dim=2000, functions=16).weights, wavelet.weights],
+    }
+    for deviation, parameters in drawn.items():
+        for parameter in parameters:
+            assert parameter.std().item() == pytest.approx(deviation, rel=0.02)
+            assert abs(parameter.mean().item()) < 0.03 * deviation
+    assert (fourier.offset == 0).all()
+    shifts = wavelet.shifts.detach()
+    assert -1 <= shifts.min() < -0.99 < 0.99 < shifts.max() <= 1
+    assert shifts.std().item() == pytest.approx(3**-0.5, rel=0.02)
+
+
 def test_the_experts_have_the_stated_sizes():
     sizes = [
         sum(parameter.numel() for parameter in basis.parameters())

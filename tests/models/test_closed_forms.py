@@ -7,15 +7,16 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from models.config import ModelError
 from models.time_embeddings import TIME_EMBEDDINGS
 
 HORIZON = 784
 TIMES = np.array([0.0, 1, 2, 17, 400, 783])
 
 
-def build(name, **fields):
+def build(name, horizon=HORIZON, **fields):
     torch.manual_seed(0)
-    return TIME_EMBEDDINGS[name](**fields).build(horizon=HORIZON).double().eval()
+    return TIME_EMBEDDINGS[name](**fields).build(horizon=horizon).double().eval()
 
 
 def codes_of(embedding, times=TIMES):
@@ -127,6 +128,37 @@ def test_scalars_are_shares_of_the_horizon_or_logarithms():
     assert_close(codes_of(build("time_and_gap", dim=2)), np.stack([TIMES, gaps], axis=1) / 784)
     assert_close(codes_of(build("log_gap", dim=1))[:, 0], np.log(1 + gaps) / np.log(785))
     assert_close(codes_of(build("log_gap", dim=1, time_scale="raw"))[:, 0], np.log(1 + gaps))
+
+
+@pytest.mark.parametrize("horizon", [300, 5000])
+def test_shares_of_the_horizon_follow_it(horizon):
+    shares = TIMES / horizon
+    assert_close(codes_of(build("scalar", horizon, dim=1))[:, 0], shares)
+    assert_close(
+        codes_of(build("log_gap", horizon, dim=1))[:, 0], np.log1p(np.diff(TIMES, prepend=0)) / np.log1p(horizon)
+    )
+    assert_close(codes_of(build("sincos", horizon, time_scale="unit")), codes_of(build("sincos"), shares))
+    mtan = build("mtan", horizon)
+    assert_close(codes_of(mtan)[:, 0], shares * array(mtan.frequencies)[0] + array(mtan.phases)[0])
+
+
+def test_frequencies_and_amplitudes_start_as_stated():
+    for length_scale in (2.0, 10.0):
+        frequencies = array(build("learnable_fourier", features=8000, length_scale=length_scale).frequencies)
+        assert frequencies.std() * length_scale == pytest.approx(1, abs=0.03)
+    assert (array(build("mercer").amplitudes) == 1).all()
+
+
+def test_falling_times_have_no_gaps():
+    with pytest.raises(ModelError, match="must ascend, got a gap of -3"):
+        build("log_gap")(torch.tensor([[5.0, 2.0]]), torch.tensor([2]))
+    assert build("log_gap")(torch.tensor([[5.0, 2.0]]), torch.tensor([1])).isfinite().all()  # the second is padding
+
+
+def test_a_table_has_a_row_for_every_whole_number_below_the_horizon():
+    assert codes_of(build("position", 783.5), np.array([783.0])).shape == (1, 32)
+    with pytest.raises(ModelError, match=r"whole numbers in \[0, 783\)"):
+        codes_of(build("position", 783.0), np.array([783.0]))
 
 
 def test_tables_add_what_they_are_named_for():

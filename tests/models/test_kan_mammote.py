@@ -10,10 +10,11 @@ from pydantic import ValidationError
 from torch import nn
 
 from models.basis import WaveletBasis
+from models.config import ModelError
 from models.kan import KANSpline
-from models.kmote import KMOTE, gating, top_gates
-from models.selective_scan import Drive, Ragged
+from models.kmote import KMOTE, expert_input, gating, top_gates
 from models.time_embeddings.kan_mammote import KANMAMMOTEConfig
+from models.time_embeddings.kmote_expert import KMOTEFourierConfig
 
 HORIZON = 784
 LENGTHS = torch.tensor([9, 1, 0, 30])
@@ -49,8 +50,23 @@ def mixture_of_event(kmote, value, context):
     return kmote.norm(code)
 
 
+def mamba_of_sequence(block, hidden, drive):
+    """A Mamba block one event at a time: Gu and Dao 2023, algorithm 2, with `drive` added to the step sizes."""
+    normed = hidden / (hidden.square().mean(dim=-1, keepdim=True) + 1e-5).sqrt() * block.norm.weight
+    x, z = (normed @ block.in_proj.weight.T).chunk(2, dim=-1)
+    rank, states, state, out = block.dt_proj.weight.shape[1], block.A_log.shape[1], 0, []
+    for k in range(len(hidden)):
+        mixed = block.conv1d.bias + sum(block.conv1d.weight[:, 0, 3 - j] * x[k - j] for j in range(min(k + 1, 4)))
+        mixed = mixed * mixed.sigmoid()
+        r, b, c = (block.x_proj.weight @ mixed).split([rank, states, states])
+        step = (block.dt_proj.weight @ r + drive[k] + block.dt_proj.bias).exp().add(1).log()
+        state = (-step[:, None] * block.A_log.exp()).exp() * state + (step * mixed)[:, None] * b
+        out.append(block.out_proj.weight @ ((state @ c + block.D * mixed) * z[k] * z[k].sigmoid()))
+    return torch.stack(out)
+
+
 def codes_of_sequence(embedding, times):
-    """The definition, one event at a time; only the scan itself is shared with the module."""
+    """The definition, one event at a time; only the bases and FasterKAN are shared with the module."""
     config = embedding.config
     gaps = [0.0, *(later - earlier for earlier, later in pairwise(times))]
     u = [torch.tensor(2 * time / HORIZON - 1, dtype=torch.float64) for time in times]
@@ -65,11 +81,10 @@ def codes_of_sequence(embedding, times):
             delta.append(embedding.faster_kan((codes[k] - codes[k - 1])[None])[0] if k else zero)
         elif config.delta_mode == "kmote_rel":
             delta.append(mixture_of_event(embedding.kmote_rel, s[k], torch.stack([u[k], s[k]])))
-    index, events = torch.arange(len(times)), Ragged.of(torch.tensor([len(times)]))
     hidden = embedding.enter(torch.stack(codes))
-    drive = Drive(torch.stack(delta), index, config.gamma, as_change=False) if delta else None
     for block in embedding.blocks:
-        hidden = hidden + block(hidden, index, drive, events)
+        push = config.gamma * torch.stack(delta) @ block.delta_proj.weight.T if delta else torch.zeros(len(times), 1)
+        hidden = hidden + mamba_of_sequence(block, hidden, push)
     return embedding.norm(torch.stack(codes) + embedding.leave(hidden))
 
 
@@ -186,6 +201,48 @@ def test_balance_is_1_when_uniform_and_e_over_k_when_collapsed():
     assert collapsed.load.tolist() == pytest.approx([0.5, 0.5, 0, 0])
 
 
+def test_the_balance_weighs_probabilities_by_events():
+    logits = torch.tensor([[0.0, math.log(3)], [math.log(4), 0.0]])  # probabilities 1/4, 3/4 and 4/5, 1/5
+    found = gating(logits, torch.tensor([[0.0, 1], [1, 0]]), torch.tensor([3, 1]))
+    first = (3 * 0.25 + 0.8) / 4
+    assert found.balance.item() == pytest.approx(2 * (0.25 * first + 0.75 * (1 - first)))
+
+
+def test_noise_on_the_router_has_the_stated_size(monkeypatch):
+    embedding = build(router_noise=0.25, num_mamba_layers=0, k_top=4)
+    embedding.kmote.router[-1].weight.data.zero_()
+    push = torch.tensor([2.0, 0.0, -1.0, 1.0])
+    monkeypatch.setattr(torch, "randn_like", push.expand_as)
+    embedding(torch.tensor([[3.0, 50.0]]), torch.tensor([2]))
+    loads = (0.25 * push).softmax(dim=0)
+    assert embedding.diagnostics()["gate_entropy"] == pytest.approx(-(loads * loads.log()).sum().item())
+
+
+def test_regularisers_of_neighbouring_steps_need_neighbours():
+    config = KANMAMMOTEConfig(lambda_total_variation=1e-4)
+    with pytest.raises(ModelError, match=r"need 3 whole time steps below the horizon, got a horizon of 2\."):
+        config.build(horizon=2)
+    embedding = config.build(horizon=2.5)
+    embedding(torch.tensor([[0.0, 2.0]]), torch.tensor([2]))
+    assert embedding.penalty().isfinite()
+
+
+def test_the_waves_of_raw_times_are_named_as_raw_frequencies():
+    raw, scaled = build(time_scale="raw"), build()
+    assert raw.raw_frequencies() == [raw.kmote.experts[0].frequencies]
+    assert scaled.raw_frequencies() == []
+    alone = {scale: KMOTEFourierConfig(time_scale=scale).build(horizon=HORIZON) for scale in ("raw", "auto", "unit")}
+    assert alone["raw"].raw_frequencies() == [alone["raw"].expert.frequencies]
+    assert alone["auto"].raw_frequencies() == alone["unit"].raw_frequencies() == []
+
+
+@pytest.mark.parametrize("horizon", [300, 2000.5])
+def test_the_experts_see_numbers_from_minus_1_to_1_whatever_the_horizon(horizon):
+    for time_input in ("absolute", "gap"):
+        ends = expert_input(torch.tensor([0.0, horizon]), horizon, time_input)
+        assert ends.tolist() == pytest.approx([-1, 1])
+
+
 def test_load_counts_events_not_pairs():
     gates = torch.tensor([[1.0, 0], [0, 1]])
     assert gating(torch.zeros(2, 2), gates, torch.tensor([3, 1])).load.tolist() == pytest.approx([0.75, 0.25])
@@ -240,7 +297,7 @@ def test_a_value_that_is_not_finite_raises_and_names_the_module(part, named):
 
 
 def test_times_that_fall_raise():
-    with pytest.raises(FloatingPointError, match="ascend"):
+    with pytest.raises(ModelError, match="must ascend, got a gap of -2"):
         build()(torch.tensor([[5.0, 3.0]]), torch.tensor([2]))
 
 
