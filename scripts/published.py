@@ -60,9 +60,9 @@ def histories(store: str) -> dict[str, pd.Series]:
     found = {}
     for experiment in client.search_experiments():
         for run in client.search_runs([experiment.experiment_id], "tags.model != ''"):
-            study = client.get_run(run.data.tags["mlflow.parentRunId"]).data.tags["study_name"]
-            values = client.get_metric_history(run.info.run_id, "test/accuracy")
-            if study in STUDIES and values:
+            parent = run.data.tags.get("mlflow.parentRunId")  # what `train` ran has none, and a trial no study's name
+            study = client.get_run(parent).data.tags.get("study_name") if parent else None
+            if study in STUDIES and (values := client.get_metric_history(run.info.run_id, "test/accuracy")):
                 curve = pd.Series({point.step: 100 * point.value for point in values}).sort_index()
                 found[f"{study} {run.data.tags['model']}"] = curve
     return found
