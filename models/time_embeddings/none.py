@@ -1,4 +1,4 @@
-"""No time at all: every event has the same code, so the model sees only order and length.
+"""No time at all: every event has the same code, so the model sees only how many events there are.
 
 Source: the control of `docs/models.md`; what a classifier reaches with it is the floor of every encoding.
 """
@@ -15,7 +15,7 @@ class NoTimeConfig(TimeEmbeddingConfig):
     """No time: a constant code for every event.
 
     Formula: 1
-    Represents: order and length alone.
+    Represents: the number of events alone.
     """
 
     name: Literal["none"] = "none"
