@@ -3,7 +3,7 @@
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -17,8 +17,6 @@ Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 
 LOCKS = Path("checkpoints") / "locks"
 """A lock file a run, held by the process that works on it and released by its end, whatever ends it."""
-
-
 HOLD_SECONDS = 2.0
 """How long a process waits for a run that another holds: `sweep` does for a moment."""
 
@@ -41,6 +39,20 @@ class Run:
     tags: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     """The last value of each metric."""
+
+
+@contextmanager
+def locked(name: str, timeout: float = -1) -> Iterator[None]:
+    """Keep every other process of this folder from `name` meanwhile; `Timeout` after so many seconds of waiting for it.
+
+    The lock's file goes while it is held: who waits for it then finds it gone, and looks again.
+    """
+    file = LOCKS / f"{name}.lock"
+    with FileLock(file, timeout=timeout):
+        try:
+            yield
+        finally:
+            file.unlink(missing_ok=True)
 
 
 def owner_tags() -> dict[str, str]:
@@ -114,15 +126,13 @@ class Tracker(ABC):
     @contextmanager
     def hold(self, run_id: str) -> Iterator[None]:
         """Work on a run: it ends FINISHED, or KILLED after an interrupt, or FAILED with its error as a tag."""
-        lock = FileLock(LOCKS / f"{run_id}.lock")
-        try:
-            lock.acquire(timeout=HOLD_SECONDS)
-        except Timeout:
-            raise BusyError(
-                f"run {run_id}: must be free, got one that another process works on. Wait for that to end."
-            ) from None
-        with lock:
-            lock.release()  # of the two acquisitions, the context keeps one
+        with ExitStack() as held:
+            try:
+                held.enter_context(locked(run_id, HOLD_SECONDS))
+            except Timeout:
+                raise BusyError(
+                    f"run {run_id}: must be free, got one that another process works on. Wait for that to end."
+                ) from None
             before = self.get(run_id).tags
             self.set_tags(run_id, owner_tags() | {tag: "" for tag in ("error", "stopped") if before.get(tag)})
             self.set_status(run_id, "RUNNING")
@@ -140,7 +150,6 @@ class Tracker(ABC):
                 self.set_status(run_id, "FAILED")
                 raise
             self.set_status(run_id, "FINISHED")
-        (LOCKS / f"{run_id}.lock").unlink(missing_ok=True)
 
     def sweep(self) -> None:
         """End as KILLED every RUNNING run of this host and folder that no process holds any more."""
@@ -148,7 +157,7 @@ class Tracker(ABC):
             if run.status != "RUNNING":
                 continue
             try:
-                with FileLock(LOCKS / f"{run.id}.lock", timeout=0):
+                with locked(run.id, timeout=0):
                     if self.get(run.id).status == "RUNNING":  # it may have ended since it was listed
                         self.set_status(run.id, "KILLED")
             except Timeout:

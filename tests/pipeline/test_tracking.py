@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from filelock import FileLock, Timeout
 
 from pipeline.errors import UsageError
 from pipeline.identity import ROOT
+from pipeline.tracking import base
 from pipeline.tracking.base import LOCKS
 
 
@@ -94,6 +96,23 @@ def test_a_run_that_nobody_holds_is_swept_and_a_held_one_is_not(tracker):
         assert tracker.get(dead).status == "KILLED"
         assert tracker.get(alive).status == "RUNNING"
         process.communicate()
+
+
+def test_who_waits_for_a_run_keeps_a_third_from_it(memory, monkeypatch):
+    run = memory.create("run", tags={})
+    second, third = (FileLock(LOCKS / f"{run}.lock", timeout=0) for _ in range(2))
+
+    class Awaited(FileLock):
+        def _release(self):
+            super()._release()
+            second.acquire()
+
+    monkeypatch.setattr(base, "FileLock", Awaited)
+    with memory.hold(run):
+        pass
+    with pytest.raises(Timeout):
+        third.acquire()
+    second.release()
 
 
 def test_the_mlflow_run_keeps_the_raw_param_that_mlflow_logged(mlflow_tracker):
