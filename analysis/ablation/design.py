@@ -1,13 +1,20 @@
-"""What a set of trials is as an experiment, which decides what may be said of its factors."""
+"""What a set of trials is as an experiment, which decides what may be said of its factors.
+
+Letters: T complete trials, F factors.
+"""
 
 from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.ablation.trials import Range, Trials
 from analysis.wording import listing, plural
+
+Codes = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -66,12 +73,21 @@ def _not_factorial(trials: Trials) -> list[str]:
 
 
 def changed(trials: Trials, base: int) -> pd.DataFrame:
-    """Return which settings of each complete trial differ from those of `base`: (T, factors), True where both apply."""
+    """Return which settings of each complete trial differ from those of `base`: (T, F), True where both apply."""
+    codes_TF, complete = _codes(trials), trials.scores.index
+    return pd.DataFrame(_differs(codes_TF, codes_TF[complete.get_loc(base)]), index=complete, columns=trials.factors)
+
+
+def _codes(trials: Trials) -> Codes:
+    """Return the settings of the complete trials as numbers (T, F), the same for equal settings, -1 where none applies."""
     settings = trials.per_trial.loc[trials.scores.index, trials.factors]
-    return pd.DataFrame(
-        {path: column.ne(column[base]) & column.notna() & pd.notna(column[base]) for path, column in settings.items()},
-        index=settings.index,
-    )
+    codes = [pd.factorize(column)[0] for _, column in settings.items()]
+    return np.array(codes, dtype=np.int64).reshape(settings.shape[::-1]).T
+
+
+def _differs(codes_TF: Codes, base_F: Codes) -> NDArray[np.bool_]:
+    different: NDArray[np.bool_] = (codes_TF != base_F) & (codes_TF >= 0) & (base_F >= 0)
+    return different
 
 
 def _base(trials: Trials) -> int | None:
@@ -80,10 +96,11 @@ def _base(trials: Trials) -> int | None:
     Of several it is the one with whose factors most others agree in applying (a row without some factor passes for a base
     point too easily), and then the first tried.
     """
-    applies = trials.per_trial.loc[trials.scores.index, trials.factors].notna()
+    codes_TF = _codes(trials)
     candidates = []
-    for trial in applies.index:
-        others = changed(trials, trial).drop(index=trial)
-        if others.sum(axis=1).eq(1).all() and others.any().sum() > 1:
-            candidates.append((int(applies.ne(applies.loc[trial], axis=1).to_numpy().sum()), int(trial)))
+    for trial, base_F in zip(trials.scores.index, codes_TF, strict=True):
+        differs_TF = _differs(codes_TF, base_F)
+        ones = int((differs_TF.sum(axis=1) == 1).sum())
+        if ones == len(codes_TF) - 1 and differs_TF.any(axis=0).sum() > 1:  # all but itself
+            candidates.append((int(((codes_TF >= 0) != (base_F >= 0)).sum()), int(trial)))
     return min(candidates)[1] if candidates else None

@@ -28,7 +28,7 @@ PANELS = 6
 def effects(trials: Trials) -> Finding:
     """Return main effects and interactions of a factorial, contrasts with a base point, or the means of each level."""
     found = design(trials)
-    contrasts = contrast_table(trials)
+    contrasts = contrast_table(trials, found)
     tables = {"levels": level_table(trials)}
     if contrasts.empty:
         summary = (

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.ablation.design import Design, changed, design
+from analysis.ablation.design import Design, changed
 from analysis.ablation.trials import LEVEL, Range, Trials, label, levels
 from analysis.two_way import holm
 
@@ -70,10 +70,10 @@ def contrast_gaps(trials: Trials, found: Design) -> list[Gap]:
     return gaps
 
 
-def contrast_table(trials: Trials) -> pd.DataFrame:
-    """Return one row per contrast: difference, unadjusted interval and p over seeds (df S - 1), and Holm's p over all."""
+def contrast_table(trials: Trials, found: Design) -> pd.DataFrame:
+    """Return one row per contrast of a design: difference, unadjusted interval and p over seeds (df S - 1), and Holm's p over all."""
     rows = []
-    for path, level, reference, trial, gap_S in contrast_gaps(trials, design(trials)):
+    for path, level, reference, trial, gap_S in contrast_gaps(trials, found):
         gap = trials.over_seeds(gap_S)
         low, high = gap.interval(LEVEL)
         row = {"factor": path, "level": label(level), "reference": label(reference), "trial": trial}

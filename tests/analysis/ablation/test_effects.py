@@ -1,6 +1,7 @@
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 from statsmodels.formula.api import ols
@@ -18,10 +19,14 @@ CORNERS = [{NAME: name, DIM: dim} for name, dim in itertools.product(*SPACES.val
 SCORES = [[0.90, 0.92, 0.91], [0.91, 0.92, 0.93], [0.93, 0.93, 0.95], [0.97, 0.96, 0.99]]
 
 
+def contrasts_of(trials):
+    return contrast_table(trials, design(trials))
+
+
 def test_a_two_by_two_factorial_gives_the_effects_computed_by_hand(trials_of):
     # Per seed: lete - none = (.93 + .97 - .90 - .91) / 2 = .045, (.93 + .96 - .92 - .92) / 2 = .025, .05;
     # 32 - 16 = .025, .015, .03; interaction of (none, 16) = (.90 - .91 - .93 + .97) / 4 = .0075, .0075, .005.
-    table = contrast_table(trials_of())
+    table = contrasts_of(trials_of())
     assert table["difference"].tolist() == pytest.approx([0.04, 0.07 / 3])
     t = [stats.ttest_1samp([0.045, 0.025, 0.05], 0), stats.ttest_1samp([0.025, 0.015, 0.03], 0)]
     assert table["p"].tolist() == pytest.approx([found.pvalue for found in t])
@@ -38,7 +43,7 @@ def test_effects_of_a_balanced_factorial_are_those_of_least_squares_and_repeated
     points = [dict(zip(spaces, corner, strict=True)) for corner in itertools.product(*spaces.values())]
     trials = trials_of(points, np.random.default_rng(0).normal(size=(8, 5)), spaces, objective="loss")
     table = trials.table.assign(c=trials.table["c"].astype(str))
-    contrasts, cells = contrast_table(trials), interaction_table(trials)
+    contrasts, cells = contrasts_of(trials), interaction_table(trials)
     anova = AnovaRM(table, "value", "seed", within=["a", "b", "c"]).fit().anova_table
     p = [anova.loc[factor, "Pr > F"] for factor in "abc"]
     assert contrasts["p"].tolist() == pytest.approx(p)
@@ -63,14 +68,14 @@ def test_a_planted_interaction_is_found_and_an_additive_study_has_none(trials_of
 
 def test_differences_that_agree_to_the_last_digit_have_no_invented_variance(trials_of):
     # 0.3 - 0.1 and 0.8 - 0.6 differ by 5e-17 as floats.
-    table = contrast_table(trials_of(CORNERS[::2], [[0.1, 0.6], [0.3, 0.8]], {NAME: SPACES[NAME]}))
+    table = contrasts_of(trials_of(CORNERS[::2], [[0.1, 0.6], [0.3, 0.8]], {NAME: SPACES[NAME]}))
     assert table.loc[0, ["low", "high"]].tolist() == pytest.approx([0.2, 0.2], abs=1e-15)
 
 
 def test_rows_of_a_one_at_a_time_study_are_held_against_its_base_point(one_at_a_time):
     trials = one_at_a_time()
     assert (design(trials).kind, design(trials).base) == ("one_at_a_time", 0)
-    table = contrast_table(trials)
+    table = contrasts_of(trials)
     assert table[["factor", "level", "reference", "trial"]].to_numpy().tolist() == [
         [NAME, "none", "lete", 1],
         [DIM, "16", "32", 2],
@@ -79,6 +84,42 @@ def test_rows_of_a_one_at_a_time_study_are_held_against_its_base_point(one_at_a_
     p = [stats.ttest_rel(SCORES[trial], SCORES[0]).pvalue for trial in (1, 2, 3)]
     assert table["p"].tolist() == pytest.approx(p)
     assert table["p_holm"].tolist() == pytest.approx(multipletests(p, method="holm")[1].tolist())
+
+
+def obvious_base(trials):
+    """The base point by comparing every two trials, setting by setting."""
+    points = trials.per_trial.loc[trials.scores.index, trials.factors].to_dict("index")
+    found = []
+    for base, ours in points.items():
+        changes = [
+            {path for path in ours if not (pd.isna(ours[path]) or pd.isna(theirs[path])) and ours[path] != theirs[path]}
+            for trial, theirs in points.items()
+            if trial != base
+        ]
+        if all(len(change) == 1 for change in changes) and len(set().union(*changes)) > 1:
+            unlike = sum(pd.isna(ours[path]) != pd.isna(theirs[path]) for theirs in points.values() for path in ours)
+            found.append((unlike, base))
+    return min(found)[1] if found else None
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_base_point_is_that_of_the_obvious_comparison(trials_of, seed):
+    draw = np.random.default_rng(seed)
+    base = {"a": "x", "b": 2.0, "c": True, "d": 0.1}
+    changes = [
+        {"a": "y", "b": np.nan},
+        {"a": "y"},
+        {"b": 4.0},
+        {"c": False},
+        {"d": 0.2},
+        {"d": 0.3},
+        {"c": False, "d": 0.2},
+    ]
+    points = [base | change for change in draw.permutation(changes)[:4]]
+    points.insert(int(draw.integers(5)), base)
+    spaces = {"a": ["x", "y"], "b": [2, 4], "c": [True, False], "d": [0.1, 0.2]}
+    trials = trials_of(points, draw.uniform(size=(5, 1)), spaces)
+    assert design(trials).base == obvious_base(trials)
 
 
 def test_a_failed_row_of_a_one_at_a_time_study_is_said_and_a_failed_base_leaves_no_claim(trials_of, one_at_a_time):

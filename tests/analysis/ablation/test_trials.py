@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from analysis.ablation import Range, Trials, ablation_findings, ablation_report
+from analysis.ablation.design import design
 from analysis.ablation.effects import effects
 from analysis.ablation.factors import contrast_table, interaction_table, level_table
 from analysis.ablation.ranking import trial_table
@@ -84,7 +85,7 @@ def test_the_names_of_seeds_and_trials_never_matter(trials_of, seeds, numbers):
         seed=trials.table["seed"].map(dict(enumerate(seeds))), trial=trials.table["trial"].map(dict(enumerate(numbers)))
     )
     renamed = Trials(table, trials.objective, trials.direction, trials.spaces)
-    for of in (contrast_table, interaction_table, level_table):
+    for of in (lambda its: contrast_table(its, design(its)), interaction_table, level_table):
         pd.testing.assert_frame_equal(of(trials), of(renamed))
 
 
