@@ -15,7 +15,6 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 import torch
-from filelock import FileLock
 from sklearn.metrics import classification_report
 
 from models.classifier import Classifier
@@ -24,7 +23,7 @@ from pipeline.config import flat
 from pipeline.costs import PeakMemory, flops_of
 from pipeline.data import EventDataset, Splits
 from pipeline.identity import Cell, commit, identity
-from pipeline.tracking import Tracker
+from pipeline.tracking import Tracker, locked
 from pipeline.trainer import fit, predict, resolve_device, start
 
 CHECKPOINTS = Path("checkpoints")
@@ -77,8 +76,7 @@ def run_cell(
     splits = cell.config.data.load()
     tags = identity(cell.config, splits, device)
     folder = CHECKPOINTS / tags["cell"]
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "lock"):
+    with locked(tags["cell"]):
         runs = tracker.find(cell=tags["cell"])
         finished = [run for run in runs if run.status == "FINISHED"]
         if finished:
@@ -93,7 +91,7 @@ def run_cell(
             _train(_Job(cell, on_device, tags["precision"], tracker, run_id, folder), report)
             if packaged:
                 package(cell, tracker, run_id)
-    shutil.rmtree(folder)
+        shutil.rmtree(folder)
     return Outcome(run_id, reused=False)
 
 

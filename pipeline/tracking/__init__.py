@@ -1,9 +1,9 @@
 """Tracking: where runs, their curves and their files are recorded. Nothing else in the project knows MLflow."""
 
-from pipeline.tracking.base import BusyError, Run, Status, Stopped, Tracker
+from pipeline.tracking.base import BusyError, Run, Status, Stopped, Tracker, locked
 from pipeline.tracking.memory import MemoryTracker
 
-__all__ = ["BusyError", "MemoryTracker", "Run", "Status", "Stopped", "Tracker", "connect"]
+__all__ = ["BusyError", "MemoryTracker", "Run", "Status", "Stopped", "Tracker", "connect", "locked"]
 
 
 def connect(uri: str | None = None) -> Tracker:

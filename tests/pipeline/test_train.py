@@ -4,15 +4,18 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
+from dataclasses import replace
 from itertools import pairwise
 
 import pandas as pd
 import pytest
 import torch
+from filelock import FileLock
 
 from pipeline.config import build_run, flat
 from pipeline.identity import ROOT, Cell, code_digest, identity
-from pipeline.tracking import MemoryTracker
+from pipeline.tracking import MemoryTracker, base
 from pipeline.train import CHECKPOINTS, best_epoch, log_line, out_of_patience, run_cell
 
 SMALL = {
@@ -75,6 +78,31 @@ def test_a_finished_cell_is_reused(memory):
     second = run_cell(cell(), memory, device="cpu", report=silent)
     assert second.run_id == first.run_id
     assert (first.reused, second.reused) == (False, True)
+    assert [path.name for path in CHECKPOINTS.iterdir()] == ["locks"]
+
+
+def test_who_waits_for_a_cell_that_another_trains_gets_its_run(memory, monkeypatch):
+    waits, outcomes = threading.Event(), []
+
+    class Watched(FileLock):
+        def _acquire(self):
+            super()._acquire()
+            if not self.is_locked:
+                waits.set()
+
+    def second():
+        outcomes.append(run_cell(cell(), memory, device="cpu", report=silent))
+
+    def report(_cell, row):
+        if row["epoch"] == 1:
+            thread.start()
+            assert waits.wait(60)
+
+    monkeypatch.setattr(base, "FileLock", Watched)
+    thread = threading.Thread(target=second)
+    outcome = run_cell(cell(), memory, device="cpu", report=report)
+    thread.join()
+    assert outcomes == [replace(outcome, reused=True)]
 
 
 def test_a_run_that_was_created_for_the_cell_is_used(memory):
