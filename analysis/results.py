@@ -4,9 +4,11 @@ Letters: R runs (cells), S seeds of one model, n test sequences, E epochs.
 """
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -83,6 +85,12 @@ class Results:
         check_unique("curves", self.curves, ["model", "seed", "epoch", "split", "metric"])
         check_columns("predictions", self.predictions, PREDICTIONS)
         _ = self.test_set  # the check that every run predicted the same sequences
+
+    def with_probe(self, name: str, table: pd.DataFrame) -> Self:
+        """Return the same results with one more table of a probe."""
+        extended = copy(self)
+        object.__setattr__(extended, "probes", {**self.probes, name: table})
+        return extended
 
     def _missing_cells(self, finished: pd.DataFrame) -> tuple[Cell, ...]:
         present = set(zip(finished["model"], finished["seed"], strict=True))

@@ -101,18 +101,18 @@ def load_results(study: StoredStudy, tracker: Tracker, *, allow_missing: bool, p
     if not predictions:
         raise UsageError(f"study {study.id}: must have a finished run, got none. Run compare to train it.")
     finished = [(run["run_id"], run["model"], run["seed"]) for run in runs if run["status"] == "FINISHED"]
-    tables = probe_tables(finished, tracker) if probes else {}
     results = Results(
         runs=pd.DataFrame(runs),
         curves=pd.concat(curves, ignore_index=True),
         predictions=pd.concat(predictions, ignore_index=True),
-        probes=tables,
+        probes=probe_tables(finished, tracker) if probes else {},
         plan=Plan.model_validate(study.manifest["plan"]),
         allow_missing=allow_missing,
         declaration=_declaration(study, tracker),
     )
     if wanted := wanted_sequences(results):
-        tables["events"] = event_table(str(results.runs["run_id"].iloc[0]), wanted, tracker)
+        events = event_table(str(results.runs["run_id"].iloc[0]), wanted, tracker)
+        return results.with_probe("events", events)
     return results
 
 

@@ -56,6 +56,15 @@ def test_a_missing_cell_is_named(parts):
     assert results.seeds("lete") == [0]
 
 
+def test_a_probe_is_added_to_a_copy_that_still_knows_what_is_missing(parts):
+    runs, curves, predictions = parts
+    runs.loc[(runs["model"] == "lete") & (runs["seed"] == 1), "status"] = "FAILED"
+    results = build(runs, curves, predictions, allow_missing=True, probes={"kernel": pd.DataFrame()})
+    assert set(results.with_probe("events", pd.DataFrame()).probes) == {"kernel", "events"}
+    assert results.with_probe("events", pd.DataFrame()).missing == (("lete", 1),)
+    assert set(results.probes) == {"kernel"}
+
+
 def test_a_missing_row_is_a_missing_cell(parts):
     runs, curves, predictions = parts
     with pytest.raises(ResultsError, match="none seed 0"):
