@@ -71,7 +71,7 @@ class PackedClassifier(nn.Module):
     def forward(self, times: Tensor, features: Tensor | None, lengths: Tensor) -> Tensor:
         """Classify a padded batch of non-empty sequences as `Classifier` does."""
         del features
-        codes_BLD = self.encoder.encode(times.flatten()).unflatten(0, times.shape)
+        codes_BLD = self.encoder.encode(times.float().flatten()).unflatten(0, times.shape)
         packed = pack_padded_sequence(codes_BLD, lengths, batch_first=True, enforce_sorted=False)
         for depth, layer in enumerate(self.model.layers):
             packed = PackedSequence(self.model.dropout(packed.data), *packed[1:]) if depth else packed

@@ -82,19 +82,22 @@ class TimeEmbedding(nn.Module, ABC):
     Under autocast it still computes in its own precision: in bf16 a raw time of 783 rounds to a multiple of 4.
     """
 
+    own: Tensor
+
     def __init__(self, dim: int) -> None:
-        """Keep the width `dim` of a code."""
+        """Keep the width `dim` of a code, and a number that has the dtype of the module, with or without parameters."""
         super().__init__()
         self.dim = dim
+        self.register_buffer("own", torch.zeros(()), persistent=False)
 
     def forward(self, times: Tensor, lengths: Tensor) -> Tensor:
         """Encode times (B, L), of which the first lengths (B,) of each row are real; codes on padding are arbitrary, but finite."""
         with torch.autocast(times.device.type, enabled=False):
-            return self.embed(times, lengths)
+            return self.embed(times.to(self.own.dtype), lengths)
 
     @abstractmethod
     def embed(self, times: Tensor, lengths: Tensor) -> Tensor:
-        """Return the codes (B, L, D) of times (B, L); see `forward`."""
+        """Return the codes (B, L, D) of times (B, L) in the module's dtype; see `forward`."""
 
     def raw_frequencies(self) -> list[Tensor]:
         """Return the parameters that multiply raw times inside waves or splines: a small step turns a late phase far."""

@@ -44,5 +44,5 @@ class Bochner(PointwiseEmbedding):
 
     def encode(self, times: Tensor) -> Tensor:
         """Return (U, D) codes of times (U,)."""
-        phase_UF = times[:, None].to(self.frequencies.dtype) * self.frequencies
+        phase_UF = times[:, None] * self.frequencies
         return torch.stack([phase_UF.cos(), phase_UF.sin()], dim=-1).flatten(1) / math.sqrt(len(self.frequencies))

@@ -41,4 +41,4 @@ class FTE(PointwiseEmbedding):
 
     def encode(self, times: Tensor) -> Tensor:
         """Return (U, D) codes of times (U,)."""
-        return (times[:, None].to(self.phases.dtype) * self.frequencies + self.phases).cos()
+        return (times[:, None] * self.frequencies + self.phases).cos()

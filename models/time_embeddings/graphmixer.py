@@ -43,4 +43,4 @@ class GraphMixer(PointwiseEmbedding):
 
     def encode(self, times: Tensor) -> Tensor:
         """Return (U, D) codes of times (U,)."""
-        return (times[:, None].to(self.frequencies.dtype) * self.frequencies).cos()
+        return (times[:, None] * self.frequencies).cos()

@@ -157,7 +157,7 @@ class KMOTEEmbedding(TimeEmbedding):
         if self.training:
             self._penalty = None
         if len(events.rows) == 0:
-            return torch.zeros(*times.shape, self.dim, device=times.device, dtype=self.kmote.norm.weight.dtype)
+            return times.new_zeros(*times.shape, self.dim)
         gaps = times.diff(dim=1, prepend=times[:, :1])
         pairs = DistinctPairs.of(events.flatten(gaps if self.time_input == "gap" else times), events.flatten(gaps))
         check_ascent(pairs.gaps)
@@ -191,7 +191,6 @@ class KMOTEEmbedding(TimeEmbedding):
 
     def _scaled(self, values_U: Tensor, time_input: TimeInput) -> Tensor:
         """Return u of times or s of gaps, or as `time_scale` says."""
-        values_U = values_U.to(self.kmote.norm.weight.dtype)
         if self.config.time_scale == "auto":
             return expert_input(values_U, self.horizon, time_input)
         return values_U / self.horizon if self.config.time_scale == "unit" else values_U
@@ -201,7 +200,7 @@ class KMOTEEmbedding(TimeEmbedding):
         config = self.config
         loss = config.load_balance * torch.stack([gating.balance for gating in gatings.values()]).sum()
         if config.lambda_sobolev or config.lambda_total_variation:
-            grid_U = self._scaled(torch.arange(math.ceil(self.horizon), device=loss.device), self.time_input)
+            grid_U = self._scaled(torch.arange(math.ceil(self.horizon)).to(loss), self.time_input)
             variation, sobolev = self.kmote.smoothness(grid_U)
             loss = loss + config.lambda_sobolev * sobolev + config.lambda_total_variation * variation
         return loss

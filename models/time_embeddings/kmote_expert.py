@@ -96,8 +96,6 @@ class KMOTEExpert(PointwiseEmbedding):
 
     def encode(self, times: Tensor) -> Tensor:
         """Return (U, D) codes of times or gaps (U,)."""
-        values_U = times.to(self.norm.weight.dtype)
-        if self.mapped:
-            values_U = expert_input(values_U, self.horizon, self.time_input)
+        values_U = expert_input(times, self.horizon, self.time_input) if self.mapped else times
         codes_UD: Tensor = self.norm(self.expert(values_U))
         return codes_UD

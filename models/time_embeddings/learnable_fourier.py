@@ -60,7 +60,7 @@ class LearnableFourier(PointwiseEmbedding):
 
     def encode(self, times: Tensor) -> Tensor:
         """Return (U, D) codes of times (U,)."""
-        phase_UF = times[:, None].to(self.frequencies.dtype) * self.frequencies
+        phase_UF = times[:, None] * self.frequencies
         waves_UF = torch.cat([phase_UF.cos(), phase_UF.sin()], dim=-1)
         codes_UD: Tensor = self.mlp(waves_UF * waves_UF.shape[-1] ** -0.5)
         return codes_UD

@@ -113,7 +113,7 @@ class LeTE(PointwiseEmbedding):
     def encode(self, times: Tensor) -> Tensor:
         """Return (U, D) codes of times (U,)."""
         halves = [
-            combine(line(times[:, None].to(line.weight.dtype)))
+            combine(line(times[:, None]))
             for line, combine in ((self.w1_fourier, self.w2_fourier), (self.w1_spline, self.w2_spline))
             if line is not None and combine is not None
         ]

@@ -11,7 +11,6 @@ Scaling: log(1 + dt)/log(1 + T), in [0, 1]; `raw` feeds log(1 + dt), `unit` log(
 import math
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from models.time_embeddings.base import PointwiseConfig, PointwiseEmbedding
@@ -36,14 +35,11 @@ class LogGapConfig(PointwiseConfig):
 class LogGap(PointwiseEmbedding):
     """Every column is log(1 + dt), in `unit`s. No parameters."""
 
-    columns: Tensor
-
     def __init__(self, *, dim: int, unit: float) -> None:
-        """Keep the logarithm that counts as 1, and a vector of `dim` ones, which also knows the dtype of the module."""
+        """Keep the logarithm that counts as 1."""
         super().__init__(dim)
         self.unit = unit
-        self.register_buffer("columns", torch.ones(dim), persistent=False)
 
     def encode(self, times: Tensor) -> Tensor:
         """Return (U, D) codes of gaps (U,)."""
-        return times[:, None].to(self.columns.dtype).log1p() / self.unit * self.columns
+        return (times[:, None].log1p() / self.unit).expand(-1, self.dim)

@@ -55,6 +55,6 @@ class Mercer(PointwiseEmbedding):
 
     def encode(self, times: Tensor) -> Tensor:
         """Return (U, D) codes of times (U,)."""
-        phase_UF = times[:, None].to(self.frequencies.dtype) * self.frequencies
+        phase_UF = times[:, None] * self.frequencies
         phase_UFJ = phase_UF[..., None] * self.harmonics
         return (torch.cat([phase_UFJ.cos(), phase_UFJ.sin()], dim=-1) * self.amplitudes).flatten(1)

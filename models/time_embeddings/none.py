@@ -23,19 +23,12 @@ class NoTimeConfig(TimeEmbeddingConfig):
     def build(self, *, horizon: float) -> "NoTime":
         """Build the module; the horizon does not matter to it."""
         del horizon
-        return NoTime(dim=self.dim)
+        return NoTime(self.dim)
 
 
 class NoTime(PointwiseEmbedding):
     """The code of every event is a vector of ones. No parameters."""
 
-    columns: Tensor
-
-    def __init__(self, *, dim: int) -> None:
-        """Keep the vector of `dim` ones."""
-        super().__init__(dim)
-        self.register_buffer("columns", torch.ones(dim), persistent=False)
-
     def encode(self, times: Tensor) -> Tensor:
         """Return ones (U, D) whatever the times (U,)."""
-        return self.columns.expand(len(times), -1)
+        return torch.ones(len(times), self.dim, dtype=times.dtype, device=times.device)

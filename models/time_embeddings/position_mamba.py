@@ -66,7 +66,7 @@ class PositionMamba(TimeEmbedding):
         """Return codes (B, L, D) of times (B, L), which must be whole numbers in [0, T); ModelError otherwise."""
         events = Ragged.of(lengths.to(times.device))
         if len(events.rows) == 0:
-            return torch.zeros(*times.shape, self.dim, device=times.device, dtype=self.norm.weight.dtype)
+            return times.new_zeros(*times.shape, self.dim)
         times_U, index_N = torch.unique(events.flatten(times), return_inverse=True)
         codes_UD = self.position.encode(times_U)
         codes_ND = nn.functional.embedding(index_N, codes_UD)

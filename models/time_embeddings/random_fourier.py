@@ -47,5 +47,5 @@ class RandomFourier(PointwiseEmbedding):
 
     def encode(self, times: Tensor) -> Tensor:
         """Return (U, D) codes of times (U,)."""
-        phase_UD = times[:, None].to(self.phases.dtype) * self.frequencies + self.phases
+        phase_UD = times[:, None] * self.frequencies + self.phases
         return phase_UD.cos() * math.sqrt(2 / self.dim)

@@ -9,7 +9,6 @@ Scaling: t/T (or dt/T); `raw` feeds t itself.
 
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from models.time_embeddings.base import PointwiseConfig, PointwiseEmbedding
@@ -27,7 +26,7 @@ class ScalarConfig(PointwiseConfig):
     def encoder(self, *, horizon: float) -> "Scalar":
         """Build the module; `auto_factor` scales the times."""
         del horizon
-        return Scalar(dim=self.dim)
+        return Scalar(self.dim)
 
     def auto_factor(self, horizon: float) -> float:
         """Return 1/T."""
@@ -37,13 +36,6 @@ class ScalarConfig(PointwiseConfig):
 class Scalar(PointwiseEmbedding):
     """Every column is the scaled time. No parameters."""
 
-    columns: Tensor
-
-    def __init__(self, *, dim: int) -> None:
-        """Keep a vector of `dim` ones, which also knows the dtype of the module."""
-        super().__init__(dim)
-        self.register_buffer("columns", torch.ones(dim), persistent=False)
-
     def encode(self, times: Tensor) -> Tensor:
         """Return (U, D) codes of times (U,)."""
-        return times[:, None].to(self.columns.dtype) * self.columns
+        return times[:, None].expand(-1, self.dim)

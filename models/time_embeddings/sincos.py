@@ -70,5 +70,5 @@ class SinCos(PointwiseEmbedding):
 
     def encode(self, times: Tensor) -> Tensor:
         """Return (U, D) codes of times (U,)."""
-        phase_UF = times[:, None].to(self.frequencies.dtype) * self.frequencies
+        phase_UF = times[:, None] * self.frequencies
         return torch.stack([phase_UF.sin(), phase_UF.cos()], dim=-1).flatten(1)

@@ -60,7 +60,7 @@ class Time2Vec(PointwiseEmbedding):
 
     def encode(self, times: Tensor) -> Tensor:
         """Return (U, D) codes of times (U,)."""
-        lines_UD = times[:, None].to(self.phases.dtype) * self.frequencies + self.phases
+        lines_UD = times[:, None] * self.frequencies + self.phases
         return torch.cat([lines_UD[:, :1], self.activation(lines_UD[:, 1:])], dim=-1)
 
 
