@@ -10,21 +10,7 @@ import pandas as pd
 from analysis.findings import Finding
 from analysis.metrics import METRICS
 from analysis.overview import with_interval
-from analysis.records import detailed_analysis, summary, training_histories
 from analysis.wording import UNKNOWN, bullets, markdown_table, plural
-
-__all__ = [
-    "banner_lines",
-    "description",
-    "detailed_analysis",
-    "report",
-    "results_table",
-    "section",
-    "summary",
-    "training_histories",
-    "verdict_lines",
-    "verdict_markdown",
-]
 
 SHOWN = {metric.name: metric for metric in METRICS}
 MODEL_METRICS = ("best_accuracy", "final_accuracy", "training_stability", "parameters", "epoch_seconds")

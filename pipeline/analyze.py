@@ -17,13 +17,8 @@ from analysis.findings import Finding
 from analysis.html import page
 from analysis.latex import results_table, significance_table
 from analysis.plan import Declaration, Plan
-from analysis.report import (
-    description,
-    detailed_analysis,
-    report,
-    summary,
-    training_histories,
-)
+from analysis.records import detailed_analysis, summary, training_histories
+from analysis.report import description, report
 from analysis.results import Results
 from pipeline.errors import UsageError
 from pipeline.probes import event_table, probe_tables

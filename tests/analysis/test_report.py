@@ -7,16 +7,8 @@ import pytest
 from analysis import analyze
 from analysis.banners import banners
 from analysis.plan import Plan
-from analysis.records import jsonable
-from analysis.report import (
-    description,
-    detailed_analysis,
-    report,
-    summary,
-    training_histories,
-    verdict_lines,
-    verdict_markdown,
-)
+from analysis.records import detailed_analysis, jsonable, summary, training_histories
+from analysis.report import description, report, verdict_lines, verdict_markdown
 from analysis.results import Results
 
 RATES = {"none": 0.6, "sincos": 0.9, "lete": 0.91}
