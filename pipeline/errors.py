@@ -21,6 +21,12 @@ class RunError(RuntimeError):
     """Work that was begun and failed; what was finished before is stored. The command line ends with exit code 1."""
 
 
+def one_line(error: BaseException) -> str:
+    """Return the type of an error and the first line of what it says."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
 def unknown(what: str, name: str, known: Iterable[str]) -> UsageError:
     """Return the error for a `name` that is not among the known ones, with the closest of them."""
     names = list(dict.fromkeys(known))

@@ -3,13 +3,13 @@
 import json
 import os
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
+from urllib.error import HTTPError, URLError
 
 # MLflow reads these when it is imported.
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
@@ -18,15 +18,16 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
 import pandas as pd
+import requests
 from filelock import FileLock
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.tracking import MlflowClient
 from mlflow.types.schema import Array, ColSpec, DataType, Schema
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from pipeline.errors import UsageError
+from pipeline.errors import RunError, UsageError, one_line
 from pipeline.tracking import pyfunc
 from pipeline.tracking.base import LOCKS, Run, Status, Tracker, owner_tags
 
@@ -47,7 +48,7 @@ R = TypeVar("R")
 
 
 def _mapped(method: Callable[P, R]) -> Callable[P, R]:
-    """Turn MLflow's exceptions into one line that names the store."""
+    """Turn the exceptions of MLflow and of what lies below it into one line that names the store."""
 
     @wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -56,14 +57,34 @@ def _mapped(method: Callable[P, R]) -> Callable[P, R]:
         except (MlflowException, SQLAlchemyError, OSError) as error:
             if isinstance(error, FileNotFoundError):
                 raise
-            uri = getattr(args[0], "uri", "")
-            reason = str(error).strip().splitlines()[0]
-            raise UsageError(
-                f"MLFLOW_TRACKING_URI: must be a tracking store that answers, got {uri} ({reason}). "
-                "Start the server, or unset the variable to use the local store."
-            ) from error
+            raise _explained(error, str(getattr(args[0], "uri", "")), method.__name__) from error
 
     return call
+
+
+def _explained(error: Exception, uri: str, verb: str) -> UsageError | RunError:
+    """Return the error of a store that does not answer, or of one that could not do what it was told."""
+    opens = verb == "__init__" and not isinstance(error, MlflowException)
+    if opens or any(_is_lost_connection(cause) for cause in _causes(error)):
+        return UsageError(
+            f"MLFLOW_TRACKING_URI: must be a tracking store that answers, got {uri} ({one_line(error)}). "
+            "Start the server, or unset the variable to use the local store."
+        )
+    return RunError(
+        f"tracking store {uri}: must do what {verb} asks, got {one_line(error)}. Mend that, and run the command again."
+    )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _is_lost_connection(error: BaseException) -> bool:
+    if isinstance(error, DBAPIError):  # without a statement it was raised by connecting
+        return error.statement is None or error.connection_invalidated
+    return isinstance(error, (ConnectionError, TimeoutError, URLError, requests.ConnectionError, requests.Timeout))
 
 
 class MlflowTracker(Tracker):
@@ -125,9 +146,8 @@ class MlflowTracker(Tracker):
 
     @_mapped
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
-        """Set each tag."""
-        for key, value in tags.items():
-            self._client.set_tag(run_id, key, value)
+        """Set the tags as one batch."""
+        self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
     @_mapped
     def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
@@ -229,7 +249,7 @@ def _ask(uri: str) -> None:
     """Ask a server whether it is there: MLflow itself would try for minutes."""
     try:
         urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=CONNECT_SECONDS).close()  # noqa: S310 - the user's own server
-    except urllib.error.HTTPError:
+    except HTTPError:
         return
-    except (OSError, ValueError) as error:
-        raise MlflowException(str(error)) from None
+    except ValueError as error:
+        raise URLError(str(error)) from None

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import requests
 from filelock import FileLock, Timeout
+from sqlalchemy.exc import OperationalError
 
-from pipeline.errors import UsageError
+from pipeline.errors import RunError, UsageError
 from pipeline.identity import ROOT
 from pipeline.tracking import base
 from pipeline.tracking.base import LOCKS
@@ -139,6 +141,48 @@ def test_a_store_that_does_not_answer_is_said_in_one_line(workplace, uri, monkey
         MlflowTracker()
     assert "\n" not in str(error.value)
     assert not list(Path(workplace).glob("*.db"))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ConnectionResetError(), "MLFLOW_TRACKING_URI: must be a tracking store that answers, got"),
+        (requests.ConnectionError("refused"), "MLFLOW_TRACKING_URI: must be a tracking store that answers, got"),
+        (OperationalError(None, None, Exception("refused")), "MLFLOW_TRACKING_URI: must be a tracking store that"),
+        (OperationalError("INSERT", None, Exception("database or disk is full")), "asks, got OperationalError"),
+        (OSError(28, "No space left on device"), "must do what log_text asks, got OSError: [Errno 28] No space left"),
+    ],
+    ids=str,
+)
+def test_only_a_lost_connection_is_said_to_be_one(mlflow_tracker, monkeypatch, error, said):
+    def failing(*_):
+        raise error
+
+    run = mlflow_tracker.create("run", tags={})
+    monkeypatch.setattr(mlflow_tracker._client, "log_text", failing)
+    with pytest.raises((UsageError, RunError)) as raised:
+        mlflow_tracker.log_text(run, "a.txt", "")
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert ("Start the server" in str(raised.value)) is isinstance(raised.value, UsageError)
+
+
+def test_what_the_store_refuses_is_said(mlflow_tracker):
+    run = mlflow_tracker.create("run", tags={})
+    with pytest.raises(RunError, match='must do what log_metrics asks, got MlflowException: Invalid value "a=1"'):
+        mlflow_tracker.log_metrics(run, {"a=1": 1.0})
+
+
+def test_tags_are_set_as_one_batch(mlflow_tracker, monkeypatch):
+    run, batches = mlflow_tracker.create("run", tags={}), []
+    log_batch = mlflow_tracker._client.log_batch
+    monkeypatch.setattr(
+        mlflow_tracker._client, "log_batch", lambda *args, **named: batches.append(named) or log_batch(*args, **named)
+    )
+    mlflow_tracker.set_tags(run, {"a": "1", "b": "2", "mlflow.runName": "renamed", "mlflow.note.content": "x" * 9000})
+    assert len(batches) == 1
+    assert mlflow_tracker.get(run).tags.items() >= {"a": "1", "b": "2"}.items()
+    assert mlflow_tracker.get(run).name == "renamed"
 
 
 def test_two_processes_may_meet_a_new_store(workplace):
