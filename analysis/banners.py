@@ -12,7 +12,7 @@ RECORDED_TOLERANCE = 0.001
 
 def banners(results: Results) -> list[str]:
     """Return the warnings that these results call for, the gravest first."""
-    found = list(results.notes)
+    found: list[str] = []
     if results.missing:
         found.append(
             f"Missing cells: {name_cells(results.missing)}. Each pair is compared on the seeds that both of its models "

@@ -62,8 +62,6 @@ class Results:
     """Tables measured on the trained models, by name."""
     allow_missing: bool = False
     """Whether cells may be missing; a pair then uses the seeds that both of its models have."""
-    notes: tuple[str, ...] = ()
-    """Banners from outside the tables, such as unequal tuning budgets."""
     declaration: Declaration | None = None
     """What was stored before the runs; None when nothing was."""
     missing: tuple[Cell, ...] = field(init=False, default=())

@@ -30,7 +30,7 @@ def study():
 
 def make_study(correct, plan=None, **more):
     """Return Results in which `correct` {model: (S, n) of 0 and 1} says which predictions are right."""
-    options = {name: more.pop(name) for name in ("allow_missing", "notes", "declaration") if name in more}
+    options = {name: more.pop(name) for name in ("allow_missing", "declaration") if name in more}
     return Results(*make_tables(correct, **more), plan=plan or Plan(), **options)
 
 

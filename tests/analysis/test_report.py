@@ -177,9 +177,8 @@ def test_what_a_reader_must_know_stands_at_the_head(case, tables, draw):
     assert text.index(said) < text.index("## Verdict")
 
 
-def test_a_sound_study_has_no_banner_and_notes_from_outside_are_shown(study, draw):
+def test_a_sound_study_has_no_banner(study, draw):
     assert banners(study(draw(RATES))) == []
-    assert banners(study(draw(RATES), notes=("Tuning budgets differ.",))) == ["Tuning budgets differ."]
 
 
 def test_too_few_epochs_or_seeds_are_said(study, draw):
