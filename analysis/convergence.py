@@ -3,8 +3,6 @@
 A convergence that was not reached is said, never invented. Stability over epochs and over seeds are two numbers.
 """
 
-from functools import partial
-
 import pandas as pd
 
 from analysis.figures import convergence_figure
@@ -50,7 +48,7 @@ def run_table(results: Results) -> pd.DataFrame:
     """Return one row per run; seconds are epochs times the run's mean seconds an epoch."""
     columns = {"convergence_epoch": convergence_epoch(results)}
     for level in LEVELS:
-        columns[f"epochs_to_{round(100 * level)}"] = partial(epochs_to, level)(results)
+        columns[f"epochs_to_{round(100 * level)}"] = epochs_to(level, results)
     columns["epochs_to_99_of_best"] = epochs_to_best(results)
     seconds = column("epoch_seconds", results)
     timed = {name.replace("epochs_to", "seconds_to"): epochs * seconds for name, epochs in columns.items()}

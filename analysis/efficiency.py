@@ -4,7 +4,7 @@ import pandas as pd
 
 from analysis.figures import efficiency_figure
 from analysis.findings import Finding
-from analysis.metrics import METRICS, metric_table
+from analysis.metrics import BY_NAME, metric_table
 from analysis.overview import model_table, with_interval
 from analysis.probed import over_seeds
 from analysis.results import Results
@@ -20,7 +20,6 @@ COSTS = {
 MEASURED = ("epoch_seconds", "peak_memory_bytes")
 """Costs that vary from run to run: two models differ where their intervals over seeds do not overlap."""
 ABSENT = "-"
-SHOWN = {metric.name: metric for metric in METRICS}
 
 
 def efficiency(results: Results) -> Finding:
@@ -66,9 +65,9 @@ def _dominating(table: pd.DataFrame, row: pd.Series) -> list[str]:
 
 def _summary(table: pd.DataFrame, level: float) -> str:
     beaten = [f"{row['model']} (by {row['dominated_by']})" for _, row in table.iterrows() if row["dominated_by"]]
-    counted = ", ".join(SHOWN[name].title.lower() for name in ("test_accuracy", *_counted(table)))
+    counted = ", ".join(BY_NAME[name].title.lower() for name in ("test_accuracy", *_counted(table)))
     rows = [[row["model"], with_interval(row), *(_cell(row, name) for name in COSTS)] for _, row in table.iterrows()]
-    header = ["Model", f"Test accuracy ({100 * level:g} % interval)", *(SHOWN[name].title for name in COSTS)]
+    header = ["Model", f"Test accuracy ({100 * level:g} % interval)", *(BY_NAME[name].title for name in COSTS)]
     absent = f" {ABSENT}: not recorded." if table[list(COSTS)].isna().to_numpy().any() else ""
     return "\n".join(
         [
@@ -93,5 +92,5 @@ def _cell(row: pd.Series, name: str) -> str:
     if pd.isna(row[name]):
         return ABSENT
     half = row[f"{name}_high"] - row[name]
-    shown = SHOWN[name].show(row[name])
-    return f"{shown} ± {SHOWN[name].show(half)}" if half > 0 else shown
+    shown = BY_NAME[name].show(row[name])
+    return f"{shown} ± {BY_NAME[name].show(half)}" if half > 0 else shown

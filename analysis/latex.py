@@ -6,7 +6,7 @@ from math import isnan
 import pandas as pd
 
 from analysis.findings import Finding
-from analysis.metrics import METRICS
+from analysis.metrics import BY_NAME
 from analysis.wording import points
 
 SPECIAL = str.maketrans(
@@ -17,7 +17,6 @@ SPECIAL = str.maketrans(
         **{letter: rf"\{letter}" for letter in "&%$#_{}"},
     }
 )
-SHOWN = {metric.name: metric for metric in METRICS}
 COLUMNS = ("parameters", "flops", "epoch_seconds")
 """Metrics beside the accuracies."""
 
@@ -27,7 +26,7 @@ def results_table(findings: Sequence[Finding]) -> str:
     overview = next(finding for finding in findings if finding.name == "overview")
     level = f"{100 * overview.data['level']:g}"
     header = ["Model", "Seeds", rf"Test accuracy, \% [{level} \% interval]"]
-    header += [_escaped(SHOWN[name].title) for name in COLUMNS]
+    header += [_escaped(BY_NAME[name].title) for name in COLUMNS]
     rows = [
         [
             _escaped(row["model"]),
@@ -84,7 +83,7 @@ def _escaped(text: str) -> str:
 
 
 def _shown(name: str, value: float) -> str:
-    return "--" if pd.isna(value) else SHOWN[name].show(value)
+    return "--" if pd.isna(value) else BY_NAME[name].show(value)
 
 
 def _bracketed(value: float, low: float, high: float) -> str:

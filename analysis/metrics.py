@@ -167,6 +167,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("total_seconds", "Training time", "seconds", "lower", partial(column, "total_seconds")),
     Metric("peak_memory_bytes", "Peak memory", "bytes", "lower", partial(column, "peak_memory_bytes")),
 )
+BY_NAME = {metric.name: metric for metric in METRICS}
 
 
 def metric_table(results: Results) -> pd.DataFrame:

@@ -33,8 +33,6 @@ from analysis.two_way import Estimate, difference, hedges_g
 from analysis.wording import UNKNOWN, interval, markdown_table, percent, points
 
 TITLE = "Second opinions"
-FEWEST_FLIPS = 6
-"""Seeds from which tests that flip signs can reach p < .05."""
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from analysis.detectable import POWER
 from analysis.two_way import Correct, satterthwaite
 
-POWER = 0.8
 MOST_SEEDS = 100
 MOST_IMAGES_FACTOR = 100
 

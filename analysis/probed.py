@@ -9,8 +9,6 @@ from scipy import stats
 from analysis.findings import Finding
 from analysis.results import Results
 
-TWO = 2
-
 
 def not_measured(name: str, title: str, probe: str) -> Finding:
     """Return the finding of an analysis whose probe was not run."""
@@ -35,7 +33,7 @@ def over_seeds(table: pd.DataFrame, by: Sequence[str], value: str, level: float)
     """Return one row a group: mean, low and high of `value`, Student's interval over seeds (none under two of them)."""
     groups = table.groupby(list(by), sort=False, observed=True)[value]
     found = groups.agg(["mean", "std", "count"])
-    count = found["count"].clip(lower=TWO)
+    count = found["count"].clip(lower=2)
     half = stats.t.ppf((1 + level) / 2, count - 1) * found["std"] / np.sqrt(count)
     return pd.DataFrame(
         {"mean": found["mean"], "low": found["mean"] - half, "high": found["mean"] + half, "seeds": found["count"]}

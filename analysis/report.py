@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from analysis.findings import Finding
-from analysis.metrics import METRICS
+from analysis.metrics import BY_NAME
 from analysis.overview import with_interval
 from analysis.wording import UNKNOWN, bullets, markdown_table, plural
 
-SHOWN = {metric.name: metric for metric in METRICS}
 MODEL_METRICS = ("best_accuracy", "final_accuracy", "training_stability", "parameters", "epoch_seconds")
 RUN_METRICS = ("test_accuracy", "best_accuracy", "final_accuracy", "best_epoch", "convergence_epoch", "total_seconds")
 DESCRIPTION = 8_000
@@ -77,7 +76,7 @@ def results_table(findings: Sequence[Finding]) -> tuple[list[str], list[list[str
     if overview is None:
         return [], []
     header = ["Model", "Seeds", f"Test accuracy ({100 * overview.data['level']:g} % interval)"]
-    header += ["Best accuracy *", "Convergence epoch", *(SHOWN[name].title for name in MODEL_METRICS[1:])]
+    header += ["Best accuracy *", "Convergence epoch", *(BY_NAME[name].title for name in MODEL_METRICS[1:])]
     return header, [[str(cell) for cell in _model_row(row)] for _, row in overview.tables["models"].iterrows()]
 
 
@@ -138,7 +137,7 @@ def _results(findings: Sequence[Finding], links: Links) -> list[str]:
             "Convergence counts the seeds that reached it. * Chosen on the test split: reported, never compared."
         ),
         markdown_table(
-            ["Run", *(SHOWN[name].title for name in RUN_METRICS)],
+            ["Run", *(BY_NAME[name].title for name in RUN_METRICS)],
             [_run_row(row, links) for _, row in overview.tables["runs"].iterrows()],
         ),
     ]
@@ -160,7 +159,7 @@ def _run_row(row: pd.Series, links: Links) -> list[object]:
 
 
 def _show(metric: str, value: float) -> str:
-    shown = SHOWN[metric].show(value)
+    shown = BY_NAME[metric].show(value)
     return "not reached" if metric == "convergence_epoch" and shown == UNKNOWN else shown
 
 
