@@ -5,6 +5,7 @@ Any other key is a setting of the base. A setting that only some variants have g
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,8 @@ TRIAL_KIND = "trial"
 """The same of the run of one trial of an ablation study."""
 PLAN_FILE = "plan.json"
 """Artifact of the parent run: what was declared before the first training."""
+NAME = re.compile(r"\w[\w .-]{0,99}")
+"""What a variant may be called: its name becomes part of names of files and metrics."""
 STUDY_KEYS = ("base", "variants", "seeds", "plan", "tuning_trials")
 
 
@@ -143,8 +146,19 @@ def check_seeds(seeds: object) -> tuple[int, ...]:
     return tuple(seeds)
 
 
+def check_names(where: str, names: Iterable[str]) -> None:
+    """Refuse names that cannot be part of the name of a file and of a metric."""
+    for name in names:
+        if not NAME.fullmatch(name):
+            raise UsageError(
+                f"{where}: must have names of up to 100 letters, digits, spaces and _ . - that begin with a letter, a digit "
+                f"or _, got {name!r}. Rename it."
+            )
+
+
 def _variants(tree: Mapping[str, Any]) -> dict[str, Values]:
     """Return the variants of a study file, the default ones where it names none."""
+    check_names("variants", _mapping(tree, "variants"))
     own = {name: resolve_all(_mapping(tree["variants"], name)) for name in _mapping(tree, "variants")}
     return own or {name: {"model.embedding.name": name} for name in DEFAULT_MODELS}
 

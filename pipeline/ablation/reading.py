@@ -16,7 +16,7 @@ from models.time_embeddings import TIME_EMBEDDINGS
 from pipeline.ablation.space import EMBEDDING, NAMED, AblationConfig, AblationStudy, Range, Space
 from pipeline.config import RunConfig, Values, build_run, fits, is_whole, misfit, resolve, resolve_all
 from pipeline.errors import UsageError, unknown, validate
-from pipeline.study import check_seeds, read_json
+from pipeline.study import check_names, check_seeds, read_json
 
 RICHEST = "kan_mammote"
 """The embedding that a swept path makes the base, where it has that path and the default one has not."""
@@ -36,6 +36,7 @@ def load_ablation(
     how = {**_popped(tree), **_popped(changes)}
     own_seeds, plan = tree.pop("seeds", DEFAULT_SEEDS), _mapping(tree.pop("plan", {}), "plan")
     named = {name: resolve_all(_mapping(row, name)) for name, row in _mapping(tree.pop("rows", {}), "rows").items()}
+    check_names("rows", named)
     base, space = _split({**_mapping(tree.pop("base", {}), "base"), **tree})
     new_base, new_space = _split(changes)
     base = {path: value for path, value in base.items() if path not in new_space} | new_base

@@ -1,5 +1,7 @@
 """What an ablation study varies: choices and ranges over dotted paths, and the points that they make."""
 
+import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -138,7 +140,8 @@ class AblationStudy:
         space = {path: part.model_dump() if isinstance(part, Range) else part for path, part in self.space.items()}
         how = self.how.model_dump(mode="json", exclude={"trials"})
         plan = self.plan.model_dump(mode="json")
-        return digest_of([base, space, self.rows, list(self.seeds), how, plan])[:12]
+        named = [point.name for point in self.points] if self.how.design == "one_at_a_time" else self.rows
+        return digest_of([base, space, named, list(self.seeds), how, plan])[:12]
 
     def bases(self) -> Iterator[Values]:
         """Yield every combination of the names that the space holds, an embedding say: one empty one where it holds none."""
@@ -188,6 +191,11 @@ class AblationStudy:
             points = [Point(name_of(values), values, values) for values in islice(self._product({}), POINTS + 1)]
         if len(points) > POINTS:
             raise UsageError(f"grid: must have at most {POINTS:,} points, got more. Sweep fewer values, or search.")
+        for name, count in Counter(point.name for point in points).items():
+            if count > 1:
+                raise UsageError(
+                    f"points: must have names of their own, got {count} called {name}. Vary fewer at once."
+                )
         owners: dict[str, str] = {}
         for point in points:
             same = owners.setdefault(config_hash(self._checked(point.overrides, point.name)), point.name)
@@ -200,7 +208,8 @@ class AblationStudy:
         for path, choices in self.space.items():
             for value in choices if isinstance(choices, list) else ():
                 if value != base.get(path):
-                    name = name_of({path: value})
+                    # A variant's name, which becomes part of names of files and metrics.
+                    name = re.sub(r"[^\w.-]+", "_", name_of({path: value}))[:100]
                     yield Point(name, {path: value}, {ROW: name})
 
     def _product(self, chosen: Values) -> Iterator[Values]:

@@ -50,6 +50,19 @@ def test_one_at_a_time_is_the_base_and_each_change_of_it_alone(read):
     ]  # fmt: skip
 
 
+def test_changes_one_at_a_time_have_names_that_fit_files_and_metrics(read, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").mkdir()
+    files = ["a/b.csv", "a_b.csv"]
+    for file in files:
+        Path(file).write_text(file)
+    tree = {"learning_rate": [0.001, 0.01], "data.name": "events_file", "design": "one_at_a_time"}
+    names = [point.name for point in read(tree, **{"data.path": files[:1]}).points]
+    assert names == ["base", "learning_rate_0.01", "path_a_b.csv"]
+    with pytest.raises(UsageError, match=r"points: must have names of their own, got 2 called path_a_b\.csv"):
+        read(tree, **{"data.path": files})
+
+
 def test_a_range_is_of_whole_numbers_where_the_setting_is(read):
     space = read({"batch_size": {"low": 32, "high": 64}, "weight_decay": {"low": 0, "high": 1}, "dim": [4, 8]}).space
     assert space["train.batch_size"] == Range(low=32, high=64, whole=True)
@@ -103,6 +116,7 @@ WRONG = [
     ({"seeds": [0]}, ["sweep", "at least one list or range"]),
     ({**SPACE, "rows": {"full": {}}}, ["design", "no sweeps"]),
     ({"rows": {"full": {}, "same": {"model.hidden_dim": 128}}}, ["points", "must differ", "full and same"]),
+    ({"rows": {"full": {}, "a=1": {"dim": 4}}}, ["rows", "letters, digits", "'a=1'"]),
     ({"rows": {"full": {}, "a": {"dim": 4}}, "plan": {"reference": "ful"}}, ["ful", "Did you mean full?"]),
     ({"dim": list(range(1, 200)), "model.hidden_dim": list(range(1, 200))}, ["grid", "10,000 points"]),
 ]  # fmt: skip

@@ -78,6 +78,9 @@ def test_a_run_takes_the_base_of_a_study_file(write):
         ({"plan": {"primary_metric": "best_accuracy"}}, ["plan.primary_metric", "chosen on test", "best_accuracy"]),
         ({"plan": {"alfa": 0.1}}, ["plan.alfa"]),
         ({"plan": {"reference": "lette"}}, ["lette", "lete"]),
+        ({"variants": {"pos/a": {}}}, ["variants", "letters, digits", "'pos/a'"]),
+        ({"variants": {"..": {}}}, ["variants", "begin with a letter", "'..'"]),
+        ({"variants": {"": {}}}, ["variants", "''"]),
         (
             {"variants": {"a": {"model.embedding.name": "lete"}}, "base": {"num_experts": 3}},
             ["num_experts", "KANMAMMOTE"],
