@@ -1,5 +1,7 @@
 """Tables to figures. Plotly is imported in this package and nowhere else."""
 
+from plotly.graph_objects import Figure
+
 from analysis.figures.ablation import (
     importance_figure,
     interaction_figure,
@@ -13,7 +15,6 @@ from analysis.figures.rows import Row, rows_figure
 from analysis.figures.scatter import efficiency_figure, reliability_figure
 from analysis.figures.search import expected_best_figure, pareto_figure
 from analysis.figures.strips import convergence_figure
-from analysis.figures.style import Figure
 from analysis.figures.temporal import temporal_figure
 from analysis.figures.training import training_curves_figure
 

@@ -9,6 +9,7 @@ from math import ceil
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from plotly.graph_objects import Figure
 
 from analysis.figures.labels import label_ends, label_room
 from analysis.figures.style import (
@@ -16,7 +17,6 @@ from analysis.figures.style import (
     INK,
     SMALL_SIZE,
     TEXT_SIZE,
-    Figure,
     axis,
     colours,
     faint,

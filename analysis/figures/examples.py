@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from plotly.graph_objects import Figure
 
-from analysis.figures.style import INK, SMALL_SIZE, Figure, colours, finish, text_width
+from analysis.figures.style import INK, SMALL_SIZE, colours, finish, text_width
 
 SIDE = 28
 """Cells of a tile, either way."""

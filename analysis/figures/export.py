@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from choreographer.errors import BrowserClosedError, BrowserFailedError, ChromeNotFoundError
 from kaleido import Kaleido
 from kaleido.errors import KaleidoError
+from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
-
-from analysis.figures.style import Figure
 
 
 class FigureError(RuntimeError):

@@ -6,19 +6,9 @@ from math import ceil
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from plotly.graph_objects import Figure
 
-from analysis.figures.style import (
-    INK,
-    MUTED,
-    SMALL_SIZE,
-    TEXT_SIZE,
-    Figure,
-    axis,
-    colours,
-    finish,
-    panel_title,
-    text_width,
-)
+from analysis.figures.style import INK, MUTED, SMALL_SIZE, TEXT_SIZE, axis, colours, finish, panel_title, text_width
 from analysis.wording import interval, p_value, points
 
 DARK = "#0B3C5D"

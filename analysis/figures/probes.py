@@ -5,9 +5,10 @@ from math import ceil, log10
 
 import numpy as np
 import pandas as pd
+from plotly.graph_objects import Figure
 
 from analysis.figures.labels import label_ends, label_room
-from analysis.figures.style import MUTED, SMALL_SIZE, Figure, axis, colours, faint, finish, panel_title, text_width
+from analysis.figures.style import MUTED, SMALL_SIZE, axis, colours, faint, finish, panel_title, text_width
 
 ALTERATION_ROW = 34
 WIDTH, HEIGHT = 900, 520

@@ -5,19 +5,9 @@ from dataclasses import dataclass
 from math import isnan, nan
 
 import numpy as np
+from plotly.graph_objects import Figure
 
-from analysis.figures.style import (
-    COLOURS,
-    INK,
-    LABEL_SIZE,
-    MUTED,
-    SMALL_SIZE,
-    Figure,
-    faint,
-    finish,
-    padded,
-    text_width,
-)
+from analysis.figures.style import COLOURS, INK, LABEL_SIZE, MUTED, SMALL_SIZE, faint, finish, padded, text_width
 
 HEIGHT, WIDTH = 62, 700
 NOTE_LETTERS = 60

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from math import ceil, log10
 
 import pandas as pd
+from plotly.graph_objects import Figure
 
 from analysis.figures.labels import label_ends, label_room
-from analysis.figures.style import MUTED, Figure, axis, colours, faint, finish, panel_title
+from analysis.figures.style import MUTED, axis, colours, faint, finish, panel_title
 
 SIDE, GAP = 420, 120
 COST_WIDTH, COST_HEIGHT, COST_GAP = 460, 360, 150

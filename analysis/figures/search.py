@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from plotly.graph_objects import Figure
 
 from analysis.figures.labels import label_ends, label_room
-from analysis.figures.style import INK, MUTED, SMALL_SIZE, Figure, colours, faint, finish, padded, text_width
+from analysis.figures.style import INK, MUTED, SMALL_SIZE, colours, faint, finish, padded, text_width
 
 
 def expected_best_figure(table: pd.DataFrame, trials: Mapping[str, pd.Series], *, unit: str, percent: bool) -> Figure:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from plotly.graph_objects import Figure
 
-from analysis.figures.style import INK, MUTED, SMALL_SIZE, Figure, axis, colours, finish, panel_title, text_width
+from analysis.figures.style import INK, MUTED, SMALL_SIZE, axis, colours, finish, panel_title, text_width
 from analysis.wording import plural
 
 ROW_HEIGHT = 104

@@ -10,8 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from plotly.graph_objects import Figure
 
-__all__ = ["COLOURS", "Figure", "axis", "colours", "faint", "finish", "padded", "text_width"]
-
 # Yellow comes last, and darkened: it is the weakest on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B3A600")
 INK = "#222222"

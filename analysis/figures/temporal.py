@@ -6,10 +6,11 @@ from math import ceil
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from plotly.graph_objects import Figure
 
 from analysis.figures.labels import label_ends, label_room
 from analysis.figures.strips import ROW_HEIGHT, strip
-from analysis.figures.style import MUTED, Figure, colours, faint, finish, panel_title, text_width
+from analysis.figures.style import MUTED, colours, faint, finish, panel_title, text_width
 
 TOP_HEIGHT, BETWEEN = 480, 170
 BIN_WIDTH = 120

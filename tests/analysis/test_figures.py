@@ -7,9 +7,9 @@ import pytest
 
 import analysis
 from analysis import analyze
-from analysis.figures import FigureError, to_html, to_png
+from analysis.figures import Figure, FigureError, to_html, to_png
 from analysis.figures.labels import spread
-from analysis.figures.style import COLOURS, Figure, colours
+from analysis.figures.style import COLOURS, colours
 
 FEW = {"sincos": 0.6, "lete": 0.9}
 MANY = {f"model_with_a_long_name_{i}": 0.5 + 0.05 * i for i in range(8)}
