@@ -1,4 +1,4 @@
-"""Figures as self-contained HTML and as PNG."""
+"""Figures as self-contained HTML, PNG and SVG."""
 
 import asyncio
 from collections.abc import Mapping
