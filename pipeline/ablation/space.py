@@ -131,9 +131,9 @@ class AblationStudy:
     how: AblationConfig
     plan: Plan
 
-    @property
+    @cached_property
     def id(self) -> str:
-        """Return the hash of everything but the number of trials, which can be raised later."""
+        """The hash of everything but the number of trials, which can be raised later."""
         # Of listed points the whole configs, since the base alone need not be valid.
         points = self.bases() if self.how.searches else (point.overrides for point in self.points)
         base = [config_hash(self.config(overrides)) for overrides in points]

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.__main__ import main
+from pipeline.ablation import space
 from pipeline.ablation.reading import load_ablation
 from pipeline.ablation.space import Range
+from pipeline.config import build_run
 from pipeline.errors import UsageError
 from pipeline.identity import ROOT
 
@@ -76,6 +78,13 @@ def test_the_number_of_trials_is_no_part_of_a_search_and_the_space_is(read):
     assert read(rates, trials=50).id == study.id
     assert read({"train.learning_rate": {"low": 1e-4, "high": 1e-1, "log": True}}).id != study.id
     assert read(rates, seeds=[0]).id != study.id
+
+
+def test_a_study_builds_its_configs_once_for_its_id(read, monkeypatch):
+    study, built = read(SPACE), []
+    monkeypatch.setattr(space, "build_run", lambda values: built.append(values) or build_run(values))
+    assert study.id == study.id
+    assert len(built) == len(study.points) * 2  # each is checked and hashed
 
 
 def test_every_preset_of_an_ablation_can_be_read():
