@@ -19,7 +19,7 @@ from pipeline.identity import Cell, commit, identity
 from pipeline.launch import Notify, run_tasks
 from pipeline.study import PLAN_FILE, STUDY_KIND, Study
 from pipeline.tracking import Tracker, connect
-from pipeline.train import CHECKPOINTS, Outcome, log_line, package, run_cell
+from pipeline.train import CHECKPOINTS, History, Outcome, log_line, package, run_cell
 from pipeline.trainer import fit, resolve_device, resolve_precision, start
 
 ESTIMATE_BATCHES = 4
@@ -193,10 +193,10 @@ def _work(task: Task, notify: Notify) -> Outcome:
     """Train one cell, in whichever process this is."""
     began = time.monotonic()
 
-    def report(cell: Cell, row: dict[str, float]) -> None:
+    def report(cell: Cell, history: History) -> None:
         nonlocal began
         now = time.monotonic()
-        notify((cell.name, now - began, f"{cell.name} {log_line(row, cell.config.train.epochs)}"))
+        notify((cell.name, now - began, f"{cell.name} {log_line(history[-1], cell.config.train.epochs)}"))
         began = now
 
     return run_cell(task.cell, _tracker(task.store), device=task.device, report=report, parent=task.parent)

@@ -14,7 +14,7 @@ from pipeline.errors import UsageError
 from pipeline.identity import Cell
 from pipeline.study import Study, check_seeds, load_run, load_study
 from pipeline.tracking import Tracker, connect
-from pipeline.train import log_line, run_cell
+from pipeline.train import History, log_line, run_cell
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ def train(call: Call) -> None:
     tracker, adopted = open_store()
     cell = Cell(model or config.model.embedding.name, config)
 
-    def report(_cell: Cell, row: dict[str, float]) -> None:
-        say(log_line(row, config.train.epochs))
+    def report(_cell: Cell, history: History) -> None:
+        say(log_line(history[-1], config.train.epochs))
 
     outcome = run_cell(cell, tracker, device=call.device, report=report, adopted=adopted)
     if adopted and adopted != outcome.run_id:

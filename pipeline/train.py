@@ -34,8 +34,8 @@ DARK = 0.5
 
 History = list[dict[str, float]]
 """The metrics of each epoch, with its number as `epoch`."""
-Report = Callable[[Cell, dict[str, float]], None]
-"""Told of each cell after each epoch, with the metrics of that epoch; raises `Stopped` to end the run there."""
+Report = Callable[[Cell, History], None]
+"""Told of each cell after each epoch, with all its epochs so far; raises `Stopped` to end the run there."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def _train(job: _Job, report: Report) -> None:
         if best_epoch(history) == epoch.number:
             checkpoint.save(folder / "best.pt", {"model": training.model.state_dict(), "epoch": epoch.number})
         checkpoint.save(folder / "last.pt", {**training.state_dict(), "history": history})
-        report(job.cell, history[-1])
+        report(job.cell, history)
     training.model.load_state_dict(checkpoint.load(folder / "best.pt")["model"])
     _conclude(job, training.model, history, memory.metrics())
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate
 from typing import Any
 
 from optuna.trial import Trial, TrialState
@@ -115,25 +116,18 @@ def _train_seed(seat: _Seat, index: int, notify: Callable[[Progress], None]) -> 
     """Train or find one cell of a trial and return what it brought."""
     study, seed = seat.shift.study, seat.shift.study.seeds[index]
     config = seat.config.model_copy(update={"seed": seed})
-    began, highest = time.monotonic(), 0.0
+    began = time.monotonic()
 
-    def report(_cell: Cell, row: dict[str, float]) -> None:
+    def report(_cell: Cell, history: History) -> None:
         nonlocal began
         now = time.monotonic()
-        notify((seat.trial.number, now - began, f"{seat.name}, seed {seed} {log_line(row, config.train.epochs)}"))
+        notify(
+            (seat.trial.number, now - began, f"{seat.name}, seed {seed} {log_line(history[-1], config.train.epochs)}")
+        )
         began = now
-        note(row)
+        _note(seat, index, history)
         if study.how.pruning != "none" and seat.trial.should_prune():
-            raise Stopped(
-                f"pruned: below the median of the trials before it at epoch {row['epoch']:.0f} of seed {seed}"
-            )
-
-    def note(row: dict[str, float]) -> None:
-        """Give the best accuracy of the seed so far to the pruner: a step is an epoch of one seed."""
-        nonlocal highest
-        highest = max(highest, row["validation/accuracy"])
-        if study.how.pruning != "none":
-            seat.trial.report(highest, index * study.most_epochs + int(row["epoch"]))
+            raise Stopped(f"pruned: below the median of the trials before it at epoch {len(history)} of seed {seed}")
 
     outcome = run_cell(
         Cell(seat.name, config),
@@ -144,9 +138,7 @@ def _train_seed(seat: _Seat, index: int, notify: Callable[[Progress], None]) -> 
         packaged=False,  # a search trains many models and keeps few
     )
     history: History = json.loads(seat.tracker.fetch(outcome.run_id, "history.json").read_text(encoding="utf-8"))
-    if outcome.reused:
-        for row in history:
-            note(row)
+    _note(seat, index, history)
     best = history[best_epoch(history) - 1]
     run = seat.tracker.get(outcome.run_id)
     return {
@@ -157,6 +149,17 @@ def _train_seed(seat: _Seat, index: int, notify: Callable[[Progress], None]) -> 
         **{key: run.metrics[key] for key in MEASURES if key in run.metrics},
         **{key: run.tags[key] for key in IDENTITY if key in run.tags},
     }
+
+
+def _note(seat: _Seat, index: int, history: History) -> None:
+    """Give the pruner the best accuracy so far of a seed at each of its epochs: a step is an epoch of one seed."""
+    if seat.shift.study.how.pruning == "none":
+        return
+    first = index * seat.shift.study.most_epochs
+    noted = seat.trial.study.get_trials(deepcopy=False)[seat.trial.number].intermediate_values
+    for step, highest in enumerate(accumulate((row["validation/accuracy"] for row in history), max), first + 1):
+        if step not in noted:
+            seat.trial.report(highest, step)
 
 
 def _mean(values: list[float]) -> float:

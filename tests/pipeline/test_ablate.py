@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -243,6 +244,28 @@ def test_a_reused_cell_counts_for_the_pruner_as_one_that_was_trained(mlflow_trac
         assert one <= two
         assert three <= four
         assert (two + four) / 2 == pytest.approx(trial.values[0])
+
+
+def test_a_resumed_cell_counts_for_the_pruner_with_all_its_epochs(mlflow_tracker, storage, monkeypatch, recwarn):
+    from pipeline import train  # noqa: PLC0415
+
+    fit, interrupted = train.fit, []
+
+    def interrupting(training, *arguments):
+        for epoch in fit(training, *arguments):
+            if epoch.number == 2 and not interrupted:
+                interrupted.append(True)
+                raise KeyboardInterrupt
+            # The first epoch is the best by far.
+            yield replace(epoch, validation=replace(epoch.validation, accuracy=1 / epoch.number))
+
+    monkeypatch.setattr(train, "fit", interrupting)
+    study = read({**SMALL, "model.hidden_dim": [6], "pruning": "median", "train.epochs": 3, "seeds": [0]})
+    with pytest.raises(KeyboardInterrupt):
+        run(study, mlflow_tracker, storage)
+    _, [trial] = run(study, mlflow_tracker, storage)
+    assert trial.intermediate_values == {1: 1, 2: 1, 3: 1}
+    assert not [warning for warning in recwarn if "already reported" in str(warning.message)]
 
 
 def test_a_second_process_helps_waits_for_the_first_and_then_holds_the_study(

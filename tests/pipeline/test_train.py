@@ -32,7 +32,7 @@ def cell(**settings):
     return Cell("small", build_run({**SMALL, **{key.replace("__", "."): value for key, value in settings.items()}}))
 
 
-def silent(_cell, _metrics):
+def silent(_cell, _history):
     pass
 
 
@@ -93,8 +93,8 @@ def test_who_waits_for_a_cell_that_another_trains_gets_its_run(memory, monkeypat
     def second():
         outcomes.append(run_cell(cell(), memory, device="cpu", report=silent))
 
-    def report(_cell, row):
-        if row["epoch"] == 1:
+    def report(_cell, history):
+        if len(history) == 1:
             thread.start()
             assert waits.wait(60)
 
@@ -111,8 +111,8 @@ def test_a_run_that_was_created_for_the_cell_is_used(memory):
 
 
 def interrupted(epochs):
-    def report(_cell, metrics):
-        if metrics["epoch"] == epochs:
+    def report(_cell, history):
+        if len(history) == epochs:
             raise KeyboardInterrupt
 
     return report
@@ -124,7 +124,7 @@ def test_an_interrupted_run_is_killed_and_goes_on_in_the_same_run(memory):
     [run] = memory.find(model="small")
     assert run.status == "KILLED"
     epochs = []
-    outcome = run_cell(cell(), memory, device="cpu", report=lambda _cell, metrics: epochs.append(metrics["epoch"]))
+    outcome = run_cell(cell(), memory, device="cpu", report=lambda _, history: epochs.append(len(history)))
     assert outcome.run_id == run.id
     assert epochs == [3]
     assert [row["epoch"] for _, row in memory.history[run.id] if "epoch" in row] == [1, 2, 3]
