@@ -37,9 +37,9 @@ def flops_of(model: Classifier, dataset: EventDataset) -> int:
 class PeakMemory:
     """The most memory that is used from now on, over what is used now: of the device, or of this process on a CPU."""
 
-    def __init__(self, device: torch.device) -> None:
-        """Start measuring."""
-        self.device = device
+    def __init__(self, device: torch.device, earlier: float = 0) -> None:
+        """Start measuring; `earlier` is the most bytes that a part of the same work used before."""
+        self.device, self.earlier = device, earlier
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
             self.before: int | None = torch.cuda.memory_allocated(device)
@@ -55,7 +55,7 @@ class PeakMemory:
         if self.before is None:
             return {}
         peak = torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else _status("VmHWM")
-        return {"peak_memory_bytes": max(peak - self.before, 0)}
+        return {"peak_memory_bytes": max(peak - self.before, self.earlier)}
 
 
 def _return_freed() -> None:

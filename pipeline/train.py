@@ -126,13 +126,12 @@ def processor() -> str:
 
 def _train(job: _Job, report: Report) -> None:
     config, folder = job.cell.config, job.folder
-    memory = PeakMemory(job.splits.train.labels.device)
+    state = checkpoint.load(folder / "last.pt") if (folder / "last.pt").is_file() else {}
+    memory = PeakMemory(job.splits.train.labels.device, earlier=state.get("peak_memory_bytes", 0))
     training = start(config, job.splits, job.splits.train.labels.device)
-    history: History = []
-    if (folder / "last.pt").is_file():
-        state = checkpoint.load(folder / "last.pt")
+    if state:
         training.load_state_dict(state)
-        history = state["history"]
+    history: History = state.get("history", [])
     logged = job.tracker.get(job.run_id).metrics.get("epoch", 0)
     for row in history:
         if row["epoch"] > logged:
@@ -144,7 +143,7 @@ def _train(job: _Job, report: Report) -> None:
             job.tracker.log_metrics(job.run_id, history[-1], step=epoch.number)
         if best_epoch(history) == epoch.number:
             checkpoint.save(folder / "best.pt", {"model": training.model.state_dict(), "epoch": epoch.number})
-        checkpoint.save(folder / "last.pt", {**training.state_dict(), "history": history})
+        checkpoint.save(folder / "last.pt", {**training.state_dict(), "history": history, **memory.metrics()})
         report(job.cell, history)
     training.model.load_state_dict(checkpoint.load(folder / "best.pt")["model"])
     _conclude(job, training.model, history, memory.metrics())

@@ -130,6 +130,19 @@ def test_an_interrupted_run_is_killed_and_goes_on_in_the_same_run(memory):
     assert [row["epoch"] for _, row in memory.history[run.id] if "epoch" in row] == [1, 2, 3]
 
 
+def test_the_peak_of_memory_is_that_of_the_whole_run_also_where_it_was_resumed(memory, monkeypatch):
+    used = {"VmRSS": 10, "VmHWM": 90}
+    monkeypatch.setattr("pipeline.costs.CLEAR", CHECKPOINTS.resolve() / "clear_refs")
+    CHECKPOINTS.mkdir()
+    (CHECKPOINTS / "clear_refs").touch()
+    monkeypatch.setattr("pipeline.costs._status", used.get)
+    with pytest.raises(KeyboardInterrupt):
+        run_cell(cell(), memory, device="cpu", report=interrupted(2))
+    used["VmHWM"] = 30
+    outcome = run_cell(cell(), memory, device="cpu", report=silent)
+    assert memory.get(outcome.run_id).metrics["peak_memory_bytes"] == 80
+
+
 def test_a_failed_run_says_why(memory):
     exploding = cell(train__optimizer="sgd", train__learning_rate=1e30, train__clip_norm=0)
     with pytest.raises(FloatingPointError):
