@@ -66,7 +66,11 @@ def _progress(run: Run, tracker: Tracker) -> str:
     if run.tags["kind"] == ABLATION_KIND:
         trials = tracker.find(kind=TRIAL_KIND, parent=run.id)
         return f"{sum(trial.status == 'FINISHED' for trial in trials)} of {run.tags.get('trials', '?')} trials"
-    cells = json.loads(tracker.fetch(run.id, "study.json").read_text(encoding="utf-8"))["cells"]
+    try:
+        manifest = tracker.fetch(run.id, "study.json")
+    except FileNotFoundError:
+        return "ended before its first run"
+    cells = json.loads(manifest.read_text(encoding="utf-8"))["cells"]
     return f"{sum(bool(cell['run_id']) for cell in cells)} of {len(cells)} runs"
 
 

@@ -21,6 +21,13 @@ def test_a_list_names_everything_that_is_registered(topic, names, capsys):
     assert [name for name in names if name not in shown] == []
 
 
+def test_a_study_that_ended_before_its_first_manifest_is_listed(memory, monkeypatch, capsys):
+    memory.create("early", tags={"kind": "study", "study": "abc"})
+    monkeypatch.setattr("pipeline.ls.connect", lambda: memory)
+    ls("studies")
+    assert "ended before its first run" in " ".join(capsys.readouterr().out.split())
+
+
 def test_every_entry_says_what_it_is():
     for topic in ("embeddings", "models", "datasets", "analyses", "metrics"):
         _, rows = LISTS[topic]()
