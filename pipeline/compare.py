@@ -19,8 +19,8 @@ from pipeline.identity import Cell, commit, identity
 from pipeline.launch import Notify, run_tasks
 from pipeline.study import PLAN_FILE, STUDY_KIND, Study
 from pipeline.tracking import Tracker, connect
-from pipeline.train import CHECKPOINTS, History, Outcome, log_line, package, run_cell
-from pipeline.trainer import fit, resolve_device, resolve_precision, start
+from pipeline.train import CHECKPOINTS, Outcome, log_line, package, run_cell
+from pipeline.trainer import History, fit, resolve_device, resolve_precision, start
 
 ESTIMATE_BATCHES = 4
 """Batches that are trained to estimate how long an epoch takes."""

@@ -14,7 +14,8 @@ from pipeline.errors import UsageError
 from pipeline.identity import Cell
 from pipeline.study import Study, check_seeds, load_run, load_study
 from pipeline.tracking import Tracker, connect
-from pipeline.train import History, log_line, run_cell
+from pipeline.train import log_line, run_cell
+from pipeline.trainer import History
 
 
 @dataclass(frozen=True)

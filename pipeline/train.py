@@ -24,7 +24,7 @@ from pipeline.costs import PeakMemory, flops_of
 from pipeline.data import EventDataset, Splits
 from pipeline.identity import Cell, commit, identity
 from pipeline.tracking import Tracker, locked
-from pipeline.trainer import fit, predict, resolve_device, start
+from pipeline.trainer import History, best_epoch, fit, out_of_patience, predict, resolve_device, start
 
 CHECKPOINTS = Path("checkpoints")
 PACKAGED = "packaged"
@@ -32,8 +32,6 @@ PACKAGED = "packaged"
 DARK = 0.5
 """Share of a row from which a cell of the confusion matrix has white text."""
 
-History = list[dict[str, float]]
-"""The metrics of each epoch, with its number as `epoch`."""
 Report = Callable[[Cell, History], None]
 """Told of each cell after each epoch, with all its epochs so far; raises `Stopped` to end the run there."""
 
@@ -147,19 +145,6 @@ def _train(job: _Job, report: Report) -> None:
         report(job.cell, history)
     training.model.load_state_dict(checkpoint.load(folder / "best.pt")["model"])
     _conclude(job, training.model, history, memory.metrics())
-
-
-def best_epoch(history: History) -> int:
-    """Return the epoch with the best validation accuracy (then loss, then the earlier); the last without validation."""
-    if "validation/accuracy" not in history[-1]:
-        return int(history[-1]["epoch"])
-    best = max(history, key=lambda row: (row["validation/accuracy"], -row["validation/loss"], -row["epoch"]))
-    return int(best["epoch"])
-
-
-def out_of_patience(history: History, patience: int) -> bool:
-    """Say whether the last `patience` epochs brought no better validation accuracy; never when patience is 0."""
-    return bool(patience and history) and history[-1]["epoch"] - best_epoch(history) >= patience
 
 
 def log_line(row: dict[str, float], epochs: int) -> str:

@@ -35,6 +35,9 @@ EVALUATION_BATCH = 512
 BUCKET_POOL = 50
 """Batches whose sequences are sorted by length together under `batching: bucketed`."""
 
+History = list[dict[str, float]]
+"""The metrics of each epoch, with its number as `epoch`."""
+
 
 @dataclass(frozen=True)
 class Score:
@@ -229,6 +232,19 @@ def fit(training: Training, splits: Splits, config: RunConfig, precision: str) -
             gradient_norm=norm,
             diagnostics=training.model.diagnostics(),
         )
+
+
+def best_epoch(history: History) -> int:
+    """Return the epoch with the best validation accuracy (then loss, then the earlier); the last without validation."""
+    if "validation/accuracy" not in history[-1]:
+        return int(history[-1]["epoch"])
+    best = max(history, key=lambda row: (row["validation/accuracy"], -row["validation/loss"], -row["epoch"]))
+    return int(best["epoch"])
+
+
+def out_of_patience(history: History, patience: int) -> bool:
+    """Say whether the last `patience` epochs brought no better validation accuracy; never when patience is 0."""
+    return bool(patience and history) and history[-1]["epoch"] - best_epoch(history) >= patience
 
 
 def _train_epoch(

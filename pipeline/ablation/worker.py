@@ -16,7 +16,8 @@ from pipeline.config import RunConfig
 from pipeline.identity import Cell
 from pipeline.study import TRIAL_KIND
 from pipeline.tracking import Stopped, Tracker, connect
-from pipeline.train import History, best_epoch, log_line, run_cell
+from pipeline.train import log_line, run_cell
+from pipeline.trainer import History, best_epoch
 
 Progress = tuple[int, float, str]
 """An epoch of a trial: its number, the seconds that the epoch took, a line about it. Less than 0 seconds: it has ended."""

@@ -16,7 +16,7 @@ from filelock import FileLock
 from pipeline.config import build_run, flat
 from pipeline.identity import ROOT, Cell, code_digest, identity
 from pipeline.tracking import MemoryTracker, base
-from pipeline.train import CHECKPOINTS, best_epoch, log_line, out_of_patience, run_cell
+from pipeline.train import CHECKPOINTS, log_line, run_cell
 
 SMALL = {
     "data.name": "mnist_sample",
@@ -216,18 +216,6 @@ def test_the_stored_model_predicts_from_raw_lists(mlflow_tracker):
     assert loaded.input_example is not None
 
 
-def test_the_best_epoch_is_chosen_on_validation_alone():
-    def row(epoch, accuracy, loss, test):
-        return {"epoch": epoch, "validation/accuracy": accuracy, "validation/loss": loss, "test/accuracy": test}
-
-    history = [row(1, 0.5, 1.0, 0.99), row(2, 0.7, 0.9, 0.1), row(3, 0.7, 0.8, 0.2), row(4, 0.6, 0.1, 0.9)]
-    assert best_epoch(history) == 3
-    assert best_epoch([{"epoch": 1}, {"epoch": 2}]) == 2
-    assert out_of_patience(history, 1)
-    assert not out_of_patience(history, 2)
-    assert not out_of_patience(history, 0)
-
-
 def test_a_line_of_the_log_has_no_validation_where_there_is_none():
     row = {"epoch": 2, "train/loss": 1, "train/accuracy": 0.5, "test/loss": 1, "test/accuracy": 0.25, "seconds": 1.5,
            "learning_rate": 0.001, "gradient_norm": 1}  # fmt: skip
@@ -255,6 +243,8 @@ def test_the_code_digest_covers_the_model_that_is_built_and_no_other(monkeypatch
     assert {"models/time_embeddings/lete.py", "models/basis.py", "models/classifier.py", "pipeline/trainer.py"} <= set(
         read
     )
+    assert {"pipeline/seeding.py", "pipeline/data/events.py", "pipeline/data/split.py"} <= set(read)
+    assert not {"pipeline/data/sources.py", "pipeline/data/__main__.py"} & set(read)  # the content has a digest
     assert "models/time_embeddings/kan_mammote.py" not in read
     assert "models/scan_kernels.py" not in read
     assert "models/time_embeddings/__init__.py" not in read

@@ -9,7 +9,18 @@ from pipeline.config import build_run
 from pipeline.errors import UsageError
 from pipeline.identity import ROOT
 from pipeline.study import load_study
-from pipeline.trainer import batches_of, fit, has_bf16, predict, resolve_device, resolve_precision, score, start
+from pipeline.trainer import (
+    batches_of,
+    best_epoch,
+    fit,
+    has_bf16,
+    out_of_patience,
+    predict,
+    resolve_device,
+    resolve_precision,
+    score,
+    start,
+)
 
 CPU = torch.device("cpu")
 SMALL = {
@@ -249,3 +260,15 @@ def test_the_cosine_schedule_takes_every_group_to_its_final_fraction():
     training = weights(config)
     assert training.epoch == 3
     assert [group["lr"] for group in training.optimizer.param_groups] == pytest.approx([5e-4, 5e-5])
+
+
+def test_the_best_epoch_is_chosen_on_validation_alone():
+    def row(epoch, accuracy, loss, test):
+        return {"epoch": epoch, "validation/accuracy": accuracy, "validation/loss": loss, "test/accuracy": test}
+
+    history = [row(1, 0.5, 1.0, 0.99), row(2, 0.7, 0.9, 0.1), row(3, 0.7, 0.8, 0.2), row(4, 0.6, 0.1, 0.9)]
+    assert best_epoch(history) == 3
+    assert best_epoch([{"epoch": 1}, {"epoch": 2}]) == 2
+    assert out_of_patience(history, 1)
+    assert not out_of_patience(history, 2)
+    assert not out_of_patience(history, 0)
