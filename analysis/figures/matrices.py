@@ -1,13 +1,13 @@
 """Heat maps: which differences are significant, and which classes are confused."""
 
 from collections.abc import Mapping, Sequence
-from math import ceil
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from plotly.graph_objects import Figure
 
+from analysis.figures.grid import squares
 from analysis.figures.style import INK, MUTED, SMALL_SIZE, TEXT_SIZE, axis, colours, finish, panel_title, text_width
 from analysis.wording import interval, p_value, points
 
@@ -87,13 +87,9 @@ def confusion_figure(confusion: Mapping[str, NDArray[np.int64]]) -> Figure:
     shares = {model: counts / counts.sum(axis=1, keepdims=True).clip(min=1) for model, counts in confusion.items()}
     wrong = {model: np.where(np.eye(len(share), dtype=bool), np.nan, share) for model, share in shares.items()}
     worst = max(0.01, *(float(np.nanmax(values, initial=0.0)) for values in wrong.values()))
-    columns = len(confusion) if len(confusion) <= 2 else 2 if len(confusion) <= 4 else 3  # noqa: PLR2004
-    rows = ceil(len(confusion) / columns)
-    step = CONFUSION_SIDE + CONFUSION_GAP
-    width, height = columns * step - CONFUSION_GAP, rows * step - CONFUSION_GAP
+    grid = squares(len(confusion), CONFUSION_SIDE, CONFUSION_GAP)
     figure = Figure()
     for panel, (model, share) in enumerate(shares.items(), start=1):
-        across, down = (panel - 1) % columns * step, (panel - 1) // columns * step
         figure.add_heatmap(
             z=100 * wrong[model],
             text=_texts(share),
@@ -109,16 +105,8 @@ def confusion_figure(confusion: Mapping[str, NDArray[np.int64]]) -> Figure:
             yaxis=axis("y", panel),
         )
         ticks = {"tickvals": list(range(len(share))), "showgrid": False, "ticks": "", "showline": False}
-        figure.update_layout(
-            {
-                f"xaxis{panel}": ticks
-                | {"domain": [across / width, (across + CONFUSION_SIDE) / width], "anchor": axis("y", panel)}
-                | {"range": [-0.5, len(share) - 0.5]},
-                f"yaxis{panel}": ticks
-                | {"domain": [1 - (down + CONFUSION_SIDE) / height, 1 - down / height], "anchor": axis("x", panel)}
-                | {"range": [len(share) - 0.5, -0.5]},
-            }
-        )
+        ends = [-0.5, len(share) - 0.5]
+        grid.place(figure, panel, {"range": ends, **ticks}, {"range": ends[::-1], **ticks})
         _heading(figure, model, panel)
     return finish(
         figure,
@@ -127,8 +115,8 @@ def confusion_figure(confusion: Mapping[str, NDArray[np.int64]]) -> Figure:
             "Percent of each true class (row) by predicted class (column), all seeds together.<br>"
             f"Colour: errors only, the darkest {100 * worst:.1f} %; shares under {100 * SHOWN_SHARE:g} % are left blank"
         ),
-        width=width + 150,
-        height=height + 90,
+        width=grid.width + 150,
+        height=grid.height + 90,
         margin={"l": 90, "r": 60, "b": 90},
     )
 

@@ -1,12 +1,13 @@
 """What probes measured: accuracy under altered times and after few events, and the codes of the embeddings."""
 
 from collections.abc import Sequence
-from math import ceil, log10
+from math import log10
 
 import numpy as np
 import pandas as pd
 from plotly.graph_objects import Figure
 
+from analysis.figures.grid import squares
 from analysis.figures.labels import label_ends, label_room
 from analysis.figures.style import MUTED, SMALL_SIZE, axis, colours, faint, finish, panel_title, text_width
 
@@ -102,13 +103,9 @@ def anytime_figure(prefixes: pd.DataFrame, models: Sequence[str]) -> Figure:
 def kernel_figure(kernel: pd.DataFrame, models: Sequence[str]) -> Figure:
     """Draw a square a model: the similarity, -1 to 1, of the codes of two times."""
     shown = [model for model in models if (kernel["model"] == model).any()]
-    columns = min(len(shown), 2 if len(shown) <= 4 else 3)  # noqa: PLR2004
-    rows = ceil(len(shown) / columns)
-    step = KERNEL_SIDE + KERNEL_GAP
-    width, height = columns * step - KERNEL_GAP, rows * step - KERNEL_GAP
+    grid = squares(len(shown), KERNEL_SIDE, KERNEL_GAP)
     figure = Figure()
     for panel, model in enumerate(shown, start=1):
-        across, down = (panel - 1) % columns * step, (panel - 1) // columns * step
         square = kernel[kernel["model"] == model].pivot_table(index="time", columns="other", values="similarity")
         figure.add_heatmap(
             z=square.to_numpy(dtype=np.float32).round(2),
@@ -122,21 +119,7 @@ def kernel_figure(kernel: pd.DataFrame, models: Sequence[str]) -> Figure:
             xaxis=axis("x", panel),
             yaxis=axis("y", panel),
         )
-        figure.update_layout(
-            {
-                f"xaxis{panel}": {
-                    "domain": [across / width, (across + KERNEL_SIDE) / width],
-                    "anchor": axis("y", panel),
-                    "nticks": 6,
-                },
-                f"yaxis{panel}": {
-                    "domain": [1 - (down + KERNEL_SIDE) / height, 1 - down / height],
-                    "anchor": axis("x", panel),
-                    "autorange": "reversed",
-                    "nticks": 6,
-                },
-            }
-        )
+        grid.place(figure, panel, {"nticks": 6}, {"nticks": 6, "autorange": "reversed"})
         panel_title(figure, model, panel)
     return finish(
         figure,
@@ -145,8 +128,8 @@ def kernel_figure(kernel: pd.DataFrame, models: Sequence[str]) -> Figure:
             "Cosine similarity of the centred codes of two times (or gaps),<br>first seed, after training. "
             "Blue: alike, red: opposite"
         ),
-        width=width + 260,
-        height=height + 90,
+        width=grid.width + 260,
+        height=grid.height + 90,
         margin={"l": 90, "r": 170, "b": 90},
     )
 

@@ -1,66 +1,34 @@
 """Panels of points: confidence against accuracy, and accuracy against what it costs."""
 
 from collections.abc import Mapping, Sequence
-from math import ceil, log10
+from math import log10
 
 import pandas as pd
 from plotly.graph_objects import Figure
 
+from analysis.figures.grid import Grid, squares
 from analysis.figures.labels import label_ends, label_room
 from analysis.figures.style import MUTED, axis, colours, faint, finish, panel_title
 
 SIDE, GAP = 420, 120
-COST_WIDTH, COST_HEIGHT, COST_GAP = 460, 360, 150
+COST_WIDTH, COST_HEIGHT = 460, 360
+COST_GAP_ACROSS, COST_GAP_DOWN = 110, 150
 
 
 def reliability_figure(bins: pd.DataFrame, means: pd.DataFrame, models: Sequence[str], level: float) -> Figure:
     """Draw a square a model: accuracy by confidence, each seed's bins as points, their means with intervals; in [0, 1]."""
-    columns = min(len(models), 2 if len(models) <= 4 else 3)  # noqa: PLR2004
-    width, height = (count * (SIDE + GAP) - GAP for count in (columns, ceil(len(models) / columns)))
+    grid = squares(len(models), SIDE, GAP)
     low = 100 * float(min(bins["confidence"].min(), bins["accuracy"].min()))
     limits = [max(-2.0, low - 4), 102]
     figure = Figure()
     for panel, (model, colour) in enumerate(colours(models).items(), start=1):
+        across = {"range": limits, "title": "Confidence (%)" if grid.at_bottom(panel) else ""}
+        up = {"range": limits, "title": "Right (%)" if grid.at_left(panel) else ""}
+        grid.place(figure, panel, across, up)
+        line = {"color": MUTED, "width": 2, "dash": "dot"}
         axes = {"xaxis": axis("x", panel), "yaxis": axis("y", panel)}
-        diagonal = {"color": MUTED, "width": 2, "dash": "dot"}
-        figure.add_scatter(x=limits, y=limits, mode="lines", line=diagonal, hoverinfo="skip", name="perfect", **axes)
-        seeds, mean = bins[bins["model"] == model], means[means["model"] == model]
-        figure.add_scatter(
-            x=100 * seeds["confidence"],
-            y=100 * seeds["accuracy"],
-            mode="markers",
-            marker={"color": faint(colour, 0.35), "size": 8},
-            name=f"{model} seeds",
-            **axes,
-        )
-        figure.add_scatter(
-            x=100 * mean["confidence"],
-            y=100 * mean["mean"],
-            mode="lines+markers",
-            line={"color": colour, "width": 3},
-            marker={"size": 10},
-            error_y=_bars(mean, colour, "mean"),
-            name=model,
-            **axes,
-        )
-        across, down = (panel - 1) % columns * (SIDE + GAP), (panel - 1) // columns * (SIDE + GAP)
-        last = panel > len(models) - columns
-        figure.update_layout(
-            {
-                f"xaxis{panel}": {
-                    "domain": [across / width, (across + SIDE) / width],
-                    "anchor": axis("y", panel),
-                    "range": limits,
-                    "title": "Confidence (%)" if last else "",
-                },
-                f"yaxis{panel}": {
-                    "domain": [1 - (down + SIDE) / height, 1 - down / height],
-                    "anchor": axis("x", panel),
-                    "range": limits,
-                    "title": "Right (%)" if panel % columns == 1 or columns == 1 else "",
-                },
-            }
-        )
+        figure.add_scatter(x=limits, y=limits, mode="lines", line=line, hoverinfo="skip", name="perfect", **axes)
+        _bins(figure, model, bins[bins["model"] == model], means[means["model"] == model], colour=colour, axes=axes)
         panel_title(figure, model, panel)
     return finish(
         figure,
@@ -69,9 +37,33 @@ def reliability_figure(bins: pd.DataFrame, means: pd.DataFrame, models: Sequence
             "Below the dotted line a model is too sure, above it not sure enough.<br>"
             f"Faint: seeds, strong: their mean, bars: {100 * level:g} % over seeds"
         ),
-        width=max(width + 150, 760),
-        height=height + 90,
-        margin={"l": 110, "r": max(40, 760 - width - 110), "b": 90},
+        width=max(grid.width + 150, 760),
+        height=grid.height + 90,
+        margin={"l": 110, "r": max(40, 760 - grid.width - 110), "b": 90},
+    )
+
+
+def _bins(
+    figure: Figure, model: str, seeds: pd.DataFrame, mean: pd.DataFrame, *, colour: str, axes: dict[str, str]
+) -> None:
+    """Draw the bins of one model: each seed's as points, their means with intervals as a line."""
+    figure.add_scatter(
+        x=100 * seeds["confidence"],
+        y=100 * seeds["accuracy"],
+        mode="markers",
+        marker={"color": faint(colour, 0.35), "size": 8},
+        name=f"{model} seeds",
+        **axes,
+    )
+    figure.add_scatter(
+        x=100 * mean["confidence"],
+        y=100 * mean["mean"],
+        mode="lines+markers",
+        line={"color": colour, "width": 3},
+        marker={"size": 10},
+        error_y=_bars(mean, colour, "mean"),
+        name=model,
+        **axes,
     )
 
 
@@ -83,32 +75,17 @@ def efficiency_figure(
     `runs` has model, test_accuracy and the costs; `means` has model, dominated_by, test_accuracy with `_low` and `_high`
     and each cost likewise. A model that another dominates is hollow.
     """
-    room = label_room(list(models))
-    step, down = COST_WIDTH + room + COST_GAP - 40, COST_HEIGHT + COST_GAP
-    width, height = 2 * step - COST_GAP + 40, ceil(len(costs) / 2) * down - COST_GAP
+    grid = Grid(
+        len(costs), 2, (COST_WIDTH, COST_HEIGHT), (COST_GAP_ACROSS, COST_GAP_DOWN), room=label_room(list(models))
+    )
     edges = 100 * pd.concat([runs["test_accuracy"], means["test_accuracy_low"], means["test_accuracy_high"]]).dropna()
     pad = 0.06 * (edges.max() - edges.min()) or 1.0
     limits = (max(float(edges.min()) - pad, -1.0), min(float(edges.max()) + pad, 101.0))
     figure = Figure()
     for panel, (cost, (title, unit)) in enumerate(costs.items(), start=1):
-        left, top = (panel - 1) % 2 * step, (panel - 1) // 2 * down
+        shown = pd.concat([runs[cost], means[f"{cost}_low"], means[f"{cost}_high"]])
+        grid.place(figure, panel, _cost_axis(means[cost] / unit, shown / unit), {"range": limits})
         _cost_panel(figure, runs, means, panel=panel, cost=cost, unit=unit, limits=limits)
-        figure.update_layout(
-            {
-                f"xaxis{panel}": {
-                    "domain": [left / width, (left + COST_WIDTH) / width],
-                    "anchor": axis("y", panel),
-                    **_cost_axis(
-                        means[cost] / unit, pd.concat([runs[cost], means[f"{cost}_low"], means[f"{cost}_high"]]) / unit
-                    ),
-                },
-                f"yaxis{panel}": {
-                    "domain": [max(0.0, 1 - (top + COST_HEIGHT) / height), 1 - top / height],
-                    "anchor": axis("x", panel),
-                    "range": limits,
-                },
-            }
-        )
         panel_title(figure, title, panel)
     return finish(
         figure,
@@ -117,8 +94,8 @@ def efficiency_figure(
             "Test accuracy (%) against each cost: up and to the left is better.<br>"
             f"Small: seeds, large: means with {100 * level:g} % intervals; hollow: another model is no worse on any count"
         ),
-        width=100 + width,
-        height=height + 70,
+        width=100 + grid.width,
+        height=grid.height + 70,
         margin={"l": 100, "r": 0, "b": 70},
     )
 

@@ -8,6 +8,7 @@ import pytest
 import analysis
 from analysis import analyze
 from analysis.figures import Figure, FigureError, to_html, to_png
+from analysis.figures.grid import squares
 from analysis.figures.labels import spread
 from analysis.figures.style import COLOURS, colours
 
@@ -102,6 +103,21 @@ def test_convergence_says_what_was_not_reached(study, draw):
     texts = [note.text for note in figure.layout.annotations]
     assert "not reached" in texts
     assert "<b>5</b> (1 of 3 seeds)" in texts
+
+
+def test_panels_lie_in_rows_from_the_top_left():
+    grid = squares(5, side=100, gap=50)
+    assert (grid.columns, grid.width, grid.height) == (3, 400, 250)
+    figure = Figure()
+    for panel in range(1, 6):
+        grid.place(figure, panel, {"title": "x"}, {})
+    assert figure.layout.xaxis5.domain == (150 / 400, 250 / 400)
+    assert figure.layout.yaxis5.domain == (0, 100 / 250)
+    assert figure.layout.yaxis2.domain == (150 / 250, 1)
+    assert figure.layout.xaxis5.anchor == "y5"
+    assert [panel for panel in range(1, 6) if grid.at_bottom(panel)] == [3, 4, 5]
+    assert [panel for panel in range(1, 6) if grid.at_left(panel)] == [1, 4]
+    assert [squares(count, side=1, gap=0).columns for count in (1, 2, 3, 4)] == [1, 2, 2, 2]
 
 
 def test_labels_keep_their_order_and_their_distance_and_stay_inside():
