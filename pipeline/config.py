@@ -10,7 +10,7 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic.fields import FieldInfo
 
 from models.classifier import LSTMConfig
@@ -114,6 +114,14 @@ class RunConfig(Config):
     """The classifier and its time embedding."""
     train: TrainConfig = TrainConfig()
     """How it is trained."""
+
+    @model_validator(mode="after")
+    def _check_validation(self) -> "RunConfig":
+        if not self.data.validation_size and (self.train.patience or isinstance(self.train.scheduler, PlateauSchedule)):
+            raise ValueError(
+                "data.validation_size: must be above 0 where train.patience or the plateau schedule looks at validation, got 0"
+            )
+        return self
 
 
 def config_hash(config: RunConfig) -> str:

@@ -149,21 +149,11 @@ def has_bf16(device: torch.device) -> bool:
 def start(config: RunConfig, splits: Splits, device: torch.device) -> Training:
     """Build model, optimizer and scheduler at epoch 0; initial values come from the stream (seed, "init")."""
     train = splits.train
-    if config.train.patience or isinstance(config.train.scheduler, PlateauSchedule):
-        _need_validation(splits)
     with seeded(config.seed, "init"):
         model = config.model.build(horizon=train.horizon, feature_dim=train.feature_dim, classes=train.classes)
     model = model.to(device)
     optimizer = _optimizer(model, config.train)
     return Training(model, optimizer, _scheduler(optimizer, config.train))
-
-
-def _need_validation(splits: Splits) -> None:
-    if not len(splits.validation):
-        raise UsageError(
-            "data.validation_size: must be above 0 for early stopping and the plateau schedule, got 0. "
-            "Keep a validation split, or set train.patience to 0 and another train.scheduler.name."
-        )
 
 
 def _optimizer(model: Classifier, config: TrainConfig) -> torch.optim.Optimizer:
@@ -217,7 +207,7 @@ def fit(training: Training, splits: Splits, config: RunConfig, precision: str) -
         seconds = time.perf_counter() - began
         validation = _evaluate(training.model, splits.validation, precision) if len(splits.validation) else None
         if isinstance(training.scheduler, lr_scheduler.ReduceLROnPlateau):
-            assert validation is not None  # noqa: S101 - `start` refuses it
+            assert validation is not None  # noqa: S101 - the config refuses it
             training.scheduler.step(validation.accuracy)
         else:
             training.scheduler.step()

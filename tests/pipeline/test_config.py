@@ -67,6 +67,8 @@ def test_equal_configs_have_equal_hashes_and_the_seed_does_not_count():
             {"model.embedding.name": "kan_mammote", "k_top": 5},
             ["model.embedding.k_top: must be at most num_experts (4), got 5. "],
         ),
+        ({"validation_size": 0, "patience": 2}, ["data.validation_size: must be above 0 where train.patience", "0"]),
+        ({"validation_size": 0, "train.scheduler.name": "plateau"}, ["data.validation_size", "plateau", "0"]),
         ({"name": "lete"}, ["name", "data.name", "model.embedding.name"]),
         ({"normalize": "maybe"}, ["normalize", "true or false", "maybe"]),
         ({"batch_size": 32, "train.batch_size": 64}, ["batch_size", "once", "32", "64"]),

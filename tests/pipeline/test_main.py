@@ -35,6 +35,8 @@ def one_line(capsys):
         (["train", "--epochs"], "--epochs: must be followed by a value"),
         (["train", "epochs"], "epochs: must be --name value, got a word alone"),
         (["train", "--threshold", "0.5", "epochs"], "epochs: must be --name value, got a word alone"),
+        (["train", "--patience", "2", "--validation_size", "0"], "data.validation_size: must be above 0"),
+        (["compare", "--train.scheduler.name", "plateau", "--validation_size", "0"], "data.validation_size: must be"),
         (["train", "--device", "tpu"], "--device: must be auto, cpu, cuda or cuda:N, got tpu"),
         (["train", "--config", "nothere.json"], "nothere.json: must be a readable file"),
         (["compare", "--seeds", "[]"], "seeds: must be at least one"),

@@ -186,13 +186,6 @@ def test_predictions_do_not_depend_on_the_batches():
     torch.testing.assert_close(predict(model, some), predict(model, splits.test)[[5, 2, 9]])
 
 
-@pytest.mark.parametrize("settings", [{"train.patience": 2}, {"train.scheduler.name": "plateau"}])
-def test_what_needs_validation_is_refused_without_it(settings):
-    config = build_run({**SMALL, "data.validation_size": 0, **settings})
-    with pytest.raises(UsageError, match=r"data\.validation_size: must be above 0"):
-        start(config, config.data.load(), CPU)
-
-
 def test_an_unknown_or_absent_device_is_refused():
     with pytest.raises(UsageError, match="--device: must be auto, cpu, cuda or cuda:N, got tpu"):
         resolve_device("tpu")
