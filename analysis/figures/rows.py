@@ -35,26 +35,7 @@ def rows_figure(
     scale = 100 if percent else 1
     figure = Figure()
     for place, row in enumerate(rows):
-        colour = COLOURS[0] if row.strong else MUTED
-        middle = scale * row.value
-        if not isnan(row.low):
-            figure.add_scatter(
-                x=[scale * row.low, scale * row.high],
-                y=[place, place],
-                mode="lines",
-                line={"color": colour, "width": 4},
-                hoverinfo="skip",
-            )
-        figure.add_shape(
-            type="line", x0=middle, x1=middle, y0=place - 0.26, y1=place + 0.26, line={"color": colour, "width": 6}
-        )
-        figure.add_scatter(
-            x=[scale * point for point in row.points],
-            y=np.full(len(row.points), place + 0.2),
-            mode="markers",
-            marker={"color": faint(colour, 0.55), "size": 11},
-            name=row.label,
-        )
+        _row(figure, row, place, scale)
     ends = [end for row in rows for end in (row.low, row.high) if not isnan(end)]
     shown = [*ends, *(point for row in rows for point in row.points), *([0.0] if zero else [])]
     notes = [_cut(row.note) for row in rows]
@@ -92,6 +73,30 @@ def rows_figure(
         width=left + WIDTH + right,
         height=HEIGHT * max(len(rows), 2) + 90,
         margin={"l": left, "r": right, "b": 90},
+    )
+
+
+def _row(figure: Figure, row: Row, place: int, scale: float) -> None:
+    """Draw the interval of a row as a line, its value as a bar, and its points."""
+    colour = COLOURS[0] if row.strong else MUTED
+    middle = scale * row.value
+    if not isnan(row.low):
+        figure.add_scatter(
+            x=[scale * row.low, scale * row.high],
+            y=[place, place],
+            mode="lines",
+            line={"color": colour, "width": 4},
+            hoverinfo="skip",
+        )
+    figure.add_shape(
+        type="line", x0=middle, x1=middle, y0=place - 0.26, y1=place + 0.26, line={"color": colour, "width": 6}
+    )
+    figure.add_scatter(
+        x=[scale * point for point in row.points],
+        y=np.full(len(row.points), place + 0.2),
+        mode="markers",
+        marker={"color": faint(colour, 0.55), "size": 11},
+        name=row.label,
     )
 
 
