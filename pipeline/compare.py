@@ -14,7 +14,7 @@ from pipeline import checkpoint
 from pipeline.config import RunConfig
 from pipeline.console import Meter, duration, say
 from pipeline.data import Splits
-from pipeline.errors import RunError, UsageError
+from pipeline.errors import RunError, UsageError, one_line
 from pipeline.identity import Cell, commit, identity
 from pipeline.launch import Notify, run_tasks
 from pipeline.study import PLAN_FILE, STUDY_KIND, Study
@@ -67,7 +67,7 @@ def compare(study: Study, tracker: Tracker, *, workers: int, device: str, adopte
                 outcomes[task.cell.name] = result
             _write_manifest(study, cells, outcomes, tracker, parent)
         if errors:
-            raise RunError("; ".join(f"{name}: {error}" for name, error in errors.items()))
+            raise RunError("; ".join(f"{name}: {one_line(error)}" for name, error in errors.items()))
     return parent
 
 

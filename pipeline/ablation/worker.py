@@ -13,6 +13,7 @@ from optuna.trial import Trial, TrialState
 from pipeline.ablation.queue import Queue
 from pipeline.ablation.space import AblationStudy
 from pipeline.config import RunConfig
+from pipeline.errors import one_line
 from pipeline.identity import Cell
 from pipeline.study import TRIAL_KIND
 from pipeline.tracking import Stopped, Tracker, connect
@@ -78,7 +79,7 @@ def _run(trial: Trial, queue: Queue, shift: Shift, tracker: Tracker, notify: Cal
     except Exception as error:  # noqa: BLE001 - any failure of a trial is a result of the study; its run holds the error
         if run_id:
             tracker.get(run_id)  # a store that has gone away ends the worker, not the trial
-        queue.end(trial, TrialState.FAIL, f"{type(error).__name__}: {error}")
+        queue.end(trial, TrialState.FAIL, one_line(error))
     else:
         queue.finish(trial, values, [{**score, "run_id": run_id} for score in scores])
 

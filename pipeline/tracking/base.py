@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from traceback import format_exc
 from typing import Any, Literal
 
 import pandas as pd
@@ -17,6 +18,8 @@ Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 
 LOCKS = Path("checkpoints") / "locks"
 """A lock file a run, held by the process that works on it and released by its end, whatever ends it."""
+ERROR_FILE = "error.txt"
+"""Artifact of a run: the traceback of what it failed by last."""
 HOLD_SECONDS = 2.0
 """How long a process waits for a run that another holds: `sweep` does for a moment."""
 
@@ -125,7 +128,7 @@ class Tracker(ABC):
 
     @contextmanager
     def hold(self, run_id: str) -> Iterator[None]:
-        """Work on a run: it ends FINISHED, or KILLED after an interrupt, or FAILED with its error as a tag."""
+        """Work on a run: it ends FINISHED, or KILLED after an interrupt, or FAILED with its error as a tag and the traceback as a file."""
         with ExitStack() as held:
             try:
                 held.enter_context(locked(run_id, HOLD_SECONDS))
@@ -148,6 +151,7 @@ class Tracker(ABC):
             except BaseException as error:
                 self.set_tags(run_id, {"error": f"{type(error).__name__}: {error}"[:4000]})
                 self.set_status(run_id, "FAILED")
+                self.log_text(run_id, ERROR_FILE, format_exc())
                 raise
             self.set_status(run_id, "FINISHED")
 

@@ -115,7 +115,7 @@ def test_a_failed_cell_leaves_the_others_finished_and_the_study_failed(mlflow_tr
         return fit(training, splits, config, precision)
 
     monkeypatch.setattr(train, "fit", failing)
-    with pytest.raises(RunError, match="sincos/seed-1: training: loss must be finite"):
+    with pytest.raises(RunError, match=r"sincos/seed-1: FloatingPointError: training: loss must be finite"):
         run(mlflow_tracker)
     found = find_study(mlflow_tracker)
     assert found.parent.status == "FAILED"
@@ -126,6 +126,14 @@ def test_a_failed_cell_leaves_the_others_finished_and_the_study_failed(mlflow_tr
     assert run(mlflow_tracker) == found.parent.id
     assert mlflow_tracker.get(found.parent.id).status == "FINISHED"
     assert not load_results(find_study(mlflow_tracker), mlflow_tracker, allow_missing=False).missing
+
+
+def test_a_failed_cell_is_named_with_the_kind_of_its_error(memory, monkeypatch):
+    from pipeline import compare as module  # noqa: PLC0415
+
+    monkeypatch.setattr(module, "_train", lambda tasks, *_: [(tasks[0], KeyError("x"))])
+    with pytest.raises(RunError, match=r"^position/seed-0: KeyError: 'x'$"):
+        run(memory)
 
 
 def test_a_run_that_mlflow_created_becomes_the_parent_or_a_link_to_it(mlflow_tracker):

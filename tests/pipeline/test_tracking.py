@@ -80,6 +80,9 @@ def test_a_held_run_ends_as_its_work_does(tracker):
     failed = status(FloatingPointError("loss is nan"))
     assert failed.status == "FAILED"
     assert failed.tags["error"] == "FloatingPointError: loss is nan"
+    trace = tracker.fetch(failed.id, "error.txt").read_text()
+    assert trace.startswith("Traceback")
+    assert trace.endswith("raise error\nFloatingPointError: loss is nan\n")
 
 
 def test_a_run_that_nobody_holds_is_swept_and_a_held_one_is_not(tracker):
