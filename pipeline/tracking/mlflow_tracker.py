@@ -1,13 +1,16 @@
 """The MLflow tracker: the one place that talks to an MLflow store, local or remote."""
 
+import atexit
 import json
 import os
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import wraps
+from functools import cached_property, wraps
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import Any, ParamSpec, TypeVar
 from urllib.error import HTTPError, URLError
 
@@ -230,11 +233,19 @@ class MlflowTracker(Tracker):
 
     @_mapped
     def fetch(self, run_id: str, path: str) -> Path:
-        """Return the artifact where it lies, or a download of it."""
+        """Return a download of the artifact, which goes when this process ends."""
         folder, name = os.path.split(path)
         if path not in {file.path for file in self._client.list_artifacts(run_id, folder or None)}:
             raise FileNotFoundError(f"run {run_id} has no artifact {name}")
-        return Path(self._client.download_artifacts(run_id, path))
+        place = self._downloads / run_id / folder  # MLflow would make a folder for each call, and leave it
+        place.mkdir(parents=True, exist_ok=True)
+        return Path(self._client.download_artifacts(run_id, path, str(place)))
+
+    @cached_property
+    def _downloads(self) -> Path:
+        folder = Path(mkdtemp(prefix="downloads-"))
+        atexit.register(rmtree, folder, ignore_errors=True)
+        return folder
 
     def page(self, run_id: str) -> str:
         """Return the run's page in the MLflow UI, from its root."""

@@ -135,6 +135,23 @@ def test_a_table_is_marked_for_the_ui(mlflow_tracker):
     assert shown == [{"path": "table.json", "type": "table"}]
 
 
+def test_downloads_leave_no_folder_behind(mlflow_tracker, tmp_path):
+    run = mlflow_tracker.create("run", tags={})
+    mlflow_tracker.log_text(run, "a.txt", "one")
+    mlflow_tracker.log_text(run, "deep/a.txt", "two")
+    script = (
+        "import sys, tempfile; from pathlib import Path; from pipeline.tracking import connect; tracker = connect()\n"
+        "texts = [tracker.fetch(sys.argv[1], path).read_text() for path in ('a.txt', 'deep/a.txt', 'a.txt')]\n"
+        "print(*texts, len(list(Path(tempfile.gettempdir()).iterdir())))"
+    )
+    (tmp_path / "temporary").mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "temporary")}
+    command = [sys.executable, "-c", script, run]
+    said = subprocess.run(command, env=environment, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    assert said.split() == ["one", "two", "one", "1"]
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "sqlite:////dev/null/mlflow.db"])
 def test_a_store_that_does_not_answer_is_said_in_one_line(workplace, uri, monkeypatch):
     from pipeline.tracking.mlflow_tracker import MlflowTracker  # noqa: PLC0415
