@@ -56,9 +56,10 @@ def train(call: Call) -> None:
     if adopted and adopted != outcome.run_id:
         tracker.set_tags(adopted, {"run": outcome.run_id})
     run = tracker.get(outcome.run_id)
+    chosen = "the best on validation" if config.data.validation_size else "the last one, without validation"
     say(
-        f"{cell.name}: test accuracy {run.metrics['test_accuracy']:.2%} at epoch {run.metrics['best_epoch']:.0f}, the best on "
-        f"validation; {'trained before, nothing to do; ' if outcome.reused else ''}run {outcome.run_id}"
+        f"{cell.name}: test accuracy {run.metrics['test_accuracy']:.2%} at epoch {run.metrics['best_epoch']:.0f}, {chosen}; "
+        f"{'trained before, nothing to do; ' if outcome.reused else ''}run {outcome.run_id}"
     )
 
 

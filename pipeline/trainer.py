@@ -284,8 +284,9 @@ def batches_of(dataset: EventDataset, config: RunConfig, number: int) -> list[Te
     if config.train.batching == "random":
         return list(order_N.split(size))
     batches: list[Tensor] = []
+    lengths_N = dataset.lengths.cpu()
     for pool in order_N.split(size * BUCKET_POOL):
-        batches += pool[dataset.lengths[pool].argsort(stable=True)].split(size)
+        batches += pool[lengths_N[pool].argsort(stable=True)].split(size)
     return [batches[place] for place in torch.randperm(len(batches), generator=generator).tolist()]
 
 
@@ -299,7 +300,7 @@ def predict(model: Classifier, dataset: EventDataset, precision: str = "fp32") -
     """Return the log-probabilities (N, C) of a split in its own order, in evaluation mode."""
     model.eval()
     log_probabilities_NC = torch.empty(len(dataset), dataset.classes)
-    for indices_B in dataset.lengths.argsort(stable=True).split(EVALUATION_BATCH):
+    for indices_B in dataset.lengths.cpu().argsort(stable=True).split(EVALUATION_BATCH):
         batch = dataset.batch(indices_B)
         with autocast(precision, batch.labels.device):
             logits_BC = model(batch.times, batch.features, batch.lengths)

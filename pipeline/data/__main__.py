@@ -11,11 +11,15 @@ KNOWN: dict[str, ImageFiles] = {files.folder: files for files in (MNIST, FASHION
 
 def main(names: list[str]) -> int:
     """Fetch the files of each of `names`; return the exit code."""
+    unknown = [name for name in names if name not in KNOWN]
+    if unknown:
+        sys.stderr.write(f"error: {unknown[0]}: must be one of {', '.join(KNOWN)}, got another name. Correct it.\n")
+        return 2
     try:
         for name in names:
             sys.stdout.write(f"data: looking for {name} in {data_folder()}\n")
             fetch(KNOWN[name], data_folder())
-    except (DataError, KeyError) as error:
+    except DataError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     return 0

@@ -67,6 +67,13 @@ def test_bad_input_is_one_line_and_exit_code_2(mlflow_store, capsys, arguments, 
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(("size", "chosen"), [("100", "the best on validation;"), ("0", "the last one, without valid")])
+def test_a_trained_run_says_how_its_epoch_was_chosen(memory, monkeypatch, capsys, size, chosen):
+    monkeypatch.setattr("pipeline.main.open_store", lambda: (memory, None))
+    assert main(["train", *SMALL, "--validation_size", size]) == 0
+    assert f" at epoch 1, {chosen}" in capsys.readouterr().out
+
+
 def test_an_unreachable_server_is_one_line(workplace, capsys, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     assert main(["train", *SMALL]) == 2

@@ -265,3 +265,16 @@ def test_the_best_epoch_is_chosen_on_validation_alone():
     assert out_of_patience(history, 1)
     assert not out_of_patience(history, 2)
     assert not out_of_patience(history, 0)
+
+
+@pytest.mark.gpu
+def test_batches_and_predictions_are_those_of_the_processor_on_a_device():
+    config = small(train__batching="bucketed")
+    splits = config.data.load()
+    model = start(config, splits, CPU).model
+    device = torch.device("cuda")
+    expected = [batches_of(splits.train, config, 1), predict(model, splits.test)]
+    on_device = splits.to(device)
+    batches, log_probabilities = batches_of(on_device.train, config, 1), predict(model.to(device), on_device.test)
+    assert all(torch.equal(one, other) for one, other in zip(batches, expected[0], strict=True))
+    torch.testing.assert_close(log_probabilities, expected[1], atol=1e-4, rtol=0)

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline.data import DataError, sources
+from pipeline.data.__main__ import main
 from pipeline.data.mnist import EventMNISTConfig
 
 CONTENTS = {"labels": b"small", "images": b"large" * 100}
@@ -246,3 +247,11 @@ def test_a_truncated_original_file_is_refused_when_it_is_loaded(monkeypatch, tmp
 def test_data_sets_are_imported_without_torchvision():
     code = "import sys, pipeline.data; sys.exit('torchvision' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_unknown_name_is_one_line_that_lists_the_known_ones(capsys):
+    assert main(["mnist"]) == 2
+    assert capsys.readouterr() == (
+        "",
+        "error: mnist: must be one of MNIST, FashionMNIST, KMNIST, got another name. Correct it.\n",
+    )
