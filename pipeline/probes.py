@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from models import cards
 from models.classifier import Classifier
 from pipeline import alterations, checkpoint, microscope
 from pipeline.alterations import ALTERATIONS, ORIGINAL, altered
@@ -186,5 +187,5 @@ def _store(table: pd.DataFrame, path: str, run_id: str, tracker: Tracker) -> Non
 @cache
 def _code() -> str:
     """Return a digest of the code of the probes: a changed probe measures again."""
-    files = (Path(__file__), Path(alterations.__file__), Path(microscope.__file__))
+    files = [Path(__file__), *(Path(module.__file__) for module in (alterations, cards, microscope))]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
