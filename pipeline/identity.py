@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import subprocess
+from collections.abc import Set as AbstractSet
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from models.registry import AnyModel
 from pipeline.config import RunConfig, config_hash, digest_of
 from pipeline.data import Splits
 from pipeline.trainer import resolve_device, resolve_precision
@@ -55,13 +57,20 @@ def code_digest(config: RunConfig) -> str:
     With it go the versions of the libraries that those files compute with. Comments, docstrings and layout do not
     count. Adding a time embedding changes no other model's digest.
     """
-    with torch.random.fork_rng(devices=[]):
-        model = config.model.build(horizon=2, feature_dim=0, classes=2)
-    names = {kind.__module__ for module in model.modules() for kind in type(module).__mro__}
-    files, libraries = _imported({name for name in names if name.startswith("models.")})
+    files, libraries = _code_of(config.model)
     lines = _code_lines(files | _training_files())
     lines += [f"{LIBRARIES[name]} {_version(LIBRARIES[name])}" for name in sorted(libraries & LIBRARIES.keys())]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+@cache
+def _code_of(model_config: AnyModel) -> tuple[frozenset[Path], frozenset[str]]:
+    """Return the files of the model that is built, and what they import beside the project's own."""
+    with torch.random.fork_rng(devices=[]):
+        model = model_config.build(horizon=2, feature_dim=0, classes=2)
+    names = {kind.__module__ for module in model.modules() for kind in type(module).__mro__}
+    files, libraries = _imported({name for name in names if name.startswith("models.")})
+    return frozenset(files), frozenset(libraries)
 
 
 def shared_code_digest() -> str:
@@ -80,7 +89,7 @@ def _training_files() -> set[Path]:
     return {pipeline / "trainer.py", pipeline / "seeding.py", *data}
 
 
-def _code_lines(files: set[Path]) -> list[str]:
+def _code_lines(files: AbstractSet[Path]) -> list[str]:
     return [f"{file.relative_to(ROOT).as_posix()} {_code_hash(file)}" for file in sorted(files)]
 
 

@@ -252,6 +252,16 @@ def test_the_code_digest_covers_the_model_that_is_built_and_no_other(monkeypatch
     assert {"models/scan_kernels.py", "models/kan.py", "models/kmote.py"} <= set(read)
 
 
+def test_the_code_of_a_model_is_looked_up_once_a_process(monkeypatch):
+    from models.classifier import LSTMConfig  # noqa: PLC0415
+
+    build, built = LSTMConfig.build, []
+    monkeypatch.setattr(LSTMConfig, "build", lambda self, **shape: built.append(self) or build(self, **shape))
+    one, other = (code_digest(cell(seed=seed, model__hidden_dim=9).config) for seed in (0, 1))
+    assert one == other
+    assert len(built) == 1
+
+
 def test_comments_and_docstrings_do_not_change_the_code_digest(tmp_path):
     from pipeline.identity import _code_hash  # noqa: PLC0415
 
