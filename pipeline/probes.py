@@ -187,5 +187,5 @@ def _store(table: pd.DataFrame, path: str, run_id: str, tracker: Tracker) -> Non
 @cache
 def _code() -> str:
     """Return a digest of the code of the probes: a changed probe measures again."""
-    files = [Path(__file__), *(Path(module.__file__) for module in (alterations, cards, microscope))]
+    files = (Path(__file__), Path(alterations.__file__), Path(cards.__file__), Path(microscope.__file__))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
