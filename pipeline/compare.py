@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 
 import torch
 
@@ -18,7 +17,7 @@ from pipeline.errors import RunError, UsageError, one_line
 from pipeline.identity import Cell, commit, identity
 from pipeline.launch import Notify, run_tasks
 from pipeline.study import PLAN_FILE, STUDY_KIND, Study
-from pipeline.tracking import Tracker, connect
+from pipeline.tracking import Tracker, connect_once
 from pipeline.train import CHECKPOINTS, Outcome, log_line, package, run_cell
 from pipeline.trainer import History, fit, resolve_device, resolve_precision, start
 
@@ -47,7 +46,7 @@ def compare(study: Study, tracker: Tracker, *, workers: int, device: str, adopte
     identities = {cell.name: identity(cell.config, cell.config.data.load(), device) for cell in cells}
     keys = {name: tags["cell"] for name, tags in identities.items()}
     _check_distinct(keys)
-    parent = _open(study, tracker, adopted)
+    parent = open_parent(study.name, {"kind": STUDY_KIND, "study": study.id}, tracker, adopted)
     with tracker.hold(parent):
         tracker.log_params(parent, {"models": ",".join(study.variants), **study.plan.model_dump()})
         outcomes = declare(study.plan, cells, identities, tracker, parent)
@@ -81,18 +80,21 @@ def _check_distinct(keys: dict[str, str]) -> None:
         owners[key] = name
 
 
-def _open(study: Study, tracker: Tracker, adopted: str | None) -> str:
-    """Return the parent run of the study, new or known; an adopted run that is not it becomes a link to it."""
-    known = tracker.find(kind=STUDY_KIND, study=study.id)
-    if not known:
-        tags = {"kind": STUDY_KIND, "study": study.id, "study_name": study.name, **commit()}
-        if not adopted:
-            return tracker.create(study.name, tags=tags)
-        tracker.set_tags(adopted, {**tags, "mlflow.runName": study.name})
-        return adopted
-    if adopted:
-        tracker.set_tags(adopted, {"study": study.id, "parent": known[0].id})
-    return known[0].id
+def open_parent(name: str, tags: Mapping[str, str], tracker: Tracker, adopted: str | None) -> str:
+    """Return the parent run of the study that has these tags, new or known.
+
+    `adopted`, a run that somebody created for this call, becomes it, or a link to it where it is known.
+    """
+    known = tracker.find(**tags)
+    if known:
+        if adopted:
+            tracker.set_tags(adopted, {"study": tags["study"], "parent": known[0].id})
+        return known[0].id
+    tags = {**tags, "study_name": name, **commit()}
+    if not adopted:
+        return tracker.create(name, tags=tags)
+    tracker.set_tags(adopted, {**tags, "mlflow.runName": name})
+    return adopted
 
 
 def _finished(cells: Sequence[Cell], keys: dict[str, str], tracker: Tracker) -> dict[str, Outcome]:
@@ -199,9 +201,4 @@ def _work(task: Task, notify: Notify) -> Outcome:
         notify((cell.name, now - began, f"{cell.name} {log_line(history[-1], cell.config.train.epochs)}"))
         began = now
 
-    return run_cell(task.cell, _tracker(task.store), device=task.device, report=report, parent=task.parent)
-
-
-@cache
-def _tracker(store: str) -> Tracker:
-    return connect(store)
+    return run_cell(task.cell, connect_once(task.store), device=task.device, report=report, parent=task.parent)

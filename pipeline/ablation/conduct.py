@@ -10,11 +10,11 @@ from analysis.wording import plural
 from pipeline.ablation.queue import Queue, without_replaced
 from pipeline.ablation.space import NAMED, AblationStudy
 from pipeline.ablation.worker import ENDED, Progress, Shift, work, work_off
-from pipeline.compare import declare, epoch_seconds
+from pipeline.compare import declare, epoch_seconds, open_parent
 from pipeline.config import RunConfig, Values
 from pipeline.console import Meter, duration, say
 from pipeline.errors import RunError
-from pipeline.identity import Cell, commit, identity
+from pipeline.identity import Cell, identity
 from pipeline.launch import run_tasks
 from pipeline.study import ABLATION_KIND
 from pipeline.tracking import BusyError, Tracker
@@ -36,7 +36,8 @@ def conduct(
     queue = Queue(study, storage)
     try:
         with queue.alone("parent"):
-            parent = _open(study, tracker, adopted)
+            tags = {"kind": ABLATION_KIND, "study": study.id, "study_name": study.name}
+            parent = open_parent(study.name, tags, tracker, adopted)
         with ExitStack() as held:
             helps = not _hold(tracker, parent, held)
             if helps:
@@ -80,20 +81,6 @@ def _settings(study: AblationStudy) -> Values:
     how = study.how.model_dump(mode="json", exclude=set() if study.how.searches else {"trials", "budget"})
     lists = {"objectives": ",".join(study.how.objectives), "seeds": ",".join(map(str, study.seeds))}
     return {**how, **study.base, **lists}
-
-
-def _open(study: AblationStudy, tracker: Tracker, adopted: str | None) -> str:
-    """Return the parent run of the study, new or known; an adopted run that is not it becomes a link to it."""
-    known = tracker.find(kind=ABLATION_KIND, study=study.id, study_name=study.name)
-    tags = {"kind": ABLATION_KIND, "study": study.id, "study_name": study.name, **commit()}
-    if not known:
-        if not adopted:
-            return tracker.create(study.name, tags=tags)
-        tracker.set_tags(adopted, {**tags, "mlflow.runName": study.name})
-        return adopted
-    if adopted:
-        tracker.set_tags(adopted, {"study": study.id, "parent": known[0].id})
-    return known[0].id
 
 
 def _declare(study: AblationStudy, tracker: Tracker, parent: str, device: str) -> None:

@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from itertools import accumulate
 from typing import Any
 
@@ -16,7 +15,7 @@ from pipeline.config import RunConfig
 from pipeline.errors import one_line
 from pipeline.identity import Cell
 from pipeline.study import TRIAL_KIND
-from pipeline.tracking import Stopped, Tracker, connect
+from pipeline.tracking import Stopped, Tracker, connect_once
 from pipeline.train import log_line, run_cell
 from pipeline.trainer import History, best_epoch
 
@@ -38,12 +37,7 @@ class Shift:
 
 def work(shift: Shift, notify: Callable[[Progress], None]) -> None:
     """Run trials until none waits."""
-    work_off(shift, _tracker(shift.store), notify)
-
-
-@cache
-def _tracker(store: str) -> Tracker:
-    return connect(store)
+    work_off(shift, connect_once(shift.store), notify)
 
 
 def work_off(shift: Shift, tracker: Tracker, notify: Callable[[Progress], None]) -> None:
