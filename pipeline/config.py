@@ -217,12 +217,12 @@ def resolve_all(tree: Mapping[str, Any]) -> Values:
 # ------------------------------------------------------------------------------------------------------- building
 
 
-def build_run(values: Mapping[str, Any], base: RunConfig | None = None) -> RunConfig:
-    """Return `base` (the defaults) changed by a mapping from paths to values, validated as a whole.
+def build_run(values: Mapping[str, Any]) -> RunConfig:
+    """Return the default config changed by a mapping from paths to values, validated as a whole.
 
     A new `x.name` resets node `x` to the defaults of that kind, and names apply first: the order never matters.
     """
-    named = _with_names(values, base or RunConfig())
+    named = _with_names(values)
     tree, known = named.model_dump(mode="json"), flat(named)
     for path, value in values.items():
         if path not in known:
@@ -235,7 +235,7 @@ def build_run(values: Mapping[str, Any], base: RunConfig | None = None) -> RunCo
 
 def fits(path: str, values: Mapping[str, Any]) -> bool:
     """Say whether the default config, changed by the names among `values`, has a setting `path`."""
-    return path in flat(_with_names(values, RunConfig()))
+    return path in flat(_with_names(values))
 
 
 def misfit(path: str, config: RunConfig) -> UsageError:
@@ -249,9 +249,9 @@ def misfit(path: str, config: RunConfig) -> UsageError:
     )
 
 
-def _with_names(values: Mapping[str, Any], base: RunConfig) -> RunConfig:
-    """Return `base` with the names among `values`, outer nodes first; a node with a new name starts from its defaults."""
-    config = base
+def _with_names(values: Mapping[str, Any]) -> RunConfig:
+    """Return the defaults with the names among `values`, outer nodes first; a node with a new name has those of its kind."""
+    config = RunConfig()
     for path in sorted((path for path in values if path.endswith(".name")), key=lambda path: path.count(".")):
         tree = config.model_dump(mode="json")
         parent = path.removesuffix(".name")

@@ -21,12 +21,6 @@ def test_the_order_of_settings_never_matters():
     assert configs[0].model.name == "gru"
 
 
-def test_a_new_name_resets_its_node_to_the_defaults_of_that_kind():
-    base = build_run({"model.embedding.name": "lete", "model.embedding.dim": 64})
-    assert build_run({"model.embedding.name": "sincos"}, base).model.embedding.dim == 32
-    assert build_run({"model.embedding.name": "lete"}, base).model.embedding.dim == 64
-
-
 def test_the_names_of_the_requirement_are_settings():
     names = {
         "batch_size": 128, "learning_rate": 0.001, "num_epochs": 50, "dropout_rate": 0.2, "lstm_hidden_dim": 128,
