@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 from mlflow.tracking import MlflowClient
+from plotly.subplots import make_subplots
 
 from analysis.figures import to_png
 from analysis.figures.style import COLOURS
@@ -21,7 +22,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "docs" / "results"
 PAGE, RECORD, FIGURE = (FOLDER / f"published_protocols.{ending}" for ending in ("md", "json", "png"))
 BEGIN, END = "<!-- runs: begin -->\n", "\n<!-- runs: end -->"
 EPOCHS = (1, 2, 5, 10, 20, 50, 80, 100, 150, 200)
-STUDIES = {"lete_paper": "batch 512", "kan_mammote_protocol": "batch 128"}
+STUDIES = {"lete_paper": "batch 512, no clipping", "kan_mammote_protocol": "batch 128, clipped at 1"}
 PUBLISHED = {
     # Chen et al. 2025, figure 3, read off to 0.1 points, and the notebook of the authors' repository.
     "lete_paper lete": {1: 43.5, 10: 91.8, 20: 95.2, 50: 96.3, 100: 96.7, 200: 97.29},
@@ -87,24 +88,27 @@ def _percent(value: float | None) -> str:
 
 
 def figure(record: Record) -> go.Figure:
-    """Return a line a run through the epochs on record, with its name at the end, and a ring for each published point."""
-    drawn = go.Figure(layout={"template": "simple_white", "showlegend": False, "width": 1100, "height": 620})
+    """Return a panel a study: a line a run through the epochs on record, and a ring for each published point."""
+    drawn = make_subplots(
+        cols=len(STUDIES), shared_yaxes=True, horizontal_spacing=0.03, subplot_titles=[*STUDIES.values()]
+    )
+    drawn.update_layout(template="simple_white", width=1200, height=620, margin={"t": 40, "r": 20, "b": 60})
     for number, (name, run) in enumerate(record.items()):
         study, model = name.split()
-        colour = COLOURS[number % len(COLOURS)]
-        epochs, accuracies = [int(epoch) for epoch in run["test_accuracy"]], list(run["test_accuracy"].values())
+        column, colour = [*STUDIES].index(study) + 1, COLOURS[number % len(COLOURS)]
         points = PUBLISHED.get(name, {})
-        drawn.add_scatter(x=epochs, y=accuracies, mode="lines+markers", line_color=colour, marker_size=4)
-        drawn.add_annotation(
-            x=epochs[-1], y=accuracies[-1], text=f"{model} ({STUDIES[study]})", xanchor="left", showarrow=False,
-            font_color=colour,
+        drawn.add_scatter(
+            x=[int(epoch) for epoch in run["test_accuracy"]], y=list(run["test_accuracy"].values()), name=model, col=column,
+            row=1, mode="lines+markers", line_color=colour, marker_size=4, legend=f"legend{column}",
         )  # fmt: skip
         drawn.add_scatter(
-            x=list(points), y=list(points.values()), mode="markers",
-            marker={"symbol": "circle-open", "size": 11, "color": colour, "line_width": 2.5},
+            x=list(points), y=list(points.values()), name=f"{model}, published", col=column, row=1, mode="markers",
+            marker={"symbol": "circle-open", "size": 11, "color": colour, "line_width": 2.5}, showlegend=False,
         )  # fmt: skip
-    drawn.update_xaxes(title="epoch", range=[0, 1.25 * max(run["epochs"] for run in record.values())])
-    drawn.update_yaxes(title="test accuracy in percent (rings: published)", range=[88, 98.5])
+        box = drawn.layout[f"xaxis{column}"].domain
+        drawn.layout[f"legend{column}"] = {"x": box[1] - 0.01, "y": 0.03, "xanchor": "right", "yanchor": "bottom"}
+    drawn.update_xaxes(title="epoch", type="log", range=[0, 2.35], tickvals=EPOCHS)
+    drawn.update_yaxes(title="test accuracy in percent (rings: published)", range=[74, 98.5], col=1)
     return drawn
 
 
