@@ -189,6 +189,8 @@ def analyze(study: StoredStudy, tracker: Tracker, *, output: Path, allow_missing
 
 def check_output(output: Path, study_id: str) -> None:
     """Refuse a folder that holds the results of another study."""
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"--output: must be a folder, got {output}, which is a file. Name another one.")
     if not (output / "summary.json").is_file():
         return
     held = read_json(output / "summary.json").get("study")

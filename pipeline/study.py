@@ -72,6 +72,10 @@ def read_json(path: Path) -> Values:
     except json.JSONDecodeError as error:
         place = f"line {error.lineno} column {error.colno}"
         raise UsageError(f"{path}: must be valid JSON, got an error at {place} ({error.msg}). Correct it.") from None
+    except RecursionError:
+        raise UsageError(
+            f"{path}: must be nested less deeply, got brackets in brackets without end. Correct it."
+        ) from None
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
     if not isinstance(tree, dict):
@@ -96,7 +100,9 @@ def load_run(path: Path | None, overrides: Mapping[str, Any], model: str = "") -
     own, base = _variants(tree), _base(tree)
     chosen = _variant(model, own) if model else {}
     _check_used(base, {**own, "": chosen})
-    values = {**base, **chosen, **resolve_all(overrides)}
+    changes = resolve_all(overrides)
+    _check_left_to_variants(changes, {model: chosen})
+    values = {**base, **chosen, **changes}
     return build_run({path: value for path, value in values.items() if path not in base or fits(path, values)})
 
 

@@ -204,6 +204,8 @@ def test_a_folder_with_another_study_is_refused(mlflow_tracker, workplace):
     with pytest.raises(UsageError, match="--output: must be a new folder or that of study"):
         analyze(find_study(mlflow_tracker), mlflow_tracker, output=output, allow_missing=False)
     assert [path.name for path in output.iterdir()] == ["summary.json"]
+    with pytest.raises(UsageError, match=r"--output: must be a folder, got .*summary\.json, which is a file"):
+        analyze(find_study(mlflow_tracker), mlflow_tracker, output=output / "summary.json", allow_missing=False)
 
 
 def test_a_study_that_does_not_exist_is_said(mlflow_tracker):

@@ -64,6 +64,7 @@ def test_a_run_takes_the_base_of_a_study_file(write):
     [
         ('{"a": 1,}', ["study.json", "valid JSON", "line 1"]),
         ("[1]", ["study.json", "JSON object", "list"]),
+        ("[" * 100_000, ["study.json", "nested less deeply"]),
         ('{"base": {"p": 1}, "base": {}}', ["study.json", "base", "twice"]),
         ({"base": {"epoch": 3}}, ["epoch", "Did you mean epochs?"]),
         ({"base": []}, ["base", "JSON object", "[]"]),
@@ -109,6 +110,9 @@ def test_an_unknown_model_names_the_closest():
 def test_what_the_variants_differ_in_is_left_to_them():
     with pytest.raises(UsageError, match=r"model\.embedding\.name: must be left to the variants"):
         load_study(None, overrides={"model.embedding.name": "lete"})
+    with pytest.raises(UsageError, match=r"model\.embedding\.name: must be left to the variants"):
+        load_run(None, {"model.embedding.name": "sincos"}, "lete")
+    assert load_run(None, {"model.embedding.name": "lete"}, "lete").model.embedding.name == "lete"
 
 
 def test_the_file_of_the_full_study_serves_a_single_run_and_a_narrowed_study():
