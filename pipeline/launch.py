@@ -57,6 +57,8 @@ def run_tasks(
             for future in finished:
                 yield futures[future], future.result()
     except BrokenProcessPool:
+        if _interrupted(processes):
+            raise KeyboardInterrupt from None
         _end(processes)
         raise RunError(
             "workers: must run to their end, got one that was killed, perhaps for memory. "
@@ -70,8 +72,15 @@ def run_tasks(
 
 def _check_alive(processes: Sequence[BaseProcess]) -> None:
     """Notice a worker that was killed: the pool does not watch one that it started while it waited for another."""
+    if _interrupted(processes):
+        raise KeyboardInterrupt
     if any(process.exitcode for process in processes):
         raise BrokenProcessPool
+
+
+def _interrupted(processes: Sequence[BaseProcess]) -> bool:
+    """Say whether workers have ended by an interrupt, and none in another way; a broken pool terminates the others."""
+    return {process.exitcode for process in processes} - {None, 0, -signal.SIGTERM} == {INTERRUPTED}
 
 
 def _end(processes: Sequence[BaseProcess]) -> None:
@@ -109,8 +118,12 @@ def _in_worker(task: Task) -> Any:  # noqa: ANN401
 def _interrupt_once(_signal: int, _frame: object) -> None:
     """Interrupt this process; a second signal must not disturb the closing of its runs."""
     for kind in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(kind, signal.SIG_IGN)
+        signal.signal(kind, _nothing)  # SIG_IGN makes Python complain of a signal that is already on its way
     raise KeyboardInterrupt
+
+
+def _nothing(_signal: int, _frame: object) -> None:
+    pass
 
 
 def _tell_parent(message: object) -> None:

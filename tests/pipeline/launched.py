@@ -1,6 +1,7 @@
 """Work for the launcher, in a module that its worker processes can import."""
 
 import os
+import signal
 import time
 
 
@@ -23,6 +24,12 @@ def wait_or_die(task, notify):
 def interrupt_first(task, notify):
     notify(task)
     time.sleep(100)
+
+
+def interrupt_itself(task, notify):
+    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGTERM)
+    wait_or_die(task, notify)
 
 
 def claim_all(task, notify):

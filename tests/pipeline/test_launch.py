@@ -32,3 +32,8 @@ def test_an_interrupt_of_the_launcher_stops_the_workers(launched):
     with pytest.raises(KeyboardInterrupt):
         list(run_tasks([1, 2], launched.interrupt_first, workers=2, notify=interrupt))
     assert time.monotonic() - began < 50  # of the 100 seconds that the other would take
+
+
+def test_workers_that_were_interrupted_end_the_launcher_as_interrupted_not_as_killed(launched):
+    with pytest.raises(KeyboardInterrupt):
+        list(run_tasks([1, 2], launched.interrupt_itself, workers=2, notify=lambda _: None))
