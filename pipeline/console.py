@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from rich.console import Console
 from rich.markup import escape
@@ -25,9 +25,11 @@ def say(text: str = "") -> None:
 def show(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
     """Print a table: columns of numbers align right, columns of words left."""
     table = Table(title=title or None, title_justify="left", box=None, header_style="bold", title_style="bold")
-    for column, *cells in zip(columns, *rows, strict=True):
+    for number, (column, *cells) in enumerate(zip(columns, *rows, strict=True)):
         numbers = sum(cell[:1].isdigit() or cell[:1] in {"-", "+"} for cell in cells)
-        table.add_column(column, justify="right" if 2 * numbers > len(cells) else "left")
+        # Names stay whole and other words are folded, never cut: they are there to be copied.
+        justify: Literal["right", "left"] = "right" if 2 * numbers > len(cells) else "left"
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=number == 0)
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
     console.print(table)

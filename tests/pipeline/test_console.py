@@ -33,3 +33,12 @@ def test_lines_come_seldom_where_there_is_no_terminal(capsys, monkeypatch):
         for now[0] in (1.0, 2.0, 16.0, 17.0):
             meter.advance("a", 1, "brought something")
     assert capsys.readouterr().out == "3/9 epochs, 6 s left; brought something\n"
+
+
+def test_a_narrow_table_cuts_nothing(capsys, monkeypatch):
+    monkeypatch.setattr(console.console, "width", 40)
+    row = ("position_and_gap", "model.embedding.time_input", "W[t] + V[dt], any sum of two functions", "25,088")
+    console.show(("name", "setting", "code", "parameters"), [row])
+    shown = capsys.readouterr().out
+    assert "…" not in shown
+    assert row[0] in shown
