@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from models.config import ModelError
 from models.time_embeddings.base import PointwiseConfig, PointwiseEmbedding
 
+MOST_NUMBERS = 2**27
+"""Size of the largest table: half a gigabyte, and twice that again for its gradient and Adam's averages."""
+
 
 class TableFields(PointwiseConfig):
     """Fields of a learnable table under each of its names."""
@@ -54,6 +57,11 @@ class Position(PointwiseEmbedding):
     def __init__(self, *, dim: int, horizon: int) -> None:
         """Allocate `horizon` rows of width `dim`, drawn from N(0, 1)."""
         super().__init__(dim)
+        if horizon * dim > MOST_NUMBERS:
+            raise ModelError(
+                f"model.embedding: a table must have at most {MOST_NUMBERS:,} numbers, got {horizon:,} rows of {dim}. "
+                "Give times in a coarser unit, or choose an encoding without a table."
+            )
         self.table = nn.Embedding(horizon, dim)
 
     def encode(self, times: Tensor) -> Tensor:

@@ -202,3 +202,8 @@ def test_a_width_that_the_formula_cannot_fill_is_refused(name, fields):
 @pytest.mark.parametrize("name", ["none", "sincos", "graphmixer", "random_fourier", "scalar"])
 def test_a_frozen_encoding_has_nothing_to_train(name):
     assert list(build(name).parameters()) == []
+
+
+def test_a_table_of_gigabytes_is_refused():
+    with pytest.raises(ModelError, match=r"at most 134,217,728 numbers, got 10,000,000,000 rows of 32"):
+        build("position_gap", 1e10)
