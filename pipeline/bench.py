@@ -131,7 +131,9 @@ def time_training() -> dict[str, list[float]]:
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     with Meter(dict.fromkeys(sides, ROUNDS + 1), dict.fromkeys(sides, FIRST_GUESS), 1) as meter:
         for turn in range(ROUNDS + 1):
-            for name, epochs in sides.items():
+            # Each round begins with another side: whoever comes after a heavy one would pay for it every time.
+            first = turn * len(sides) // (ROUNDS + 1)
+            for name, epochs in [*sides.items()][first:] + [*sides.items()][:first]:
                 epoch = next(epochs)
                 meter.advance(name, epoch.seconds, f"round {turn} of {ROUNDS}, {name} {epoch.seconds:.2f} s")
                 if turn:
