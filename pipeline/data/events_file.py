@@ -108,7 +108,8 @@ class EventsFileConfig(DatasetConfig):
             raise self._error(where, "must be finite", "an infinite value", "Correct the data.")
 
     def _dataset(self, rows: pd.DataFrame) -> EventDataset:
-        starts = np.flatnonzero(rows["id"].ne(rows["id"].shift()))
+        ids = rows["id"].to_numpy()  # not Series.shift: it makes floats of whole numbers, which merges large ones
+        starts = np.flatnonzero(np.concatenate([[True], ids[1:] != ids[:-1]]))
         labels, names = pd.factorize(rows["label"], sort=True)
         changes = np.flatnonzero(labels != np.repeat(labels[starts], np.diff([*starts, len(rows)])))
         if len(changes):

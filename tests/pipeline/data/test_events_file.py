@@ -17,8 +17,12 @@ from pipeline.identity import ROOT
 WRITERS = {
     "parquet": lambda table, path: table.to_parquet(path),
     "csv": lambda table, path: table.to_csv(path, index=False),
-    "npz": lambda table, path: np.savez(path, **{name: np.array(table[name].tolist()) for name in table}),
+    "npz": lambda table, path: np.savez(path, **{name: array(table[name]) for name in table}),
 }
+
+
+def array(column):
+    return np.array(column.tolist(), dtype=column.dtype if column.dtype.kind in "iuf" else None)
 
 
 def table(sequences=40):
@@ -77,6 +81,15 @@ def test_equal_times_are_allowed_and_whole_ones_are_stored_short(write):
     splits = load(write(table().assign(time=3)))
     assert splits.train.times.dtype == torch.int16
     assert splits.train.horizon == 4
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize("first", [1_700_000_000_000_000_000, 2**63 - 2000])
+def test_large_ids_that_float64_cannot_tell_apart_stay_apart(write, kind, first):
+    own = table().assign(id=lambda rows: [first + 100 * i for i in rows["id"]])  # from 2**63 on, ids are uint64
+    splits = load(write(own, kind))
+    assert len({np.float64(i) for i in own["id"]}) < 40
+    assert splits.digest == digest(write(table(), kind))
 
 
 def test_horizon_unit_columns_and_classes_can_be_given(write):
