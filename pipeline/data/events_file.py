@@ -8,6 +8,7 @@
 """
 
 import hashlib
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -171,8 +172,13 @@ def read_table(path: str) -> pd.DataFrame:
 
 
 def _csv(file: Path) -> pd.DataFrame:
-    # "NA" and "None" may be labels: only an empty cell and NaN are missing.
-    return pd.read_csv(file, keep_default_na=False, na_values=["", "nan", "NaN"], index_col=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            # "NA" and "None" may be labels: only an empty cell and NaN are missing.
+            return pd.read_csv(file, keep_default_na=False, na_values=["", "nan", "NaN"], index_col=False)
+        except pd.errors.ParserWarning as error:
+            raise ValueError("rows with more fields than the header has names") from error
 
 
 def _npz(file: Path) -> pd.DataFrame:

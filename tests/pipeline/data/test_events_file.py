@@ -83,6 +83,13 @@ def test_equal_times_are_allowed_and_whole_ones_are_stored_short(write):
     assert splits.train.horizon == 4
 
 
+@pytest.mark.parametrize("ended", ["rows", "rows and header"])
+def test_a_comma_at_the_end_of_each_row_does_no_harm(write, ended):
+    header, *rows = table().to_csv(index=False).splitlines()
+    lines = [header + "," * (ended == "rows and header"), *(f"{row}," for row in rows)]
+    assert digest(write("\n".join(lines).encode())) == digest(write(table(), "parquet"))
+
+
 @pytest.mark.parametrize("kind", WRITERS)
 @pytest.mark.parametrize("first", [1_700_000_000_000_000_000, 2**63 - 2000])
 def test_large_ids_that_float64_cannot_tell_apart_stay_apart(write, kind, first):
@@ -171,6 +178,18 @@ MALFORMED = {
     "no rows": (lambda: table().iloc[:0], {}, "csv", "rows: must be at least one, got none"),
     "an empty file": (lambda: b"", {}, "csv", "must be a whole .csv file, got No columns to parse from file"),
     "rows of different length": (lambda: b"id,time,label\n1,2,a\n1,2,a,4,5\n", {}, "csv", "must be a whole .csv file"),
+    "rows longer than the header": (
+        lambda: b"id,time,label\n" + b"0,13,5,1\n0,14,5,1\n" * 9,
+        {},
+        "csv",
+        "must be a whole .csv file, got rows with more fields than the header has names. Write it again.",
+    ),
+    "a row that ends in a comma": (
+        lambda: b"id,time,label\n1,2,a\n1,2,a,\n",
+        {},
+        "csv",
+        "Expected 3 fields in line 3, saw 4",
+    ),
     "a truncated Parquet file": (lambda: PARQUET, {}, "parquet", "must be a whole .parquet file"),
     "a truncated NPZ file": (lambda: b"PK\x03\x04", {}, "npz", "must be a whole .npz file"),
     "another kind of file": (lambda: b"{}", {}, "json", "must end in .parquet, .csv, .npz"),
