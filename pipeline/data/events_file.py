@@ -182,5 +182,9 @@ def _csv(file: Path) -> pd.DataFrame:
 
 
 def _npz(file: Path) -> pd.DataFrame:
-    with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-        return pd.DataFrame({name: arrays[name] for name in arrays.files})
+    with file.open("rb") as stream:
+        arrays = np.load(stream, allow_pickle=False)
+        if not isinstance(arrays, np.lib.npyio.NpzFile):
+            raise ValueError("a single array instead of one for each column")  # noqa: TRY004  # of the file, not an argument
+        with arrays:
+            return pd.DataFrame({name: arrays[name] for name in arrays.files})

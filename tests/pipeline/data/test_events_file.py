@@ -214,6 +214,13 @@ def test_arrays_of_different_length_are_refused(tmp_path):
         load(str(tmp_path / "own.npz"))
 
 
+def test_a_single_array_is_refused_though_its_name_ends_in_npz(tmp_path):
+    np.save(tmp_path / "own.npy", np.zeros((3, 3)))
+    path = (tmp_path / "own.npy").rename(tmp_path / "own.npz")
+    with pytest.raises(DataError, match=r"own\.npz: must be a whole \.npz file, got a single array instead of one for"):
+        load(str(path))
+
+
 def test_a_path_must_be_given_and_lead_to_a_file(tmp_path):
     with pytest.raises(DataError, match=r"data\.path: must end in .*, got ''"):
         load("")
