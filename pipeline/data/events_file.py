@@ -125,10 +125,9 @@ class EventsFileConfig(DatasetConfig):
         horizon = float(np.floor(np.float32(times.max()))) + 1 if self.horizon is None else self.horizon
         if times.max() >= horizon:
             raise DataError(f"data.horizon: must be above the largest time {times.max():g}, got {horizon:g}. Raise it.")
-        whole = bool((times == np.floor(times)).all()) and times.max() <= LARGEST_SHORT
         features = np.array(rows[list(range(len(self.feature_columns)))], dtype=np.float32)  # a copy, to be writable
         return EventDataset(
-            times=torch.from_numpy(times.astype(np.int16 if whole else np.float32)),
+            times=torch.from_numpy(self._stored(times, starts)),
             offsets=torch.from_numpy(np.array([*starts, len(rows)], dtype=np.int64)),
             labels=torch.from_numpy(labels[starts].astype(np.int64)),
             features=torch.from_numpy(features) if self.feature_columns else None,
@@ -137,6 +136,20 @@ class EventsFileConfig(DatasetConfig):
             time_unit=self.time_unit,
             name=self.name,
         )
+
+    def _stored(self, times: NDArray[np.float64], starts: NDArray[np.int64]) -> NDArray[np.int16] | NDArray[np.float32]:
+        """Return the times as they are kept; DataError where that would make two times of a sequence one."""
+        if (times == np.floor(times)).all() and times.max() <= LARGEST_SHORT:
+            return times.astype(np.int16)
+        short = times.astype(np.float32)
+        merged = (short[1:] == short[:-1]) & (times[1:] != times[:-1])
+        merged[starts[1:] - 1] = False
+        if merged.any():
+            first, second = times[np.flatnonzero(merged)[0] :][:2].tolist()
+            rule = "must keep its times apart within a sequence when rounded to float32, to 7 digits or so"
+            remedy = "Subtract an offset, or round the times to a coarser unit."
+            raise self._error(f"column {self.time_column}", rule, f"{first} and {second}", remedy)
+        return short
 
     def _check_classes(self, labels: NDArray[np.int64], names: pd.Index) -> None:
         where, count = f"column {self.label_column}", len(names)

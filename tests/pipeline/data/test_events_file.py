@@ -83,6 +83,11 @@ def test_equal_times_are_allowed_and_whole_ones_are_stored_short(write):
     assert splits.train.horizon == 4
 
 
+def test_close_times_of_different_sequences_are_allowed(write):
+    own = table().assign(time=lambda rows: rows["id"] * 1e-9 + 1000)
+    assert load(write(own)).train.times.unique().tolist() == [1000]
+
+
 @pytest.mark.parametrize("ended", ["rows", "rows and header"])
 def test_a_comma_at_the_end_of_each_row_does_no_harm(write, ended):
     header, *rows = table().to_csv(index=False).splitlines()
@@ -192,6 +197,12 @@ MALFORMED = {
     ),
     "a truncated Parquet file": (lambda: PARQUET, {}, "parquet", "must be a whole .parquet file"),
     "a truncated NPZ file": (lambda: b"PK\x03\x04", {}, "npz", "must be a whole .npz file"),
+    "times that float32 cannot tell apart": (
+        lambda: table().assign(time=lambda rows: 1e7 + rows["time"] / 5),
+        {},
+        "csv",
+        "7 digits or so, got 10000000.2 and 10000000.3. Subtract an offset, or round the times to a coarser unit.",
+    ),
     "another kind of file": (lambda: b"{}", {}, "json", "must end in .parquet, .csv, .npz"),
     "a time past the horizon": (table, {"horizon": 5}, "csv", "data.horizon: must be above the largest time 7, got 5"),
     "too few sequences": (table, {"validation_size": 40}, "csv", "data.train_size: events_file has 32 sequences"),
