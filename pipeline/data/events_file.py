@@ -20,8 +20,9 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
+from torch import Tensor
 
-from pipeline.data.base import DatasetConfig
+from pipeline.data.base import DatasetConfig, Splits
 from pipeline.data.events import LARGEST_SHORT, DataError, EventDataset
 from pipeline.data.split import stratified_order
 
@@ -71,6 +72,24 @@ class EventsFileConfig(DatasetConfig):
         order = torch.from_numpy(stratified_order(data.labels.numpy(), self.split_seed))
         test_size = max(1, round(self.test_fraction * len(data)))
         return data.select(order[test_size:].sort().values), data.select(order[:test_size].sort().values)
+
+    def load(self) -> Splits:
+        """Return the splits; DataError if one of them lacks a class, an empty validation set apart."""
+        splits = super().load()
+        of_test = "data.test_fraction" if self.test_size is None else "data.test_size or data.test_fraction"
+        remedies = {
+            "train": "Raise data.train_size" if self.train_size else "Lower data.validation_size or data.test_fraction",
+            "validation": "Raise data.validation_size, or set it to 0",
+            "test": f"Raise {of_test}",
+        }
+        for split, remedy in remedies.items():
+            labels: Tensor = getattr(splits, split).labels
+            absent = torch.bincount(labels, minlength=splits.train.classes) == 0
+            if len(labels) and absent.any():
+                name = np.unique(read_table(self.path)[self.label_column])[int(absent.nonzero()[0])]
+                got = f"none of class {name} in its {len(labels)}"
+                raise self._error(f"{split} split", "must have sequences of each class", got, f"{remedy}.")
+        return splits
 
     def _checked(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return the columns as `id`, `time`, `label`, 0, 1, ..., sorted by id and time."""

@@ -83,6 +83,31 @@ def test_equal_times_are_allowed_and_whole_ones_are_stored_short(write):
     assert splits.train.horizon == 4
 
 
+# Of 600 sequences, 3 are of class 12: in the order of all they are at 1/6, 1/2 and 5/6 of the way. The test takes the
+# first fifth; of the 2 that are left, at 1/4 and 3/4, validation takes the last 100 of 480, and training the first.
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"validation_size": 100}, "validation split: {}, got none of class 12 in its 100. Raise data.validation_size"),
+        ({"test_fraction": 0.1}, "test split: {}, got none of class 12 in its 60. Raise data.test_fraction."),
+        ({"test_size": 20}, "test split: {}, got none of class 12 in its 20. Raise data.test_size or data.test_"),
+        ({"train_size": 100}, "train split: {}, got none of class 12 in its 100. Raise data.train_size."),
+        (
+            {"test_fraction": 0.6, "validation_size": 200},
+            "train split: {}, got none of class 12 in its 40. Lower data.",
+        ),
+    ],
+)
+def test_a_split_without_a_class_is_refused(write, fields, message):
+    rows = [{"id": i, "time": k, "label": 12 if i % 200 == 0 else 10 + i % 2} for i in range(600) for k in range(2)]
+    path = write(pd.DataFrame(rows))
+    with pytest.raises(DataError) as caught:
+        load(path, **{"validation_size": 150, **fields})
+    assert message.format("must have sequences of each class") in str(caught.value)
+    assert load(path, validation_size=150).train.classes == 3
+    assert len(load(path, validation_size=0).validation) == 0
+
+
 def test_close_times_of_different_sequences_are_allowed(write):
     own = table().assign(time=lambda rows: rows["id"] * 1e-9 + 1000)
     assert load(write(own)).train.times.unique().tolist() == [1000]
