@@ -28,6 +28,10 @@ from pipeline.data.split import stratified_order
 
 LARGEST_TIME = 2.0**24
 """Up to here float32 keeps whole numbers apart."""
+LARGEST_FEATURE = float(np.finfo(np.float32).max)
+"""Past here float32 has only infinity."""
+MOST_NAMES = 12
+"""Columns that a message names before it counts the rest."""
 FEWEST_SEQUENCES = 3
 """Sequences that a class needs: one for training, one for validation, one for the test."""
 UNREADABLE = (OSError, ValueError, EOFError, KeyError, pa.ArrowException, zipfile.BadZipFile)
@@ -98,19 +102,15 @@ class EventsFileConfig(DatasetConfig):
             raise self._error("columns", "must be different ones", ", ".join(columns), "Name each column once.")
         for column in columns:
             if column not in table:
-                had = ", ".join(map(str, table.columns))
-                raise self._error(
-                    f"column {column}", "must be in the file", f"only {had}", "Name another data.*_column."
-                )
+                got = f"only {_listed(table.columns)}"
+                raise self._error(f"column {column}", "must be in the file", got, "Name another data.*_column.")
         if table.empty:
             raise self._error("rows", "must be at least one", "none", "Give a file with events.")
         for column in columns:
             self._check_column(table[column], number=column not in (self.id_column, self.label_column))
-        times = table[self.time_column]
-        if not times.between(0, LARGEST_TIME).all():
-            bad = times[~times.between(0, LARGEST_TIME)]
-            rule = f"must lie in [0, {LARGEST_TIME:.0f}] (row {bad.index[0] + 1})"
-            raise self._error(f"column {self.time_column}", rule, f"{bad.iloc[0]}", "Subtract the start, or scale it.")
+        self._check_range(table[self.time_column], 0, LARGEST_TIME, "Subtract the start, or scale it.")
+        for column in self.feature_columns:
+            self._check_range(table[column], -LARGEST_FEATURE, LARGEST_FEATURE, "Scale it, or take its logarithm.")
         renamed = table[columns].set_axis(["id", "time", "label", *range(len(self.feature_columns))], axis=1)
         return renamed.sort_values(["id", "time"], kind="stable", ignore_index=True)
 
@@ -126,6 +126,12 @@ class EventsFileConfig(DatasetConfig):
             raise self._error(where, rule, f"{kind} values such as {values.iloc[0]!r}", "Convert the column.")
         if number and not np.isfinite(values.to_numpy(dtype=np.float64)).all():
             raise self._error(where, "must be finite", "an infinite value", "Correct the data.")
+
+    def _check_range(self, values: pd.Series, low: float, high: float, remedy: str) -> None:
+        outside = values[~values.between(low, high)]
+        if len(outside):
+            rule = f"must lie in [{low:.8g}, {high:.8g}] (row {outside.index[0] + 1})"
+            raise self._error(f"column {values.name}", rule, f"{outside.iloc[0]}", remedy)
 
     def _dataset(self, rows: pd.DataFrame) -> EventDataset:
         ids = rows["id"].to_numpy()  # not Series.shift: it makes floats of whole numbers, which merges large ones
@@ -189,21 +195,35 @@ class EventsFileConfig(DatasetConfig):
 def read_table(path: str) -> pd.DataFrame:
     """Return the table in a file; DataError unless it is a readable Parquet, CSV or NPZ file."""
     readers: dict[str, Callable[[Path], pd.DataFrame]] = {".parquet": pd.read_parquet, ".csv": _csv, ".npz": _npz}
-    file = Path(path)
-    if file.suffix not in readers:
+    file, ending = Path(path), Path(path).suffix.lower()
+    if path and file.is_dir():
+        raise DataError(f"data.path: must be a file, got the directory {path!r}. Give a single file of events.")
+    if ending not in readers:
         raise DataError(
             f"data.path: must end in {', '.join(readers)}, got {path!r}. Give a file of one of these kinds."
         )
     if not file.is_file():
         raise DataError(f"data.path: must be a file, got {path!r}, where there is none. Check the path.")
     try:
-        return readers[file.suffix](file).reset_index(drop=True)
+        return readers[ending](file).reset_index(drop=True)
+    except DataError:
+        raise
     except UNREADABLE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{path}: must be a whole {file.suffix} file, got {reason}. Write it again.") from error
+        raise DataError(f"{path}: must be a whole {ending} file, got {reason}. Write it again.") from error
+
+
+def _listed(columns: pd.Index) -> str:
+    """Return the first names of columns as Python writes them, so that a line break in one does not break the message."""
+    names = ", ".join(repr(name if len(name) <= 40 else f"{name[:40]}...") for name in map(str, columns[:MOST_NAMES]))  # noqa: PLR2004
+    return names if len(columns) <= MOST_NAMES else f"{names} and {len(columns) - MOST_NAMES} more"
 
 
 def _csv(file: Path) -> pd.DataFrame:
+    header = pd.read_csv(file, nrows=0).columns
+    if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
+        rule = "must have its columns separated by commas"
+        raise DataError(f"{file}: {rule}, got the header {_listed(header)}. Write it again with commas.")
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
         try:

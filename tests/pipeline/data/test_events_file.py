@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -172,7 +173,7 @@ MALFORMED = {
         lambda: table().drop(columns="time"),
         {},
         "csv",
-        "column time: must be in the file, got only id",
+        "column time: must be in the file, got only 'id', 'label', 'size'. Name another",
     ),
     "a missing feature": (table, {"feature_columns": ("weight",)}, "csv", "column weight: must be in the file"),
     "a column twice": (table, {"time_column": "id"}, "csv", "columns: must be different ones"),
@@ -228,6 +229,26 @@ MALFORMED = {
         "csv",
         "7 digits or so, got 10000000.2 and 10000000.3. Subtract an offset, or round the times to a coarser unit.",
     ),
+    "thousands of columns": (
+        lambda: pd.DataFrame({f"c{i}": [0] for i in range(5000)}),
+        {},
+        "csv",
+        "'c10', 'c11' and 4988 more. Name another data.*_column.",
+    ),
+    "a line break in the header": (lambda: pd.DataFrame({"a\n\0b": [0]}), {}, "parquet", r"got only 'a\n\x00b'. Name"),
+    "a feature past float32": (
+        lambda: cell("size", -1e300),
+        {"feature_columns": ("size",)},
+        "csv",
+        "own.csv, column size: must lie in [-3.4028235e+38, 3.4028235e+38] (row 5), got -1e+300. Scale it",
+    ),
+    "semicolons": (
+        lambda: b"id;time;label\n1;2,5;a\n",
+        {},
+        "csv",
+        "own.csv: must have its columns separated by commas, got the header 'id;time;label'. Write it again with commas.",
+    ),
+    "tabs": (lambda: b"id\ttime\tlabel\n1\t2\ta\n", {}, "csv", r"got the header 'id\ttime\tlabel'"),
     "another kind of file": (lambda: b"{}", {}, "json", "must end in .parquet, .csv, .npz"),
     "a time past the horizon": (table, {"horizon": 5}, "csv", "data.horizon: must be above the largest time 7, got 5"),
     "too few sequences": (table, {"validation_size": 40}, "csv", "data.train_size: events_file has 32 sequences"),
@@ -255,6 +276,19 @@ def test_a_single_array_is_refused_though_its_name_ends_in_npz(tmp_path):
     path = (tmp_path / "own.npy").rename(tmp_path / "own.npz")
     with pytest.raises(DataError, match=r"own\.npz: must be a whole \.npz file, got a single array instead of one for"):
         load(str(path))
+
+
+@pytest.mark.parametrize("name", ["own", "own.parquet"])
+def test_a_directory_is_named_as_one(tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(DataError, match=r"data\.path: must be a file, got the directory '.*own"):
+        load(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_endings_may_be_in_capitals(write, tmp_path, kind):
+    path = Path(write(table(), kind)).rename(tmp_path / f"OWN.{kind.upper()}")
+    assert digest(str(path)) == digest(write(table(), kind))
 
 
 def test_a_path_must_be_given_and_lead_to_a_file(tmp_path):
