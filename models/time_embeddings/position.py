@@ -15,7 +15,7 @@ from models.config import ModelError
 from models.time_embeddings.base import PointwiseConfig, PointwiseEmbedding
 
 MOST_NUMBERS = 2**27
-"""Size of the largest table: half a gigabyte, and twice that again for its gradient and Adam's averages."""
+"""Size of the largest table: half a gigabyte, and three times that again for its gradient and Adam's two averages."""
 
 
 class TableFields(PointwiseConfig):
