@@ -19,6 +19,8 @@ from pipeline.trainer import resolve_device, resolve_precision
 
 ROOT = Path(__file__).resolve().parents[1]
 REGISTRY = "models.time_embeddings"
+ANY_HORIZON = 64
+"""Horizon of a model that is built to see which code it is made of: long enough for every setting."""
 LIBRARIES = {"numba": "numba", "kan": "pykan", "mamba_ssm": "mamba-ssm"}
 """Packages beside torch that a model may compute with, by the name they are imported under."""
 
@@ -67,7 +69,7 @@ def code_digest(config: RunConfig) -> str:
 def _code_of(model_config: AnyModel) -> tuple[frozenset[Path], frozenset[str]]:
     """Return the files of the model that is built, and what they import beside the project's own."""
     with torch.random.fork_rng(devices=[]):
-        model = model_config.build(horizon=2, feature_dim=0, classes=2)
+        model = model_config.build(horizon=ANY_HORIZON, feature_dim=0, classes=2)
     names = {kind.__module__ for module in model.modules() for kind in type(module).__mro__}
     files, libraries = _imported({name for name in names if name.startswith("models.")})
     return frozenset(files), frozenset(libraries)
