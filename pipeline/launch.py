@@ -57,9 +57,10 @@ def run_tasks(
             for future in finished:
                 yield futures[future], future.result()
     except BrokenProcessPool:
+        _end(processes)
+        pool.shutdown(wait=True)  # no exit code is certain before the pool's own thread has seen the process end
         if _interrupted(processes):
             raise KeyboardInterrupt from None
-        _end(processes)
         raise RunError(
             "workers: must run to their end, got one that was killed, perhaps for memory. "
             "Run the same command again, it goes on; --workers 1 needs less memory."
@@ -72,15 +73,13 @@ def run_tasks(
 
 def _check_alive(processes: Sequence[BaseProcess]) -> None:
     """Notice a worker that was killed: the pool does not watch one that it started while it waited for another."""
-    if _interrupted(processes):
-        raise KeyboardInterrupt
     if any(process.exitcode for process in processes):
         raise BrokenProcessPool
 
 
 def _interrupted(processes: Sequence[BaseProcess]) -> bool:
     """Say whether workers have ended by an interrupt, and none in another way; a broken pool terminates the others."""
-    return {process.exitcode for process in processes} - {None, 0, -signal.SIGTERM} == {INTERRUPTED}
+    return {process.exitcode for process in processes} - {0, -signal.SIGTERM} == {INTERRUPTED}
 
 
 def _end(processes: Sequence[BaseProcess]) -> None:
@@ -102,23 +101,28 @@ def _attempt(work: Callable[[Task, Notify], Result], task: Task, notify: Notify)
 
 
 def _start_worker(work: Callable[[Any, Notify], Any], messages: Any, parent: int) -> None:  # noqa: ANN401
+    _worker.update(work=work, messages=messages, parent=parent, busy=False)
     signal.signal(signal.SIGTERM, _interrupt_once)
     signal.signal(signal.SIGINT, _interrupt_once)
-    _worker.update(work=work, messages=messages, parent=parent)
 
 
 def _in_worker(task: Task) -> Any:  # noqa: ANN401
     try:
-        return _attempt(_worker["work"], task, _tell_parent)
+        _worker["busy"] = True
+        result = _attempt(_worker["work"], task, _tell_parent)
+        _worker["busy"] = False
     except KeyboardInterrupt:
         # The pool would keep this process for the next task. Its runs are closed; nothing else is left to do.
         os._exit(INTERRUPTED)
+    return result
 
 
 def _interrupt_once(_signal: int, _frame: object) -> None:
     """Interrupt this process; a second signal must not disturb the closing of its runs."""
     for kind in (signal.SIGTERM, signal.SIGINT):
         signal.signal(kind, _nothing)  # SIG_IGN makes Python complain of a signal that is already on its way
+    if not _worker["busy"]:
+        os._exit(INTERRUPTED)
     raise KeyboardInterrupt
 
 

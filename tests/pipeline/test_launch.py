@@ -3,6 +3,7 @@ import time
 
 import pytest
 
+from pipeline import launch
 from pipeline.errors import RunError
 from pipeline.launch import run_tasks
 
@@ -34,6 +35,8 @@ def test_an_interrupt_of_the_launcher_stops_the_workers(launched):
     assert time.monotonic() - began < 50  # of the 100 seconds that the other would take
 
 
-def test_workers_that_were_interrupted_end_the_launcher_as_interrupted_not_as_killed(launched):
+@pytest.mark.parametrize("tasks", [["now", "now"], ["end", "late"]], ids=["both", "beside an idle one"])
+def test_workers_that_were_interrupted_end_the_launcher_as_interrupted_not_as_killed(launched, monkeypatch, tasks):
+    monkeypatch.setattr(launch, "POLL_SECONDS", 60)  # the pool sees it first, while other workers still end
     with pytest.raises(KeyboardInterrupt):
-        list(run_tasks([1, 2], launched.interrupt_itself, workers=2, notify=lambda _: None))
+        list(run_tasks(tasks, launched.interrupt_itself, workers=2, notify=lambda _: None))
