@@ -139,6 +139,12 @@ class Classifier(nn.Module, ABC):
         logits_BC: Tensor = self.head(self.dropout(states_BH))
         return logits_BC[torch.empty_like(rows).scatter_(0, rows, torch.arange(len(rows), device=rows.device))]
 
+    def check(self, times: Tensor, gaps: Tensor) -> None:
+        """Raise `ModelError` unless it can take every event of a data set: raw times (N,), and the gaps (N,) before them."""
+        if self.time_order is not None:
+            _check_reorders(times, len(self.time_order))
+        self.embedding.check(times, gaps)
+
     @abstractmethod
     def last_states(self, inputs_BLD: Tensor, lengths: list[int]) -> Tensor:
         """Return the state (B, H) after the last event of each row; `lengths` descend, 0 gives the initial state."""
@@ -155,11 +161,15 @@ class Classifier(nn.Module, ABC):
 def _reordered(times_BL: Tensor, lengths_B: Tensor, order_T: Tensor) -> Tensor:
     """Return order[t] for the real times, which must be whole numbers in [0, T), and 0 on padding."""
     real_BL = times_BL.masked_fill(~valid_events(times_BL, lengths_B), 0)
-    if bool(((real_BL != real_BL.floor()) | (real_BL < 0) | (real_BL >= len(order_T))).any()):
-        raise ModelError(
-            f"model.shuffle_times: event times must be whole numbers in [0, {len(order_T)}), got others. Set it to false."
-        )
+    _check_reorders(real_BL, len(order_T))
     return order_T[real_BL.long()].to(times_BL.dtype)
+
+
+def _check_reorders(times: Tensor, horizon: int) -> None:
+    if bool(((times != times.floor()) | (times < 0) | (times >= horizon)).any()):
+        raise ModelError(
+            f"model.shuffle_times: event times must be whole numbers in [0, {horizon}), got others. Set it to false."
+        )
 
 
 class RecurrentConfig(ClassifierConfig):

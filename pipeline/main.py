@@ -1,6 +1,7 @@
 """The verbs as the command line calls them: check what was given, connect to the store, do the work, say what came out."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,14 @@ from analysis.findings import Finding
 from analysis.report import banner_lines, results_table, verdict_lines
 from pipeline import analyze as analyzing
 from pipeline import compare as comparing
+from pipeline.config import RunConfig
 from pipeline.console import say, show
 from pipeline.errors import UsageError
 from pipeline.identity import Cell
 from pipeline.study import Study, check_seeds, load_run, load_study
 from pipeline.tracking import Tracker, connect
 from pipeline.train import log_line, run_cell
-from pipeline.trainer import History
+from pipeline.trainer import History, check_fit
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def train(call: Call) -> None:
         overrides["seed"] = check_seeds(call.seeds)[0]
     model = call.models[0] if call.models else ""
     config = load_run(call.config, overrides, model)
-    config.data.load()
+    _check([config])
     tracker, adopted = open_store()
     cell = Cell(model or config.model.embedding.name, config)
 
@@ -72,9 +74,14 @@ def compare(call: Call) -> None:
 
 def _study(call: Call) -> tuple[Study, Tracker, str | None]:
     study = load_study(call.config, models=call.models, seeds=call.seeds, overrides=call.overrides)
-    for config in study.variants.values():
-        config.data.load()
+    _check(study.variants.values())
     return study, *open_store()
+
+
+def _check(configs: Iterable[RunConfig]) -> None:
+    """Get the data and see that the models can take them, before anything is recorded."""
+    for config in configs:
+        check_fit(config, config.data.load())
 
 
 def open_store() -> tuple[Tracker, str | None]:
@@ -117,8 +124,7 @@ def ablate(call: Call) -> None:
     study = replace(study, name=call.study or study.name)
     output = _output(call, study.name)
     analyzing.check_output(output, study.id)
-    for config in study.samples():
-        config.data.load()
+    _check(study.samples())
     tracker, adopted = open_store()
     storage = call.storage or DEFAULT_STORAGE
     with conduct(study, tracker, storage=storage, workers=call.workers, device=call.device, adopted=adopted) as (

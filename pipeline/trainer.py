@@ -146,12 +146,22 @@ def has_bf16(device: torch.device) -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001 - torch has no public test
 
 
-def start(config: RunConfig, splits: Splits, device: torch.device) -> Training:
-    """Build model, optimizer and scheduler at epoch 0; initial values come from the stream (seed, "init")."""
+def check_fit(config: RunConfig, splits: Splits) -> None:
+    """Raise `ModelError` unless the model can take every event of the data: no run shall begin that cannot end."""
+    model = _build(config, splits)
+    for split in (splits.train, splits.validation, splits.test):
+        model.check(split.times, split.gaps)
+
+
+def _build(config: RunConfig, splits: Splits) -> Classifier:
     train = splits.train
     with seeded(config.seed, "init"):
-        model = config.model.build(horizon=train.horizon, feature_dim=train.feature_dim, classes=train.classes)
-    model = model.to(device)
+        return config.model.build(horizon=train.horizon, feature_dim=train.feature_dim, classes=train.classes)
+
+
+def start(config: RunConfig, splits: Splits, device: torch.device) -> Training:
+    """Build model, optimizer and scheduler at epoch 0; initial values come from the stream (seed, "init")."""
+    model = _build(config, splits).to(device)
     optimizer = _optimizer(model, config.train)
     return Training(model, optimizer, _scheduler(optimizer, config.train))
 

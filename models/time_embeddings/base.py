@@ -99,6 +99,12 @@ class TimeEmbedding(nn.Module, ABC):
     def embed(self, times: Tensor, lengths: Tensor) -> Tensor:
         """Return the codes (B, L, D) of times (B, L) in the module's dtype; see `forward`."""
 
+    def check(self, times: Tensor, gaps: Tensor) -> None:
+        """Raise `ModelError` unless every event of a data set has a code: raw times (N,), and the gaps (N,) before them."""
+        for part in self.children():
+            if isinstance(part, TimeEmbedding):
+                part.check(times, gaps)
+
     def raw_frequencies(self) -> list[Tensor]:
         """Return the parameters that multiply raw times inside waves or splines: a small step turns a late phase far."""
         return []

@@ -64,6 +64,10 @@ class Position(PointwiseEmbedding):
             )
         self.table = nn.Embedding(horizon, dim)
 
+    def check(self, times: Tensor, gaps: Tensor) -> None:
+        """Raise `ModelError` unless what is looked up, times or gaps (N,), are whole numbers in [0, T)."""
+        whole_numbers(gaps if self.time_input == "gap" else times, self.table.num_embeddings)
+
     def encode(self, times: Tensor) -> Tensor:
         """Look up the rows of times (U,), which must be whole numbers in [0, T); ModelError otherwise."""
         codes_UD: Tensor = self.table(whole_numbers(times, self.table.num_embeddings))
@@ -71,12 +75,12 @@ class Position(PointwiseEmbedding):
 
 
 def whole_numbers(times: Tensor, horizon: int) -> Tensor:
-    """Return times as indices; ModelError unless they are whole numbers in [0, `horizon`)."""
+    """Return times (N,) as indices; ModelError unless they are whole numbers in [0, `horizon`)."""
     rows = times.to(torch.long)
-    if not torch.equal(rows.to(times.dtype), times) or rows.min() < 0 or rows.max() >= horizon:
-        bad = times[(rows != times) | (times < 0) | (times >= horizon)][0].item()
+    bad = times[(rows != times) | (rows < 0) | (rows >= horizon)]
+    if len(bad):
         raise ModelError(
             f"model.embedding: event times must be whole numbers in [0, {horizon}) for a position table, "
-            f"got {bad}. Choose a continuous embedding or put the events on a grid."
+            f"got {bad[0].item()}. Choose a continuous embedding or put the events on a grid."
         )
     return rows

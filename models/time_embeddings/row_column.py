@@ -44,6 +44,10 @@ class RowColumn(PointwiseEmbedding):
         self.rows = nn.Embedding(math.ceil(horizon / width), dim)
         self.columns = nn.Embedding(width, dim)
 
+    def check(self, times: Tensor, gaps: Tensor) -> None:
+        """Raise `ModelError` unless what is looked up, times or gaps (N,), are whole numbers in [0, T)."""
+        whole_numbers(gaps if self.time_input == "gap" else times, self.horizon)
+
     def encode(self, times: Tensor) -> Tensor:
         """Return (U, D) codes of times (U,), which must be whole numbers in [0, T); ModelError otherwise."""
         pixels_U = whole_numbers(times, self.horizon)

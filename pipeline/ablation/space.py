@@ -164,10 +164,10 @@ class AblationStudy:
         return max([int(self.base.get("train.epochs", RunConfig().train.epochs)), *map(int, listed)])
 
     def samples(self) -> list[RunConfig]:
-        """Return a config for each data set of the study: of the points, or of the bases of a search."""
+        """Return a config for each data set and model of the study: of the points, or of the bases of a search."""
         points = self.bases() if self.how.searches else (point.overrides for point in self.points)
         configs = [self.config(overrides) for overrides in points]
-        return list({config.data: config for config in configs}.values())
+        return list({(config.data, config.model): config for config in configs}.values())
 
     def config(self, overrides: Values) -> RunConfig:
         """Return the config of a point, with seed 0: the base, less what the point has no use for, and its overrides."""

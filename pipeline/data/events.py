@@ -194,6 +194,13 @@ class EventDataset:
         return self.offsets.diff()
 
     @property
+    def gaps(self) -> Tensor:
+        """Time since the event before in the same sequence (N,), 0 for the first."""
+        gaps = self.times.diff(prepend=self.times[:1])
+        gaps[self.offsets[:-1][self.lengths > 0]] = 0
+        return gaps
+
+    @property
     def feature_dim(self) -> int:
         """Number F of features of an event; 0 without features."""
         return 0 if self.features is None else self.features.shape[1]

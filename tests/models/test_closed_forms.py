@@ -161,6 +161,24 @@ def test_a_table_has_a_row_for_every_whole_number_below_the_horizon():
         codes_of(build("position", 783.0), np.array([783.0]))
 
 
+@pytest.mark.parametrize("times", [[0.0, 3, 29], [0.0, 3, 3.5], [0.5, 3.5, 4.5], [0.0, 3, 784]], ids=str)
+@pytest.mark.parametrize("name", TIME_EMBEDDINGS)
+def test_a_data_set_is_refused_by_the_encodings_that_have_no_code_for_it(name, times):
+    embedding, times_N = build(name).eval(), torch.tensor(times)
+    refusals = []
+    for call in (
+        lambda: embedding.check(times_N, torch.tensor(np.diff(times, prepend=times[0]))),
+        lambda: embedding(times_N[None], torch.tensor([3])),
+    ):
+        try:
+            call()
+        except ModelError as error:
+            refusals.append(str(error))
+    assert len(refusals) in (0, 2)
+    assert len(set(refusals)) <= 1
+    assert bool(refusals) <= ("position" in name or name == "row_column")
+
+
 def test_tables_add_what_they_are_named_for():
     times = np.array([0.0, 3, 28, 29, 783])
     both, image = build("position_and_gap"), build("row_column")

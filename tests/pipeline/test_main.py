@@ -67,6 +67,34 @@ def test_bad_input_is_one_line_and_exit_code_2(mlflow_store, capsys, arguments, 
     )  # fmt: skip
 
 
+HALF_STEPS = "id,time,label\n" + "".join(
+    f"{i},{t + 0.5 * (i == 37)},{'ab'[i % 2]}\n" for i in range(60) for t in (1, 3)
+)
+GAPS_OF_HALF = "id,time,label\n" + "".join(f"{i},{t},{'ab'[i % 2]}\n" for i in range(60) for t in (0.5, 1, 3))
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "got"),
+    [
+        (HALF_STEPS, ["compare"], "position table, got 1.5"),
+        (HALF_STEPS, ["main", "--models", "sincos,position_mamba"], "position table, got 1.5"),
+        (HALF_STEPS, ["train", "--models", "position"], "position table, got 1.5"),
+        (HALF_STEPS, ["train", "--models", "row_column"], "position table, got 1.5"),
+        (GAPS_OF_HALF, ["train", "--models", "position_gap"], "position table, got 0.5"),
+        (HALF_STEPS, ["train", "--models", "sincos", "--model.shuffle_times=true"], "model.shuffle_times: event times"),
+        (HALF_STEPS, ["ablate", "--config", "rows.json"], "position table, got 1.5"),
+    ],
+)
+def test_data_that_a_model_cannot_take_is_refused_before_anything_is_recorded(workplace, capsys, text, arguments, got):
+    (workplace / "own.csv").write_text(text)
+    rows = {"sincos": {"model.embedding.name": "sincos"}, "table": {"model.embedding.name": "position"}}
+    (workplace / "rows.json").write_text(json.dumps({"rows": rows}))
+    settings = ["--data.name=events_file", f"--data.path={workplace}/own.csv", "--data.validation_size=10"]
+    assert main([*arguments, *settings]) == 2
+    assert got in one_line(capsys)
+    assert {path.name for path in workplace.iterdir()} == {"own.csv", "rows.json"}
+
+
 @pytest.mark.parametrize(("size", "chosen"), [("100", "the best on validation;"), ("0", "the last one, without valid")])
 def test_a_trained_run_says_how_its_epoch_was_chosen(memory, monkeypatch, capsys, size, chosen):
     monkeypatch.setattr("pipeline.main.open_store", lambda: (memory, None))

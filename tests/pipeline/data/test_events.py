@@ -97,6 +97,13 @@ def test_truncate_keeps_the_first_events():
     assert rows_of(dataset().truncate(2)) == [[3, 5], [], [0], [2, 2]]
 
 
+def test_gaps_are_those_within_a_sequence():
+    data = EventDataset.from_lists([[0.5, 2.5], [], [5.5], [4.5, 4.5, 9.5], []], classes=1, horizon=10)
+    assert data.gaps.tolist() == [0, 2, 0, 0, 0, 5]
+    assert EventDataset.from_lists([[], []], classes=1, horizon=10).gaps.tolist() == []
+    assert EventDataset.from_lists([[700, 30000], [2]], classes=1, horizon=40000).gaps.tolist() == [0, 29300, 0]
+
+
 def test_the_digest_is_that_of_the_content():
     assert dataset().digest == dataset(name="another name").digest
     others = [
