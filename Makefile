@@ -56,6 +56,8 @@ check: setup
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	.venv/bin/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	.venv/bin/hadolint Dockerfile mlflow_server/Dockerfile
 
 lock: setup
 	.venv/bin/python scripts/lock.py

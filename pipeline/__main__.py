@@ -72,7 +72,10 @@ def _parser() -> argparse.ArgumentParser:
         "--study", default="", metavar="ID", help="study to analyse (default: the newest); name of an ablation"
     )
     parser.add_argument(
-        "--storage", default="", metavar="URL", help="database of an ablation (default: sqlite:///optuna.db)"
+        "--storage",
+        default="",
+        metavar="URL",
+        help="database of an ablation (default: OPTUNA_STORAGE, or else sqlite:///optuna.db)",
     )
     parser.add_argument("--output", default="", metavar="FOLDER", help="folder of the results (default: results/STUDY)")
     parser.add_argument(

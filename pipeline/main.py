@@ -126,7 +126,7 @@ def ablate(call: Call) -> None:
     analyzing.check_output(output, study.id)
     _check(study.samples())
     tracker, adopted = open_store()
-    storage = call.storage or DEFAULT_STORAGE
+    storage = call.storage or os.environ.get("OPTUNA_STORAGE") or DEFAULT_STORAGE
     with conduct(study, tracker, storage=storage, workers=call.workers, device=call.device, adopted=adopted) as (
         parent,
         queue,

@@ -1,4 +1,12 @@
-"""What holds for all tests: one thread, as in every run, and no test on a CUDA device that is not there."""
+"""One thread for all tests, as in every run; folders and a database of their own for those that need them."""
+
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
@@ -11,3 +19,42 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if item.get_closest_marker("gpu"):
                 item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch):
+    """A working directory without checkpoints, results or store; the real data stays where it is."""
+    monkeypatch.setenv("EVENT_DATA_DIR", os.path.abspath(os.environ.get("EVENT_DATA_DIR", "data")))  # noqa: PTH100
+    monkeypatch.chdir(tmp_path)
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def postgres():
+    """The URL of an empty PostgreSQL database on loopback, with a server of its own."""
+    found = shutil.which("initdb") or next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))), None)
+    if not found:
+        pytest.skip("PostgreSQL is not installed: scripts/postgres.sh says how")
+    # Not below pytest's own folders, which it closes to other users whenever one of its sessions starts.
+    with TemporaryDirectory(prefix="postgres-") as name:
+        folder, programs, as_user = Path(name), Path(found).parent, []
+        if getpass.getuser() == "root":  # it refuses to run as root
+            shutil.chown(folder, "postgres")
+            as_user = ["runuser", "-u", "postgres", "--"]
+
+        def call(program, *arguments):
+            subprocess.run([*as_user, programs / program, *arguments], check=True, capture_output=True, cwd=folder)
+
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        data = folder / "data"
+        call("initdb", "-D", data, "-A", "trust", "-U", "postgres")
+        options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder} -c fsync=off"
+        call("pg_ctl", "-D", data, "-w", "-l", folder / "log", "-o", options, "start")
+        try:
+            yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
+        finally:
+            call("pg_ctl", "-D", data, "-m", "immediate", "stop")

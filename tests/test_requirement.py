@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from itertools import dropwhile, takewhile
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 # Without what a reader adds: tests/test_readme.py runs that.
 README_COMMANDS = [
     line.split("#")[0].strip()
-    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    for document in (README, (ROOT / "mlflow_server/README.md").read_text(encoding="utf-8"))
+    for block in re.findall(r"```sh\n(.*?)```", document, re.DOTALL)
     for line in block.splitlines()
     if "log_time" not in line
 ]
@@ -74,8 +76,25 @@ def check_mlflow(words):
     )
 
 
+def check_docker(words):
+    """Look at `docker compose VERB [OPTION ...] [SERVICE ARGUMENT ...]`."""
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    assert words[1] == "compose"
+    options, rest = list(takewhile(is_option, words[3:])), list(dropwhile(is_option, words[3:]))
+    if words[2] == "up":
+        assert (set(options), rest) == ({"--detach", "--build", "--wait"}, [])
+    else:
+        assert (words[2], rest[0]) == ("run", "pipeline")
+        assert rest[0] in services
+        check_pipeline(rest[1:])
+
+
+def is_option(word):
+    return word.startswith("--")
+
+
 def check_command(command):
-    words = shlex.split(command)
+    words = [word for word in shlex.split(command) if not re.match(r"[A-Z_]+=", word)]
     if words[:3] == ["python", "-m", "pipeline"]:
         check_pipeline(words[3:])
     elif words[:2] == ["mlflow", "run"]:
@@ -85,6 +104,10 @@ def check_command(command):
     elif words[0] == "bash":
         assert (ROOT / words[1]).is_file()
         assert subprocess.run(["bash", "-n", ROOT / words[1]], check=True).returncode == 0
+    elif words[0] == "cp":
+        assert (ROOT / words[1]).is_file()
+    elif words[0] == "docker":
+        check_docker(words)
     else:
         assert words[:2] == [".venv/bin/mlflow", "ui"]
 
@@ -120,7 +143,7 @@ def names_something(span):
 
 
 SPANS = list(dict.fromkeys(re.findall(r"`([^`\n]+)`", WALK)))
-COMMANDS = [span for span in SPANS if re.match(r"(python -m pipeline|mlflow run|bash|make) ", span)]
+COMMANDS = [span for span in SPANS if re.match(r"(python -m pipeline|mlflow run|bash|make|docker) ", span)]
 SYMBOLS = [span for span in SPANS if re.fullmatch(r"(analysis|models|pipeline)\.[\w.]+", span)]
 
 

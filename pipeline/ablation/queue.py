@@ -276,7 +276,7 @@ def _connect(url: str) -> RDBStorage:
         reason = str(error.__cause__ or error).strip().splitlines()[0]
         raise UsageError(
             f"--storage: must be a database that answers, got {_hidden(url)} ({reason}). "
-            "Start it or correct the URL; without --storage a local SQLite file is used."
+            "Start it or correct the URL; without --storage and OPTUNA_STORAGE a local SQLite file is used."
         ) from None
 
 
