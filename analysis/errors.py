@@ -19,11 +19,11 @@ def errors(results: Results) -> Finding:
     confused = pd.concat([_pairs(model, counts) for model, counts in confusion.items()], ignore_index=True)
     classes = pd.concat([_classes(model, counts) for model, counts in confusion.items()], ignore_index=True)
     apart = disagreements(results)
-    figures = {"confusion_matrices": confusion_figure(confusion)}
+    figures = {"confusion_matrices": confusion_figure(confusion, results.classes)}
     drawn, events = examples(results, apart), results.probes.get("events")
     if events is not None and set(drawn.get("sample_id", ())) & set(events["sample_id"]):
         known = drawn[drawn["sample_id"].isin(events["sample_id"])]
-        figures["disagreements"] = examples_figure(known, events, results.models)
+        figures["disagreements"] = examples_figure(known, events, results.models, results.classes)
     return Finding(
         name="errors",
         title="Error analysis",
@@ -32,15 +32,14 @@ def errors(results: Results) -> Finding:
         ),
         tables={"confused": confused, "classes": classes, "disagreements": apart},
         figures=figures,
-        data={"confusion": {model: counts.tolist() for model, counts in confusion.items()}},
+        data={"classes": results.classes, "confusion": {model: counts.tolist() for model, counts in confusion.items()}},
     )
 
 
 def confusion_matrix(results: Results, model: str) -> NDArray[np.int64]:
     """Return (K, K) counts over all seeds: rows are true classes, columns predicted ones."""
-    labels = results.test_set.label
+    labels, classes = results.test_set.label, len(results.classes)
     predicted_Sn = results.predicted[model].astype(np.int64)
-    classes = 1 + int(max(labels.max(), *(predicted.max() for predicted in results.predicted.values())))
     cells = np.bincount((labels * classes + predicted_Sn).ravel(), minlength=classes**2)
     return cells.reshape(classes, classes)
 
@@ -68,14 +67,18 @@ def _classes(model: str, counts_KK: NDArray[np.int64]) -> pd.DataFrame:
 
 
 def _summary(confused: pd.DataFrame, classes: pd.DataFrame, results: Results) -> str:
+    names = results.classes
     lines = ["Errors of each model, all seeds together:", ""]
     for model in results.models:
         of_model = classes[classes["model"] == model]
         worst = of_model.iloc[int(of_model["recall"].fillna(1).argmin())]
         top = confused[confused["model"] == model].head(3)
-        pairs = [f"{row['true']} read as {row['predicted']} ({100 * row['share']:.1f} %)" for _, row in top.iterrows()]
+        pairs = [
+            f"{names[row['true']]} read as {names[row['predicted']]} ({100 * row['share']:.1f} %)"
+            for _, row in top.iterrows()
+        ]
         lines.append(
-            f"- {model}: macro F1 {of_model['f1'].mean():.3f}; weakest class {worst['class']:.0f} with recall "
+            f"- {model}: macro F1 {of_model['f1'].mean():.3f}; weakest class {names[int(worst['class'])]} with recall "
             f"{100 * worst['recall']:.1f} %; most confused: {', '.join(pairs) or 'none'}."
         )
     return "\n".join(lines)
@@ -84,9 +87,7 @@ def _summary(confused: pd.DataFrame, classes: pd.DataFrame, results: Results) ->
 def _by_class(classes: pd.DataFrame, results: Results) -> list[str]:
     """Return F1, precision and recall of each class as a table with a column per model."""
     cells = {(row["model"], row["class"]): _scores(row) for _, row in classes.iterrows()}
-    rows = [
-        [f"{number}", *(cells[model, number] for model in results.models)] for number in sorted(set(classes["class"]))
-    ]
+    rows = [[name, *(cells[model, number] for model in results.models)] for number, name in enumerate(results.classes)]
     told = "F1 of each class in percent (precision / recall), all seeds together; -: never predicted, or never there:"
     return [told, markdown_table(["Class", *results.models], rows)]
 

@@ -64,6 +64,8 @@ class Results:
     """Whether cells may be missing; a pair then uses the seeds that both of its models have."""
     declaration: Declaration | None = None
     """What was stored before the runs; None when nothing was."""
+    class_names: tuple[str, ...] = ()
+    """What the classes are called, in the order of their numbers; by default the numbers."""
     missing: tuple[Cell, ...] = field(init=False, default=())
     """Cells (model, seed) that should be there and are not."""
 
@@ -138,6 +140,18 @@ class Results:
     def reference(self) -> str:
         """The model that the others are held against."""
         return self.plan.reference or self.models[0]
+
+    @cached_property
+    def classes(self) -> list[str]:
+        """The names of the classes, in the order of their numbers; without names, the numbers up to the highest seen."""
+        highest = int(max(self.test_set.label.max(), *(predicted.max() for predicted in self.predicted.values())))
+        if not self.class_names:
+            return [str(number) for number in range(highest + 1)]
+        if highest >= len(self.class_names):
+            raise ResultsError(
+                f"class_names: must name every class, got {len(self.class_names)} names and class {highest}. Name them all."
+            )
+        return list(self.class_names)
 
     def seeds(self, model: str) -> list[int]:
         """Return the seeds of one model, ascending."""

@@ -24,6 +24,7 @@ from pipeline.errors import UsageError
 from pipeline.probes import event_table, probe_tables
 from pipeline.study import ABLATION_KIND, PLAN_FILE, STUDY_KIND, read_json
 from pipeline.tracking import Run, Tracker
+from pipeline.train import CLASSES_FILE
 
 IDENTITY = ("config_hash", "data_digest", "code_digest", "torch_version", "precision", "device", "dataset")
 METRICS = ("best_accuracy", "final_accuracy", "test_accuracy", "epoch_seconds", "total_seconds")
@@ -104,11 +105,20 @@ def load_results(study: StoredStudy, tracker: Tracker, *, allow_missing: bool, p
         plan=Plan.model_validate(study.manifest["plan"]),
         allow_missing=allow_missing,
         declaration=_declaration(study, tracker),
+        class_names=_class_names(finished[0][0], tracker),
     )
     if wanted := wanted_sequences(results):
         events = event_table(str(results.runs["run_id"].iloc[0]), wanted, tracker)
         return results.with_probe("events", events)
     return results
+
+
+def _class_names(run_id: str, tracker: Tracker) -> tuple[str, ...]:
+    """Return what the classes of a run are called; nothing for runs from before that was stored."""
+    try:
+        return tuple(json.loads(tracker.fetch(run_id, CLASSES_FILE).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return ()
 
 
 def _declaration(study: StoredStudy, tracker: Tracker) -> Declaration | None:

@@ -6,7 +6,7 @@ A cell's checkpoints lie in `checkpoints/CELL/` until its run is complete; the r
 import json
 import platform
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from itertools import pairwise
@@ -27,8 +27,12 @@ from pipeline.tracking import Tracker, locked
 from pipeline.trainer import History, best_epoch, fit, out_of_patience, predict, resolve_device, start
 
 CHECKPOINTS = Path("checkpoints")
+CLASSES_FILE = "classes.json"
+"""Artifact of a run: what the classes are called, in the order of their numbers."""
 PACKAGED = "packaged"
 """The tag of a run that holds its model in the form that MLflow loads."""
+TRUE_CLASS = "true \\ predicted"
+"""Head of the first column of a confusion matrix, which no class is called; the heads of the others are the classes."""
 DARK = 0.5
 """Share of a row from which a cell of the confusion matrix has white text."""
 
@@ -97,6 +101,7 @@ def _describe(cell: Cell, splits: Splits, tags: dict[str, str], tracker: Tracker
     tracker.log_params(run_id, flat(cell.config))
     tracker.log_text(run_id, "config.json", cell.config.model_dump_json(indent=2))
     sizes = {name: len(getattr(splits, name)) for name in ("train", "validation", "test")}
+    tracker.log_text(run_id, CLASSES_FILE, json.dumps(splits.test.class_names))
     tracker.log_dataset(run_id, name=cell.config.data.name, digest=splits.digest, profile=sizes)
     tracker.log_text(run_id, "environment.json", json.dumps({**environment(), **tags, **sizes}, indent=2))
 
@@ -164,10 +169,10 @@ def _conclude(job: _Job, model: Classifier, history: History, memory: dict[str, 
     tracker.log_text(run_id, "history.json", json.dumps(history))
     epochs = job.cell.config.train.epochs
     tracker.log_text(run_id, "train.log", "".join(f"{log_line(row, epochs)}\n" for row in history))
-    confusion = _confusion(predictions, test.classes)
+    confusion = _confusion(predictions, test.class_names)
     tracker.log_table(run_id, "confusion_matrix.json", confusion)
     tracker.log_text(run_id, "confusion_matrix.html", _heat_map(confusion, job.cell.name))
-    tracker.log_table(run_id, "classification_report.json", _classification_report(predictions))
+    tracker.log_table(run_id, "classification_report.json", _classification_report(predictions, test.class_names))
     with TemporaryDirectory() as scratch:
         parquet = Path(scratch) / "predictions.parquet"
         predictions.to_parquet(parquet)
@@ -181,7 +186,7 @@ def package(cell: Cell, tracker: Tracker, run_id: str) -> None:
     if PACKAGED in tracker.get(run_id).tags:
         return
     test = cell.config.data.load().test
-    shape = {name: getattr(test, name) for name in ("horizon", "feature_dim", "classes")}
+    shape = {name: getattr(test, name) for name in ("horizon", "feature_dim", "classes", "class_names")}
     with TemporaryDirectory() as scratch:
         description = Path(scratch) / "description.json"
         description.write_text(json.dumps({"config": cell.config.model_dump(mode="json"), "shape": shape}))
@@ -222,14 +227,18 @@ def predictions_of(model: Classifier, dataset: EventDataset, precision: str) -> 
     )
 
 
-def _confusion(predictions: pd.DataFrame, classes: int) -> pd.DataFrame:
+def _confusion(predictions: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Return the counts with a column a predicted class, and first the name of the true one."""
+    numbers = range(len(names))
     counts = pd.crosstab(predictions["label"], predictions["predicted"])
-    return counts.reindex(index=range(classes), columns=range(classes), fill_value=0).reset_index(names="label")
+    square = counts.reindex(index=numbers, columns=numbers, fill_value=0).set_axis(list(names), axis="columns")
+    square.insert(0, TRUE_CLASS, list(names))
+    return square
 
 
 def _heat_map(confusion: pd.DataFrame, name: str) -> str:
     """Return the confusion matrix as a small page of its own: rows are labels, shaded by their share of the row."""
-    counts = confusion.set_index("label")
+    counts = confusion.set_index(TRUE_CLASS)
     shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
     shades = shares.map(
         lambda share: f"background: rgba(0, 114, 178, {share:.3f}); color: {'white' if share > DARK else 'black'}"
@@ -243,8 +252,12 @@ def _heat_map(confusion: pd.DataFrame, name: str) -> str:
     return page
 
 
-def _classification_report(predictions: pd.DataFrame) -> pd.DataFrame:
-    report = classification_report(predictions["label"], predictions["predicted"], output_dict=True, zero_division=0)
+def _classification_report(predictions: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    labels = sorted({*predictions["label"], *predictions["predicted"]})
+    shown = [names[label] for label in labels]
+    report = classification_report(
+        predictions["label"], predictions["predicted"], target_names=shown, output_dict=True, zero_division=0
+    )
     report.pop("accuracy", None)
     return pd.DataFrame(report).T.reset_index(names="class")
 

@@ -7,45 +7,51 @@ import pandas as pd
 from numpy.typing import NDArray
 from plotly.graph_objects import Figure
 
-from analysis.figures.style import INK, SMALL_SIZE, colours, finish, text_width
+from analysis.figures.style import INK, SMALL_SIZE, colours, finish, shortened, text_width
 
 SIDE = 28
 """Cells of a tile, either way."""
 IMAGE_HORIZON = SIDE**2
 """An event sequence of this length is read as an image of 28 x 28 pixels, row by row."""
-STEP, ROW = 34, 40
-"""Cells from one tile to the next, across and down."""
+STEP, ROW, LINE = 34, 40, 5
+"""Cells from one tile to the next, across and down, and for a second line of text."""
+ONE_LINE, LONGEST_NAME = 14, 12
+"""Letters that fit below a tile, and letters of a class's name that are written there."""
 GROUND = -1
 """What lies between the tiles, whose cells are 0 or 1."""
 CELL = 3.4
 """Pixels a cell."""
 
 
-def examples_figure(drawn: pd.DataFrame, events: pd.DataFrame, models: Sequence[str]) -> Figure:
+def examples_figure(drawn: pd.DataFrame, events: pd.DataFrame, models: Sequence[str], classes: Sequence[str]) -> Figure:
     """Draw a row of tiles a pair (right, missed), a tile a sequence of `events` (sample_id, time, horizon).
 
     A sequence over 784 time steps is drawn as the image that it came from; another as bars, events by time.
     """
     groups = [((str(a), str(b)), group) for (a, b), group in drawn.groupby(["right", "missed"], sort=False)]
     most = max(len(group) for _, group in groups)
+    names = [shortened(name, LONGEST_NAME) for name in classes]
+    wraps = 2 * max(map(len, names)) + len(", not ") > ONE_LINE
+    down = ROW + LINE * wraps
     tiles: dict[object, NDArray[np.float64]] = {
         sample: raster(of["time"].to_numpy(), float(of["horizon"].iloc[0]))
         for sample, of in events.groupby("sample_id")
     }
-    cells = np.full((len(groups) * ROW, most * STEP), GROUND, dtype=np.int8)
+    cells = np.full((len(groups) * down, most * STEP), GROUND, dtype=np.int8)
     colour = colours(models)
     notes: list[dict[str, object]] = []
     for i, ((right, missed), group) in enumerate(groups):
         told = f"<span style='color:{colour[right]}'>{right}</span> right,<br><span style='color:{colour[missed]}'>{missed}</span> wrong"
         beside = {"xref": "paper", "x": 0, "xshift": -14, "xanchor": "right", "align": "right"}
-        notes.append({"text": told, **beside, "y": i * ROW + SIDE / 2})
+        notes.append({"text": told, **beside, "y": i * down + SIDE / 2})
         for j, row in enumerate(group.to_dict("records")):
-            cells[i * ROW : i * ROW + SIDE, j * STEP : j * STEP + SIDE] = tiles[row["sample_id"]]
-            caption = {"text": f"{row['label']}, not {row['said']}", "y": i * ROW + SIDE + 4}
-            notes.append({**caption, "x": j * STEP + SIDE / 2})
+            cells[i * down : i * down + SIDE, j * STEP : j * STEP + SIDE] = tiles[row["sample_id"]]
+            told = f"{names[row['label']]},{'<br>' if wraps else ' '}not {names[row['said']]}"
+            caption = {"text": told, "y": i * down + SIDE + 4 + LINE * wraps / 2}
+            notes.append({**caption, "x": j * STEP + SIDE / 2, "font": {"size": SMALL_SIZE - 4 * wraps, "color": INK}})
     figure = Figure(
         layout={
-            "annotations": [{**note, "showarrow": False, "font": {"size": SMALL_SIZE, "color": INK}} for note in notes]
+            "annotations": [{"font": {"size": SMALL_SIZE, "color": INK}, **note, "showarrow": False} for note in notes]
         }
     )
     scale = [[0, "white"], [0.5, "#EDF1F3"], [1, INK]]

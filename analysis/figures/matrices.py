@@ -8,7 +8,18 @@ from numpy.typing import NDArray
 from plotly.graph_objects import Figure
 
 from analysis.figures.grid import squares
-from analysis.figures.style import INK, MUTED, SMALL_SIZE, TEXT_SIZE, axis, colours, finish, panel_title, text_width
+from analysis.figures.style import (
+    INK,
+    MUTED,
+    SMALL_SIZE,
+    TEXT_SIZE,
+    axis,
+    colours,
+    finish,
+    panel_title,
+    shortened,
+    text_width,
+)
 from analysis.wording import interval, p_value, points
 
 DARK = "#0B3C5D"
@@ -17,6 +28,8 @@ CELL = 170
 CONFUSION_SIDE = 560
 CONFUSION_GAP = 120
 SHOWN_SHARE = 0.005
+LONGEST_NAME = 16
+"""Letters of a class's name that are drawn."""
 
 
 def significance_figure(pairs: pd.DataFrame, models: Sequence[str], alpha: float) -> Figure:
@@ -82,12 +95,21 @@ def _wrapped(name: str) -> str:
     return f"{name[:middle]}<br>{name[middle:]}"
 
 
-def confusion_figure(confusion: Mapping[str, NDArray[np.int64]]) -> Figure:
-    """Draw a confusion matrix per model from counts (K, K), rows true: errors coloured, shares in percent of the row."""
+def confusion_figure(confusion: Mapping[str, NDArray[np.int64]], classes: Sequence[str]) -> Figure:
+    """Draw a confusion matrix per model from counts (K, K), rows true: errors coloured, shares in percent of the row.
+
+    `classes` are the names of the K classes.
+    """
     shares = {model: counts / counts.sum(axis=1, keepdims=True).clip(min=1) for model, counts in confusion.items()}
     wrong = {model: np.where(np.eye(len(share), dtype=bool), np.nan, share) for model, share in shares.items()}
     worst = max(0.01, *(float(np.nanmax(values, initial=0.0)) for values in wrong.values()))
-    grid = squares(len(confusion), CONFUSION_SIDE, CONFUSION_GAP)
+    names = [shortened(name, LONGEST_NAME) for name in classes]
+    longest = max(text_width(name) for name in names)
+    beside = max(0, longest - text_width("00"))
+    below = (
+        beside if longest > CONFUSION_SIDE / len(names) else 0
+    )  # where names do not fit below their columns, they stand
+    grid = squares(len(confusion), CONFUSION_SIDE, CONFUSION_GAP + beside)
     figure = Figure()
     for panel, (model, share) in enumerate(shares.items(), start=1):
         figure.add_heatmap(
@@ -104,10 +126,12 @@ def confusion_figure(confusion: Mapping[str, NDArray[np.int64]]) -> Figure:
             xaxis=axis("x", panel),
             yaxis=axis("y", panel),
         )
-        ticks = {"tickvals": list(range(len(share))), "showgrid": False, "ticks": "", "showline": False}
+        places = list(range(len(share)))
+        ticks = {"tickvals": places, "ticktext": names, "showgrid": False, "ticks": "", "showline": False}
         ends = [-0.5, len(share) - 0.5]
-        grid.place(figure, panel, {"range": ends, **ticks}, {"range": ends[::-1], **ticks})
-        _heading(figure, model, panel)
+        across = {"range": ends, "tickangle": -90 if below else 0, **ticks}
+        grid.place(figure, panel, across, {"range": ends[::-1], **ticks})
+        _heading(figure, model, panel, (beside, below))
     return finish(
         figure,
         title="Confusion matrices",
@@ -115,9 +139,9 @@ def confusion_figure(confusion: Mapping[str, NDArray[np.int64]]) -> Figure:
             "Percent of each true class (row) by predicted class (column), all seeds together.<br>"
             f"Colour: errors only, the darkest {100 * worst:.1f} %; shares under {100 * SHOWN_SHARE:g} % are left blank"
         ),
-        width=grid.width + 150,
-        height=grid.height + 90,
-        margin={"l": 90, "r": 60, "b": 90},
+        width=grid.width + 150 + beside,
+        height=grid.height + 90 + below,
+        margin={"l": 90 + beside, "r": 60, "b": 90 + below},
     )
 
 
@@ -128,11 +152,15 @@ def _texts(share_KK: NDArray[np.float64]) -> list[list[str]]:
     ]
 
 
-def _heading(figure: Figure, model: str, panel: int) -> None:
+def _heading(figure: Figure, model: str, panel: int, room: tuple[int, int]) -> None:
+    """Name a panel and its axes; `room` is what the names of the classes take beside and below it, in pixels."""
+    beside, below = room
     panel_title(figure, model, panel)
     axes = {"xref": f"{axis('x', panel)} domain", "yref": f"{axis('y', panel)} domain", "showarrow": False}
     font = {"size": TEXT_SIZE - 2, "color": MUTED}
-    figure.add_annotation(text="predicted", x=1, y=0, yshift=-54, xanchor="right", yanchor="bottom", font=font, **axes)
     figure.add_annotation(
-        text="true", x=0, y=1, xshift=-52, xanchor="left", yanchor="top", textangle=-90, font=font, **axes
+        text="predicted", x=1, y=0, yshift=-54 - below, xanchor="right", yanchor="bottom", font=font, **axes
+    )
+    figure.add_annotation(
+        text="true", x=0, y=1, xshift=-52 - beside, xanchor="left", yanchor="top", textangle=-90, font=font, **axes
     )

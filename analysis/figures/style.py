@@ -39,6 +39,11 @@ def text_width(text: str, size: int = TEXT_SIZE) -> int:
     return round(0.6 * size * len(text))
 
 
+def shortened(name: str, letters: int) -> str:
+    """Return a name, its end cut off where it has more letters than that."""
+    return name if len(name) <= letters else f"{name[: letters - 1]}\u2026"
+
+
 def axis(letter: str, panel: int) -> str:
     """Return plotly's name of the x or y axis of a panel, counted from 1."""
     return letter if panel == 1 else f"{letter}{panel}"

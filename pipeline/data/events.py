@@ -80,8 +80,12 @@ class EventDataset:
     """What the data set is called."""
     features: Tensor | None = None
     """Numbers that each event carries beside its time (N, F), float32, or None."""
+    class_names: tuple[str, ...] = ()
+    """What the classes are called, for people; by default their numbers."""
 
     def __post_init__(self) -> None:
+        if not self.class_names:
+            object.__setattr__(self, "class_names", tuple(map(str, range(self.classes))))
         self._check_layout()
         self._check_values()
 
@@ -113,6 +117,9 @@ class EventDataset:
             raise self._error(
                 "classes, horizon", "must be at least 1, and finite above 0", f"{self.classes}, {self.horizon}"
             )
+
+        if len(set(self.class_names)) != self.classes or len(self.class_names) != self.classes:
+            raise self._error("class_names", f"must be {self.classes} different ones", str(len(set(self.class_names))))
 
     def _check_values(self) -> None:
         if len(self) and (int(self.labels.min()) < 0 or int(self.labels.max()) >= self.classes):

@@ -90,7 +90,7 @@ class EventsFileConfig(DatasetConfig):
             labels: Tensor = getattr(splits, split).labels
             absent = torch.bincount(labels, minlength=splits.train.classes) == 0
             if len(labels) and absent.any():
-                name = np.unique(read_table(self.path)[self.label_column])[int(absent.nonzero()[0])]
+                name = splits.train.class_names[int(absent.nonzero()[0])]
                 got = f"none of class {name} in its {len(labels)}"
                 raise self._error(f"{split} split", "must have sequences of each class", got, f"{remedy}.")
         return splits
@@ -160,6 +160,7 @@ class EventsFileConfig(DatasetConfig):
             horizon=horizon,
             time_unit=self.time_unit,
             name=self.name,
+            class_names=tuple(map(str, names)),
         )
 
     def _stored(self, times: NDArray[np.float64], starts: NDArray[np.int64]) -> NDArray[np.int16] | NDArray[np.float32]:

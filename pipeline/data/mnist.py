@@ -22,11 +22,21 @@ from pipeline.data.events import EventDataset
 SAMPLE_FILE = Path(__file__).with_name("mnist_sample.npz")
 """700 images of MNIST: uint8 images and labels of a training and a test part."""
 
+DIGITS = tuple("0123456789")
+CLOTHES = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
+"""Classes of Fashion-MNIST in the order of their numbers, as Xiao et al. 2017, arXiv 1708.07747, call them."""
+HIRAGANA = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
+"""Classes of KMNIST in the order of their numbers, of Clanuwat et al. 2018, arXiv 1812.01718, in Latin letters."""
+
 Images = tuple[NDArray[np.uint8], NDArray[np.int64]]
 """Images (n, rows, columns) and labels (n,)."""
 
 
-def events_of_images(images: Images, *, threshold: float, intensities: bool, name: str) -> EventDataset:
+def events_of_images(
+    images: Images, *, threshold: float, intensities: bool, name: str, class_names: tuple[str, ...] = DIGITS
+) -> EventDataset:
     """Return the events of 10-class images brighter than `threshold` in [0, 1), with x / 255 as feature if asked."""
     pixels = images[0].reshape(len(images[0]), -1)
     darkest = int(np.argmax(np.arange(256) / 255 > threshold))
@@ -44,11 +54,14 @@ def events_of_images(images: Images, *, threshold: float, intensities: bool, nam
         horizon=float(horizon),
         time_unit="pixel",
         name=name,
+        class_names=class_names,
     )
 
 
 class ImageEventsConfig(DatasetConfig):
     """Fields of the data sets that are made of images."""
+
+    class_names: ClassVar[tuple[str, ...]] = DIGITS
 
     threshold: float = Field(0.9, ge=0, lt=1)
     """Brightness in [0, 1) that a pixel must exceed to be an event."""
@@ -58,7 +71,13 @@ class ImageEventsConfig(DatasetConfig):
     def read(self, folder: Path) -> tuple[EventDataset, EventDataset]:
         """Return the events of the training and the test images."""
         train, test = (
-            events_of_images(images, threshold=self.threshold, intensities=self.intensities, name=self.name)
+            events_of_images(
+                images,
+                threshold=self.threshold,
+                intensities=self.intensities,
+                name=self.name,
+                class_names=self.class_names,
+            )
             for images in self.images(folder)
         )
         return train, test
@@ -89,6 +108,7 @@ class EventFashionMNISTConfig(_TorchvisionConfig):
     """The same of Fashion-MNIST: ten kinds of clothes instead of digits."""
 
     files = sources.FASHION_MNIST
+    class_names = CLOTHES
     name: Literal["event_fashion_mnist"] = "event_fashion_mnist"
 
 
@@ -96,6 +116,7 @@ class EventKMNISTConfig(_TorchvisionConfig):
     """The same of KMNIST: ten cursive Japanese characters (hiragana) instead of digits."""
 
     files = sources.KMNIST
+    class_names = HIRAGANA
     name: Literal["event_kmnist"] = "event_kmnist"
 
 

@@ -34,7 +34,10 @@ class EventClassifier(PythonModel):
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Return `predicted` (class) and `probabilities` (list of C) for rows of `times` (list) and maybe `features`."""
+        """Return `predicted` (number of the class), `class` (its name) and `probabilities` (list of C).
+
+        A row holds `times` (list), and `features` where the model has them.
+        """
         del context, params
         features = model_input["features"].tolist() if self.shape["feature_dim"] else None
         dataset = EventDataset.from_lists(
@@ -44,7 +47,14 @@ class EventClassifier(PythonModel):
             classes=self.shape["classes"],
         )
         probabilities_NC = np.exp(predict(self.model, dataset).double().numpy())
-        return pd.DataFrame({"predicted": probabilities_NC.argmax(1), "probabilities": probabilities_NC.tolist()})
+        predicted_N = probabilities_NC.argmax(1)
+        return pd.DataFrame(
+            {
+                "predicted": predicted_N,
+                "class": [self.shape["class_names"][number] for number in predicted_N],
+                "probabilities": probabilities_NC.tolist(),
+            }
+        )
 
 
 mlflow.models.set_model(EventClassifier())

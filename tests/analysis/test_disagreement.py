@@ -53,6 +53,17 @@ def test_the_examples_are_drawn_from_their_events(study):
     assert "0, not 1" in [note.text for note in figure.layout.annotations]
 
 
+def test_long_names_of_classes_stand_in_two_lines_below_the_tiles(study):
+    probes = {"events": events([0, 1, 3, 4, 5])}
+    short, long = (
+        errors(replace(study(CORRECT), probes=probes, class_names=names)).figures["disagreements"]
+        for names in (("a", "b", "c"), ("heron", "kingfisher of the bank", "wren"))
+    )
+    assert "a, not b" in [note.text for note in short.layout.annotations]
+    assert "heron,<br>not kingfisher \u2026" in [note.text for note in long.layout.annotations]
+    assert long.layout.height > short.layout.height
+
+
 @pytest.mark.parametrize("probes", [{}, {"events": events([0])[:0]}])
 def test_without_events_the_counts_stand_alone(probes, study):
     finding = errors(replace(study(CORRECT), probes=probes))

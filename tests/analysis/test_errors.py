@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import confusion_matrix as independent_matrix
 from sklearn.metrics import precision_recall_fscore_support
 
 from analysis.errors import confusion_matrix, errors
+from analysis.results import ResultsError
 
 
 @pytest.fixture
@@ -52,3 +56,23 @@ def test_a_class_that_was_never_predicted_has_no_precision(tables, study):
     classes = errors(results).tables["classes"]
     assert classes["precision"].isna().tolist() == [False, True, True]
     assert classes["recall"].tolist() == [1, 0, 0]
+
+
+def test_classes_go_by_their_names(results):
+    names = ("heron", "a|b", "wren", "stork that is never seen")
+    named, plain = errors(replace(results, class_names=names)), errors(results)
+    assert plain.data["classes"] == ["0", "1", "2"]
+    assert named.data["classes"] == list(names)
+    assert named.summary.count("\n| heron | ") == 1
+    assert "\n| a\\|b | " in named.summary
+    assert named.summary.count("\n| stork that is never seen | - (- / -)") == 1
+    top = plain.tables["confused"].iloc[0]
+    assert f"most confused: {names[top['true']]} read as {names[top['predicted']]} (" in named.summary
+    ticks = named.figures["confusion_matrices"].layout
+    assert ticks.xaxis.ticktext == ticks.yaxis2.ticktext == ("heron", "a|b", "wren", "stork that is n\u2026")
+    pd.testing.assert_frame_equal(named.tables["confused"], plain.tables["confused"])
+
+
+def test_a_class_without_a_name_is_refused(results):
+    with pytest.raises(ResultsError, match="class_names: must name every class, got 2 names and class 2"):
+        errors(replace(results, class_names=("heron", "wren")))

@@ -16,7 +16,7 @@ from filelock import FileLock
 from pipeline.config import build_run, flat
 from pipeline.identity import ROOT, Cell, code_digest, identity
 from pipeline.tracking import MemoryTracker, base
-from pipeline.train import CHECKPOINTS, log_line, run_cell
+from pipeline.train import CHECKPOINTS, CLASSES_FILE, log_line, run_cell
 
 SMALL = {
     "data.name": "mnist_sample",
@@ -56,10 +56,36 @@ def test_a_run_holds_everything_that_later_steps_read(memory):
     assert best["test/accuracy"] == pytest.approx(run.metrics["test_accuracy"])
     assert best["validation/accuracy"] == max(row["validation/accuracy"] for row in history)
     confusion = pd.DataFrame(**json.loads(memory.fetch(run.id, "confusion_matrix.json").read_text()))
-    assert confusion.drop(columns="label").to_numpy().sum() == len(predictions)
+    assert confusion.drop(columns="true \\ predicted").to_numpy().sum() == len(predictions)
+    assert json.loads(memory.fetch(run.id, CLASSES_FILE).read_text()) == list("0123456789")
     assert memory.fetch(run.id, "checkpoints/best.pt").is_file()
     assert memory.datasets[run.id] == config.data.load().digest
     assert not (CHECKPOINTS / run.tags["cell"]).exists()
+
+
+def test_classes_go_by_the_names_of_the_file(memory, workplace):
+    names = ["dog", "label", "owl"]  # one is called like the column beside the counts
+    rows = [(i, t, names[i % 3]) for i in range(45) for t in range(1 + i % 3)]
+    pd.DataFrame(rows, columns=["id", "time", "label"]).to_csv(workplace / "own.csv", index=False)
+    own = build_run(
+        {
+            "data.name": "events_file",
+            "data.path": str(workplace / "own.csv"),
+            "data.validation_size": 9,
+            "train.epochs": 1,
+        }
+    )
+    run_id = run_cell(Cell("own", own), memory, device="cpu", report=silent).run_id
+    predictions = pd.read_parquet(memory.fetch(run_id, "predictions.parquet"))
+    counts = json.loads(memory.fetch(run_id, "confusion_matrix.json").read_text())
+    assert counts["columns"] == ["true \\ predicted", *names]
+    assert [row[0] for row in counts["data"]] == names
+    dogs_as_owls = ((predictions["label"] == 0) & (predictions["predicted"] == 2)).sum()
+    assert counts["data"][0][3] == dogs_as_owls
+    assert "owl</th>" in memory.fetch(run_id, "confusion_matrix.html").read_text()
+    scores = json.loads(memory.fetch(run_id, "classification_report.json").read_text())
+    assert [row[0] for row in scores["data"]][:3] == names
+    assert json.loads(memory.fetch(run_id, CLASSES_FILE).read_text()) == names
 
 
 def test_the_confidence_is_the_probability_of_the_predicted_class(memory):
@@ -210,6 +236,7 @@ def test_the_stored_model_predicts_from_raw_lists(mlflow_tracker):
     loaded = mlflow.pyfunc.load_model(f"runs:/{outcome.run_id}/model")
     answer = loaded.predict(raw)
     assert answer["predicted"].tolist() == predictions["predicted"].tolist()
+    assert answer["class"].tolist() == [str(number) for number in answer["predicted"]]
     assert [max(row) for row in answer["probabilities"]] == pytest.approx(predictions["confidence"].tolist(), abs=1e-5)
     assert loaded.predict(pd.DataFrame({"times": [[]]}))["predicted"].notna().all()
     assert loaded.metadata.signature is not None

@@ -140,6 +140,8 @@ def test_without_labels_all_are_zero():
         ({"labels": torch.tensor([0, 2])}, "labels: must lie in [0, 2), got 2"),
         ({"features": torch.zeros(2, 1)}, "features: must have one row for each of the 3 events, got 2 rows"),
         ({"features": torch.full((3, 1), torch.inf)}, "features: must be finite, got another value in sequence 0"),
+        ({"class_names": ("owl",)}, "class_names: must be 2 different ones, got 1"),
+        ({"class_names": ("owl", "owl")}, "class_names: must be 2 different ones, got 1"),
         ({"horizon": 0.0}, "finite above 0, got 2, 0.0"),
     ],
 )

@@ -141,6 +141,7 @@ def test_labels_are_numbered_in_sorted_order_and_na_is_one(write):
     own = table().assign(label=lambda rows: rows["label"].map({"a": "zebra", "b": "NA"}))
     splits = load(write(own), test_fraction=0.5, validation_size=0)
     assert torch.bincount(splits.test.labels).tolist() == [10, 10]
+    assert splits.test.class_names == ("NA", "zebra")
     # Sequences of 1, 2, 3 events in turn: even ids are zebras, and zebra comes last.
     assert torch.equal(
         load(write(table(), "npz"), test_fraction=0.5, validation_size=0).test.labels, 1 - splits.test.labels
