@@ -176,7 +176,13 @@ class MlflowTracker(Tracker):
             source=json.dumps({"name": name}),
             profile=json.dumps(dict(profile)),
         )
-        self._client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+        inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])]
+        try:
+            self._client.log_inputs(run_id, inputs)
+        except (
+            MlflowException
+        ):  # MLflow looks before it writes: another process may have recorded the same data set meanwhile
+            self._client.log_inputs(run_id, inputs)
 
     @_mapped
     def log_text(self, run_id: str, path: str, text: str) -> None:
@@ -202,7 +208,9 @@ class MlflowTracker(Tracker):
         root = Path(__file__).resolve().parents[2]
         numbers = Array(DataType.double)
         inputs = Schema([ColSpec(numbers if name == "times" else Array(numbers), str(name)) for name in example])
-        outputs = Schema([ColSpec(DataType.long, "predicted"), ColSpec(numbers, "probabilities")])
+        outputs = Schema(
+            [ColSpec(DataType.long, "predicted"), ColSpec(DataType.string, "class"), ColSpec(numbers, "probabilities")]
+        )
         with self._as_active():
             Model.log(
                 artifact_path=None,

@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 import requests
 from filelock import FileLock, Timeout
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import OperationalError
 
 from pipeline.errors import RunError, UsageError
@@ -211,3 +213,23 @@ def test_two_processes_may_meet_a_new_store(workplace):
     both = [subprocess.Popen(command, cwd=workplace, env=environment, stderr=subprocess.PIPE) for _ in range(2)]
     assert [process.communicate()[1].decode() for process in both] == ["", ""]
     assert [process.returncode for process in both] == [0, 0]
+
+
+def test_a_data_set_that_another_process_records_in_the_same_moment_is_recorded_all_the_same(
+    mlflow_tracker, monkeypatch
+):
+    run_id = mlflow_tracker.create("a", tags={})
+    client, calls = mlflow_tracker._client, []
+
+    def meets_another(*arguments):
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise MlflowException("duplicate key value violates unique constraint")
+        return MlflowClient.log_inputs(client, *arguments)
+
+    monkeypatch.setattr(client, "log_inputs", meets_another)
+    mlflow_tracker.log_dataset(run_id, name="events", digest="d" * 64, profile={"test": 3})
+    assert [used.dataset.digest for used in client.get_run(run_id).inputs.dataset_inputs] == ["d" * 36]
+    monkeypatch.setattr(client, "log_inputs", lambda *_: (_ for _ in ()).throw(MlflowException("no")))
+    with pytest.raises(RunError, match="must do what log_dataset asks, got"):
+        mlflow_tracker.log_dataset(run_id, name="events", digest="d" * 64, profile={"test": 3})
