@@ -49,7 +49,7 @@ run: setup $(MNIST)
 
 test: check $(MNIST) $(FASHION_MNIST)
 	@scripts/postgres.sh
-	.venv/bin/pytest
+	.venv/bin/pytest --numprocesses auto --dist worksteal
 
 check: setup
 	.venv/bin/ruff check

@@ -72,7 +72,7 @@ def test_ci_runs_what_make_test_runs():
     commands = (ROOT / ".ci/run").read_text().splitlines()
     assert commands[-1] == "make test"
     steps = subprocess.run(["make", "-n", "test"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for tool in ("ruff check", "ruff format --check", "mypy", "lint-imports", "pytest"):
+    for tool in ("ruff check", "ruff format --check", "mypy", "lint-imports", "check-jsonschema", "hadolint", "pytest"):
         assert f".venv/bin/{tool}" in steps
 
 
