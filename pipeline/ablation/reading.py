@@ -164,6 +164,10 @@ def _check_design(study: AblationStudy) -> None:
 
 
 def _chosen(rows: dict[str, Values], wanted: Sequence[str]) -> dict[str, Values]:
+    if wanted and not rows:
+        raise UsageError(
+            f"--models: must be left out of an ablation that names no rows, got {','.join(wanted)}. Drop it, or name rows."
+        )
     for name in wanted:
         if name not in rows:
             raise unknown("row", name, rows)

@@ -153,7 +153,8 @@ def test_a_wrong_file_says_where_what_and_what_to_do(read, tree, parts):
         (SPACE, ["--storage", "sqlite://"], "in memory, where no other process sees it"),
         (SPACE, ["--storage", "mysql://localhost/optuna"], "only SQLite and PostgreSQL are supported"),
         (SPACE, ["--storage", "no database"], "--storage: must be a database that answers, got no database"),
-        (SPACE, ["--models", "full"], "full: must be a known row"),
+        (SPACE, ["--models", "full"], "--models: must be left out of an ablation that names no rows, got full"),
+        ({"rows": {"full": {}, "wide": {"model.hidden_dim": 9}}}, ["--models", "ful"], "ful: must be a known row (full, "),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_line_and_exit_code_2_and_starts_nothing(mlflow_tracker, capsys, tree, arguments, said):
