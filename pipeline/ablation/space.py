@@ -164,10 +164,9 @@ class AblationStudy:
         return max([int(self.base.get("train.epochs", RunConfig().train.epochs)), *map(int, listed)])
 
     def samples(self) -> list[RunConfig]:
-        """Return a config for each data set and model of the study: of the points, or of the bases of a search."""
+        """Return a config for each data set and what of it is encoded: of the points, or of the bases of a search."""
         points = self.bases() if self.how.searches else (point.overrides for point in self.points)
-        configs = [self.config(overrides) for overrides in points]
-        return list({(config.data, config.model): config for config in configs}.values())
+        return list({_taken(config): config for config in map(self.config, points)}.values())
 
     def config(self, overrides: Values) -> RunConfig:
         """Return the config of a point, with seed 0: the base, less what the point has no use for, and its overrides."""
@@ -235,6 +234,12 @@ class AblationStudy:
             return
         for values in islice(self._product({}), POINTS):
             self._checked(values, name_of(values))
+
+
+def _taken(config: RunConfig) -> tuple[object, ...]:
+    """Return the data and what decides whether a model can take them: which encoding of what of an event."""
+    embedding = config.model.embedding
+    return config.data, embedding.name, getattr(embedding, "time_input", ""), config.model.shuffle_times
 
 
 def name_of(overrides: Values) -> str:

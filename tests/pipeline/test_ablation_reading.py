@@ -88,6 +88,15 @@ def test_a_study_builds_its_configs_once_for_its_id(read, monkeypatch):
     assert len(built) == len(study.points) * 2  # each is checked and hashed
 
 
+def test_a_sample_stands_for_all_points_that_take_the_same_of_the_same_data(read):
+    grid = {"dim": [8, 16], "num_experts": [2, 4], "time_input": ["absolute", "gap"], "model.hidden_dim": [6, 8]}
+    assert len(read(grid).points) == 16
+    kinds = {config.model.embedding.time_input for config in read(grid).samples()}
+    assert (len(read(grid).samples()), kinds) == (2, {"absolute", "gap"})
+    search = {"model.embedding.name": ["lete", "position"], "dropout_rate": {"low": 0, "high": 0.5}, "dim": [8, 16]}
+    assert [config.model.embedding.name for config in read(search).samples()] == ["lete", "position"]
+
+
 @pytest.mark.parametrize("name", ["kan_mammote_components", "lete_components"])
 def test_every_change_of_a_preset_has_an_identity(name):
     study = load_ablation(ROOT / "config" / f"{name}.json")
