@@ -31,8 +31,8 @@ CLASSES_FILE = "classes.json"
 """Artifact of a run: what the classes are called, in the order of their numbers."""
 PACKAGED = "packaged"
 """The tag of a run that holds its model in the form that MLflow loads."""
-TRUE_CLASS = "true \\ predicted"
-"""Head of the first column of a confusion matrix, which no class is called; the heads of the others are the classes."""
+TRUE_CLASS = "true  \\  predicted"
+"""Head of the first column of a confusion matrix; no class is called so, because names of classes have single blanks."""
 DARK = 0.5
 """Share of a row from which a cell of the confusion matrix has white text."""
 
@@ -246,6 +246,8 @@ def _heat_map(confusion: pd.DataFrame, name: str) -> str:
     styled = counts.style.apply(lambda _: shades, axis=None).set_caption(
         f"{name}: test sequences by label (row) and prediction (column)"
     )
+    for side in (0, 1):
+        styled = styled.format_index(escape="html", axis=side)
     page: str = styled.set_table_styles(
         [{"selector": "td, th", "props": "padding: .3em .7em; text-align: right"}]
     ).to_html(doctype_html=True)
@@ -253,13 +255,11 @@ def _heat_map(confusion: pd.DataFrame, name: str) -> str:
 
 
 def _classification_report(predictions: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    labels = sorted({*predictions["label"], *predictions["predicted"]})
-    shown = [names[label] for label in labels]
-    report = classification_report(
-        predictions["label"], predictions["predicted"], target_names=shown, output_dict=True, zero_division=0
-    )
+    report = classification_report(predictions["label"], predictions["predicted"], output_dict=True, zero_division=0)
     report.pop("accuracy", None)
-    return pd.DataFrame(report).T.reset_index(names="class")
+    table = pd.DataFrame(report).T.reset_index(names="class")
+    table["class"] = [names[int(number)] if number.isdigit() else number for number in table["class"]]
+    return table
 
 
 def _example(dataset: EventDataset) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from plotly.graph_objects import Figure
 
-from analysis.figures.style import INK, SMALL_SIZE, colours, finish, shortened, text_width
+from analysis.figures.style import INK, SMALL_SIZE, colours, finish, short_names, text_width
 
 SIDE = 28
 """Cells of a tile, either way."""
@@ -30,8 +30,8 @@ def examples_figure(drawn: pd.DataFrame, events: pd.DataFrame, models: Sequence[
     """
     groups = [((str(a), str(b)), group) for (a, b), group in drawn.groupby(["right", "missed"], sort=False)]
     most = max(len(group) for _, group in groups)
-    names = [shortened(name, LONGEST_NAME) for name in classes]
-    wraps = 2 * max(map(len, names)) + len(", not ") > ONE_LINE
+    names = short_names(classes, LONGEST_NAME)
+    wraps = 2 * max(map(len, classes)) + len(", not ") > ONE_LINE
     down = ROW + LINE * wraps
     tiles: dict[object, NDArray[np.float64]] = {
         sample: raster(of["time"].to_numpy(), float(of["horizon"].iloc[0]))

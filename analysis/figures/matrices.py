@@ -17,7 +17,7 @@ from analysis.figures.style import (
     colours,
     finish,
     panel_title,
-    shortened,
+    short_names,
     text_width,
 )
 from analysis.wording import interval, p_value, points
@@ -103,8 +103,8 @@ def confusion_figure(confusion: Mapping[str, NDArray[np.int64]], classes: Sequen
     shares = {model: counts / counts.sum(axis=1, keepdims=True).clip(min=1) for model, counts in confusion.items()}
     wrong = {model: np.where(np.eye(len(share), dtype=bool), np.nan, share) for model, share in shares.items()}
     worst = max(0.01, *(float(np.nanmax(values, initial=0.0)) for values in wrong.values()))
-    names = [shortened(name, LONGEST_NAME) for name in classes]
-    longest = max(text_width(name) for name in names)
+    names = short_names(classes, LONGEST_NAME)
+    longest = min(max(map(text_width, classes)), text_width("m" * LONGEST_NAME))
     beside = max(0, longest - text_width("00"))
     below = (
         beside if longest > CONFUSION_SIDE / len(names) else 0

@@ -39,9 +39,14 @@ def text_width(text: str, size: int = TEXT_SIZE) -> int:
     return round(0.6 * size * len(text))
 
 
-def shortened(name: str, letters: int) -> str:
-    """Return a name, its end cut off where it has more letters than that."""
-    return name if len(name) <= letters else f"{name[: letters - 1]}\u2026"
+def short_names(names: Sequence[str], letters: int) -> list[str]:
+    """Return names of at most so many letters for plotly, longer ones without their middle; numbered where two would look alike."""
+    begin = (letters - 1) // 2
+    cut = [name if len(name) <= letters else f"{name[:begin]}\u2026{name[begin + 1 - letters :]}" for name in names]
+    if len(set(cut)) < len(names):
+        room = letters - len(f"{len(names)} ")
+        cut = [f"{number} {name[:room]}" for number, name in enumerate(names)]
+    return [name.replace("&", "&amp;").replace("<", "&lt;") for name in cut]
 
 
 def axis(letter: str, panel: int) -> str:

@@ -81,7 +81,7 @@ class EventDataset:
     features: Tensor | None = None
     """Numbers that each event carries beside its time (N, F), float32, or None."""
     class_names: tuple[str, ...] = ()
-    """What the classes are called, for people; by default their numbers."""
+    """What the classes are called, each in one line with single blanks; by default their numbers."""
 
     def __post_init__(self) -> None:
         if not self.class_names:
@@ -118,8 +118,10 @@ class EventDataset:
                 "classes, horizon", "must be at least 1, and finite above 0", f"{self.classes}, {self.horizon}"
             )
 
-        if len(set(self.class_names)) != self.classes or len(self.class_names) != self.classes:
-            raise self._error("class_names", f"must be {self.classes} different ones", str(len(set(self.class_names))))
+        names = tuple(" ".join(name.split()) for name in self.class_names)
+        if names != self.class_names or not len(set(names)) == len(names) == self.classes:
+            rule = f"must be {self.classes} different ones, each in one line with single blanks"
+            raise self._error("class_names", rule, repr(list(self.class_names)))
 
     def _check_values(self) -> None:
         if len(self) and (int(self.labels.min()) < 0 or int(self.labels.max()) >= self.classes):

@@ -160,7 +160,7 @@ class EventsFileConfig(DatasetConfig):
             horizon=horizon,
             time_unit=self.time_unit,
             name=self.name,
-            class_names=tuple(map(str, names)),
+            class_names=self._class_names(names),
         )
 
     def _stored(self, times: NDArray[np.float64], starts: NDArray[np.int64]) -> NDArray[np.int16] | NDArray[np.float32]:
@@ -188,6 +188,16 @@ class EventsFileConfig(DatasetConfig):
             raise self._error(
                 where, f"must have {FEWEST_SEQUENCES} sequences of each class", got, "Add some, or drop it."
             )
+
+    def _class_names(self, labels: pd.Index) -> tuple[str, ...]:
+        """Return the labels as text in one line; DataError where that would make two of them one."""
+        names = [" ".join(str(label).split()) for label in labels]
+        for place, name in enumerate(names):
+            if name in names[:place]:
+                got = f"{labels[names.index(name)]!r} and {labels[place]!r}"
+                rule = "must have labels that differ in more than blanks and line breaks"
+                raise self._error(f"column {self.label_column}", rule, got, "Rename one.")
+        return tuple(names)
 
     def _error(self, where: str, rule: str, got: str, remedy: str) -> DataError:
         return DataError(f"{self.path}, {where}: {rule}, got {got}. {remedy}")

@@ -60,7 +60,7 @@ def test_long_names_of_classes_stand_in_two_lines_below_the_tiles(study):
         for names in (("a", "b", "c"), ("heron", "kingfisher of the bank", "wren"))
     )
     assert "a, not b" in [note.text for note in short.layout.annotations]
-    assert "heron,<br>not kingfisher \u2026" in [note.text for note in long.layout.annotations]
+    assert "heron,<br>not kingf\u2026e bank" in [note.text for note in long.layout.annotations]
     assert long.layout.height > short.layout.height
 
 

@@ -56,7 +56,7 @@ def test_a_run_holds_everything_that_later_steps_read(memory):
     assert best["test/accuracy"] == pytest.approx(run.metrics["test_accuracy"])
     assert best["validation/accuracy"] == max(row["validation/accuracy"] for row in history)
     confusion = pd.DataFrame(**json.loads(memory.fetch(run.id, "confusion_matrix.json").read_text()))
-    assert confusion.drop(columns="true \\ predicted").to_numpy().sum() == len(predictions)
+    assert confusion.drop(columns="true  \\  predicted").to_numpy().sum() == len(predictions)
     assert json.loads(memory.fetch(run.id, CLASSES_FILE).read_text()) == list("0123456789")
     assert memory.fetch(run.id, "checkpoints/best.pt").is_file()
     assert memory.datasets[run.id] == config.data.load().digest
@@ -64,7 +64,7 @@ def test_a_run_holds_everything_that_later_steps_read(memory):
 
 
 def test_classes_go_by_the_names_of_the_file(memory, workplace):
-    names = ["dog", "label", "owl"]  # one is called like the column beside the counts
+    names = ["<b>", "accuracy", "true \\ predicted"]  # markup, and what tables have for themselves
     rows = [(i, t, names[i % 3]) for i in range(45) for t in range(1 + i % 3)]
     pd.DataFrame(rows, columns=["id", "time", "label"]).to_csv(workplace / "own.csv", index=False)
     own = build_run(
@@ -78,13 +78,17 @@ def test_classes_go_by_the_names_of_the_file(memory, workplace):
     run_id = run_cell(Cell("own", own), memory, device="cpu", report=silent).run_id
     predictions = pd.read_parquet(memory.fetch(run_id, "predictions.parquet"))
     counts = json.loads(memory.fetch(run_id, "confusion_matrix.json").read_text())
-    assert counts["columns"] == ["true \\ predicted", *names]
+    assert counts["columns"] == ["true  \\  predicted", *names]
     assert [row[0] for row in counts["data"]] == names
-    dogs_as_owls = ((predictions["label"] == 0) & (predictions["predicted"] == 2)).sum()
-    assert counts["data"][0][3] == dogs_as_owls
-    assert "owl</th>" in memory.fetch(run_id, "confusion_matrix.html").read_text()
+    first_as_third = ((predictions["label"] == 0) & (predictions["predicted"] == 2)).sum()
+    assert counts["data"][0][3] == first_as_third
+    page = memory.fetch(run_id, "confusion_matrix.html").read_text()
+    assert page.count("&lt;b&gt;</th>") == 2
+    assert page.count("accuracy</th>") == 2
     scores = json.loads(memory.fetch(run_id, "classification_report.json").read_text())
-    assert [row[0] for row in scores["data"]][:3] == names
+    assert [row[0] for row in scores["data"]] == [*names, "macro avg", "weighted avg"]
+    found = ((predictions["label"] == 1) & (predictions["predicted"] == 1)).sum() / (predictions["label"] == 1).sum()
+    assert scores["data"][1][scores["columns"].index("recall")] == pytest.approx(found)
     assert json.loads(memory.fetch(run_id, CLASSES_FILE).read_text()) == names
 
 

@@ -140,8 +140,12 @@ def test_without_labels_all_are_zero():
         ({"labels": torch.tensor([0, 2])}, "labels: must lie in [0, 2), got 2"),
         ({"features": torch.zeros(2, 1)}, "features: must have one row for each of the 3 events, got 2 rows"),
         ({"features": torch.full((3, 1), torch.inf)}, "features: must be finite, got another value in sequence 0"),
-        ({"class_names": ("owl",)}, "class_names: must be 2 different ones, got 1"),
-        ({"class_names": ("owl", "owl")}, "class_names: must be 2 different ones, got 1"),
+        (
+            {"class_names": ("owl",)},
+            "class_names: must be 2 different ones, each in one line with single blanks, got ['owl']",
+        ),
+        ({"class_names": ("owl", "owl")}, "got ['owl', 'owl']"),
+        ({"class_names": ("owl", "barn\nowl")}, "got ['owl', 'barn\\nowl']"),
         ({"horizon": 0.0}, "finite above 0, got 2, 0.0"),
     ],
 )

@@ -148,6 +148,14 @@ def test_labels_are_numbered_in_sorted_order_and_na_is_one(write):
     )
 
 
+def test_a_label_is_called_in_one_line(write):
+    own = table().assign(label=lambda rows: rows["label"].map({"a": "grey\n heron", "b": " owl\u2028"}))
+    assert load(write(own, "parquet")).test.class_names == ("owl", "grey heron")
+    same = table().assign(label=lambda rows: rows["label"].map({"a": "owl ", "b": "owl"}))
+    with pytest.raises(DataError, match=r"column label: must have labels that differ .*, got 'owl' and 'owl '. Rename"):
+        load(write(same, "csv"))
+
+
 def test_the_content_identifies_the_data_wherever_it_lies(write, tmp_path):
     path = write(table())
     moved = tmp_path / "moved.csv"

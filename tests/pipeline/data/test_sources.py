@@ -199,7 +199,7 @@ def test_a_mirror_that_hangs_costs_the_probe_and_no_more(monkeypatch, tmp_path):
     mirrors(monkeypatch, "slow/", "slower/")
     start = time.monotonic()
     message = failure(FILES, tmp_path)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 20  # of the 30 that a mirror would take
     released.set()
     assert "slow/ (no answer within 0.05 s); slower/ (no answer within 0.05 s)" in message
 
