@@ -164,9 +164,14 @@ class AblationStudy:
         return max([int(self.base.get("train.epochs", RunConfig().train.epochs)), *map(int, listed)])
 
     def samples(self) -> list[RunConfig]:
-        """Return a config for each data set and what of it is encoded: of the points, or of the bases of a search."""
-        points = self.bases() if self.how.searches else (point.overrides for point in self.points)
-        return list({_taken(config): config for config in map(self.config, points)}.values())
+        """Return a config for each data set, and for each way to encode it: of the points, or of the ends of a search.
+
+        Those of one data set follow one another, so that it is loaded once.
+        """
+        points = self._product({}) if self.how.searches else (point.overrides for point in self.points)
+        configs = {_taken(config): config for config in map(self.config, islice(points, POINTS))}.values()
+        order = list(dict.fromkeys(config.data for config in configs))
+        return sorted(configs, key=lambda config: order.index(config.data))
 
     def config(self, overrides: Values) -> RunConfig:
         """Return the config of a point, with seed 0: the base, less what the point has no use for, and its overrides."""
@@ -237,9 +242,9 @@ class AblationStudy:
 
 
 def _taken(config: RunConfig) -> tuple[object, ...]:
-    """Return the data and what decides whether a model can take them: which encoding of what of an event."""
+    """Return the data and what decides whether a model can take them: which encoding of what, and how large."""
     embedding = config.model.embedding
-    return config.data, embedding.name, getattr(embedding, "time_input", ""), config.model.shuffle_times
+    return config.data, embedding.name, embedding.dim, getattr(embedding, "time_input", ""), config.model.shuffle_times
 
 
 def name_of(overrides: Values) -> str:

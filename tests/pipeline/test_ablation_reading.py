@@ -92,9 +92,15 @@ def test_a_sample_stands_for_all_points_that_take_the_same_of_the_same_data(read
     grid = {"dim": [8, 16], "num_experts": [2, 4], "time_input": ["absolute", "gap"], "model.hidden_dim": [6, 8]}
     assert len(read(grid).points) == 16
     kinds = {config.model.embedding.time_input for config in read(grid).samples()}
-    assert (len(read(grid).samples()), kinds) == (2, {"absolute", "gap"})
-    search = {"model.embedding.name": ["lete", "position"], "dropout_rate": {"low": 0, "high": 0.5}, "dim": [8, 16]}
-    assert [config.model.embedding.name for config in read(search).samples()] == ["lete", "position"]
+    assert (len(read(grid).samples()), kinds) == (4, {"absolute", "gap"})  # of two widths each
+    shuffled = {"shuffle_times": [False, True], "dropout_rate": {"low": 0, "high": 0.5}, "model.embedding.name": "lete"}
+    assert [config.model.shuffle_times for config in read(shuffled).samples()] == [False, True]
+
+
+def test_the_samples_of_one_data_set_follow_one_another(read):
+    grid = {"model.embedding.name": ["lete", "position", "fte"], "data.train_size": [100, 200, 300, 400, 500, 600]}
+    sizes = [config.data.train_size for config in read(grid).samples()]
+    assert sizes == [size for size in grid["data.train_size"] for _ in range(3)]
 
 
 @pytest.mark.parametrize("name", ["kan_mammote_components", "lete_components"])
