@@ -56,7 +56,9 @@ def run_tasks(
                 notify(messages.get())
             for future in finished:
                 yield futures[future], future.result()
-    except BrokenProcessPool:
+    except BrokenProcessPool as broken:
+        if broken.__cause__:  # no worker that ended, but an answer that could not be read: a defect of the work
+            raise
         _end(processes)
         pool.shutdown(wait=True)  # no exit code is certain before the pool's own thread has seen the process end
         if _interrupted(processes):

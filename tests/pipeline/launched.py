@@ -36,6 +36,16 @@ def interrupt_itself(task, notify):
     wait_or_die(task, notify)
 
 
+class UnreadableError(ValueError):
+    def __init__(self, one, other):
+        super().__init__(one)
+        self.other = other
+
+
+def fail_unreadably(_task, _notify):
+    raise UnreadableError(1, 2)
+
+
 def claim_all(task, notify):
     from pipeline.ablation.queue import Queue  # noqa: PLC0415 - the other work starts sooner without
 

@@ -1,5 +1,6 @@
 import os
 import time
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
@@ -40,3 +41,9 @@ def test_workers_that_were_interrupted_end_the_launcher_as_interrupted_not_as_ki
     monkeypatch.setattr(launch, "POLL_SECONDS", 60)  # the pool sees it first, while other workers still end
     with pytest.raises(KeyboardInterrupt):
         list(run_tasks(tasks, launched.interrupt_itself, workers=2, notify=lambda _: None))
+
+
+def test_an_answer_that_cannot_be_read_is_no_interrupt(launched):
+    with pytest.raises(BrokenProcessPool) as caught:
+        list(run_tasks([1, 2], launched.fail_unreadably, workers=2, notify=lambda _: None))
+    assert "missing 1 required positional argument" in str(caught.value.__cause__)
