@@ -26,7 +26,13 @@ def workplace(tmp_path, monkeypatch):
     """A working directory without checkpoints, results or store; the real data stays where it is."""
     monkeypatch.setenv("EVENT_DATA_DIR", os.path.abspath(os.environ.get("EVENT_DATA_DIR", "data")))  # noqa: PTH100
     monkeypatch.chdir(tmp_path)
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
+    for name in (
+        "MLFLOW_TRACKING_URI",
+        "MLFLOW_RUN_ID",
+        "MLFLOW_EXPERIMENT_ID",
+        "MLFLOW_EXPERIMENT_NAME",
+        "OPTUNA_STORAGE",
+    ):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
 
