@@ -49,7 +49,7 @@ run: setup $(MNIST)
 
 test: check $(MNIST) $(FASHION_MNIST)
 	@scripts/postgres.sh
-	.venv/bin/pytest --numprocesses auto --dist worksteal
+	.venv/bin/pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 check: setup
 	.venv/bin/ruff check
