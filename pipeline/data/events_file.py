@@ -69,6 +69,12 @@ class EventsFileConfig(DatasetConfig):
         content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
         return {**super().identity(), "path": content}
 
+    def stamp(self) -> tuple[int, ...]:
+        """Return what changes when the file is written again."""
+        path = Path(self.path)
+        state = path.stat() if path.is_file() else None
+        return (state.st_ino, state.st_size, state.st_mtime_ns) if state else ()
+
     def read(self, folder: Path) -> tuple[EventDataset, EventDataset]:
         """Return the training and the test sequences; the path is not relative to `folder`."""
         del folder

@@ -89,7 +89,7 @@ def test_data_that_a_model_cannot_take_is_refused_before_anything_is_recorded(wo
     (workplace / "own.csv").write_text(text)
     rows = {"sincos": {"model.embedding.name": "sincos"}, "table": {"model.embedding.name": "position"}}
     (workplace / "rows.json").write_text(json.dumps({"rows": rows}))
-    settings = ["--data.name=events_file", f"--data.path={workplace}/own.csv", "--data.validation_size=10"]
+    settings = ["--data.name=events_file", "--data.path=own.csv", "--data.validation_size=10"]
     assert main([*arguments, *settings]) == 2
     assert got in one_line(capsys)
     assert {path.name for path in workplace.iterdir()} == {"own.csv", "rows.json"}

@@ -156,6 +156,13 @@ def test_a_label_is_called_in_one_line(write):
         load(write(same, "csv"))
 
 
+def test_a_file_that_was_written_again_is_read_again(write):
+    path = write(table(40))
+    assert load(path) is load(path)
+    assert len(load(write(table(60))).test) == 12
+    assert len(load(write(table(40))).test) == 8
+
+
 def test_the_content_identifies_the_data_wherever_it_lies(write, tmp_path):
     path = write(table())
     moved = tmp_path / "moved.csv"
