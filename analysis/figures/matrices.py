@@ -106,9 +106,8 @@ def confusion_figure(confusion: Mapping[str, NDArray[np.int64]], classes: Sequen
     names = short_names(classes, LONGEST_NAME)
     longest = min(max(map(text_width, classes)), text_width("m" * LONGEST_NAME))
     beside = max(0, longest - text_width("00"))
-    below = (
-        beside if longest > CONFUSION_SIDE / len(names) else 0
-    )  # where names do not fit below their columns, they stand
+    # Names that do not fit below their columns stand upright.
+    below = beside if longest > CONFUSION_SIDE / len(names) else 0
     grid = squares(len(confusion), CONFUSION_SIDE, CONFUSION_GAP + beside)
     figure = Figure()
     for panel, (model, share) in enumerate(shares.items(), start=1):

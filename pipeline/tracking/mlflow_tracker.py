@@ -179,9 +179,8 @@ class MlflowTracker(Tracker):
         inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])]
         try:
             self._client.log_inputs(run_id, inputs)
-        except (
-            MlflowException
-        ):  # MLflow looks before it writes: another process may have recorded the same data set meanwhile
+        except MlflowException:
+            # MLflow looks before it writes: another process may have recorded the same data set meanwhile.
             self._client.log_inputs(run_id, inputs)
 
     @_mapped
