@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 from urllib.error import HTTPError
 
 import click
@@ -113,10 +114,15 @@ def test_the_pipeline_works_against_the_stack(workplace, postgres):
         database.execute(f"CREATE ROLE tracking SUPERUSER LOGIN PASSWORD '{PASSWORD}'")
         database.execute("CREATE DATABASE mlflow OWNER tracking")
         database.execute((ROOT / "mlflow_server" / "optuna.sql").read_text())
+        access = Path(database.execute("SHOW hba_file").fetchone()[0])
+        access.write_text(f"host all tracking 127.0.0.1/32 scram-sha-256\n{access.read_text()}")
+        database.execute("SELECT pg_reload_conf()")
+    address = postgres.partition("@")[2].partition("/")[0]
+    with pytest.raises(psycopg.OperationalError, match="password"):
+        psycopg.connect(f"postgresql://tracking@{address}/mlflow", password="another")  # noqa: S106
     settings = {"MLFLOW_PORT": port, "POSTGRES_PASSWORD": PASSWORD}
     artifacts = workplace / "artifacts"
     server, pipeline = (environment(service, **settings) for service in ("mlflow", "pipeline"))
-    address = postgres.partition("@")[2].partition("/")[0]
     for given in (server, pipeline):
         given |= {name: value.replace("@postgres/", f"@{address}/") for name, value in given.items()}
     server["MLFLOW_ARTIFACTS_DESTINATION"] = str(artifacts)
