@@ -129,7 +129,7 @@ def _dispatch(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
         from pipeline.bench import bench
 
         return bench()
-    from pipeline import main as stages
+    from pipeline import verbs as stages
 
     run = stages.Call(
         config=Path(options.config) if options.config else None,

@@ -34,13 +34,14 @@ from models.classifier import Classifier
 from models.time_embeddings import TIME_EMBEDDINGS, PointwiseEmbedding
 from pipeline.ablation.conduct import conduct
 from pipeline.ablation.reading import load_ablation
-from pipeline.config import build_run
 from pipeline.console import Meter, say, show
 from pipeline.data import Splits
 from pipeline.identity import ROOT
+from pipeline.machine import has_bf16, processor, resolve_precision
+from pipeline.settings import build_run
 from pipeline.tracking import connect
-from pipeline.train import processor
-from pipeline.trainer import Epoch, fit, has_bf16, resolve_precision, start
+from pipeline.training.loop import Epoch, fit
+from pipeline.training.start import start
 
 ROUNDS = 7
 """Timed rounds; one more is run first and thrown away."""

@@ -5,7 +5,6 @@ import hashlib
 import subprocess
 from collections.abc import Set as AbstractSet
 from copy import deepcopy
-from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -15,7 +14,7 @@ import torch
 from models.registry import AnyModel
 from pipeline.config import RunConfig, config_hash, digest_of
 from pipeline.data import Splits
-from pipeline.trainer import resolve_device, resolve_precision
+from pipeline.machine import resolve_device, resolve_precision
 
 ROOT = Path(__file__).resolve().parents[1]
 REGISTRY = "models.time_embeddings"
@@ -23,19 +22,6 @@ ANY_HORIZON = 64
 """Horizon of a model that is built to see which code it is made of: long enough for every setting."""
 LIBRARIES = {"numba": "numba", "kan": "pykan", "mamba_ssm": "mamba-ssm"}
 """Packages beside torch that a model may compute with, by the name they are imported under."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One config with one seed, under the name of its variant."""
-
-    model: str
-    config: RunConfig
-
-    @property
-    def name(self) -> str:
-        """Return the name of its run."""
-        return f"{self.model}/seed-{self.config.seed}"
 
 
 def identity(config: RunConfig, splits: Splits, device: str) -> dict[str, str]:

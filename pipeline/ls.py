@@ -9,12 +9,13 @@ from analysis.registry import ANALYSES
 from models.cards import card
 from models.registry import MODELS
 from models.time_embeddings import TIME_EMBEDDINGS
-from pipeline.config import RunConfig, fields_of
+from pipeline.config import RunConfig
 from pipeline.console import say, show
 from pipeline.data import DATASETS
 from pipeline.errors import unknown
 from pipeline.identity import ROOT
-from pipeline.study import ABLATION_KIND, STUDY_KIND, TRIAL_KIND
+from pipeline.settings import fields_of
+from pipeline.stored_study import ABLATION_KIND, STUDY_KIND, TRIAL_KIND
 from pipeline.tracking import Run, Tracker, connect
 
 Rows = list[tuple[str, ...]]

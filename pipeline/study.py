@@ -8,29 +8,36 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from analysis.plan import Plan
 from models.time_embeddings import TIME_EMBEDDINGS
-from pipeline.config import RunConfig, Values, build_run, config_hash, digest_of, fits, misfit, resolve_all
+from pipeline.config import RunConfig, config_hash, digest_of
 from pipeline.errors import UsageError, unknown, validate
+from pipeline.settings import Values, build_run, fits, misfit, resolve_all
 
 DEFAULT_MODELS = ("position", "sincos", "lete", "kan_mammote")
 """Variants of a study that names none: the four required models, the baseline first."""
 DEFAULT_SEEDS = (0, 1, 2, 3, 4)
 """Seeds of a study that names none."""
-STUDY_KIND = "study"
-"""Value of the tag `kind` on the parent run of a study."""
-ABLATION_KIND = "ablation"
-"""The same of an ablation study; where its trials have names, they can be compared like the variants of a study."""
-TRIAL_KIND = "trial"
-"""The same of the run of one trial of an ablation study."""
-PLAN_FILE = "plan.json"
-"""Artifact of the parent run: what was declared before the first training."""
 NAME = re.compile(r"\w[\w .-]{0,99}")
 """What a variant may be called: its name becomes part of names of files and metrics."""
 STUDY_KEYS = ("base", "variants", "seeds", "plan", "tuning_trials")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One config with one seed, under the name of its variant."""
+
+    model: str
+    config: RunConfig
+
+    @property
+    def name(self) -> str:
+        """Return the name of its run."""
+        return f"{self.model}/seed-{self.config.seed}"
 
 
 @dataclass(frozen=True)
@@ -46,16 +53,16 @@ class Study:
     tuning_trials: dict[str, int] = field(default_factory=dict)
     """How many trials the settings of each variant were chosen from; the report warns where they differ."""
 
-    @property
+    @cached_property
     def id(self) -> str:
-        """Return the hash of the plan and the variants; seeds can be added to a study."""
+        """The hash of the plan and the variants; seeds can be added to a study."""
         variants = {name: config_hash(config) for name, config in self.variants.items()}
         return digest_of({"plan": self.plan.model_dump(mode="json"), "variants": variants})[:12]
 
-    def cells(self) -> list[tuple[str, RunConfig]]:
-        """Return (variant, config) for every cell, seed by seed, so that an early stop leaves whole seeds."""
+    def cells(self) -> list[Cell]:
+        """Return every cell, seed by seed, so that an early stop leaves whole seeds."""
         return [
-            (name, config.model_copy(update={"seed": seed}))
+            Cell(name, config.model_copy(update={"seed": seed}))
             for seed in self.seeds
             for name, config in self.variants.items()
         ]

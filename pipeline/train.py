@@ -3,38 +3,24 @@
 A cell's checkpoints lie in `checkpoints/CELL/` until its run is complete; the run then holds them as artifacts.
 """
 
-import json
-import platform
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import metadata
-from itertools import pairwise
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import pandas as pd
-import torch
-from sklearn.metrics import classification_report
-
-from models.classifier import Classifier
 from pipeline import checkpoint
-from pipeline.config import flat
-from pipeline.costs import PeakMemory, flops_of
-from pipeline.data import EventDataset, Splits
-from pipeline.identity import Cell, commit, identity
+from pipeline.costs import PeakMemory
+from pipeline.data import Splits
+from pipeline.identity import commit, identity
+from pipeline.machine import resolve_device
+from pipeline.run_record import describe, package, record
+from pipeline.study import Cell
 from pipeline.tracking import Tracker, locked
-from pipeline.trainer import History, best_epoch, fit, out_of_patience, predict, resolve_device, start
+from pipeline.training.choice import History, best_epoch, out_of_patience
+from pipeline.training.loop import fit
+from pipeline.training.start import start
 
 CHECKPOINTS = Path("checkpoints")
-CLASSES_FILE = "classes.json"
-"""Artifact of a run: what the classes are called, in the order of their numbers."""
-PACKAGED = "packaged"
-"""The tag of a run that holds its model in the form that MLflow loads."""
-TRUE_CLASS = "true  \\  predicted"
-"""Head of the first column of a confusion matrix; no class is called so, because names of classes have single blanks."""
-DARK = 0.5
-"""Share of a row from which a cell of the confusion matrix has white text."""
 
 Report = Callable[[Cell, History], None]
 """Told of each cell after each epoch, with all its epochs so far; raises `Stopped` to end the run there."""
@@ -88,43 +74,13 @@ def run_cell(
         run_id = runs[0].id if runs else adopted or tracker.create(cell.name, parent=parent, tags={})
         with tracker.hold(run_id):
             tracker.set_tags(run_id, {**tags, **commit(), "model": cell.model, "dataset": cell.config.data.name})
-            _describe(cell, splits, tags, tracker, run_id)
+            describe(cell, splits, tags, tracker, run_id)
             on_device = splits.to(resolve_device(tags["device"]))
             _train(_Job(cell, on_device, tags["precision"], tracker, run_id, folder), report)
             if packaged:
                 package(cell, tracker, run_id)
         shutil.rmtree(folder)
     return Outcome(run_id, reused=False)
-
-
-def _describe(cell: Cell, splits: Splits, tags: dict[str, str], tracker: Tracker, run_id: str) -> None:
-    tracker.log_params(run_id, flat(cell.config))
-    tracker.log_text(run_id, "config.json", cell.config.model_dump_json(indent=2))
-    sizes = {name: len(getattr(splits, name)) for name in ("train", "validation", "test")}
-    tracker.log_text(run_id, CLASSES_FILE, json.dumps(splits.test.class_names))
-    tracker.log_dataset(run_id, name=cell.config.data.name, digest=splits.digest, profile=sizes)
-    tracker.log_text(run_id, "environment.json", json.dumps({**environment(), **tags, **sizes}, indent=2))
-
-
-def environment() -> dict[str, str]:
-    """Return the machine and the versions that the numbers come from."""
-    packages = ("torch", "numpy", "numba", "pykan", "mlflow", "pandas", "scipy")
-    return {
-        "platform": platform.platform(),
-        "processor": processor(),
-        "python": platform.python_version(),
-        "threads": str(torch.get_num_threads()),
-        **{package: metadata.version(package) for package in packages},
-    }
-
-
-def processor() -> str:
-    """Return the name of the processor."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
-    return next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
 
 
 def _train(job: _Job, report: Report) -> None:
@@ -149,121 +105,9 @@ def _train(job: _Job, report: Report) -> None:
         checkpoint.save(folder / "last.pt", {**training.state_dict(), "history": history, **memory.metrics()})
         report(job.cell, history)
     training.model.load_state_dict(checkpoint.load(folder / "best.pt")["model"])
-    _conclude(job, training.model, history, memory.metrics())
-
-
-def log_line(row: dict[str, float], epochs: int) -> str:
-    """Return one epoch as a line for people."""
-    splits = [split for split in ("train", "validation", "test") if f"{split}/loss" in row]
-    scores = [f"{split} loss {row[f'{split}/loss']:.4f} accuracy {row[f'{split}/accuracy']:.2%}" for split in splits]
-    tail = f"{row['seconds']:.1f} s  learning rate {row['learning_rate']:g}  gradient norm {row['gradient_norm']:.3f}"
-    return "  ".join([f"epoch {row['epoch']:.0f}/{epochs}", *scores, tail])
-
-
-def _conclude(job: _Job, model: Classifier, history: History, memory: dict[str, float]) -> None:
-    """Score the test split at the best epoch and store everything that later steps read."""
-    tracker, run_id, test = job.tracker, job.run_id, job.splits.test
-    predictions = predictions_of(model, test, job.precision)
-    costs = {"flops": flops_of(model, test), **memory}
-    tracker.log_metrics(run_id, summary_of(model, history, predictions) | costs, step=len(history))
-    tracker.log_text(run_id, "history.json", json.dumps(history))
-    epochs = job.cell.config.train.epochs
-    tracker.log_text(run_id, "train.log", "".join(f"{log_line(row, epochs)}\n" for row in history))
-    confusion = _confusion(predictions, test.class_names)
-    tracker.log_table(run_id, "confusion_matrix.json", confusion)
-    tracker.log_text(run_id, "confusion_matrix.html", _heat_map(confusion, job.cell.name))
-    tracker.log_table(run_id, "classification_report.json", _classification_report(predictions, test.class_names))
-    with TemporaryDirectory() as scratch:
-        parquet = Path(scratch) / "predictions.parquet"
-        predictions.to_parquet(parquet)
-        tracker.log_file(run_id, parquet)
+    record(
+        job.cell, job.splits.test, training.model, history, memory.metrics(),
+        precision=job.precision, tracker=job.tracker, run_id=job.run_id,
+    )  # fmt: skip
     for name in ("best.pt", "last.pt"):
-        tracker.log_file(run_id, job.folder / name, "checkpoints")
-
-
-def package(cell: Cell, tracker: Tracker, run_id: str) -> None:
-    """Store the model of a run in the form that MLflow loads, where the run does not hold it yet."""
-    if PACKAGED in tracker.get(run_id).tags:
-        return
-    test = cell.config.data.load().test
-    shape = {name: getattr(test, name) for name in ("horizon", "feature_dim", "classes", "class_names")}
-    with TemporaryDirectory() as scratch:
-        description = Path(scratch) / "description.json"
-        description.write_text(json.dumps({"config": cell.config.model_dump(mode="json"), "shape": shape}))
-        weights = tracker.fetch(run_id, "checkpoints/best.pt")
-        tracker.log_model(run_id, weights=weights, config=description, example=_example(test))
-    tracker.set_tags(run_id, {PACKAGED: "true"})
-
-
-def summary_of(model: Classifier, history: History, predictions: pd.DataFrame) -> dict[str, float]:
-    """Return the final metrics of a run; `test_accuracy` is at the best epoch by validation."""
-    seconds = [row["seconds"] for row in history]
-    return {
-        "parameters": sum(weight.numel() for weight in model.parameters() if weight.requires_grad),
-        "best_accuracy": max(row["test/accuracy"] for row in history),
-        "final_accuracy": history[-1]["test/accuracy"],
-        "test_accuracy": float((predictions["label"] == predictions["predicted"]).mean()),
-        "best_epoch": best_epoch(history),
-        "epochs": len(history),
-        "epoch_seconds": sum(seconds) / len(seconds),
-        "total_seconds": sum(seconds),
-    }
-
-
-def predictions_of(model: Classifier, dataset: EventDataset, precision: str) -> pd.DataFrame:
-    """Return one row a sequence: id, length, label, predicted class, its probability, log-probability of the label."""
-    log_probabilities_NC = predict(model, dataset, precision)
-    labels_N = dataset.labels.cpu()
-    highest_N, predicted_N = log_probabilities_NC.max(1)
-    return pd.DataFrame(
-        {
-            "sample_id": range(len(dataset)),
-            "length": dataset.lengths.cpu().numpy(),
-            "label": labels_N.numpy(),
-            "predicted": predicted_N.numpy(),
-            "confidence": highest_N.exp().numpy(),
-            "log_likelihood": log_probabilities_NC.gather(1, labels_N[:, None])[:, 0].numpy(),
-        }
-    )
-
-
-def _confusion(predictions: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Return the counts with a column a predicted class, and first the name of the true one."""
-    numbers = range(len(names))
-    counts = pd.crosstab(predictions["label"], predictions["predicted"])
-    square = counts.reindex(index=numbers, columns=numbers, fill_value=0).set_axis(list(names), axis="columns")
-    square.insert(0, TRUE_CLASS, list(names))
-    return square
-
-
-def _heat_map(confusion: pd.DataFrame, name: str) -> str:
-    """Return the confusion matrix as a small page of its own: rows are labels, shaded by their share of the row."""
-    counts = confusion.set_index(TRUE_CLASS)
-    shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
-    shades = shares.map(
-        lambda share: f"background: rgba(0, 114, 178, {share:.3f}); color: {'white' if share > DARK else 'black'}"
-    )
-    styled = counts.style.apply(lambda _: shades, axis=None).set_caption(
-        f"{name}: test sequences by label (row) and prediction (column)"
-    )
-    for side in (0, 1):
-        styled = styled.format_index(escape="html", axis=side)
-    page: str = styled.set_table_styles(
-        [{"selector": "td, th", "props": "padding: .3em .7em; text-align: right"}]
-    ).to_html(doctype_html=True)
-    return page
-
-
-def _classification_report(predictions: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    report = classification_report(predictions["label"], predictions["predicted"], output_dict=True, zero_division=0)
-    report.pop("accuracy", None)
-    table = pd.DataFrame(report).T.reset_index(names="class")
-    table["class"] = [names[int(number)] if number.isdigit() else number for number in table["class"]]
-    return table
-
-
-def _example(dataset: EventDataset) -> pd.DataFrame:
-    """Return two sequences as a table of raw lists, the input of the stored model."""
-    ends = dataset.offsets[:3].tolist()
-    columns = {"times": dataset.times.float()} | ({} if dataset.features is None else {"features": dataset.features})
-    return pd.DataFrame({name: [rows[a:b].tolist() for a, b in pairwise(ends)] for name, rows in columns.items()})
+        job.tracker.log_file(job.run_id, folder / name, "checkpoints")

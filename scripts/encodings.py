@@ -14,7 +14,7 @@ import torch
 from models.cards import card
 from models.time_embeddings import TIME_EMBEDDINGS
 from pipeline.bench import BATCHES, OURS, ROUNDS, time_training
-from pipeline.train import processor
+from pipeline.machine import processor
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "encodings.md"
 BEGIN, END = "<!-- encodings: begin -->\n", "\n<!-- encodings: end -->"

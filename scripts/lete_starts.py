@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from models.time_embeddings.lete import LeTE
-from pipeline.config import build_run
 from pipeline.console import say
 from pipeline.seeding import seeded
-from pipeline.trainer import fit, start
+from pipeline.settings import build_run
+from pipeline.training.loop import fit
+from pipeline.training.start import start
 
 PROTOCOL = {
     "data.train_size": 8000, "data.validation_size": 1000, "data.test_size": 100, "model.embedding.name": "lete",

@@ -17,8 +17,8 @@ import pytest
 from pipeline.__main__ import _parser, _settings
 from pipeline.ablation.reading import load_ablation
 from pipeline.ablation.space import AblationConfig
-from pipeline.config import ALIASES, resolve
 from pipeline.ls import settings, settings_markdown
+from pipeline.settings import ALIASES, resolve
 from pipeline.study import load_study
 
 ROOT = Path(__file__).parents[1]
@@ -36,7 +36,7 @@ REGISTRIES = {
 TRAIN = """
 import json, sys
 from pathlib import Path
-from pipeline.identity import Cell
+from pipeline.study import Cell
 from pipeline.study import load_run
 from pipeline.tracking import MemoryTracker
 from pipeline.train import run_cell
@@ -68,9 +68,9 @@ import json, runpy
 from dataclasses import replace
 from pathlib import Path
 from analysis import analyze
-from pipeline.identity import Cell
+from pipeline.study import Cell
 from pipeline.study import load_run
-from pipeline.probes import probe_tables
+from pipeline.probes.tables import probe_tables
 from pipeline.tracking import MemoryTracker
 from pipeline.train import run_cell
 

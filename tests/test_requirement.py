@@ -16,8 +16,8 @@ from analysis.plan import Plan
 from analysis.registry import ANALYSES
 from pipeline.__main__ import VERBS, _parser, _seeds, _settings, _workers
 from pipeline.ablation.reading import load_ablation
-from pipeline.config import resolve
 from pipeline.ls import LISTS
+from pipeline.settings import resolve
 from pipeline.study import load_run, load_study
 
 ROOT = Path(__file__).parents[1]

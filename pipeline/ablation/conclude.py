@@ -23,9 +23,17 @@ from pipeline.ablation.queue import SCORES, Queue, without_replaced
 from pipeline.ablation.space import DIRECTIONS, EMBEDDING, NAMED, ROW, AblationStudy, name_of
 from pipeline.ablation.space import Range as Drawn
 from pipeline.ablation.worker import IDENTITY, MEASURES
-from pipeline.analyze import StoredStudy, deliver, load_results
-from pipeline.config import Values, flat
-from pipeline.study import TRIAL_KIND
+from pipeline.output import deliver
+from pipeline.settings import Values, flat
+from pipeline.stored_study import (
+    TRIAL_KIND,
+    CellEntry,
+    Manifest,
+    StoredStudy,
+    described,
+    load_results,
+    write_manifest,
+)
 from pipeline.tracking import Tracker
 
 STATES = {TrialState.COMPLETE: "COMPLETE", TrialState.PRUNED: "PRUNED", TrialState.FAIL: "FAILED"}
@@ -230,21 +238,21 @@ def _compare(study: AblationStudy, tracker: Tracker, parent: str, complete: list
     if study.plan.reference not in names:
         return []
     cells = [
-        {"model": name, "seed": score["seed"], "run_id": score["cell"]}
+        CellEntry(model=name, seed=score["seed"], run_id=score["cell"])
         for name, trial in zip(names, complete, strict=True)
         for score in trial.user_attrs[SCORES]
     ]
     variants = {point.name: study.config(point.overrides) for point in study.points if point.name in names}
-    manifest = {
-        "id": study.id,
-        "name": study.name,
-        "plan": study.plan.model_dump(mode="json"),
-        "plan_hash": tracker.get(parent).tags["plan_hash"],
-        "seeds": study.seeds,
-        "variants": {name: config.model_dump(mode="json", exclude={"seed"}) for name, config in variants.items()},
-        "cells": sorted(cells, key=lambda cell: (list(variants).index(cell["model"]), cell["seed"])),
-    }
-    tracker.log_text(parent, "study.json", json.dumps(manifest, indent=2))
+    manifest = Manifest(
+        id=study.id,
+        name=study.name,
+        plan=study.plan,
+        plan_hash=tracker.get(parent).tags["plan_hash"],
+        seeds=study.seeds,
+        variants=described(variants),
+        cells=tuple(sorted(cells, key=lambda cell: (list(variants).index(cell.model), cell.seed))),
+    )
+    write_manifest(manifest, tracker, parent)
     results = load_results(StoredStudy(tracker.get(parent), manifest), tracker, allow_missing=False, probes=False)
     return [overview(results), significance(results)]
 

@@ -10,13 +10,15 @@ from analysis.wording import plural
 from pipeline.ablation.queue import Queue, without_replaced
 from pipeline.ablation.space import NAMED, AblationStudy
 from pipeline.ablation.worker import ENDED, Progress, Shift, work, work_off
-from pipeline.compare import declare, epoch_seconds, open_parent
-from pipeline.config import RunConfig, Values
+from pipeline.config import RunConfig
 from pipeline.console import Meter, duration, say
 from pipeline.errors import RunError
-from pipeline.identity import Cell, identity
+from pipeline.estimate import epoch_seconds
+from pipeline.identity import identity
 from pipeline.launch import run_tasks
-from pipeline.study import ABLATION_KIND
+from pipeline.settings import Values
+from pipeline.stored_study import ABLATION_KIND, declare, finished_runs, open_parent
+from pipeline.study import Cell
 from pipeline.tracking import BusyError, Tracker
 
 POLL_SECONDS = 2.0
@@ -92,7 +94,9 @@ def _declare(study: AblationStudy, tracker: Tracker, parent: str, device: str) -
         Cell(name, config.model_copy(update={"seed": seed})) for name, config in configs.items() for seed in study.seeds
     ]
     identities = {cell.name: identity(cell.config, cell.config.data.load(), device) for cell in cells}
-    declare(study.plan, cells, identities, tracker, parent)
+    known = finished_runs(list(identities.values()), tracker)
+    finished = [name for name, tags in identities.items() if tags["cell"] in known]
+    declare(study.plan, cells, identities, finished=finished, tracker=tracker, parent=parent)
 
 
 def _run_trials(shift: Shift, queue: Queue, tracker: Tracker, workers: int) -> None:

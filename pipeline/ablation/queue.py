@@ -26,8 +26,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from pipeline.ablation.exclusion import clock, exclusion
 from pipeline.ablation.pruning import SameEpochMedian
 from pipeline.ablation.space import DIRECTIONS, EMBEDDING, ROW, AblationStudy, Range
-from pipeline.config import Values, digest_of
+from pipeline.config import digest_of
 from pipeline.errors import UsageError
+from pipeline.settings import Values
 from pipeline.tracking.base import LOCKS
 
 DEFAULT_STORAGE = "sqlite:///optuna.db"

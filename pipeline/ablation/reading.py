@@ -14,8 +14,9 @@ from typing import Any
 from analysis.plan import Plan
 from models.time_embeddings import TIME_EMBEDDINGS
 from pipeline.ablation.space import EMBEDDING, NAMED, AblationConfig, AblationStudy, Range, Space
-from pipeline.config import RunConfig, Values, build_run, fits, is_whole, misfit, resolve, resolve_all
+from pipeline.config import RunConfig
 from pipeline.errors import UsageError, unknown, validate
+from pipeline.settings import Values, build_run, fits, is_whole, misfit, resolve, resolve_all
 from pipeline.study import check_names, check_seeds, read_json
 
 RICHEST = "kan_mammote"

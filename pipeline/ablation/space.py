@@ -12,16 +12,9 @@ from pydantic import Field, model_validator
 
 from analysis.plan import Plan
 from models.config import Config
-from pipeline.config import (
-    RunConfig,
-    Values,
-    build_run,
-    config_hash,
-    digest_of,
-    fits,
-    flat,
-)
+from pipeline.config import RunConfig, config_hash, digest_of
 from pipeline.errors import UsageError
+from pipeline.settings import Values, build_run, fits, flat
 
 EMBEDDING = "model.embedding.name"
 ROW = "row"

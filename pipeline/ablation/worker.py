@@ -13,11 +13,12 @@ from pipeline.ablation.queue import Queue
 from pipeline.ablation.space import AblationStudy
 from pipeline.config import RunConfig
 from pipeline.errors import one_line
-from pipeline.identity import Cell
-from pipeline.study import TRIAL_KIND
+from pipeline.run_record import log_line
+from pipeline.stored_study import TRIAL_KIND
+from pipeline.study import Cell
 from pipeline.tracking import Stopped, Tracker, connect_once
-from pipeline.train import log_line, run_cell
-from pipeline.trainer import History, best_epoch
+from pipeline.train import run_cell
+from pipeline.training.choice import History, best_epoch
 
 Progress = tuple[int, float, str]
 """An epoch of a trial: its number, the seconds that the epoch took, a line about it. Less than 0 seconds: it has ended."""

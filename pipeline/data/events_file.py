@@ -11,6 +11,7 @@ import hashlib
 import warnings
 import zipfile
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -65,9 +66,7 @@ class EventsFileConfig(DatasetConfig):
 
     def identity(self) -> dict[str, Any]:
         """Return the settings with the SHA-256 of the file in place of its path."""
-        path = Path(self.path)
-        content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-        return {**super().identity(), "path": content}
+        return {**super().identity(), "path": _content_hash(Path(self.path), self.stamp())}
 
     def stamp(self) -> tuple[int, ...]:
         """Return what changes when the file is written again."""
@@ -207,6 +206,12 @@ class EventsFileConfig(DatasetConfig):
 
     def _error(self, where: str, rule: str, got: str, remedy: str) -> DataError:
         return DataError(f"{self.path}, {where}: {rule}, got {got}. {remedy}")
+
+
+@lru_cache(maxsize=16)
+def _content_hash(path: Path, stamp: tuple[int, ...]) -> str:
+    """Return the SHA-256 of a file in the state that `stamp` tells, "" where there is none: a study asks for each cell."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if stamp else ""
 
 
 def read_table(path: str) -> pd.DataFrame:

@@ -2,8 +2,8 @@
 
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from traceback import format_exc
@@ -78,8 +78,12 @@ class Tracker(ABC):
         """Return a run."""
 
     @abstractmethod
-    def find(self, **tags: str) -> list[Run]:
-        """Return the runs that have all these tags, newest first."""
+    def get_all(self, run_ids: Collection[str]) -> dict[str, Run]:
+        """Return those of the runs that there are, by their ids, in one search for hundreds of them."""
+
+    @abstractmethod
+    def find(self, *, status: str | None = None, **tags: str) -> list[Run]:
+        """Return the runs that have all these tags and, where given, the status, newest first."""
 
     @abstractmethod
     def set_status(self, run_id: str, status: Status) -> None:
@@ -121,6 +125,14 @@ class Tracker(ABC):
     def fetch(self, run_id: str, path: str) -> Path:
         """Return a local file with the artifact `path`; FileNotFoundError where the run has none."""
 
+    def fetch_all(self, run_id: str, paths: Collection[str]) -> dict[str, Path]:
+        """Return local files with those of the artifacts `paths` that the run has."""
+        found = {}
+        for path in paths:
+            with suppress(FileNotFoundError):
+                found[path] = self.fetch(run_id, path)
+        return found
+
     def page(self, run_id: str) -> str:
         """Return the address of the run's page below the store's own; nothing where it has no pages."""
         del run_id
@@ -157,9 +169,7 @@ class Tracker(ABC):
 
     def sweep(self) -> None:
         """End as KILLED every RUNNING run of this host and folder that no process holds any more."""
-        for run in self.find(**owner_tags()):
-            if run.status != "RUNNING":
-                continue
+        for run in self.find(status="RUNNING", **owner_tags()):
             try:
                 with locked(run.id, timeout=0):
                     if self.get(run.id).status == "RUNNING":  # it may have ended since it was listed

@@ -2,13 +2,14 @@
 
 import itertools
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pandas as pd
 
+from pipeline.errors import UsageError
 from pipeline.tracking.base import Run, Status, Tracker, owner_tags
 
 
@@ -26,6 +27,9 @@ class MemoryTracker(Tracker):
         self.history: dict[str, list[tuple[int, dict[str, float]]]] = {}
         self.datasets: dict[str, str] = {}
 
+    def __reduce__(self) -> NoReturn:
+        raise UsageError("--workers: must be 1 with runs in memory, which no other process sees, got more. Use 1.")
+
     def create(self, name: str, *, parent: str | None = None, tags: Mapping[str, str]) -> str:
         """Create a run in memory."""
         run_id = f"run{next(self._ids)}"
@@ -38,9 +42,14 @@ class MemoryTracker(Tracker):
         """Return a run."""
         return self._runs[run_id]
 
-    def find(self, **tags: str) -> list[Run]:
-        """Search by tags."""
-        return [run for run in reversed(self._runs.values()) if tags.items() <= run.tags.items()]
+    def get_all(self, run_ids: Collection[str]) -> dict[str, Run]:
+        """Return the runs that there are."""
+        return {run_id: self._runs[run_id] for run_id in run_ids if run_id in self._runs}
+
+    def find(self, *, status: str | None = None, **tags: str) -> list[Run]:
+        """Search by status and tags."""
+        runs = [run for run in reversed(self._runs.values()) if tags.items() <= run.tags.items()]
+        return [run for run in runs if status in (None, run.status)]
 
     def set_status(self, run_id: str, status: Status) -> None:
         """Replace the status."""

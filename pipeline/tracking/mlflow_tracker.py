@@ -5,7 +5,7 @@ import json
 import os
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property, wraps
 from pathlib import Path
@@ -31,6 +31,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.types.schema import Array, ColSpec, DataType, Schema
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from pipeline import tracking
 from pipeline.errors import RunError, UsageError, one_line
 from pipeline.tracking import pyfunc
 from pipeline.tracking.base import LOCKS, Run, Status, Tracker, owner_tags
@@ -42,6 +43,9 @@ CONNECT_SECONDS = 5
 PARAM_LENGTH = 6000
 """Longest param that MLflow takes."""
 PAGE = 1000
+"""Runs that a search returns at once."""
+IDS = 200
+"""Runs that a search asks for by their ids: an address of a server takes some thousand characters."""
 EXPERIMENT_KIND = "mlflow.experimentKind"
 """The tag by which the UI shows an experiment as training, not as a language application."""
 TABLES_TAG = "mlflow.loggedArtifacts"
@@ -125,10 +129,27 @@ class MlflowTracker(Tracker):
         """Return a run."""
         return _run(self._client.get_run(run_id))
 
+    def __reduce__(self) -> tuple[Callable[[str], Tracker], tuple[str]]:
+        """Send the address of the store to another process, which connects once for all its tasks."""
+        return tracking.connect_once, (self.uri,)
+
     @_mapped
-    def find(self, **tags: str) -> list[Run]:
-        """Search the experiment by tags."""
-        wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+    def get_all(self, run_ids: Collection[str]) -> dict[str, Run]:
+        """Search the experiment for the runs, `IDS` at a time."""
+        found: list[Run] = []
+        wanted = [_quoted(run_id) for run_id in run_ids]
+        for start in range(0, len(wanted), IDS):
+            found += self._search(f"attributes.run_id IN ({', '.join(wanted[start : start + IDS])})")
+        return {run.id: run for run in found}
+
+    @_mapped
+    def find(self, *, status: str | None = None, **tags: str) -> list[Run]:
+        """Search the experiment by status and tags."""
+        wanted = [f"tags.`{key}` = {_quoted(value)}" for key, value in tags.items()]
+        wanted += [f"attributes.status = '{status}'"] if status else []
+        return self._search(" and ".join(wanted))
+
+    def _search(self, wanted: str) -> list[Run]:
         found: list[Run] = []
         token = None
         while True:
@@ -258,6 +279,13 @@ class MlflowTracker(Tracker):
     def page(self, run_id: str) -> str:
         """Return the run's page in the MLflow UI, from its root."""
         return f"#/experiments/{self._experiment}/runs/{run_id}"
+
+
+def _quoted(value: str) -> str:
+    """Return a value as MLflow's filters take it: in quotes that it does not contain, since there is no way to escape them."""
+    quote = '"' if "'" in value else "'"
+    assert quote not in value, value  # noqa: S101 - identities, names of hosts and digests have no quotes
+    return f"{quote}{value}{quote}"
 
 
 def _run(run: Any) -> Run:  # noqa: ANN401 - mlflow is untyped here

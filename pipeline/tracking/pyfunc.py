@@ -15,7 +15,7 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from pipeline.checkpoint import load
 from pipeline.config import RunConfig
 from pipeline.data import EventDataset
-from pipeline.trainer import predict
+from pipeline.training.evaluation import predict
 
 
 class EventClassifier(PythonModel):

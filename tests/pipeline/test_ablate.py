@@ -20,8 +20,8 @@ from pipeline.ablation.conclude import conclude
 from pipeline.ablation.conduct import conduct
 from pipeline.ablation.queue import Queue
 from pipeline.ablation.reading import load_ablation
-from pipeline.analyze import find_study, load_results
 from pipeline.errors import RunError, UsageError
+from pipeline.stored_study import find_study, load_results
 from pipeline.tracking import Stopped
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,9 +10,9 @@ from pipeline.__main__ import main
 from pipeline.ablation import space
 from pipeline.ablation.reading import load_ablation
 from pipeline.ablation.space import Range
-from pipeline.config import build_run
 from pipeline.errors import UsageError
 from pipeline.identity import ROOT, code_digest
+from pipeline.settings import build_run
 
 SPACE = {"model.hidden_dim": [6, 8], "seeds": [0]}
 

@@ -3,8 +3,8 @@ import torch
 from analysis import analyze
 from analysis.registry import ANALYSES
 from pipeline import bench
-from pipeline.config import build_run
-from pipeline.trainer import start
+from pipeline.settings import build_run
+from pipeline.training.start import start
 
 
 def test_the_usual_recipe_computes_what_ours_computes():

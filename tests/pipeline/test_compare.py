@@ -4,10 +4,10 @@ import pytest
 
 from analysis.deviations import deviations
 from analysis.plan import Declaration
-from pipeline.analyze import analyze, find_study, load_results
+from pipeline.analyze import analyze
 from pipeline.compare import compare
 from pipeline.errors import RunError, UsageError
-from pipeline.identity import Cell
+from pipeline.stored_study import find_study, load_results
 from pipeline.study import load_study
 
 SMALL = {
@@ -90,11 +90,11 @@ def test_seeds_that_were_added_or_seen_before_are_deviations_and_a_changed_plan_
     from pipeline.train import run_cell  # noqa: PLC0415
 
     first = study(("position",), (0,)).cells()[0]
-    run_cell(Cell(*first), memory, device="cpu", report=lambda *_: None)
+    run_cell(first, memory, device="cpu", report=lambda *_: None)
     parent = compare(study(("position",), (0,)), memory, workers=1, device="cpu")
     (found,) = deviations(load_results(find_study(memory), memory, allow_missing=False))
     assert found.startswith("1 run had finished before the plan was declared")
-    run_cell(Cell(*study(("position",), (1,)).cells()[0]), memory, device="cpu", report=lambda *_: None)
+    run_cell(study(("position",), (1,)).cells()[0], memory, device="cpu", report=lambda *_: None)
     compare(study(("position",), (0, 1)), memory, workers=1, device="cpu")
     results = load_results(find_study(memory), memory, allow_missing=False)
     assert "Extra seeds, not in the plan: 1." in deviations(results)

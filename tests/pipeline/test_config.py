@@ -2,8 +2,9 @@ import itertools
 
 import pytest
 
-from pipeline.config import RunConfig, build_run, config_hash, fields_of, flat, known_paths, resolve, resolve_all
+from pipeline.config import RunConfig, config_hash
 from pipeline.errors import UsageError
+from pipeline.settings import build_run, fields_of, flat, known_paths, resolve, resolve_all
 
 
 def test_a_flat_config_builds_itself_again():

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from models.registry import MODELS
-from pipeline.config import build_run
 from pipeline.costs import CLEAR, PeakMemory, flops_of
+from pipeline.settings import build_run
 
 
 def built(**settings):

@@ -13,10 +13,12 @@ import pytest
 import torch
 from filelock import FileLock
 
-from pipeline.config import build_run, flat
-from pipeline.identity import ROOT, Cell, code_digest, identity
+from pipeline.identity import ROOT, code_digest, identity
+from pipeline.run_record import CLASSES_FILE, log_line
+from pipeline.settings import build_run, flat
+from pipeline.study import Cell
 from pipeline.tracking import MemoryTracker, base
-from pipeline.train import CHECKPOINTS, CLASSES_FILE, log_line, run_cell
+from pipeline.train import CHECKPOINTS, run_cell
 
 SMALL = {
     "data.name": "mnist_sample",
@@ -189,8 +191,8 @@ def test_a_run_killed_without_warning_ends_with_the_same_weights(workplace, mlfl
         """
         import json, os, signal, sys
         from pipeline import checkpoint
-        from pipeline.config import build_run
-        from pipeline.identity import Cell
+        from pipeline.settings import build_run
+        from pipeline.study import Cell
         from pipeline.tracking import connect
         from pipeline.train import run_cell
 
@@ -260,7 +262,7 @@ def test_a_line_of_the_log_has_no_validation_where_there_is_none():
     "settings", [{"train__epochs": 2}, {"seed": 1}, {"train__precision": "bf16"}, {"data__threshold": 0.5}]
 )
 def test_whatever_decides_the_numbers_is_in_the_identity(monkeypatch, settings):
-    monkeypatch.setattr("pipeline.trainer.has_bf16", lambda _: True)
+    monkeypatch.setattr("pipeline.machine.has_bf16", lambda _: True)
     one, other = (identity(each.config, each.config.data.load(), "cpu") for each in (cell(), cell(**settings)))
     assert one["cell"] != other["cell"]
 

@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 import torch
 
-from pipeline.config import build_run, config_hash
+from pipeline.config import config_hash
 from pipeline.data import DataError
 from pipeline.data.events_file import EventsFileConfig
 from pipeline.identity import ROOT
+from pipeline.settings import build_run
 
 WRITERS = {
     "parquet": lambda table, path: table.to_parquet(path),

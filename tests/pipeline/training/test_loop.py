@@ -5,22 +5,16 @@ import pytest
 import torch
 
 from models.time_embeddings import TIME_EMBEDDINGS
-from pipeline.config import build_run
 from pipeline.errors import UsageError
 from pipeline.identity import ROOT
+from pipeline.machine import has_bf16, resolve_device, resolve_precision
+from pipeline.settings import build_run
 from pipeline.study import load_study
-from pipeline.trainer import (
-    batches_of,
-    best_epoch,
-    fit,
-    has_bf16,
-    out_of_patience,
-    predict,
-    resolve_device,
-    resolve_precision,
-    score,
-    start,
-)
+from pipeline.training.batches import batches_of
+from pipeline.training.choice import best_epoch, out_of_patience
+from pipeline.training.evaluation import predict, score
+from pipeline.training.loop import fit
+from pipeline.training.start import start
 
 CPU = torch.device("cpu")
 SMALL = {
@@ -201,7 +195,7 @@ def test_auto_precision_is_one_that_the_processor_has():
 
 @pytest.mark.parametrize("present", [True, False])
 def test_bf16_is_refused_where_the_processor_has_no_instructions_for_it(monkeypatch, present):
-    monkeypatch.setattr("pipeline.trainer.has_bf16", lambda _: present)
+    monkeypatch.setattr("pipeline.machine.has_bf16", lambda _: present)
     if present:
         assert resolve_precision("bf16", CPU) == "bf16"
     else:

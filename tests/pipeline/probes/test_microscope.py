@@ -6,9 +6,9 @@ import torch
 from models.cards import HORIZON, card
 from models.time_embeddings import TIME_EMBEDDINGS
 from models.time_embeddings.base import PointwiseEmbedding
-from pipeline import microscope
 from pipeline.config import RunConfig
 from pipeline.data import EventDataset
+from pipeline.probes import microscope
 
 
 class Waves(PointwiseEmbedding):

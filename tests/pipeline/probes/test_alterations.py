@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.alterations import ALTERATIONS, altered
 from pipeline.data import EventDataset
+from pipeline.probes.alterations import ALTERATIONS, altered
 
 BY_NAME = {alteration.name: alteration for alteration in ALTERATIONS}
 EVENTS = [[3, 5, 5, 9], [], [0, 63]]

@@ -97,7 +97,7 @@ def test_data_that_a_model_cannot_take_is_refused_before_anything_is_recorded(wo
 
 @pytest.mark.parametrize(("size", "chosen"), [("100", "the best on validation;"), ("0", "the last one, without valid")])
 def test_a_trained_run_says_how_its_epoch_was_chosen(memory, monkeypatch, capsys, size, chosen):
-    monkeypatch.setattr("pipeline.main.open_store", lambda: (memory, None))
+    monkeypatch.setattr("pipeline.verbs.open_store", lambda: (memory, None))
     assert main(["train", *SMALL, "--validation_size", size]) == 0
     assert f" at epoch 1, {chosen}" in capsys.readouterr().out
 

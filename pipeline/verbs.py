@@ -13,11 +13,14 @@ from pipeline import compare as comparing
 from pipeline.config import RunConfig
 from pipeline.console import say, show
 from pipeline.errors import UsageError
-from pipeline.identity import Cell
-from pipeline.study import Study, check_seeds, load_run, load_study
+from pipeline.output import check_output
+from pipeline.run_record import log_line
+from pipeline.stored_study import StoredStudy, find_study
+from pipeline.study import Cell, Study, check_seeds, load_run, load_study
 from pipeline.tracking import Tracker, connect
-from pipeline.train import log_line, run_cell
-from pipeline.trainer import History, check_fit
+from pipeline.train import run_cell
+from pipeline.training.choice import History
+from pipeline.training.start import check_fit
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def open_store() -> tuple[Tracker, str | None]:
 def analyze(call: Call) -> None:
     """Analyse a finished study."""
     tracker, adopted = open_store()
-    study = analyzing.find_study(tracker, call.study)
+    study = find_study(tracker, call.study)
     if adopted:
         tracker.set_tags(adopted, {"study": study.id, "parent": study.parent.id})
     _analyze(study, tracker, call)
@@ -105,9 +108,9 @@ def analyze(call: Call) -> None:
 def main(call: Call) -> None:
     """Train what is missing of a study, analyse it and say what came out."""
     study, tracker, adopted = _study(call)
-    analyzing.check_output(_output(call, study.name), study.id)
+    check_output(_output(call, study.name), study.id)
     comparing.compare(study, tracker, workers=call.workers, device=call.device, adopted=adopted)
-    _analyze(analyzing.find_study(tracker, study.id), tracker, call)
+    _analyze(find_study(tracker, study.id), tracker, call)
 
 
 def ablate(call: Call) -> None:
@@ -123,7 +126,7 @@ def ablate(call: Call) -> None:
     study = load_ablation(call.config, rows=call.models, seeds=call.seeds, overrides=call.overrides)
     study = replace(study, name=call.study or study.name)
     output = _output(call, study.name)
-    analyzing.check_output(output, study.id)
+    check_output(output, study.id)
     _check(study.samples())
     tracker, adopted = open_store()
     storage = call.storage or os.environ.get("OPTUNA_STORAGE") or DEFAULT_STORAGE
@@ -140,7 +143,7 @@ def ablate(call: Call) -> None:
             say(f"runs: {_ui(tracker)}")
 
 
-def _analyze(study: analyzing.StoredStudy, tracker: Tracker, call: Call) -> None:
+def _analyze(study: StoredStudy, tracker: Tracker, call: Call) -> None:
     output = _output(call, study.name)
     findings = analyzing.analyze(study, tracker, output=output, allow_missing=call.allow_missing)
     _show(findings, f"{study.name} (study {study.id})")

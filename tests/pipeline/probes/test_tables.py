@@ -1,9 +1,9 @@
 import pytest
 
-from pipeline import probes
-from pipeline.analyze import find_study, load_results
 from pipeline.compare import compare
-from pipeline.config import build_run
+from pipeline.probes import tables
+from pipeline.settings import build_run
+from pipeline.stored_study import find_study, load_results
 from pipeline.study import load_study
 
 SMALL = {
@@ -30,7 +30,7 @@ def study(mlflow_tracker):
 def test_every_probe_measures_every_run_once(study, mlflow_tracker, monkeypatch):
     tables = load_results(study, mlflow_tracker, allow_missing=False).probes
     tables.pop("events", None)  # only where the models part
-    assert set(tables) == set(probes.PROBES)
+    assert set(tables) == set(tables.PROBES)
     for name, table in tables.items():
         assert set(table["model"]) == (
             {"kan_mammote"} if name in ("gates", "frequencies") else {"position", "kan_mammote"}
@@ -48,7 +48,7 @@ def test_every_probe_measures_every_run_once(study, mlflow_tracker, monkeypatch)
 def test_the_events_of_chosen_test_sequences_are_those_of_the_data(study, mlflow_tracker):
     run_id = study.manifest["cells"][0]["run_id"]
     test = build_run(SMALL).data.load().test
-    table = probes.event_table(run_id, [2, 7], mlflow_tracker)
+    table = tables.event_table(run_id, [2, 7], mlflow_tracker)
     assert {sample: of.tolist() for sample, of in table.groupby("sample_id")["time"]} == {
         sample: test.times[test.offsets[sample] : test.offsets[sample + 1]].tolist() for sample in (2, 7)
     }
@@ -58,7 +58,7 @@ def test_the_events_of_chosen_test_sequences_are_those_of_the_data(study, mlflow
 def test_there_are_no_events_where_the_data_has_changed(study, mlflow_tracker):
     run_id = study.manifest["cells"][0]["run_id"]
     mlflow_tracker.set_tags(run_id, {"data_digest": "other"})
-    assert probes.event_table(run_id, [2], mlflow_tracker).empty
+    assert tables.event_table(run_id, [2], mlflow_tracker).empty
 
 
 def test_a_model_that_no_longer_predicts_what_it_stored_is_not_measured(study, mlflow_tracker, monkeypatch):
@@ -66,4 +66,4 @@ def test_a_model_that_no_longer_predicts_what_it_stored_is_not_measured(study, m
     assert load_results(study, mlflow_tracker, allow_missing=False).probes.keys() <= {"events"}
 
 
-probes_predict = probes.predict
+probes_predict = tables.predict

@@ -18,14 +18,15 @@ import torch
 
 from models import cards
 from models.classifier import Classifier
-from pipeline import alterations, checkpoint, microscope
-from pipeline.alterations import ALTERATIONS, ORIGINAL, altered
+from pipeline import checkpoint
 from pipeline.config import RunConfig
 from pipeline.data import DataError, EventDataset, Splits
 from pipeline.data.split import stratified_order
+from pipeline.probes import alterations, microscope
+from pipeline.probes.alterations import ALTERATIONS, ORIGINAL, altered
 from pipeline.seeding import seed_for, seeded
 from pipeline.tracking import Tracker
-from pipeline.trainer import predict
+from pipeline.training.evaluation import predict
 
 SEQUENCES = 300
 """Test sequences that probes see: an audit of twenty runs then takes well under a minute."""

@@ -1,0 +1,70 @@
+"""The machine that a run is on: its devices, what they compute in, and what is written down of it."""
+
+import platform
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+from pipeline.errors import UsageError
+
+
+def resolve_device(device: str) -> torch.device:
+    """Return the device that `auto`, `cpu`, `cuda` or `cuda:1` means here; `UsageError` where there is none."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, index = device.partition(":")
+    if kind not in ("cpu", "cuda") or (index and not (kind == "cuda" and index.isdigit())):
+        raise UsageError(f"--device: must be auto, cpu, cuda or cuda:N, got {device}. Choose one of them.")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise UsageError(
+            f"--device: must be a device of this machine, got {device} with {count} of CUDA. Use --device cpu."
+        )
+    return torch.device(device)
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """Return fp32 or bf16: `auto` is bf16 on GPUs that have it and on CPUs with AMX tiles.
+
+    A CPU with AVX512-BF16 but without AMX runs the recurrent layers slower in bf16 than in fp32
+    (`docs/decisions/0002-precision.md`). `UsageError` where bf16 is asked for and the processor has no instructions for it.
+    """
+    if precision == "bf16" and not has_bf16(device):
+        raise UsageError(
+            f"train.precision: must be auto or fp32 on a {device.type.upper()} without bf16 instructions, got bf16. "
+            "Leave it at auto."
+        )
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bf16" if has_bf16(device) else "fp32"
+    return "bf16" if torch.cpu._is_amx_tile_supported() else "fp32"  # noqa: SLF001 - torch has no public test
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Say whether the recurrent layers can run in bf16 on a device."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001 - torch has no public test
+
+
+def environment() -> dict[str, str]:
+    """Return the machine and the versions that the numbers come from."""
+    packages = ("torch", "numpy", "numba", "pykan", "mlflow", "pandas", "scipy")
+    return {
+        "platform": platform.platform(),
+        "processor": processor(),
+        "python": platform.python_version(),
+        "threads": str(torch.get_num_threads()),
+        **{package: metadata.version(package) for package in packages},
+    }
+
+
+def processor() -> str:
+    """Return the name of the processor."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )

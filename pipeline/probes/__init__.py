@@ -1,0 +1,1 @@
+"""Probes: measurements that need a trained model."""

@@ -1,0 +1,154 @@
+"""The one dotted vocabulary that addresses the config tree.
+
+`model.embedding.dim` is the path in a JSON file, the command-line flag, the MLflow param and the sweep key.
+A bare name stands for the one path that ends in it (`threshold` for `data.threshold`); `ALIASES` holds the rest.
+"""
+
+import types
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from models.config import Config
+from pipeline.config import RunConfig
+from pipeline.errors import UsageError, unknown, validate
+
+Values = dict[str, Any]
+"""A mapping from dotted paths to values."""
+ALIASES = {
+    "num_epochs": "train.epochs",
+    "dropout_rate": "model.dropout",
+    "lstm_hidden_dim": "model.hidden_dim",
+    "lstm_num_layers": "model.num_layers",
+    "time_embedding_dim": "model.embedding.dim",
+    "normalize": "model.embedding.time_scale",
+}
+"""Names of the requirement that differ from the last word of their path."""
+NORMALIZE = {"true": "auto", "false": "raw"}
+"""What `normalize` means as a time scale."""
+
+
+def flat(tree: Config | Mapping[str, Any], prefix: str = "") -> Values:
+    """Flatten a config or a nested mapping to dotted paths; an empty mapping stays, so that its name is not lost."""
+    values: Values = {}
+    for key, value in (tree.model_dump(mode="json") if isinstance(tree, Config) else tree).items():
+        deeper = isinstance(value, Mapping) and value
+        values |= flat(value, f"{prefix}{key}.") if deeper else {f"{prefix}{key}": value}
+    return values
+
+
+def fields_of(kind: type[Config], prefix: str = "") -> Iterator[tuple[str, type[Config], FieldInfo]]:
+    """Yield (path, owning config class, field) for every leaf of every kind that can stand in the tree."""
+    for name, field in kind.model_fields.items():
+        nodes = [node for node in _members(field.annotation) if isinstance(node, type) and issubclass(node, Config)]
+        if not nodes:
+            yield f"{prefix}{name}", kind, field
+        for node in nodes:
+            yield from fields_of(node, f"{prefix}{name}.")
+
+
+def _members(annotation: object) -> Iterator[object]:
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from _members(get_args(annotation)[0])
+    elif origin in (Union, types.UnionType):
+        for member in get_args(annotation):
+            yield from _members(member)
+    else:
+        yield annotation
+
+
+def known_paths() -> list[str]:
+    """Return every path that some config has, in the order of the tree."""
+    return list(dict.fromkeys(path for path, _, _ in fields_of(RunConfig)))
+
+
+def is_whole(path: str) -> bool:
+    """Say whether a setting takes whole numbers only."""
+    kinds = {kind for known, _, field in fields_of(RunConfig) if known == path for kind in _members(field.annotation)}
+    return int in kinds and float not in kinds
+
+
+def resolve(name: str, value: object) -> tuple[str, Any]:
+    """Return the path and value that a dotted path, an alias or a bare name with a value stands for."""
+    paths = known_paths()
+    if name == "normalize":
+        if str(value).lower() not in NORMALIZE:
+            raise UsageError(f"normalize: must be true or false, got {value!r}. Choose one of the two.")
+        value = NORMALIZE[str(value).lower()]
+    name = ALIASES.get(name, name)
+    endings = [name] if name in paths else [path for path in paths if path.rsplit(".", 1)[-1] == name]
+    if f"{name}.name" in paths:
+        raise UsageError(
+            f"{name}: must be one setting, got a group of them. Write {name}.name, or one of its settings."
+        )
+    if not endings:
+        raise unknown("setting", name, [*paths, *ALIASES, *(path.rsplit(".", 1)[-1] for path in paths)])
+    if len(endings) > 1:
+        raise UsageError(f"{name}: must name one setting, got one of {len(endings)}. Write {' or '.join(endings)}.")
+    return endings[0], value
+
+
+def resolve_all(tree: Mapping[str, Any]) -> Values:
+    """Return the paths and values that a nested or flat mapping stands for; a setting given twice is an error."""
+    values: Values = {}
+    for name, value in flat(tree).items():
+        if value == {} and any(path.startswith(f"{name}.") for path in known_paths()):
+            continue
+        path, value = resolve(name, value)  # noqa: PLW2901
+        if path in values and values[path] != value:
+            raise UsageError(f"{name}: must be given once, got {values[path]!r} and {value!r} for {path}. Drop one.")
+        values[path] = value
+    return values
+
+
+def build_run(values: Mapping[str, Any]) -> RunConfig:
+    """Return the default config changed by a mapping from paths to values, validated as a whole.
+
+    A new `x.name` resets node `x` to the defaults of that kind, and names apply first: the order never matters.
+    """
+    named = _with_names(values)
+    tree, known = named.model_dump(mode="json"), flat(named)
+    for path, value in values.items():
+        if path not in known:
+            raise misfit(path, named)
+        if isinstance(value, bool) and not isinstance(known[path], bool):
+            raise UsageError(f"{path}: must be a number or a name, got {str(value).lower()}. Correct the value.")
+        _node(tree, path)[path.rsplit(".", 1)[-1]] = value
+    return validate(RunConfig, tree)
+
+
+def fits(path: str, values: Mapping[str, Any]) -> bool:
+    """Say whether the default config, changed by the names among `values`, has a setting `path`."""
+    return path in flat(_with_names(values))
+
+
+def misfit(path: str, config: RunConfig) -> UsageError:
+    """Return the error for a path that some config has, but not this one."""
+    kinds = sorted({kind.__name__.removesuffix("Config") for other, kind, _ in fields_of(RunConfig) if other == path})
+    parent = path.rsplit(".", 1)[0]
+    chosen = flat(config).get(f"{parent}.name")
+    return UsageError(
+        f"{path}: must belong to the {parent} chosen, got a setting of {', '.join(kinds)} beside {parent}.name={chosen}. "
+        f"Drop it, or choose another {parent}.name."
+    )
+
+
+def _with_names(values: Mapping[str, Any]) -> RunConfig:
+    """Return the defaults with the names among `values`, outer nodes first; a node with a new name has those of its kind."""
+    config = RunConfig()
+    for path in sorted((path for path in values if path.endswith(".name")), key=lambda path: path.count(".")):
+        tree = config.model_dump(mode="json")
+        parent = path.removesuffix(".name")
+        if _node(tree, path)["name"] != values[path]:
+            _node(tree, parent)[parent.rsplit(".", 1)[-1]] = {"name": values[path]}
+        config = validate(RunConfig, tree)
+    return config
+
+
+def _node(tree: Values, path: str) -> Values:
+    """Return the mapping that holds the last word of `path`."""
+    for parent in path.split(".")[:-1]:
+        tree = tree[parent]
+    return tree

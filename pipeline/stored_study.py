@@ -1,0 +1,277 @@
+"""A study as the store has it: its parent run, what was declared, and which run holds each of its cells.
+
+The manifest, `study.json`, is an artifact of the parent run. It is written when the study begins, and again when it ends:
+a study that was killed lacks the runs that ended meanwhile, and they are looked up by their cells when it is read.
+"""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import nan
+from typing import Any, Self
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+from analysis.disagreement import wanted_sequences
+from analysis.plan import Declaration, Plan
+from analysis.results import Results
+from pipeline.config import RunConfig
+from pipeline.errors import UsageError
+from pipeline.identity import commit
+from pipeline.probes.tables import event_table, probe_tables
+from pipeline.run_record import CLASSES_FILE
+from pipeline.study import Cell
+from pipeline.tracking import Run, Tracker
+
+STUDY_KIND = "study"
+"""Value of the tag `kind` on the parent run of a study."""
+ABLATION_KIND = "ablation"
+"""The same of an ablation study; where its trials have names, they can be compared like the variants of a study."""
+TRIAL_KIND = "trial"
+"""The same of the run of one trial of an ablation study."""
+PLAN_FILE = "plan.json"
+"""Artifact of the parent run: what was declared before the first training."""
+MANIFEST_FILE = "study.json"
+"""Artifact of the parent run: the manifest."""
+DECIDES = ("config_hash", "data_digest", "code_digest", "torch_version", "precision", "device", "dataset")
+"""Tags of a run that the analyses compare between the runs of a study."""
+SCORES = ("best_accuracy", "final_accuracy", "test_accuracy", "epoch_seconds", "total_seconds")
+COSTS = ("flops", "peak_memory_bytes")
+"""Not of every run: older ones lack them, and not every system tells its memory."""
+COUNTS = ("parameters", "best_epoch", "epochs")
+
+
+class CellEntry(BaseModel):
+    """A cell of a study in its manifest."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str
+    """Name of its variant."""
+    seed: int
+    cell: str = ""
+    """Its identity, by which its run can be looked up."""
+    config_hash: str = ""
+    """The hash of its variant's config, which its identity contains."""
+    run_id: str | None = None
+    """The finished run that holds it, if there is one."""
+
+
+class Manifest(BaseModel):
+    """What a study consists of: the truth for every analysis."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    """The hash of its plan and variants."""
+    name: str
+    """The stem of the file that it came from."""
+    plan: Plan
+    plan_hash: str
+    """Hash of what was declared before the first training."""
+    seeds: tuple[int, ...]
+    variants: dict[str, dict[str, Any]]
+    """The config of each variant, without a seed."""
+    cells: tuple[CellEntry, ...]
+    tuning_trials: dict[str, int] = {}
+    """How many trials the settings of each variant were chosen from."""
+
+    def with_runs(self, runs: Mapping[str, str]) -> Self:
+        """Return the manifest with the run ids of cells, by the cells' identities, where it lacks them."""
+        cells = [entry.model_copy(update={"run_id": entry.run_id or runs.get(entry.cell)}) for entry in self.cells]
+        return self.model_copy(update={"cells": tuple(cells)})
+
+
+@dataclass(frozen=True)
+class StoredStudy:
+    """The parent run of a study, and its manifest."""
+
+    parent: Run
+    manifest: Manifest
+
+    @property
+    def id(self) -> str:
+        """The hash of its plan and variants."""
+        return self.manifest.id
+
+    @property
+    def name(self) -> str:
+        """The stem of the file that it came from."""
+        return self.manifest.name
+
+
+def open_parent(name: str, tags: Mapping[str, str], tracker: Tracker, adopted: str | None) -> str:
+    """Return the parent run of the study that has these tags, new or known.
+
+    `adopted`, a run that somebody created for this call, becomes it, or a link to it where it is known.
+    """
+    known = tracker.find(**tags)
+    if known:
+        if adopted:
+            tracker.set_tags(adopted, {"study": tags["study"], "parent": known[0].id})
+        return known[0].id
+    tags = {**tags, "study_name": name, **commit()}
+    if not adopted:
+        return tracker.create(name, tags=tags)
+    tracker.set_tags(adopted, {**tags, "mlflow.runName": name})
+    return adopted
+
+
+def finished_runs(identities: Collection[Mapping[str, str]], tracker: Tracker) -> dict[str, Run]:
+    """Return the newest finished run of each cell that has one, by the cell's identity.
+
+    One search finds all seeds of a variant; the store's filters have no "or" that would find all variants at once.
+    """
+    wanted = {tags["cell"] for tags in identities}
+    found: dict[str, Run] = {}
+    for config in dict.fromkeys(tags["config_hash"] for tags in identities):
+        for run in tracker.find(status="FINISHED", config_hash=config):
+            if (cell := run.tags.get("cell", "")) in wanted:
+                found.setdefault(cell, run)
+    return found
+
+
+def declare(
+    plan: Plan,
+    cells: Sequence[Cell],
+    identities: Mapping[str, Mapping[str, str]],
+    *,
+    finished: Collection[str],
+    tracker: Tracker,
+    parent: str,
+) -> str:
+    """Store the plan with its hash before anything is trained, and return the hash.
+
+    A later call of the study leaves the plan as it is. `identities` are by the cells' names, `finished` are names of
+    cells whose runs were there before.
+    """
+    if declared := tracker.get(parent).tags.get("plan_hash"):
+        return declared
+    # Drop the fields of one seed: the declaration is about a model's runs.
+    per_model = {
+        cell.model: {key: tag for key, tag in identities[cell.name].items() if key not in ("seed", "cell")}
+        for cell in cells
+    }
+    declaration = Declaration(
+        plan=plan,
+        seeds=tuple(dict.fromkeys(cell.config.seed for cell in cells)),
+        identity=per_model,
+        declared=datetime.now(UTC).isoformat(timespec="seconds"),
+        finished_before=tuple(finished),
+    )
+    tracker.log_text(parent, PLAN_FILE, declaration.model_dump_json(indent=2))
+    tracker.set_tags(parent, {"plan_hash": declaration.hash})
+    return declaration.hash
+
+
+def described(variants: Mapping[str, RunConfig]) -> dict[str, dict[str, Any]]:
+    """Return the variants of a study as its manifest has them."""
+    return {name: config.model_dump(mode="json", exclude={"seed"}) for name, config in variants.items()}
+
+
+def write_manifest(manifest: Manifest, tracker: Tracker, parent: str) -> None:
+    """Store a manifest with the parent run of its study."""
+    tracker.log_text(parent, MANIFEST_FILE, manifest.model_dump_json(indent=2))
+
+
+def find_study(tracker: Tracker, wanted: str = "") -> StoredStudy:
+    """Return a study by its id or the id of its run, the newest by default."""
+    studies = tracker.find(kind=STUDY_KIND) + (tracker.find(kind=ABLATION_KIND) if wanted else [])
+    chosen = [run for run in studies if not wanted or wanted in (run.id, run.tags["study"])]
+    if not chosen:
+        known = ", ".join(f"{run.tags['study']} ({run.name})" for run in studies[:5]) or "none yet"
+        raise UsageError(
+            f"--study: must be a study in {tracker.uri} (known: {known}), got {wanted or 'a store without any'}. "
+            "Run compare first, or name a known one."
+        )
+    try:
+        text = tracker.fetch(chosen[0].id, MANIFEST_FILE).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UsageError(
+            f"--study: must be a study of named models, got {wanted or chosen[0].id}, a grid, a search, or a study that "
+            "ended before its first run. Read its own report, or run the study again."
+        ) from None
+    return StoredStudy(chosen[0], Manifest.model_validate_json(text))
+
+
+def load_results(study: StoredStudy, tracker: Tracker, *, allow_missing: bool, probes: bool = True) -> Results:
+    """Read the runs of a study as tidy tables; ResultsError names the cells that are missing.
+
+    Without `probes` the models themselves are not looked at, which takes seconds each.
+    """
+    manifest = study.manifest
+    lacking = [entry for entry in manifest.cells if entry.cell and not entry.run_id]
+    ended = finished_runs([{"cell": entry.cell, "config_hash": entry.config_hash} for entry in lacking], tracker)
+    manifest = manifest.with_runs({cell: run.id for cell, run in ended.items()})
+    stored = tracker.get_all([entry.run_id for entry in manifest.cells if entry.run_id])
+    runs: list[dict[str, Any]] = []
+    curves, predictions = [], []
+    for entry in manifest.cells:
+        key: dict[str, Any] = {"run_id": entry.run_id or "", "model": entry.model, "seed": entry.seed}
+        run = stored.get(entry.run_id or "")
+        if run is None or run.status != "FINISHED":
+            runs.append({**key, "status": run.status if run else "MISSING"})
+            continue
+        numbers = {name: run.metrics[name] for name in SCORES} | {name: int(run.metrics[name]) for name in COUNTS}
+        numbers |= {name: run.metrics.get(name, nan) for name in COSTS}
+        # Runs from before these tags were written lack them.
+        later = {
+            "shared_code_digest": run.tags.get("shared_code_digest", "unknown"),
+            "tuning_trials": manifest.tuning_trials.get(entry.model, 0),
+        }
+        runs.append({**key, "status": run.status, **{name: run.tags[name] for name in DECIDES}, **later, **numbers})
+        files = tracker.fetch_all(run.id, ["history.json", "predictions.parquet"])
+        history = json.loads(files["history.json"].read_text(encoding="utf-8"))
+        curves.append(_curves(history).assign(**key))
+        predictions.append(pd.read_parquet(files["predictions.parquet"]).assign(**key))
+    if not predictions:
+        raise UsageError(f"study {study.id}: must have a finished run, got none. Run compare to train it.")
+    finished = [(run["run_id"], run["model"], run["seed"]) for run in runs if run["status"] == "FINISHED"]
+    results = Results(
+        runs=pd.DataFrame(runs),
+        curves=pd.concat(curves, ignore_index=True),
+        predictions=pd.concat(predictions, ignore_index=True),
+        probes=probe_tables(finished, tracker) if probes else {},
+        plan=manifest.plan,
+        allow_missing=allow_missing,
+        declaration=_declaration(study, tracker),
+        class_names=_class_names(finished[0][0], tracker),
+    )
+    if wanted := wanted_sequences(results):
+        events = event_table(str(results.runs["run_id"].iloc[0]), wanted, tracker)
+        return results.with_probe("events", events)
+    return results
+
+
+def _class_names(run_id: str, tracker: Tracker) -> tuple[str, ...]:
+    """Return what the classes of a run are called; nothing for runs from before that was stored."""
+    try:
+        return tuple(json.loads(tracker.fetch(run_id, CLASSES_FILE).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return ()
+
+
+def _declaration(study: StoredStudy, tracker: Tracker) -> Declaration | None:
+    """Return the plan as it was stored before the runs; one that does not fit its hash is refused."""
+    promised = study.parent.tags.get("plan_hash")
+    if not promised:
+        return None
+    text = tracker.fetch(study.parent.id, PLAN_FILE).read_text(encoding="utf-8")
+    declaration = Declaration.model_validate_json(text)
+    if declaration.hash != promised:
+        raise UsageError(
+            f"study {study.id}: {PLAN_FILE} must be what was declared (hash {promised[:12]}), got hash "
+            f"{declaration.hash[:12]}. Restore the file."
+        )
+    return declaration
+
+
+def _curves(history: list[dict[str, float]]) -> pd.DataFrame:
+    """Return one row an epoch, split and metric."""
+    long = pd.DataFrame(history).melt(id_vars="epoch", var_name="name")
+    parts = long["name"].str.rpartition("/")
+    return pd.DataFrame(
+        {"epoch": long["epoch"].astype(int), "split": parts[0], "metric": parts[2], "value": long["value"]}
+    )

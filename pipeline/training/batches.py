@@ -1,0 +1,35 @@
+"""Which sequences make up which update: a way for each value of `train.batching`."""
+
+import torch
+from torch import Generator, Tensor
+
+from pipeline.config import RunConfig
+from pipeline.data import EventDataset
+from pipeline.seeding import generator_for
+
+BUCKET_POOL = 50
+"""Batches whose sequences are sorted by length together under `batching: bucketed`."""
+
+
+def batches_of(dataset: EventDataset, config: RunConfig, number: int) -> list[Tensor]:
+    """Return the batches of indices of epoch `number`, from the stream (seed, "order", epoch)."""
+    generator = generator_for(config.seed, "order", number)
+    return BATCHINGS[config.train.batching](dataset, config.train.batch_size, generator)
+
+
+def random_batches(dataset: EventDataset, size: int, generator: Generator) -> list[Tensor]:
+    """Draw each batch from the whole split."""
+    return list(torch.randperm(len(dataset), generator=generator).split(size))
+
+
+def bucketed_batches(dataset: EventDataset, size: int, generator: Generator) -> list[Tensor]:
+    """Group similar lengths within pools of `BUCKET_POOL` batches, and shuffle the batches."""
+    order_N = torch.randperm(len(dataset), generator=generator)
+    batches: list[Tensor] = []
+    lengths_N = dataset.lengths.cpu()
+    for pool in order_N.split(size * BUCKET_POOL):
+        batches += pool[lengths_N[pool].argsort(stable=True)].split(size)
+    return [batches[place] for place in torch.randperm(len(batches), generator=generator).tolist()]
+
+
+BATCHINGS = {"random": random_batches, "bucketed": bucketed_batches}

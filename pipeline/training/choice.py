@@ -1,0 +1,17 @@
+"""Which epoch of a run counts, and when a run stops early."""
+
+History = list[dict[str, float]]
+"""The metrics of each epoch, with its number as `epoch`."""
+
+
+def best_epoch(history: History) -> int:
+    """Return the epoch with the best validation accuracy (then loss, then the earlier); the last without validation."""
+    if "validation/accuracy" not in history[-1]:
+        return int(history[-1]["epoch"])
+    best = max(history, key=lambda row: (row["validation/accuracy"], -row["validation/loss"], -row["epoch"]))
+    return int(best["epoch"])
+
+
+def out_of_patience(history: History, patience: int) -> bool:
+    """Say whether the last `patience` epochs brought no better validation accuracy; never when patience is 0."""
+    return bool(patience and history) and history[-1]["epoch"] - best_epoch(history) >= patience

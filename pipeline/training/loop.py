@@ -1,0 +1,132 @@
+"""The training loop, as a generator of epochs; stopping it is a `break`.
+
+Every number that it yields follows from (config, data, processor): the order of the data and the masks of dropout are
+drawn from streams named by (seed, epoch), so a run that is resumed after an epoch goes on as if it had not stopped.
+
+Letters: B sequences of a batch, C classes, S updates of an epoch.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.optim import lr_scheduler
+
+from pipeline.config import RunConfig
+from pipeline.data import EventDataset, Splits
+from pipeline.seeding import seeded
+from pipeline.training.batches import batches_of
+from pipeline.training.evaluation import Score, autocast, evaluate
+from pipeline.training.start import Training
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one pass over the training split did."""
+
+    number: int
+    """From 1."""
+    train: Score
+    """Running mean over the epoch, in training mode."""
+    validation: Score | None
+    """None where the data set has no validation split."""
+    test: Score
+    seconds: float
+    """Wall-clock seconds of training, evaluation excluded."""
+    learning_rate: float
+    gradient_norm: float
+    """Mean norm of the gradient over the updates, before clipping."""
+    diagnostics: dict[str, float] = field(default_factory=dict)
+    """Scalars of the embedding, such as gate loads, at the last batch."""
+
+    def metrics(self) -> dict[str, float]:
+        """Return the epoch as named scalars, `split/metric` where a split is meant."""
+        scores = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {
+            **{f"{split}/loss": score.loss for split, score in scores.items() if score},
+            **{f"{split}/accuracy": score.accuracy for split, score in scores.items() if score},
+            "seconds": self.seconds,
+            "learning_rate": self.learning_rate,
+            "gradient_norm": self.gradient_norm,
+            **self.diagnostics,
+        }
+
+
+def fit(training: Training, splits: Splits, config: RunConfig, precision: str) -> Iterator[Epoch]:
+    """Train from where `training` stands to the last epoch, yielding each epoch when it is done and evaluated.
+
+    `precision` is fp32 or bf16. Raises FloatingPointError after an epoch in which a loss or gradient was not finite.
+    """
+    for number in range(training.epoch + 1, config.train.epochs + 1):
+        rate = training.optimizer.param_groups[0]["lr"]
+        began = time.perf_counter()
+        with seeded(config.seed, "dropout", number):
+            train, norm = _train_epoch(training, splits.train, config, precision, number)
+        seconds = time.perf_counter() - began
+        validation = evaluate(training.model, splits.validation, precision) if len(splits.validation) else None
+        if isinstance(training.scheduler, lr_scheduler.ReduceLROnPlateau):
+            assert validation is not None  # noqa: S101 - the config refuses it
+            training.scheduler.step(validation.accuracy)
+        else:
+            training.scheduler.step()
+        training.epoch = number
+        yield Epoch(
+            number=number,
+            train=train,
+            validation=validation,
+            test=evaluate(training.model, splits.test, precision),
+            seconds=seconds,
+            learning_rate=rate,
+            gradient_norm=norm,
+            diagnostics=training.model.diagnostics(),
+        )
+
+
+def _train_epoch(
+    training: Training, dataset: EventDataset, config: RunConfig, precision: str, number: int
+) -> tuple[Score, float]:
+    """Pass once over the split; return the running score and the mean gradient norm.
+
+    Losses and norms stay on the device until the epoch is over: reading one would make the processor wait for the device.
+    """
+    model, optimizer = training.model.train(), training.optimizer
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    losses: list[Tensor] = []
+    rights: list[Tensor] = []
+    norms: list[Tensor] = []
+    objectives: list[Tensor] = []
+    for indices_B in batches_of(dataset, config, number):
+        optimizer.zero_grad(set_to_none=True)
+        for part in indices_B.tensor_split(min(config.train.accumulation_steps, len(indices_B))):
+            batch = dataset.batch(part)
+            with autocast(precision, batch.labels.device):
+                logits_BC = model(batch.times, batch.features, batch.lengths)
+            loss = nn.functional.cross_entropy(logits_BC.float(), batch.labels)
+            penalty = model.penalty()
+            objective = loss if penalty is None else loss + penalty
+            (objective * (len(part) / len(indices_B))).backward()
+            losses.append(loss.detach().double() * len(part))
+            rights.append((logits_BC.argmax(1) == batch.labels).sum())
+            objectives.append(objective.detach())
+        norm = nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
+        if config.train.clip_norm:
+            nn.utils.clip_grads_with_norm_(weights, config.train.clip_norm, norm)
+        optimizer.step()
+        norms.append(norm)
+    _check_finite("loss", torch.stack(objectives), number)
+    _check_finite("gradient norm", norms_S := torch.stack(norms), number)
+    loss_sum, correct = torch.stack(losses).sum().item(), torch.stack(rights).sum().item()
+    return Score(loss_sum / len(dataset), correct / len(dataset)), norms_S.double().mean().item()
+
+
+def _check_finite(what: str, values_S: Tensor, epoch: int) -> None:
+    """Raise FloatingPointError with the first of the values (S,) of an epoch that is not finite."""
+    wrong_S = ~torch.isfinite(values_S)
+    if bool(wrong_S.any()):
+        step = int(wrong_S.nonzero()[0])
+        raise FloatingPointError(
+            f"training: {what} must be finite, got {values_S[step].item()} in epoch {epoch} at step {step + 1} of "
+            f"{len(values_S)}. Lower train.learning_rate, or set train.clip_norm."
+        )

@@ -1,0 +1,38 @@
+"""How the learning rate changes from epoch to epoch: a schedule for each name of `train.scheduler`."""
+
+import math
+from typing import Any
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ConstantLR, LambdaLR, LRScheduler, ReduceLROnPlateau, StepLR
+
+from pipeline.config import TrainConfig
+
+
+def schedule_of(optimizer: Optimizer, config: TrainConfig) -> LRScheduler:
+    """Return the schedule of an optimiser over `config.epochs` epochs."""
+    return SCHEDULES[config.scheduler.name](optimizer, config.scheduler, config.epochs)
+
+
+def constant(optimizer: Optimizer, _settings: object, _epochs: int) -> LRScheduler:
+    """Leave the rate as it is."""
+    return ConstantLR(optimizer, factor=1.0)
+
+
+def step(optimizer: Optimizer, settings: Any, _epochs: int) -> LRScheduler:  # noqa: ANN401 - a StepSchedule
+    """Multiply the rate by `decay` every `step_size` epochs."""
+    return StepLR(optimizer, settings.step_size, settings.decay)
+
+
+def cosine(optimizer: Optimizer, settings: Any, epochs: int) -> LRScheduler:  # noqa: ANN401 - a CosineSchedule
+    """Let the rate fall along half a cosine to `final_fraction` of its start."""
+    final = settings.final_fraction
+    return LambdaLR(optimizer, lambda epoch: final + (1 - final) * (1 + math.cos(math.pi * epoch / epochs)) / 2)
+
+
+def plateau(optimizer: Optimizer, settings: Any, _epochs: int) -> LRScheduler:  # noqa: ANN401 - a PlateauSchedule
+    """Multiply the rate by `factor` when validation accuracy has not risen for `plateau_epochs` epochs."""
+    return ReduceLROnPlateau(optimizer, "max", factor=settings.factor, patience=settings.plateau_epochs)
+
+
+SCHEDULES = {"constant": constant, "step": step, "cosine": cosine, "plateau": plateau}

@@ -1,0 +1,63 @@
+"""A model at the beginning of its training, and what a checkpoint holds of it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from models.classifier import Classifier
+from pipeline.config import RunConfig
+from pipeline.data import Splits
+from pipeline.seeding import seeded
+from pipeline.training.optimizers import optimizer_of
+from pipeline.training.schedules import schedule_of
+
+
+@dataclass
+class Training:
+    """A model in training: what a checkpoint holds."""
+
+    model: Classifier
+    optimizer: Optimizer
+    scheduler: LRScheduler
+    epoch: int = 0
+    """Epochs done."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return weights, optimizer, scheduler and position as tensors and plain values."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "epoch": self.epoch,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        self.epoch = state["epoch"]
+
+
+def start(config: RunConfig, splits: Splits, device: torch.device) -> Training:
+    """Build model, optimizer and scheduler at epoch 0; initial values come from the stream (seed, "init")."""
+    model = build(config, splits).to(device)
+    optimizer = optimizer_of(model, config.train)
+    return Training(model, optimizer, schedule_of(optimizer, config.train))
+
+
+def build(config: RunConfig, splits: Splits) -> Classifier:
+    """Build the model of a run for its data, with its initial values."""
+    train = splits.train
+    with seeded(config.seed, "init"):
+        return config.model.build(horizon=train.horizon, feature_dim=train.feature_dim, classes=train.classes)
+
+
+def check_fit(config: RunConfig, splits: Splits) -> None:
+    """Raise `ModelError` unless the model can take every event of the data: no run shall begin that cannot end."""
+    model = build(config, splits)
+    for split in (splits.train, splits.validation, splits.test):
+        model.check(split.times, split.gaps)
