@@ -40,7 +40,7 @@ def test_every_probe_measures_every_run_once(study, mlflow_tracker, monkeypatch)
     assert (true["unchanged"] == 1).all()
     assert (tables["anytime"].query("events == 0")["accuracy"].to_numpy() == true["accuracy"].to_numpy()).all()
 
-    monkeypatch.setattr(probes, "predict", None)  # nothing is computed again
+    monkeypatch.setattr(tables, "predict", None)  # nothing is computed again
     again = load_results(study, mlflow_tracker, allow_missing=False).probes
     assert all(again[name].equals(table) for name, table in tables.items())
 
@@ -62,8 +62,8 @@ def test_there_are_no_events_where_the_data_has_changed(study, mlflow_tracker):
 
 
 def test_a_model_that_no_longer_predicts_what_it_stored_is_not_measured(study, mlflow_tracker, monkeypatch):
-    monkeypatch.setattr(probes, "predict", lambda model, dataset: -probes_predict(model, dataset))
+    monkeypatch.setattr(tables, "predict", lambda model, dataset: -tables_predict(model, dataset))
     assert load_results(study, mlflow_tracker, allow_missing=False).probes.keys() <= {"events"}
 
 
-probes_predict = tables.predict
+tables_predict = tables.predict
