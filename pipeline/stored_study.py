@@ -53,8 +53,8 @@ class CellEntry(BaseModel):
     seed: int
     cell: str = ""
     """Its identity, by which its run can be looked up."""
-    config_hash: str = ""
-    """The hash of its variant's config, which its identity contains."""
+    variant: str = ""
+    """Its identity without the seed: one search finds all runs of a variant."""
     run_id: str | None = None
     """The finished run that holds it, if there is one."""
 
@@ -126,8 +126,8 @@ def finished_runs(identities: Collection[Mapping[str, str]], tracker: Tracker) -
     """
     wanted = {tags["cell"] for tags in identities}
     found: dict[str, Run] = {}
-    for config in dict.fromkeys(tags["config_hash"] for tags in identities):
-        for run in tracker.find(status="FINISHED", config_hash=config):
+    for variant in dict.fromkeys(tags["variant"] for tags in identities):
+        for run in tracker.find(status="FINISHED", variant=variant):
             if (cell := run.tags.get("cell", "")) in wanted:
                 found.setdefault(cell, run)
     return found
@@ -203,7 +203,7 @@ def load_results(study: StoredStudy, tracker: Tracker, *, allow_missing: bool, p
     """
     manifest = study.manifest
     lacking = [entry for entry in manifest.cells if entry.cell and not entry.run_id]
-    ended = finished_runs([{"cell": entry.cell, "config_hash": entry.config_hash} for entry in lacking], tracker)
+    ended = finished_runs([{"cell": entry.cell, "variant": entry.variant} for entry in lacking], tracker)
     manifest = manifest.with_runs({cell: run.id for cell, run in ended.items()})
     stored = tracker.get_all([entry.run_id for entry in manifest.cells if entry.run_id])
     runs: list[dict[str, Any]] = []
