@@ -11,14 +11,14 @@ from typing import Any
 import pandas as pd
 
 from analysis import analyze as run_analyses
-from analysis.disagreement import wanted_sequences
+from analysis.analyses.disagreement import wanted_sequences
 from analysis.figures import FigureError, to_html, to_png, to_svg
 from analysis.findings import Finding
-from analysis.html import page
-from analysis.latex import results_table, significance_table
 from analysis.plan import Declaration, Plan
-from analysis.records import detailed_analysis, summary, training_histories
-from analysis.report import description, report
+from analysis.report.html import page
+from analysis.report.latex import results_table, significance_table
+from analysis.report.markdown import description, report
+from analysis.report.records import detailed_analysis, summary, training_histories
 from analysis.results import Results
 from pipeline.errors import UsageError
 from pipeline.probes import event_table, probe_tables

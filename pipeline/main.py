@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.findings import Finding
-from analysis.report import banner_lines, results_table, verdict_lines
+from analysis.report.markdown import banner_lines, results_table, verdict_lines
 from pipeline import analyze as analyzing
 from pipeline import compare as comparing
 from pipeline.config import RunConfig

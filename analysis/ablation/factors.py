@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from analysis.ablation.design import Design, changed
 from analysis.ablation.trials import LEVEL, Range, Trials, label, levels
-from analysis.two_way import holm
+from analysis.statistics.two_way import holm
 
 Cube = NDArray[np.float64]
 """Values of a complete factorial: (S, levels of the first factor, levels of the second, ...)."""

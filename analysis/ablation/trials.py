@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.schema import Kind, ResultsError, check_columns, check_unique
-from analysis.two_way import Estimate, Part, estimate
+from analysis.statistics.two_way import Estimate, Part, estimate
 from analysis.wording import UNKNOWN, percent, points
 
 STATES = ("COMPLETE", "PRUNED", "FAILED")

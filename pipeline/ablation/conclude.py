@@ -13,11 +13,11 @@ import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
 from analysis.ablation import Document, Range, Trials, ablation_findings, ablation_report
+from analysis.analyses.overview import overview
+from analysis.analyses.significance import significance
 from analysis.figures import Figure, FigureError, to_png
 from analysis.findings import Finding
-from analysis.overview import overview
-from analysis.report import description, verdict_markdown
-from analysis.significance import significance
+from analysis.report.markdown import description, verdict_markdown
 from analysis.wording import listing, percent, plural
 from pipeline.ablation.queue import SCORES, Queue, without_replaced
 from pipeline.ablation.space import DIRECTIONS, EMBEDDING, NAMED, ROW, AblationStudy, name_of

@@ -1,7 +1,7 @@
 import torch
 
 from analysis import analyze
-from analysis.registry import ANALYSES
+from analysis.analyses.registry import ANALYSES
 from pipeline import bench
 from pipeline.config import build_run
 from pipeline.trainer import start
