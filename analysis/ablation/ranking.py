@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.ablation.trials import LEVEL, Trials, label, short_names
-from analysis.figures import Figure, Row, rows_figure
+from analysis.figures import Figure, Row, estimates_figure
 from analysis.findings import Finding
 from analysis.wording import plural
 
@@ -79,7 +79,7 @@ def _figure(trials: Trials, table: pd.DataFrame) -> Figure:
         for _, row in shown.iterrows()
     ]
     cut = f"; shown: {SHOWN} of {len(trials.scores)}" if len(trials.scores) > SHOWN else ""
-    return rows_figure(
+    return estimates_figure(
         rows,
         title=f"Trials by {trials.goal}",
         subtitle=(

@@ -6,7 +6,7 @@ import pytest
 
 from analysis.analyses.confusion import confusion
 from analysis.analyses.disagreement import EXAMPLES, disagreements, wanted_sequences
-from analysis.figures.examples import raster
+from analysis.figures.disagreement import raster
 from analysis.plan import Plan
 
 # Two seeds of three models on six sequences.

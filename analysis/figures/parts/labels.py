@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from plotly.graph_objects import Figure
 from scipy.optimize import isotonic_regression
 
-from analysis.figures.style import LABEL_SIZE, axis, text_width
+from analysis.figures.parts.style import LABEL_SIZE, axis, text_width
 
 GAP = 28
 LEADER = 34

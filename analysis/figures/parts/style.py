@@ -7,6 +7,7 @@ Sizes are in CSS pixels and chosen so that a figure shown at half its size can s
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from plotly.graph_objects import Figure
 
@@ -59,6 +60,28 @@ def padded(values: NDArray[np.float64]) -> tuple[float, float]:
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     pad = 0.07 * (high - low) or 0.5
     return low - pad, high + pad
+
+
+def colour_key(models: Sequence[str]) -> str:
+    """Return the models' names in their colours, for a subtitle."""
+    return "  ".join(f"<span style='color:{colour}'>\u25cf {model}</span>" for model, colour in colours(models).items())
+
+
+def error_bars(
+    colour: str,
+    middle: pd.Series | NDArray[np.float64],
+    low: pd.Series | NDArray[np.float64],
+    high: pd.Series | NDArray[np.float64],
+) -> dict[str, object]:
+    """Return the bars of intervals, all in the unit of their axis."""
+    return {
+        "type": "data",
+        "array": high - middle,
+        "arrayminus": middle - low,
+        "color": colour,
+        "thickness": 2,
+        "width": 0,
+    }
 
 
 def panel_title(figure: Figure, text: str, panel: int) -> None:

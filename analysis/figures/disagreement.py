@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from plotly.graph_objects import Figure
 
-from analysis.figures.style import INK, SMALL_SIZE, colours, finish, short_names, text_width
+from analysis.figures.parts.style import INK, SMALL_SIZE, colours, finish, short_names, text_width
 
 SIDE = 28
 """Cells of a tile, either way."""

@@ -1,4 +1,4 @@
-"""Rows: a name, a value with its interval, and the points it is the mean of."""
+"""Estimates, a row each: a name, a value with its interval, and the points it is the mean of."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from math import isnan, nan
 import numpy as np
 from plotly.graph_objects import Figure
 
-from analysis.figures.style import COLOURS, INK, LABEL_SIZE, MUTED, SMALL_SIZE, faint, finish, padded, text_width
+from analysis.figures.parts.style import COLOURS, INK, LABEL_SIZE, MUTED, SMALL_SIZE, faint, finish, padded, text_width
 
 HEIGHT, WIDTH = 62, 700
 NOTE_LETTERS = 60
@@ -28,7 +28,7 @@ class Row:
     """What is written at its right."""
 
 
-def rows_figure(
+def estimates_figure(
     rows: Sequence[Row], *, title: str, subtitle: str, unit: str, percent: bool, zero: bool = False
 ) -> Figure:
     """Draw rows from the top; `percent` shows rates times 100, `zero` draws a line at no difference."""

@@ -6,7 +6,7 @@ from math import ceil
 
 from plotly.graph_objects import Figure
 
-from analysis.figures.style import axis
+from analysis.figures.parts.style import axis
 
 FEW_PANELS = 4
 

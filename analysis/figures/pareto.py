@@ -1,50 +1,13 @@
-"""Figures of a search: what a budget buys, and value against cost. N trials, S seeds."""
+"""Value against cost. N trials, S seeds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from plotly.graph_objects import Figure
 
-from analysis.figures.labels import label_ends, label_room
-from analysis.figures.style import INK, MUTED, SMALL_SIZE, colours, faint, finish, padded, text_width
-
-
-def expected_best_figure(table: pd.DataFrame, trials: Mapping[str, pd.Series], *, unit: str, percent: bool) -> Figure:
-    """Draw the expected best of n trials, a line per model, its trials as points at n = 1."""
-    scale, colour = 100 if percent else 1, colours(list(trials))
-    most = int(table["n"].max())
-    limits = padded(scale * np.concatenate([values.to_numpy() for values in trials.values()]))
-    figure, ends = Figure(), {}
-    for model, rows in table.groupby("model", sort=False):
-        name, points = str(model), scale * trials[str(model)].to_numpy()
-        marker = {"color": faint(colour[name], 0.4), "size": 10}
-        ones = np.ones(len(points))
-        figure.add_scatter(x=ones, y=points, mode="markers", marker=marker, name=f"{name} trials")
-        line = {"color": colour[name], "width": 4}
-        mode = "lines+markers" if len(rows) == 1 else "lines"
-        figure.add_scatter(x=rows["n"], y=scale * rows["best"], mode=mode, line=line, name=name)
-        ends[name] = (float(rows["n"].iloc[-1]), scale * float(rows["best"].iloc[-1]))
-    pad = 0.03 * max(most - 1, 10)
-    ticks = {"dtick": 1} if most <= 12 else {"nticks": 8}  # noqa: PLR2004
-    figure.update_layout(
-        xaxis={"title": "n, trials", "range": [1 - pad, most + pad], **ticks},
-        yaxis={"title": f"{unit} (%)" if percent else unit, "range": limits},
-    )
-    label_ends(figure, ends, colour, panel=1, limits=limits, height=560)
-    right = label_room(list(trials)) + 20
-    return finish(
-        figure,
-        title="Expected best of n trials",
-        subtitle=(
-            "Points at n = 1: the trials (means over seeds). Exact for random search,<br>"
-            "pessimistic at a line's end, only indicative for TPE"
-        ),
-        width=110 + 760 + right,
-        height=560 + 80,
-        margin={"l": 110, "r": right, "b": 80},
-    )
+from analysis.figures.parts.style import INK, MUTED, SMALL_SIZE, colours, faint, finish, padded, text_width
 
 
 def pareto_figure(
