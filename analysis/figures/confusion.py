@@ -12,9 +12,9 @@ from analysis.figures.parts.style import (
     SMALL_SIZE,
     TEXT_SIZE,
     axis,
+    cut_names,
     finish,
     panel_title,
-    short_names,
     text_width,
 )
 
@@ -33,7 +33,7 @@ def confusion_figure(confusion: Mapping[str, NDArray[np.int64]], classes: Sequen
     shares = {model: counts / counts.sum(axis=1, keepdims=True).clip(min=1) for model, counts in confusion.items()}
     wrong = {model: np.where(np.eye(len(share), dtype=bool), np.nan, share) for model, share in shares.items()}
     worst = max(0.01, *(float(np.nanmax(values, initial=0.0)) for values in wrong.values()))
-    names = short_names(classes, LONGEST_NAME)
+    names = cut_names(classes, LONGEST_NAME)
     longest = min(max(map(text_width, classes)), text_width("m" * LONGEST_NAME))
     beside = max(0, longest - text_width("00"))
     # Names that do not fit below their columns stand upright.

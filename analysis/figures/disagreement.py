@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from plotly.graph_objects import Figure
 
-from analysis.figures.parts.style import INK, SMALL_SIZE, colours, finish, short_names, text_width
+from analysis.figures.parts.style import INK, SMALL_SIZE, colours, cut_names, finish, text_width
 
 SIDE = 28
 """Cells of a tile, either way."""
@@ -30,7 +30,7 @@ def examples_figure(drawn: pd.DataFrame, events: pd.DataFrame, models: Sequence[
     """
     groups = [((str(a), str(b)), group) for (a, b), group in drawn.groupby(["right", "missed"], sort=False)]
     most = max(len(group) for _, group in groups)
-    names = short_names(classes, LONGEST_NAME)
+    names = cut_names(classes, LONGEST_NAME)
     wraps = 2 * max(map(len, classes)) + len(", not ") > ONE_LINE
     down = ROW + LINE * wraps
     tiles: dict[object, NDArray[np.float64]] = {

@@ -69,7 +69,7 @@ def section(finding: Finding) -> list[str]:
     return [f"## {finding.title}", finding.summary, *_figures(finding)]
 
 
-def results_table(findings: Sequence[Finding]) -> tuple[list[str], list[list[str]]]:
+def results_rows(findings: Sequence[Finding]) -> tuple[list[str], list[list[str]]]:
     """Return header and rows of the table of results, a row per model."""
     overview = _find(findings, "overview")
     if overview is None:
@@ -130,7 +130,7 @@ def _results(findings: Sequence[Finding], links: Links) -> list[str]:
     if overview is None:
         return []
     return [
-        markdown_table(*results_table(findings)),
+        markdown_table(*results_rows(findings)),
         (
             f"Means over seeds, on {overview.data['sequences']:,} test sequences; intervals over seeds and sequences. "
             "Convergence counts the seeds that reached it. * Chosen on the test split: reported, never compared."

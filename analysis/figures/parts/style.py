@@ -40,7 +40,7 @@ def text_width(text: str, size: int = TEXT_SIZE) -> int:
     return round(0.6 * size * len(text))
 
 
-def short_names(names: Sequence[str], letters: int) -> list[str]:
+def cut_names(names: Sequence[str], letters: int) -> list[str]:
     """Return names of at most so many letters for plotly, longer ones without their middle; numbered where two would look alike."""
     begin = (letters - 1) // 2
     cut = [name if len(name) <= letters else f"{name[:begin]}\u2026{name[begin + 1 - letters :]}" for name in names]

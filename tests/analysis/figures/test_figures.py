@@ -10,7 +10,7 @@ from analysis import analyze
 from analysis.figures import Figure, FigureError, to_html, to_png
 from analysis.figures.parts.grid import squares
 from analysis.figures.parts.labels import spread
-from analysis.figures.parts.style import COLOURS, colours, short_names
+from analysis.figures.parts.style import COLOURS, colours, cut_names
 
 FEW = {"sincos": 0.6, "lete": 0.9}
 MANY = {f"model_with_a_long_name_{i}": 0.5 + 0.05 * i for i in range(8)}
@@ -177,8 +177,8 @@ def test_a_study_without_curves_is_analysed_all_the_same(tables, draw, study):
 
 
 def test_names_that_would_look_alike_when_cut_are_numbered_and_markup_is_text():
-    assert short_names(["owl", "R&D <b>"], 8) == ["owl", "R&amp;D &lt;b>"]
-    assert short_names(["rhythm type one", "rhythm type two"], 12) == ["rhyth\u2026pe one", "rhyth\u2026pe two"]
+    assert cut_names(["owl", "R&D <b>"], 8) == ["owl", "R&amp;D &lt;b>"]
+    assert cut_names(["rhythm type one", "rhythm type two"], 12) == ["rhyth\u2026pe one", "rhyth\u2026pe two"]
     alike = [f"rhythm {middle} of the heart" for middle in ("fast", "slow")]
-    assert short_names([*alike, "none"], 12) == ["0 rhythm fas", "1 rhythm slo", "2 none"]
-    assert all(len(name) <= 12 for name in short_names([*alike, *alike], 12))
+    assert cut_names([*alike, "none"], 12) == ["0 rhythm fas", "1 rhythm slo", "2 none"]
+    assert all(len(name) <= 12 for name in cut_names([*alike, *alike], 12))
