@@ -9,14 +9,6 @@ from analysis.findings import Finding
 from analysis.metrics.registry import BY_NAME
 from analysis.wording import points
 
-SPECIAL = str.maketrans(
-    {
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        **{letter: rf"\{letter}" for letter in "&%$#_{}"},
-    }
-)
 COLUMNS = ("parameters", "flops", "epoch_seconds")
 """Metrics beside the accuracies."""
 
@@ -25,16 +17,16 @@ def results_table(findings: Sequence[Finding]) -> str:
     """Return accuracy with its interval, and cost, a row a model."""
     overview = next(finding for finding in findings if finding.name == "overview")
     level = f"{100 * overview.data['level']:g}"
-    header = ["Model", "Seeds", rf"Test accuracy, \% [{level} \% interval]"]
-    header += [_escaped(BY_NAME[name].title) for name in COLUMNS]
+    header = ["Model", "Seeds", f"Test accuracy, % [{level} % interval]"]
+    header += [BY_NAME[name].title for name in COLUMNS]
     rows = [
         [
-            _escaped(row["model"]),
+            row["model"],
             row["seeds"],
             _bracketed(
                 100 * row["test_accuracy_mean"], 100 * row["test_accuracy_low"], 100 * row["test_accuracy_high"]
             ),
-            *(_escaped(_shown(name, row[f"{name}_mean"])) for name in COLUMNS),
+            *(_shown(name, row[f"{name}_mean"]) for name in COLUMNS),
         ]
         for _, row in overview.tables["models"].iterrows()
     ]
@@ -49,8 +41,8 @@ def significance_table(findings: Sequence[Finding]) -> str:
     header = ["Model", "against", "Difference, points [interval]", "$p$", "$p$ (Holm)", "$g$", "Verdict"]
     rows = [
         [
-            _escaped(row["model_a"]),
-            _escaped(row["model_b"]),
+            row["model_a"],
+            row["model_b"],
             _difference(row),
             _p(row["p"]),
             _p(row["p_holm"]),
@@ -64,22 +56,10 @@ def significance_table(findings: Sequence[Finding]) -> str:
 
 
 def _table(columns: str, header: Sequence[str], rows: Sequence[Sequence[object]], note: str) -> str:
-    lines = [
-        "% needs \\usepackage{booktabs}",
-        f"% {note}",
-        f"\\begin{{tabular}}{{{columns}}}",
-        "\\toprule",
-        " & ".join(header) + r" \\",
-        "\\midrule",
-        *(" & ".join(map(str, row)) + r" \\" for row in rows),
-        "\\bottomrule",
-        "\\end{tabular}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _escaped(text: str) -> str:
-    return str(text).translate(SPECIAL)
+    """Return rows as a tabular, with what means something to LaTeX escaped, except for formulas between dollars."""
+    table = pd.DataFrame(rows, columns=list(header)).style.hide(axis="index")
+    table = table.format(escape="latex-math").format_index(axis="columns", escape="latex-math")
+    return f"% needs \\usepackage{{booktabs}}\n% {note}\n{table.to_latex(column_format=columns, hrules=True)}"
 
 
 def _shown(name: str, value: float) -> str:
