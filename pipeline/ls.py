@@ -4,8 +4,8 @@ import inspect
 import json
 from collections.abc import Callable, Mapping
 
-from analysis.metrics import METRICS
-from analysis.registry import ANALYSES
+from analysis.analyses.registry import ANALYSES
+from analysis.metrics.registry import METRICS
 from models.cards import card
 from models.registry import MODELS
 from models.time_embeddings import TIME_EMBEDDINGS

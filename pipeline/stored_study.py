@@ -14,7 +14,7 @@ from typing import Any, Self
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from analysis.disagreement import wanted_sequences
+from analysis.analyses.disagreement import wanted_sequences
 from analysis.plan import Declaration, Plan
 from analysis.results import Results
 from pipeline.config import RunConfig

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.findings import Finding
-from analysis.report import banner_lines, results_table, verdict_lines
+from analysis.report.markdown import banner_lines, results_rows, verdict_lines
 from pipeline import analyze as analyzing
 from pipeline import compare as comparing
 from pipeline.config import RunConfig
@@ -156,7 +156,7 @@ def _show(findings: list[Finding], title: str) -> None:
     say()
     if not findings:
         return
-    show(*results_table(findings), title=title)
+    show(*results_rows(findings), title=title)
     for banner in banner_lines(findings):
         say(f"Note. {banner}")
     say()

@@ -28,8 +28,8 @@ EXAMPLES = ("A time embedding", "A metric", "An analysis", "A probe")
 MOST_LINES = 14
 REGISTRIES = {
     "models/time_embeddings/__init__.py": "    | PositionConfig\n",
-    "analysis/metrics.py": "METRICS: tuple[Metric, ...] = (\n",
-    "analysis/registry.py": "ANALYSES: dict[str, Analysis] = {\n",
+    "analysis/metrics/registry.py": "METRICS: tuple[Metric, ...] = (\n",
+    "analysis/analyses/registry.py": "ANALYSES: dict[str, Analysis] = {\n",
     "pipeline/probes.py": "PROBES: dict[str, Probe] = {\n",
 }
 """The line of each registry after which the README's line is put."""
@@ -49,7 +49,7 @@ print(json.dumps({"embedding": type(cell.config.model.embedding).__name__, **tra
 ANALYSE = """
 import json, runpy
 from analysis import analyze
-from analysis.report import report
+from analysis.report.markdown import report
 
 make_study = runpy.run_path("tests/analysis/conftest.py")["make_study"]
 # Six sequences of classes 0, 1, 2, 0, 1, 2: the second is missed by all four runs.

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from analysis.metrics import METRICS
+from analysis.analyses.registry import ANALYSES
+from analysis.metrics.registry import METRICS
 from analysis.plan import Plan
-from analysis.registry import ANALYSES
 from pipeline.__main__ import VERBS, _parser, _seeds, _settings, _workers
 from pipeline.ablation.reading import load_ablation
 from pipeline.ls import LISTS
@@ -126,7 +126,7 @@ def check_symbol(name):
 
 def written_files():
     """Return the names of the outputs, as the code that writes them spells them."""
-    sources = [ROOT / "pipeline/analyze.py", *(ROOT / "analysis").glob("*.py")]
+    sources = [ROOT / "pipeline/analyze.py", *(ROOT / "analysis").rglob("*.py")]
     text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
     names = set(re.findall(r'"([\w]+\.(?:json|csv|md))"', text))
     figures = re.findall(r'figures ?= ?\{\s*"(\w+)":', text)

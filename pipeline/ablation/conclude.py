@@ -12,16 +12,15 @@ import optuna
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
-from analysis.ablation import Document, Range, Trials, ablation_findings, ablation_report
+from analysis.ablation import Bounds, Document, Trials, ablation_findings, ablation_report
+from analysis.analyses.overview import overview
+from analysis.analyses.significance import significance
 from analysis.figures import Figure, FigureError, to_png
 from analysis.findings import Finding
-from analysis.overview import overview
-from analysis.report import description, verdict_markdown
-from analysis.significance import significance
+from analysis.report.markdown import description, verdict_markdown
 from analysis.wording import listing, percent, plural
 from pipeline.ablation.queue import SCORES, Queue, without_replaced
-from pipeline.ablation.space import DIRECTIONS, EMBEDDING, NAMED, ROW, AblationStudy, name_of
-from pipeline.ablation.space import Range as Drawn
+from pipeline.ablation.space import DIRECTIONS, EMBEDDING, NAMED, ROW, AblationStudy, Range, name_of
 from pipeline.ablation.worker import IDENTITY, MEASURES
 from pipeline.output import deliver
 from pipeline.settings import Values, flat
@@ -137,11 +136,11 @@ def _overrides(study: AblationStudy, trial: FrozenTrial) -> Values:
     return next(point.overrides for point in study.points if point.name == trial.user_attrs["point"])
 
 
-def _spaces(study: AblationStudy, table: pd.DataFrame) -> Mapping[str, Range | list[Any]]:
+def _spaces(study: AblationStudy, table: pd.DataFrame) -> Mapping[str, Bounds | list[Any]]:
     if study.how.design == "rows":
         return {ROW: [name for name in study.rows if name in set(table[ROW])]}
     return {
-        path: Range(part.low, part.high, part.log) if isinstance(part, Drawn) else list(part)
+        path: Bounds(part.low, part.high, part.log) if isinstance(part, Range) else list(part)
         for path, part in study.space.items()
     }
 
