@@ -25,17 +25,17 @@ from pipeline.training.start import check_fit
 
 @dataclass(frozen=True)
 class Call:
-    """What the command line gave."""
+    """What the command line gave; a verb looks at what it takes."""
 
-    config: Path | None
-    models: tuple[str, ...]
-    seeds: list[Any] | None
-    workers: int
-    device: str
-    study: str
-    output: Path | None
-    storage: str
-    allow_missing: bool
+    config: Path | None = None
+    models: tuple[str, ...] = ()
+    seeds: list[Any] | None = None
+    workers: int = 1
+    device: str = "auto"
+    study: str = ""
+    output: Path | None = None
+    storage: str = ""
+    allow_missing: bool = False
     overrides: dict[str, Any] = field(default_factory=dict)
 
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.__main__ import _parser, _settings
+from pipeline.__main__ import parse
 from pipeline.ablation.reading import load_ablation
 from pipeline.ablation.space import AblationConfig
 from pipeline.ls import settings, settings_markdown
-from pipeline.settings import ALIASES, resolve
+from pipeline.settings import ALIASES, read_values, resolve
 from pipeline.study import load_study
 
 ROOT = Path(__file__).parents[1]
@@ -149,9 +149,10 @@ def test_the_embedding_of_the_readme_trains_by_the_command_beside_it(extended):
     [command] = blocks(section("A time embedding"), "sh")
     words = command.split()
     assert words[:3] == ["python", "-m", "pipeline"]
-    options, rest = _parser().parse_known_args(words[3:])
+    options = parse(words[3:])
     assert options.verb == "train"
-    overrides = _settings(rest) | {"model.embedding.name": options.models}
+    [model] = options.models
+    overrides = read_values(options.overrides) | {"model.embedding.name": model}
     told = json.loads(run(extended, "-c", TRAIN, json.dumps(overrides)))
     assert told["embedding"] == "LogTimeConfig"
     assert told["epochs"] == 1

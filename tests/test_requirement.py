@@ -14,10 +14,10 @@ import yaml
 from analysis.analyses.registry import ANALYSES
 from analysis.metrics.registry import METRICS
 from analysis.plan import Plan
-from pipeline.__main__ import VERBS, _parser, _seeds, _settings, _workers
+from pipeline.__main__ import VERBS, parse
 from pipeline.ablation.reading import load_ablation
 from pipeline.ls import LISTS
-from pipeline.settings import resolve
+from pipeline.settings import read_values, resolve
 from pipeline.study import load_run, load_study
 
 ROOT = Path(__file__).parents[1]
@@ -45,22 +45,18 @@ WORDS = {
 
 
 def check_pipeline(arguments):
-    options, rest = _parser().parse_known_args(arguments)
-    settings = _settings(rest)
-    config = ROOT / options.config if options.config else None
-    models = [name for name in options.models.split(",") if name]
-    assert _workers(options.workers) >= 1
+    options = parse(arguments)
+    settings = read_values(options.overrides)
+    config = ROOT / options.config if getattr(options, "config", None) else None
     if options.verb == "train":
-        assert len(models) <= 1
-        load_run(config, settings | ({"model.embedding.name": models[0]} if models else {}))
+        assert len(options.models) <= 1
+        load_run(config, settings | ({"model.embedding.name": options.models[0]} if options.models else {}))
     elif options.verb in ("main", "compare"):
-        load_study(config, models=models, seeds=_seeds(options.seeds), overrides=settings)
+        load_study(config, models=options.models, seeds=options.seeds, overrides=settings)
     elif options.verb == "ablate":
-        load_ablation(config, rows=models, seeds=_seeds(options.seeds), overrides=settings)
+        load_ablation(config, rows=options.models, seeds=options.seeds, overrides=settings)
     elif options.verb == "ls":
         assert options.topic in ("", *LISTS)
-    else:
-        assert not settings
 
 
 def check_mlflow(words):

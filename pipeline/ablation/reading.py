@@ -21,7 +21,7 @@ from pipeline.study import check_names, check_seeds, read_json
 
 RICHEST = "kan_mammote"
 """The embedding that a swept path makes the base, where it has that path and the default one has not."""
-DEFAULT_SEEDS = (0, 1, 2)
+TRIAL_SEEDS = (0, 1, 2)
 """Seeds of each trial of a study that names none."""
 
 
@@ -35,7 +35,7 @@ def load_ablation(
     """Read a study file, changed by `overrides` of the same form, narrowed to `rows` where some are given."""
     tree, changes = {**read_json(path)}, dict(overrides or {})
     how = {**_popped(tree), **_popped(changes)}
-    own_seeds, plan = tree.pop("seeds", DEFAULT_SEEDS), _mapping(tree.pop("plan", {}), "plan")
+    own_seeds, plan = tree.pop("seeds", TRIAL_SEEDS), _mapping(tree.pop("plan", {}), "plan")
     named = {name: resolve_all(_mapping(row, name)) for name, row in _mapping(tree.pop("rows", {}), "rows").items()}
     check_names("rows", named)
     base, space = _split({**_mapping(tree.pop("base", {}), "base"), **tree})
