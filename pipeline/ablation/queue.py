@@ -17,7 +17,7 @@ from typing import Any
 
 import optuna
 from filelock import FileLock, Timeout
-from optuna.exceptions import StorageInternalError
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy import URL, make_url
@@ -37,6 +37,8 @@ GRACE_SECONDS = 180.0
 """After how long without such a mark a trial of another host counts as dead."""
 SQLITE_SECONDS = 60
 """How long a process waits for another that writes to the same SQLite file."""
+BEATING = "beats"
+"""Name of the thread that marks a trial."""
 DEFINITION = "definition"
 """User attribute of the Optuna study: the id of the ablation study that it belongs to."""
 SCORES = "scores"
@@ -186,12 +188,20 @@ class Queue:
         trial_id = self._trial_id(trial.number)
 
         def mark() -> None:
-            while not done.wait(BEAT_SECONDS):
-                # A database that is away for a while gets the next mark.
-                with suppress(SQLAlchemyError, StorageInternalError):
-                    self._beat(trial_id)
+            try:
+                while not done.wait(BEAT_SECONDS):
+                    # A database that is away for a while gets the next mark.
+                    with suppress(SQLAlchemyError, StorageInternalError):
+                        # Who has it now marks it; a mark of ours would keep it alive after their death.
+                        if not self._is_mine(trial_id):
+                            return
+                        self._beat(trial_id)
+            except UpdateFinishedTrialError:
+                return  # it was taken and ended elsewhere since the look at it
+            finally:
+                self._storage.remove_session()  # sessions are of a thread, and each closes its own
 
-        thread = threading.Thread(target=mark, daemon=True)
+        thread = threading.Thread(target=mark, name=BEATING, daemon=True)
         thread.start()
         try:
             yield
@@ -223,8 +233,11 @@ class Queue:
     def _mine(self, number: int) -> Iterator[bool]:
         """Say whether a trial still runs here: another process takes one that was not heard of for too long."""
         with self.alone():
-            held = self._storage.get_trial(self._trial_id(number))
-            yield held.state == TrialState.RUNNING and held.user_attrs.get("owner") == self._owner
+            yield self._is_mine(self._trial_id(number))
+
+    def _is_mine(self, trial_id: int) -> bool:
+        held = self._storage.get_trial(trial_id)
+        return held.state == TrialState.RUNNING and held.user_attrs.get("owner") == self._owner
 
     def _trial_id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
