@@ -164,7 +164,7 @@ def test_an_equal_budget_is_rounded_up_to_the_same_number_for_each_embedding(wor
     (workplace / "search.json").write_text(json.dumps(tree))
     queue = Queue(load_ablation(workplace / "search.json"), storage)
     queue.fill()
-    names = [trial.system_attrs["fixed_params"]["model.embedding.name"] for trial in queue.trials()]
+    names = [trial.params["model.embedding.name"] for trial in queue.trials()]
     assert names == ["sincos", "lete", "none"] * 2
     queue.close()
 
@@ -172,7 +172,7 @@ def test_an_equal_budget_is_rounded_up_to_the_same_number_for_each_embedding(wor
 @pytest.mark.parametrize("kind", ["storage", "postgres"])
 def test_the_exclusion_of_a_database_keeps_others_out_by_name(study, kind, request):
     queue = Queue(study, request.getfixturevalue(kind))
-    one, other = exclusion(queue._storage.engine), exclusion(queue._storage.engine)
+    one, other = exclusion(queue._engine), exclusion(queue._engine)
     inside = threading.Event()
 
     def enter():
@@ -185,7 +185,7 @@ def test_the_exclusion_of_a_database_keeps_others_out_by_name(study, kind, reque
         assert not inside.wait(0.3)
     waiting.join(timeout=10)
     assert inside.is_set()
-    assert clock(queue._storage.engine) == pytest.approx(time.time(), abs=5)  # the server is on this machine
+    assert clock(queue._engine) == pytest.approx(time.time(), abs=5)  # the server is on this machine
     queue.close()
 
 
