@@ -34,6 +34,7 @@ from models.classifier import Classifier
 from models.time_embeddings import TIME_EMBEDDINGS, PointwiseEmbedding
 from pipeline.ablation.conduct import conduct
 from pipeline.ablation.reading import load_ablation
+from pipeline.bench.tracking import time_tracking
 from pipeline.console import Meter, say, show
 from pipeline.data import Splits
 from pipeline.identity import ROOT
@@ -115,6 +116,13 @@ def bench() -> None:
     say(
         f"a trial of an ablation study on SQLite, with one update of a tiny model in it: {first:.2f} s at first, {last:.2f} s "
         f"at last (medians of the first and last {TRIALS_SHOWN} of {len(trials)})"
+    )
+    show(
+        ("command", "store", "finished runs", "calls", "seconds (n = 1)", "ms a run"),
+        [
+            (command, store, f"{size:,}", str(calls or "-"), f"{seconds:.3f}", f"{1000 * seconds / size:.1f}")
+            for command, store, size, calls, seconds in time_tracking()
+        ],
     )
     help_seconds = time_help()
     say(f"python -m pipeline --help: {statistics.median(help_seconds):.2f} s (median of {len(help_seconds)})")
