@@ -3,14 +3,8 @@ import pytest
 
 from analysis.analyses.convergence import convergence
 from analysis.analyses.overview import overview
-from analysis.metrics.registry import (
-    METRICS,
-    convergence_epoch,
-    epochs_to,
-    epochs_to_best,
-    metric_table,
-    training_stability,
-)
+from analysis.metrics.curves import convergence_epoch, epochs_to, epochs_to_best, training_stability
+from analysis.metrics.registry import METRICS, metric_table
 
 RIGHT = {"lete": [[1, 1, 1, 0], [1, 1, 0, 0]]}
 # Its first window of five with a standard deviation under .005 is epochs 4 to 8.
