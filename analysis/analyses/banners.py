@@ -3,7 +3,8 @@
 import numpy as np
 
 from analysis.analyses.deviations import absent_seeds, extra_seeds
-from analysis.metrics.registry import CONVERGENCE_WINDOW, accuracy_at_best_epoch
+from analysis.metrics.curves import CONVERGENCE_WINDOW
+from analysis.metrics.predictions import accuracy_at_best_epoch
 from analysis.results import Results, name_cells
 from analysis.wording import listing, percent, plural
 

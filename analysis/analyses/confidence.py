@@ -8,7 +8,7 @@ import pandas as pd
 from analysis.analyses.probed import over_seeds
 from analysis.figures import reliability_figure
 from analysis.findings import Finding
-from analysis.metrics.registry import calibration_error, negative_log_likelihood
+from analysis.metrics.predictions import calibration_error, negative_log_likelihood
 from analysis.results import Results
 from analysis.statistics.reliability import BINS, confidence_bins
 from analysis.wording import UNKNOWN, listing, markdown_table

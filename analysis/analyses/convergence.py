@@ -7,13 +7,11 @@ import pandas as pd
 
 from analysis.figures import convergence_figure
 from analysis.findings import Finding
-from analysis.metrics.registry import (
+from analysis.metrics.curves import (
     CONVERGENCE_SD,
     CONVERGENCE_WINDOW,
     LEVELS,
     STABILITY_WINDOW,
-    accuracy_at_best_epoch,
-    column,
     convergence_epoch,
     epochs_to,
     epochs_to_best,
@@ -21,6 +19,8 @@ from analysis.metrics.registry import (
     overfitting_gap,
     training_stability,
 )
+from analysis.metrics.predictions import accuracy_at_best_epoch
+from analysis.metrics.registry import column
 from analysis.results import Results
 from analysis.wording import UNKNOWN, listing, markdown_table, percent, plural
 

@@ -93,7 +93,9 @@ def _row(pair: Pair, results: Results, drawn: dict[str, Resampled]) -> _Row:
     floors = flip_floor(seeds), label_floor(seeds, seeds)
     exact, mid = mcnemar(*discordant(pair.correct_a, pair.correct_b))
     low, high = two_way.interval(1 - plan.alpha)
-    drawn_a, drawn_b = (drawn[model][:, _positions(model, pair, results)] for model in (pair.model_a, pair.model_b))
+    drawn_a, drawn_b = (
+        drawn[model][:, np.searchsorted(results.seeds(model), pair.seeds)] for model in (pair.model_a, pair.model_b)
+    )
     boot_low, boot_high = crossed_interval(
         drawn_a,
         drawn_b,
@@ -139,11 +141,6 @@ def _over_seeds(tests: dict[str, Estimate], images: int, level: float) -> dict[s
         low, high = test.interval(level)
         found |= {f"p_{name}": test.p, f"{name}_low": low / images, f"{name}_high": high / images}
     return found
-
-
-def _positions(model: str, pair: Pair, results: Results) -> list[int]:
-    seeds = results.seeds(model)
-    return [seeds.index(seed) for seed in pair.seeds]
 
 
 def omnibus_table(results: Results) -> pd.DataFrame:

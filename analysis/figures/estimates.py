@@ -38,7 +38,7 @@ def estimates_figure(
         _row(figure, row, place, scale)
     ends = [end for row in rows for end in (row.low, row.high) if not isnan(end)]
     shown = [*ends, *(point for row in rows for point in row.points), *([0.0] if zero else [])]
-    notes = [_cut(row.note) for row in rows]
+    notes = [row.note if len(row.note) <= NOTE_LETTERS else f"{row.note[: NOTE_LETTERS - 2]} ..." for row in rows]
     for place, note in enumerate(notes):
         figure.add_annotation(
             text=note,
@@ -98,7 +98,3 @@ def _row(figure: Figure, row: Row, place: int, scale: float) -> None:
         marker={"color": faint(colour, 0.55), "size": 11},
         name=row.label,
     )
-
-
-def _cut(note: str) -> str:
-    return note if len(note) <= NOTE_LETTERS else f"{note[: NOTE_LETTERS - 2]} ..."

@@ -1,13 +1,15 @@
 """The report as one page: interactive figures, no network, readable on a telephone.
 
-It renders the Markdown that `analysis.report.markdown` writes (headings, lists, tables, quotes, paragraphs, links, images), so
-both say the same. An image becomes the figure of that stem; in a table whose first cell is a link, the whole row is.
+It renders the Markdown of the report, so both say the same. An image becomes the figure of that stem; in a table whose
+first cell is a link, the whole row is.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from html import escape
-from itertools import groupby
+from itertools import takewhile
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 from analysis.figures import Figure, plot_script, to_json
 
@@ -38,14 +40,23 @@ boxes.forEach(box => { fit(box); watch.observe(box) });
 addEventListener('resize', () => boxes.forEach(fit));
 addEventListener('beforeprint', () => boxes.forEach(box => box.querySelector('svg') || draw(box)));
 """
-IMAGE = re.compile(r"!\[(.*)\]\((.+)\.png\)")
-LINK = re.compile(r"\[([^\]]+)\]\(([^)\s]+)\)")
+MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
 
 
 def page(markdown: str, figures: Mapping[str, Figure]) -> str:
     """Return a self-contained page of a report in Markdown and the figures that it names."""
-    blocks = [_block(block.splitlines(), figures) for block in re.split(r"\n{2,}", markdown.strip())]
-    title = escape(markdown.strip().splitlines()[0].lstrip("# "))
+    tokens = MARKDOWN.parse(markdown)
+    for place, token in enumerate(tokens):
+        if token.type == "tr_open":
+            row = takewhile(lambda one: one.type != "tr_close", tokens[place:])
+            _link_row([part for part in row if part.type == "inline"])
+        elif token.type == "inline":
+            _place_figure(tokens[place - 1 : place + 2], figures)
+        elif token.type in {"th_open", "td_open"}:
+            token.attrs.clear()  # the style of the page aligns them
+    title = escape(tokens[1].content)
+    body = MARKDOWN.renderer.render(tokens, MARKDOWN.options, {})
+    body = body.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
     data = [
         f'<script type="application/json" id="{stem}">{to_json(figure)}</script>' for stem, figure in figures.items()
     ]
@@ -55,61 +66,29 @@ def page(markdown: str, figures: Mapping[str, Figure]) -> str:
         f"<style>{STYLE}</style></head><body>"
     )
     scripts = [*data, f"<script>{plot_script()}</script>", f"<script>{SCRIPT}</script></body></html>"]
-    return "\n".join([head, *blocks, *scripts])
+    return "\n".join([head, body, *scripts])
 
 
-def _block(lines: Sequence[str], figures: Mapping[str, Figure]) -> str:
-    """Return one block of Markdown; a paragraph and the list that follows it may share it."""
-    parts = []
-    for kind, group in groupby(lines, key=_kind):
-        texts = list(group)
-        if kind == "table":
-            parts.append(_table(texts))
-        elif kind == "list":
-            parts.append("<ul>" + "".join(f"<li>{_inline(text[2:])}</li>" for text in texts) + "</ul>")
-        elif kind == "quote":
-            said = [text.lstrip("> ") for text in texts]
-            parts.append("<blockquote>" + "".join(f"<p>{_inline(text)}</p>" for text in said if text) + "</blockquote>")
-        elif kind == "heading":
-            marks, _, text = texts[0].partition(" ")
-            parts.append(f"<h{len(marks)}>{_inline(text)}</h{len(marks)}>")
-        elif (found := IMAGE.fullmatch(texts[0])) and found[2] in figures:
-            parts.append(_figure(found[2], found[1], figures[found[2]]))
-        else:
-            parts.append(f"<p>{_inline(' '.join(texts))}</p>")
-    return "\n".join(parts)
+def _link_row(cells: Sequence[Token]) -> None:
+    """Link all cells of a row to where the first one leads."""
+    first, *others = cells
+    match first.children:
+        case [Token(type="link_open") as opened, *_, Token(type="link_close") as closed]:
+            for cell in others:
+                cell.children = [opened, *(cell.children or []), closed]
 
 
-def _kind(line: str) -> str:
-    starts = {"|": "table", "- ": "list", ">": "quote", "#": "heading"}
-    return next((kind for start, kind in starts.items() if line.startswith(start)), "text")
-
-
-def _inline(text: str) -> str:
-    """Return text with links, bold and code."""
-    text = LINK.sub(r'<a href="\2">\1</a>', escape(text, quote=True))
-    text = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", text)
-    return re.sub(r"`(.+?)`", r"<code>\1</code>", text)
-
-
-def _table(lines: Sequence[str]) -> str:
-    header, _, *rows = [[cell.strip().replace("\\|", "|") for cell in _cells(line)] for line in lines]
-    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in _row(row)) + "</tr>" for row in rows)
-    head = "".join(f"<th>{_inline(cell)}</th>" for cell in header)
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _cells(line: str) -> list[str]:
-    return re.split(r"(?<!\\)\|", line)[1:-1]
-
-
-def _row(cells: Sequence[str]) -> list[str]:
-    """Return cells as HTML, all linked to where the first one leads."""
-    link = LINK.fullmatch(cells[0])
-    first, *others = [_inline(cell) for cell in cells]
-    return [first, *(f'<a href="{escape(link[2])}">{cell}</a>' if link else cell for cell in others)]
-
-
-def _figure(stem: str, title: str, figure: Figure) -> str:
-    size = f'data-width="{figure.layout.width}" data-height="{figure.layout.height}"'
-    return f'<div class="wide" data-figure="{stem}" {size} aria-label="{escape(title)}"><div class="plot"></div></div>'
+def _place_figure(paragraph: Sequence[Token], figures: Mapping[str, Figure]) -> None:
+    """Turn the three tokens of a paragraph that is nothing but the image of a figure into its place on the page."""
+    before, inline, after = paragraph
+    match inline.children:
+        case [Token(type="image", content=title) as image]:
+            stem = str(image.attrs["src"]).removesuffix(".png")
+        case _:
+            return
+    if stem in figures:
+        layout = figures[stem].layout
+        size = f'data-width="{layout.width}" data-height="{layout.height}" aria-label="{escape(title)}"'
+        before.hidden = after.hidden = True
+        inline.type = "html_block"
+        inline.content = f'<div class="wide" data-figure="{stem}" {size}><div class="plot"></div></div>\n'

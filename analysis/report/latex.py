@@ -7,7 +7,7 @@ import pandas as pd
 
 from analysis.findings import Finding
 from analysis.metrics.registry import BY_NAME
-from analysis.wording import points
+from analysis.wording import UNKNOWN, points
 
 COLUMNS = ("parameters", "flops", "epoch_seconds")
 """Metrics beside the accuracies."""
@@ -23,10 +23,8 @@ def results_table(findings: Sequence[Finding]) -> str:
         [
             row["model"],
             row["seeds"],
-            _bracketed(
-                100 * row["test_accuracy_mean"], 100 * row["test_accuracy_low"], 100 * row["test_accuracy_high"]
-            ),
-            *(_shown(name, row[f"{name}_mean"]) for name in COLUMNS),
+            _accuracy(*(100 * row[f"test_accuracy_{name}"] for name in ("mean", "low", "high"))),
+            *(BY_NAME[name].show(row[f"{name}_mean"]).replace(UNKNOWN, "--") for name in COLUMNS),
         ]
         for _, row in overview.tables["models"].iterrows()
     ]
@@ -62,11 +60,7 @@ def _table(columns: str, header: Sequence[str], rows: Sequence[Sequence[object]]
     return f"% needs \\usepackage{{booktabs}}\n% {note}\n{table.to_latex(column_format=columns, hrules=True)}"
 
 
-def _shown(name: str, value: float) -> str:
-    return "--" if pd.isna(value) else BY_NAME[name].show(value)
-
-
-def _bracketed(value: float, low: float, high: float) -> str:
+def _accuracy(value: float, low: float, high: float) -> str:
     return f"{value:.2f}" if pd.isna(low) else f"{value:.2f} [{low:.2f}, {high:.2f}]"
 
 

@@ -3,14 +3,8 @@ import pytest
 
 from analysis.analyses.convergence import convergence
 from analysis.analyses.overview import overview
-from analysis.metrics.registry import (
-    METRICS,
-    convergence_epoch,
-    epochs_to,
-    epochs_to_best,
-    metric_table,
-    training_stability,
-)
+from analysis.metrics.curves import convergence_epoch
+from analysis.metrics.registry import METRICS, metric_table
 
 RIGHT = {"lete": [[1, 1, 1, 0], [1, 1, 0, 0]]}
 # Its first window of five with a standard deviation under .005 is epochs 4 to 8.
@@ -26,12 +20,6 @@ def results(study):
     return study(RIGHT, epochs=12, curve=rising)
 
 
-def test_convergence_is_the_end_of_the_first_steady_window_of_validation_accuracy(results):
-    windows = [np.std(RISING[i - 5 : i], ddof=1) for i in range(5, 13)]
-    assert [w < 0.005 for w in windows] == [False] * 3 + [True] + [False] * 3 + [windows[-1] < 0.005]
-    assert convergence_epoch(results).tolist() == [8, 8]
-
-
 def test_a_convergence_that_was_not_reached_is_no_number(study):
     results = study(RIGHT, epochs=4, curve=lambda *_: 0.9)
     assert convergence_epoch(results).isna().all()
@@ -41,23 +29,6 @@ def test_a_convergence_that_was_not_reached_is_no_number(study):
     assert "over all epochs (validation)" in summary
     results = study(RIGHT, epochs=6, curve=lambda _m, _s, _split, epoch: epoch / 10)
     assert "lete: convergence not reached; train minus test" in convergence(results).summary
-
-
-def test_epochs_to_a_level_are_the_first_at_or_above_it(results):
-    assert epochs_to(0.9, results).tolist() == [4, 4]
-    assert epochs_to(0.96, results).tolist() == [9, 9]
-    assert epochs_to(0.97, results).isna().all()
-    assert epochs_to_best(results).tolist() == [9, 9]  # .99 * .963 = .953
-
-
-def test_stability_is_the_standard_deviation_of_the_last_ten_epochs(results):
-    assert training_stability(results).tolist() == pytest.approx([np.std(RISING[-10:], ddof=1)] * 2)
-
-
-def test_stability_takes_all_epochs_when_there_are_fewer_than_ten_and_none_of_one(study):
-    short = study(RIGHT, epochs=3, curve=rising)
-    assert training_stability(short).tolist() == pytest.approx([np.std(RISING[:3], ddof=1)] * 2)
-    assert training_stability(study(RIGHT, epochs=1)).isna().all()
 
 
 def test_the_other_metrics_are_what_they_say(results):
@@ -106,13 +77,3 @@ def test_the_overview_gives_mean_spread_and_interval(results):
     assert (row["seeds"], row["test_accuracy_mean"]) == (2, 0.625)
     assert row["test_accuracy_sd"] == pytest.approx(np.std([0.75, 0.5], ddof=1))
     assert 0 <= row["test_accuracy_low"] < 0.625 < row["test_accuracy_high"] <= 1
-
-
-def test_runs_that_stopped_early_are_measured_at_their_own_end(tables, study):
-    runs, curves, predictions = tables(RIGHT, epochs=12, curve=rising)
-    curves = curves[(curves["seed"] == 0) | (curves["epoch"] <= 6)]
-    runs.loc[1, ["epochs", "best_epoch"]] = 6
-    results = type(study(RIGHT))(runs, curves, predictions, plan=study(RIGHT).plan)
-    assert convergence_epoch(results).isna().tolist() == [False, True]
-    assert training_stability(results)[1] == pytest.approx(np.std(RISING[:6], ddof=1))
-    assert metric_table(results)["overfitting_gap"].tolist() == pytest.approx([0.03, 0.03])

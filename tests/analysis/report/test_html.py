@@ -34,7 +34,7 @@ def test_the_verdict_comes_first_and_every_figure_is_there(whole):
 
 
 def test_every_number_of_a_run_leads_to_it(whole):
-    [row] = re.findall(r"<tr><td><a[^>]*>a seed 0</a>.*?</tr>", whole)
+    [row] = re.findall(r"<tr>\n<td><a[^>]*>a seed 0</a>.*?</tr>", whole, re.DOTALL)
     assert row.count('href="http://server/a?b=1&amp;c=2"') == row.count("<td>") > 4
 
 
@@ -44,6 +44,14 @@ def test_text_is_escaped(whole):
 
 def test_the_markdown_of_reports_is_rendered():
     text = bare("# T\n\nSay `x`:\n- one **two**\n- [l](u)\n\n| a | b |\n| :-- | --: |\n| c\\|d | 1 |\n\n> note")
-    assert '<p>Say <code>x</code>:</p>\n<ul><li>one <strong>two</strong></li><li><a href="u">l</a></li></ul>' in text
-    assert "<td>c|d</td><td>1</td>" in text
-    assert "<blockquote><p>note</p></blockquote>" in text
+    assert "<p>Say <code>x</code>:</p>\n<ul>\n<li>one <strong>two</strong></li>\n" in text
+    assert '<li><a href="u">l</a></li>\n</ul>' in text
+    assert "<td>c|d</td>\n<td>1</td>" in text
+    assert "<blockquote>\n<p>note</p>\n</blockquote>" in text
+
+
+def test_what_markdown_says_inside_code_and_across_lines_is_rendered_as_elsewhere():
+    text = bare("# T\n\n`a**b**c`\n\n- one\n  and its end\n\n1. first\n2. second")
+    assert "<code>a**b**c</code>" in text
+    assert "<li>one\nand its end</li>" in text
+    assert "<ol>" in text
