@@ -151,7 +151,8 @@ def test_every_command_of_the_documents_is_one_that_can_be_given(command, capsys
 
 @pytest.mark.parametrize("option", README_OPTIONS)
 def test_every_option_of_the_readme_fits_some_model(option):
-    check_command(f"python -m pipeline compare {option}")
+    verb = "ablate --config config/ablation.json" if option.startswith("--storage") else "compare"
+    check_command(f"python -m pipeline {verb} {option}")
 
 
 @pytest.mark.parametrize("symbol", SYMBOLS)
