@@ -34,6 +34,7 @@ from models.classifier import Classifier
 from models.time_embeddings import TIME_EMBEDDINGS, PointwiseEmbedding
 from pipeline.ablation.conduct import conduct
 from pipeline.ablation.reading import load_ablation
+from pipeline.ablation.timing import time_claims
 from pipeline.config import build_run
 from pipeline.console import Meter, say, show
 from pipeline.data import Splits
@@ -115,6 +116,8 @@ def bench() -> None:
         f"a trial of an ablation study on SQLite, with one update of a tiny model in it: {first:.2f} s at first, {last:.2f} s "
         f"at last (medians of the first and last {TRIALS_SHOWN} of {len(trials)})"
     )
+    claims = ", ".join(f"{statistics.median(time_claims(count)):.3f} s of {count:,}" for count in (10, 100, 1000))
+    say(f"claiming a trial on SQLite, by how many wait (medians): {claims}")
     help_seconds = time_help()
     say(f"python -m pipeline --help: {statistics.median(help_seconds):.2f} s (median of {len(help_seconds)})")
 
