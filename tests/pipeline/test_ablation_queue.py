@@ -1,14 +1,17 @@
 """Who has which trial, and when one is stopped."""
 
+import contextlib
 import json
 import multiprocessing
 import threading
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
+from sqlalchemy import event
 
 from pipeline.ablation import queue as queues
 from pipeline.ablation.exclusion import clock, exclusion
@@ -187,6 +190,94 @@ def test_the_exclusion_of_a_database_keeps_others_out_by_name(study, kind, reque
     assert inside.is_set()
     assert clock(queue._engine) == pytest.approx(time.time(), abs=5)  # the server is on this machine
     queue.close()
+
+
+def waiting(folder, count):
+    """A search of so many trials, filled, and its queue."""
+    tree = {"design": "random", "trials": count, "train.learning_rate": {"low": 0.1, "high": 1}, "seeds": [0]}
+    (folder / f"search{count}.json").write_text(json.dumps(tree))
+    queue = Queue(load_ablation(folder / f"search{count}.json"), f"sqlite:///{folder}/optuna.db")
+    queue.fill()
+    return queue
+
+
+@contextlib.contextmanager
+def statements(queue):
+    """Collect what the database is told, and COMMIT for each transaction."""
+    said = []
+
+    def executed(_connection, _cursor, statement, *_):
+        said.append(statement)
+
+    def committed(_connection):
+        said.append("COMMIT")
+
+    event.listen(queue._engine, "before_cursor_execute", executed)
+    event.listen(queue._engine, "commit", committed)
+    yield said
+    event.remove(queue._engine, "before_cursor_execute", executed)
+    event.remove(queue._engine, "commit", committed)
+
+
+@pytest.mark.parametrize(
+    "call", [Queue.claim, Queue.has_waiting, Queue.open_trials, Queue.places, Queue.recover, Queue.fill]
+)
+def test_the_queue_says_as_much_to_its_database_however_many_trials_wait(workplace, call):
+    told = []
+    for count in (3, 60):
+        queue = waiting(workplace, count)
+        queue.claim()
+        with statements(queue) as said:
+            call(queue)
+        told.append(said)
+        queue.close()
+    assert told[0] == told[1]
+    assert 0 < len(told[0]) < 16
+
+
+def test_a_claim_is_one_transaction(workplace):
+    queue = waiting(workplace, 3)
+    with statements(queue) as said:
+        trial = queue.claim()
+    writes = [number for number, statement in enumerate(said) if statement.startswith(("INSERT", "UPDATE"))]
+    assert len(writes) == 2  # the state, and both attributes
+    assert max(writes) < said.index("COMMIT")
+    held = queue.trials()[trial.number]
+    assert held.state == TrialState.RUNNING
+    assert held.user_attrs["owner"] == queue._owner
+    assert held.user_attrs["beat"] == pytest.approx(time.time(), abs=60)
+    assert abs(held.datetime_start - datetime.now()) < timedelta(minutes=1)  # noqa: DTZ005 - Optuna's are local
+    queue.close()
+
+
+def test_a_study_is_filled_in_one_transaction(study, open_queue, storage):
+    queue = open_queue(storage)
+    with statements(queue) as said:
+        queue.fill()
+    assert said.count("COMMIT") == 1
+    trials = queue.trials()
+    assert [trial.number for trial in trials] == list(range(12))
+    assert [trial.user_attrs["point"] for trial in trials] == [point.name for point in study.points]
+    assert [trial.params for trial in trials] == [{"model.hidden_dim": number} for number in range(1, 13)]
+
+
+def test_what_ended_is_read_once_and_what_waits_is_not_read_again(open_queue, storage, monkeypatch):
+    queue, read = open_queue(storage), []
+    queue.fill()
+    assert len(queue.trials()) == 12
+    backend = queue._storage._backend
+    real = backend.get_trial
+    monkeypatch.setattr(backend, "get_trial", lambda one: read.append(one) or real(one))
+    monkeypatch.setattr(backend, "get_all_trials", None)
+    first, second = queue.claim(), queue.claim()
+    queue.finish(first, [0.5], [])
+    read.clear()
+    states = [trial.state for trial in queue.trials()]
+    assert states == [TrialState.COMPLETE, TrialState.RUNNING, *[TrialState.WAITING] * 10]
+    assert read == [first._trial_id, second._trial_id]
+    read.clear()
+    assert [trial.number for trial in queue.optuna_study.get_trials(states=(TrialState.COMPLETE,))] == [0]
+    assert read == [second._trial_id]  # it runs, and may have changed
 
 
 def pruned(curves, curve):

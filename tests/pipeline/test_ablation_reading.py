@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,11 +82,13 @@ def test_the_number_of_trials_is_no_part_of_a_search_and_the_space_is(read):
     assert read(rates, seeds=[0]).id != study.id
 
 
-def test_a_study_builds_its_configs_once_for_its_id(read, monkeypatch):
-    study, built = read(SPACE), []
+def test_a_study_builds_the_config_of_each_point_once(read, monkeypatch):
+    study, built = replace(read(SPACE)), []
     monkeypatch.setattr(space, "build_run", lambda values: built.append(values) or build_run(values))
     assert study.id == study.id
-    assert len(built) == 0  # each point was built when the file was read, and holds its config
+    assert [point.config.model.hidden_dim for point in study.points] == [6, 8]
+    assert {config.data.name for config in study.samples()} == {study.config({}).data.name}
+    assert len(built) == 2 + 1  # the last one is the base, which the test asks for itself
 
 
 def test_a_sample_stands_for_all_points_that_take_the_same_of_the_same_data(read):
@@ -106,7 +109,7 @@ def test_the_samples_of_one_data_set_follow_one_another(read):
 @pytest.mark.parametrize("name", ["kan_mammote_components", "lete_components"])
 def test_every_change_of_a_preset_has_an_identity(name):
     study = load_ablation(ROOT / "config" / f"{name}.json")
-    digests = {code_digest(study.config(point.overrides)) for point in study.points}
+    digests = {code_digest(point.config) for point in study.points}
     assert all(re.fullmatch(r"[0-9a-f]{64}", digest) for digest in digests)
 
 
