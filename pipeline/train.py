@@ -11,6 +11,7 @@ from pathlib import Path
 from pipeline import checkpoint
 from pipeline.costs import PeakMemory
 from pipeline.data import Splits
+from pipeline.epoch_metrics import metrics_of
 from pipeline.identity import commit, identity
 from pipeline.machine import resolve_device
 from pipeline.run_record import describe, package, record
@@ -95,9 +96,10 @@ def _train(job: _Job, report: Report) -> None:
     for row in history:
         if row["epoch"] > logged:
             job.tracker.log_metrics(job.run_id, row, step=int(row["epoch"]))
+    labels = {"validation": job.splits.validation.labels.cpu(), "test": job.splits.test.labels.cpu()}
     epochs = fit(training, job.splits, config, job.precision)
     while not out_of_patience(history, config.train.patience) and (epoch := next(epochs, None)):
-        history.append({"epoch": epoch.number, **epoch.metrics()})
+        history.append({"epoch": epoch.number, **metrics_of(epoch, labels)})
         if epoch.number > logged:
             job.tracker.log_metrics(job.run_id, history[-1], step=epoch.number)
         if best_epoch(history) == epoch.number:

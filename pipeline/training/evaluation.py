@@ -43,12 +43,22 @@ def predict(model: Classifier, dataset: EventDataset, precision: str = "fp32") -
     return log_probabilities_NC
 
 
+@dataclass(frozen=True)
+class Evaluation(Score):
+    """A score, and the answers that it is of."""
+
+    log_probabilities: Tensor
+    """(N, C), in the split's own order."""
+
+
 def score(log_probabilities_NC: Tensor, labels_N: Tensor) -> Score:
     """Return the score of log-probabilities (N, C) against labels (N,)."""
     loss = nn.functional.nll_loss(log_probabilities_NC, labels_N)
     return Score(loss.item(), (log_probabilities_NC.argmax(1) == labels_N).double().mean().item())
 
 
-def evaluate(model: Classifier, dataset: EventDataset, precision: str) -> Score:
-    """Return the score of a model over a split."""
-    return score(predict(model, dataset, precision), dataset.labels.cpu())
+def evaluate(model: Classifier, dataset: EventDataset, precision: str) -> Evaluation:
+    """Return the score of a model over a split, with its answers."""
+    log_probabilities_NC = predict(model, dataset, precision)
+    scored = score(log_probabilities_NC, dataset.labels.cpu())
+    return Evaluation(scored.loss, scored.accuracy, log_probabilities_NC)

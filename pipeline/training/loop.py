@@ -18,7 +18,7 @@ from pipeline.config import RunConfig
 from pipeline.data import EventDataset, Splits
 from pipeline.seeding import seeded
 from pipeline.training.batches import batches_of
-from pipeline.training.evaluation import Score, autocast, evaluate
+from pipeline.training.evaluation import Evaluation, Score, autocast, evaluate
 from pipeline.training.start import Training
 
 
@@ -30,9 +30,9 @@ class Epoch:
     """From 1."""
     train: Score
     """Running mean over the epoch, in training mode."""
-    validation: Score | None
+    validation: Evaluation | None
     """None where the data set has no validation split."""
-    test: Score
+    test: Evaluation
     seconds: float
     """Wall-clock seconds of training, evaluation excluded."""
     learning_rate: float
