@@ -8,9 +8,9 @@ if TYPE_CHECKING:
     from analysis.results import Results
 
 
-def analyze(results: "Results", names: Sequence[str] | None = None) -> "list[Finding]":
+def run_analyses(results: "Results", names: Sequence[str] | None = None) -> "list[Finding]":
     """Return the findings of the named analyses (all when None), in the registry's order."""
     # Lazily: whoever needs only the plan must not wait for pandas, scipy and plotly.
-    from analysis.analyses.registry import run_analyses  # noqa: PLC0415
+    from analysis.analyses import registry  # noqa: PLC0415
 
-    return run_analyses(results, names)
+    return registry.run_analyses(results, names)

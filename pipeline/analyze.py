@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import analyze as run_analyses
+from analysis import run_analyses
 from analysis.figures import FigureError, to_html, to_png, to_svg
 from analysis.findings import Finding
 from analysis.report.html import page
@@ -21,7 +21,7 @@ from pipeline.stored_study import StoredStudy, load_results
 from pipeline.tracking import Tracker
 
 
-def analyze(study: StoredStudy, tracker: Tracker, *, output: Path, allow_missing: bool) -> list[Finding]:
+def analyze_study(study: StoredStudy, tracker: Tracker, *, output: Path, allow_missing: bool) -> list[Finding]:
     """Analyse a study, write its outputs to `output` and to its run, and return the findings.
 
     Everything is computed before anything is written. Without a browser all but the PNGs is written, and then

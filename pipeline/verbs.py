@@ -8,8 +8,8 @@ from typing import Any
 
 from analysis.findings import Finding
 from analysis.report.markdown import banner_lines, results_rows, verdict_lines
-from pipeline import analyze as analyzing
 from pipeline import compare as comparing
+from pipeline.analyze import analyze_study
 from pipeline.config import RunConfig
 from pipeline.console import say, show
 from pipeline.errors import UsageError
@@ -145,7 +145,7 @@ def ablate(call: Call) -> None:
 
 def _analyze(study: StoredStudy, tracker: Tracker, call: Call) -> None:
     output = _output(call, study.name)
-    findings = analyzing.analyze(study, tracker, output=output, allow_missing=call.allow_missing)
+    findings = analyze_study(study, tracker, output=output, allow_missing=call.allow_missing)
     _show(findings, f"{study.name} (study {study.id})")
     say(f"report and figures: {output}/analysis_report.md")
     say(f"runs: {_ui(tracker)}")

@@ -48,13 +48,13 @@ print(json.dumps({"embedding": type(cell.config.model.embedding).__name__, **tra
 """
 ANALYSE = """
 import json, runpy
-from analysis import analyze
+from analysis import run_analyses
 from analysis.report.markdown import report
 
 make_study = runpy.run_path("tests/analysis/conftest.py")["make_study"]
 # Six sequences of classes 0, 1, 2, 0, 1, 2: the second is missed by all four runs.
 a, b = [[1, 0, 1, 1, 1, 0], [1, 0, 1, 1, 1, 1]], [[1, 0, 1, 1, 0, 1], [1, 0, 0, 1, 1, 1]]
-findings = {finding.name: finding for finding in analyze(make_study({"a": a, "b": b}))}
+findings = {finding.name: finding for finding in run_analyses(make_study({"a": a, "b": b}))}
 hardest = findings["hardest"]
 print(json.dumps({
     "worst_class": findings["overview"].tables["runs"]["worst_class"].tolist(),
@@ -67,7 +67,7 @@ PROBE = """
 import json, runpy
 from dataclasses import replace
 from pathlib import Path
-from analysis import analyze
+from analysis import run_analyses
 from pipeline.study import Cell
 from pipeline.study import load_run
 from pipeline.probes.tables import probe_tables
@@ -79,7 +79,7 @@ small = {"data.name": "mnist_sample", "data.max_events": 4, "model.hidden_dim": 
 outcome = run_cell(Cell("a", load_run(None, small)), tracker, device="cpu", report=lambda *_: None)
 probes = probe_tables([(outcome.run_id, "a", 0)], tracker)
 study = runpy.run_path("tests/analysis/conftest.py")["make_study"]({"a": [[1, 0]]})
-[finding] = analyze(replace(study, probes=probes), ["weight_norms"])
+[finding] = run_analyses(replace(study, probes=probes), ["weight_norms"])
 print(json.dumps({"weights": sorted(probes["weight_norms"]["weight"]), "summary": finding.summary}))
 """
 

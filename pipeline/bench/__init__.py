@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
-from analysis import analyze
+from analysis import run_analyses
 from analysis.plan import Plan
 from analysis.report.html import page
 from analysis.report.markdown import report
@@ -212,7 +212,7 @@ def cost_of_analysis() -> tuple[float, int]:
 def _analyse() -> tuple[float, int]:
     results = made_up_study()
     began = time.perf_counter()
-    findings = analyze(results)
+    findings = run_analyses(results)
     markdown = report(findings)
     page(markdown, {stem: figure for finding in findings for stem, figure in finding.figures.items()})
     return time.perf_counter() - began, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from analysis import analyze
+from analysis import run_analyses
 from analysis.analyses.banners import banners
 from analysis.analyses.deviations import deviations
 from analysis.plan import REFUSED_TESTS, Declaration, Plan
@@ -28,7 +28,7 @@ def build(tables, draw, spoil=None, **changes):
 def test_a_study_as_planned_deviates_in_nothing(tables, draw):
     results = build(tables, draw)
     assert deviations(results) == banners(results) == []
-    text = report(analyze(results, ["overview", "significance"]))
+    text = report(run_analyses(results, ["overview", "significance"]))
     assert "None: the runs are those that were planned." in text
     assert f"| hash | {declare().hash} |" in text
     assert "| seeds | 0, 1, 2 |" in text
@@ -54,7 +54,7 @@ def test_every_deviation_is_listed_with_the_plan_and_counted_under_the_verdict(c
     results = build(tables, draw, spoil, **changes)
     found = deviations(results)
     assert said in " ".join(found)
-    text = report(analyze(results, ["overview", "significance"]))
+    text = report(run_analyses(results, ["overview", "significance"]))
     assert f"{len(found)} deviation" in text[: text.index("## Results")]
     assert said in text[text.index("### Deviations from the plan") :]
 

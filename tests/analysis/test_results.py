@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import analyze
+from analysis import run_analyses
 from analysis.plan import Plan
 from analysis.results import Results, ResultsError
 
@@ -125,7 +125,7 @@ def test_bad_tables_are_refused_with_what_to_do(parts, case):
     change, message = REFUSALS[case]
     changed = change(dict(zip(("runs", "curves", "predictions"), parts, strict=True)))
     with pytest.raises(ResultsError, match=message) as error:
-        analyze(build(**changed))
+        run_analyses(build(**changed))
     assert str(error.value).endswith(".")
 
 
@@ -138,11 +138,14 @@ def test_a_reference_that_is_no_model_is_refused_with_the_closest(parts):
 
 def test_an_unknown_analysis_is_refused_with_the_closest(study):
     with pytest.raises(ResultsError, match=r"Did you mean 'significance'\?"):
-        analyze(study(CORRECT), ["signifcance"])
+        run_analyses(study(CORRECT), ["signifcance"])
 
 
 def test_the_named_analyses_run_in_the_order_of_the_registry(study):
-    assert [finding.name for finding in analyze(study(CORRECT), ["confusion", "overview"])] == ["overview", "confusion"]
+    assert [finding.name for finding in run_analyses(study(CORRECT), ["confusion", "overview"])] == [
+        "overview",
+        "confusion",
+    ]
 
 
 def test_the_plan_is_described_without_loading_pandas():

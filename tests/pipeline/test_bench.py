@@ -2,7 +2,7 @@ import sys
 
 import torch
 
-from analysis import analyze
+from analysis import run_analyses
 from analysis.analyses.registry import ANALYSES
 from pipeline import bench
 from pipeline.settings import build_run
@@ -38,7 +38,7 @@ def test_the_time_of_help_is_that_of_a_process(monkeypatch):
 
 
 def test_the_made_up_study_is_analysed_whole():
-    findings = analyze(bench.made_up_study(runs=4, models=2, sequences=300))
+    findings = run_analyses(bench.made_up_study(runs=4, models=2, sequences=300))
     assert [finding.name for finding in findings] == list(ANALYSES)
     models = findings[0].tables["models"]
     assert models["seeds"].tolist() == [2, 2]

@@ -4,7 +4,7 @@ import pytest
 
 from analysis.analyses.deviations import deviations
 from analysis.plan import Declaration
-from pipeline.analyze import analyze
+from pipeline.analyze import analyze_study
 from pipeline.compare import compare
 from pipeline.errors import RunError, UsageError
 from pipeline.stored_study import find_study, load_results
@@ -158,7 +158,7 @@ def test_variants_that_do_not_differ_are_refused(mlflow_tracker, workplace):
 def test_the_analysis_writes_every_promised_file_and_stores_it(mlflow_tracker, workplace):
     parent = run(mlflow_tracker)
     output = workplace / "out"
-    findings = analyze(find_study(mlflow_tracker), mlflow_tracker, output=output, allow_missing=False)
+    findings = analyze_study(find_study(mlflow_tracker), mlflow_tracker, output=output, allow_missing=False)
     assert [finding.name for finding in findings][:2] == ["overview", "significance"]
     figures = [
         "training_curves",
@@ -202,10 +202,10 @@ def test_a_folder_with_another_study_is_refused(mlflow_tracker, workplace):
     output.mkdir()
     (output / "summary.json").write_text('{"study": "another"}')
     with pytest.raises(UsageError, match="--output: must be a new folder or that of study"):
-        analyze(find_study(mlflow_tracker), mlflow_tracker, output=output, allow_missing=False)
+        analyze_study(find_study(mlflow_tracker), mlflow_tracker, output=output, allow_missing=False)
     assert [path.name for path in output.iterdir()] == ["summary.json"]
     with pytest.raises(UsageError, match=r"--output: must be a folder, got .*summary\.json, which is a file"):
-        analyze(find_study(mlflow_tracker), mlflow_tracker, output=output / "summary.json", allow_missing=False)
+        analyze_study(find_study(mlflow_tracker), mlflow_tracker, output=output / "summary.json", allow_missing=False)
 
 
 def test_a_study_that_does_not_exist_is_said(mlflow_tracker):

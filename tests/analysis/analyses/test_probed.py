@@ -5,7 +5,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from analysis import analyze
+from analysis import run_analyses
 
 
 def probe_tables():
@@ -29,7 +29,7 @@ def results(study, draw):
 
 
 def finding(results, name):
-    return analyze(results, [name])[0]
+    return run_analyses(results, [name])[0]
 
 
 @pytest.mark.parametrize("name", ["time_use", "encoding"])

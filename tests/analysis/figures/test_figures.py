@@ -7,7 +7,7 @@ import pytest
 from choreographer.browsers.chromium import Chromium
 
 import analysis
-from analysis import analyze
+from analysis import run_analyses
 from analysis.figures import Figure, FigureError, to_html, to_png
 from analysis.figures.parts.grid import squares
 from analysis.figures.parts.labels import spread
@@ -21,12 +21,12 @@ SHAPES = [(FEW, 1, 1), (FEW, 10, 30), (MANY, 3, 6), (MANY, 1, 200)]
 @pytest.fixture(scope="module")
 def figures(study, draw):
     results = study(draw({"sincos": 0.6, "lete": 0.9, "none": 0.9}))
-    return {stem: figure for finding in analyze(results) for stem, figure in finding.figures.items()}
+    return {stem: figure for finding in run_analyses(results) for stem, figure in finding.figures.items()}
 
 
 @pytest.mark.parametrize(("rates", "seeds", "epochs"), SHAPES)
 def test_figures_render_to_json_for_all_sizes_of_study(rates, seeds, epochs, study, draw):
-    for finding in analyze(study(draw(rates, seeds=seeds, images=200), epochs=epochs)):
+    for finding in run_analyses(study(draw(rates, seeds=seeds, images=200), epochs=epochs)):
         for figure in finding.figures.values():
             drawn = json.loads(figure.to_json())
             assert drawn["data"]
@@ -44,7 +44,7 @@ def test_training_curves_are_solid_for_train_and_dashed_for_test_in_the_models_c
 
 def test_training_curves_show_every_seed_and_their_mean_in_percent(study, draw):
     results = study(draw(FEW), curve=lambda _model, seed, _split, epoch: 0.1 * epoch + 0.01 * seed)
-    figure = analyze(results, ["training"])[0].figures["training_curves"]
+    figure = run_analyses(results, ["training"])[0].figures["training_curves"]
     of_panel = [trace for trace in figure.data if trace.yaxis == "y2"]
     assert sum(trace.name.startswith("seed") for trace in of_panel) == 2 * 2 * 3
     mean = next(trace for trace in of_panel if trace.name == "lete test")
@@ -56,13 +56,13 @@ def test_the_mean_is_drawn_only_where_all_seeds_are(tables, draw, study):
     runs, curves, predictions = tables(correct)
     curves = curves[(curves["seed"] != 0) | (curves["epoch"] <= 3)]
     results = type(study(correct))(runs, curves, predictions, plan=study(correct).plan)
-    figure = analyze(results, ["training"])[0].figures["training_curves"]
+    figure = run_analyses(results, ["training"])[0].figures["training_curves"]
     assert all(max(trace.x) == 3 for trace in figure.data if trace.line.width > 3)
 
 
 def test_significance_is_dark_below_alpha_light_elsewhere_and_never_on_the_diagonal(figures, study, draw):
     results = study(draw({"sincos": 0.6, "lete": 0.9, "none": 0.9}))
-    pairs = analyze(results, ["significance"])[0].tables["pairs"]
+    pairs = run_analyses(results, ["significance"])[0].tables["pairs"]
     (heatmap,) = figures["statistical_significance"].data
     dark = np.array(heatmap.z, dtype=float)
     place = {model: i for i, model in enumerate(results.models)}
@@ -100,7 +100,7 @@ def test_convergence_says_what_was_not_reached(study, draw):
     results = study(
         draw(FEW), curve=lambda model, seed, _split, epoch: 0.5 if (model, seed) == ("lete", 0) else epoch / 9
     )
-    figure = analyze(results, ["convergence"])[0].figures["convergence_analysis"]
+    figure = run_analyses(results, ["convergence"])[0].figures["convergence_analysis"]
     texts = [note.text for note in figure.layout.annotations]
     assert "not reached" in texts
     assert "<b>5</b> (1 of 3 seeds)" in texts
@@ -170,7 +170,7 @@ def test_a_study_without_curves_is_analysed_all_the_same(tables, draw, study):
     correct = draw(FEW)
     runs, curves, predictions = tables(correct)
     bare = type(study(correct))(runs, curves[curves["metric"] == "seconds"], predictions, plan=study(correct).plan)
-    for finding in analyze(bare):
+    for finding in run_analyses(bare):
         assert all(json.loads(figure.to_json()) for figure in finding.figures.values())
         assert finding.summary
 

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from analysis import analyze
+from analysis import run_analyses
 from analysis.figures import plot_script
 from analysis.report.html import page
 from analysis.report.markdown import report
@@ -10,7 +10,7 @@ from analysis.report.markdown import report
 
 @pytest.fixture(scope="module")
 def whole(study, draw):
-    findings = analyze(study(draw({"a": 0.6, "b": 0.9})))
+    findings = run_analyses(study(draw({"a": 0.6, "b": 0.9})))
     figures = {stem: figure for finding in findings for stem, figure in finding.figures.items()}
     return page(report(findings, title="Study <x>", links={"a-0": "http://server/a?b=1&c=2"}), figures)
 

@@ -5,7 +5,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from analysis import analyze
+from analysis import run_analyses
 from analysis.report.latex import results_table, significance_table
 
 TABLES = [results_table, significance_table]
@@ -13,7 +13,7 @@ TABLES = [results_table, significance_table]
 
 @pytest.fixture(scope="module")
 def findings(study, draw):
-    return analyze(study(draw({"a_b": 0.6, "50%&up": 0.9, "third": 0.62})), ["overview", "significance"])
+    return run_analyses(study(draw({"a_b": 0.6, "50%&up": 0.9, "third": 0.62})), ["overview", "significance"])
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -47,10 +47,10 @@ def test_the_numbers_are_those_of_the_findings(findings):
 
 
 def test_one_seed_or_one_model_gives_a_table_all_the_same(study):
-    alone = analyze(study({"lete": np.ones((1, 30))}), ["overview", "significance"])
+    alone = run_analyses(study({"lete": np.ones((1, 30))}), ["overview", "significance"])
     assert "lete & 1 & 100.00 & " in results_table(alone)
     assert significance_table(alone).count(r" \\") == 1
-    single = analyze(study({"a": np.ones((1, 30)), "b": np.zeros((1, 30))}), ["overview", "significance"])
+    single = run_analyses(study({"a": np.ones((1, 30)), "b": np.zeros((1, 30))}), ["overview", "significance"])
     assert "-- & -- & --" in significance_table(single)
 
 

@@ -4,7 +4,7 @@ import re
 import numpy as np
 import pytest
 
-from analysis import analyze
+from analysis import run_analyses
 from analysis.analyses.banners import banners
 from analysis.plan import Plan
 from analysis.report.markdown import description, report, verdict_lines, verdict_markdown
@@ -16,7 +16,7 @@ RATES = {"none": 0.6, "sincos": 0.9, "lete": 0.91}
 
 @pytest.fixture(scope="module")
 def findings(study, draw):
-    return analyze(study(draw(RATES)))
+    return run_analyses(study(draw(RATES)))
 
 
 def test_the_verdict_comes_first_and_then_the_results(findings):
@@ -81,26 +81,28 @@ def test_the_short_forms_say_one_sentence_a_pair(findings):
 
 
 def test_a_description_fits_what_mlflow_keeps_and_loses_the_runs_first(study, draw):
-    many = analyze(study(draw({f"model_{number:02d}": 0.8 for number in range(12)})), ["overview", "significance"])
+    many = run_analyses(study(draw({f"model_{number:02d}": 0.8 for number in range(12)})), ["overview", "significance"])
     long = description(many)
     assert len(long) <= 8_000 < len(verdict_markdown(many))
     assert long.endswith("The rest is in the report among the artifacts.\n")
-    some = analyze(study(draw({f"model_{number}": 0.8 for number in range(4)}, seeds=12)), ["overview", "significance"])
+    some = run_analyses(
+        study(draw({f"model_{number}": 0.8 for number in range(4)}, seeds=12)), ["overview", "significance"]
+    )
     links = {f"model_{number}-{seed}": "#/experiments/1/runs/" + 32 * "0" for number in range(4) for seed in range(12)}
     assert len(verdict_markdown(some, links)) > 8_000
     assert description(some, links) == verdict_markdown(some, runs=False)
 
 
 def test_without_the_significance_analysis_there_is_no_verdict(study, draw):
-    findings = analyze(study(draw(RATES)), ["overview"])
+    findings = run_analyses(study(draw(RATES)), ["overview"])
     assert verdict_lines(findings) == []
     assert "No verdict" in report(findings)
-    assert "No verdict" in verdict_markdown(analyze(study(draw(RATES)), ["confusion"]))
+    assert "No verdict" in verdict_markdown(run_analyses(study(draw(RATES)), ["confusion"]))
 
 
 @pytest.mark.parametrize("record", [detailed_analysis, summary])
 def test_records_are_json_without_nan(record, study, draw, findings):
-    for found in (findings, analyze(study(draw(RATES, seeds=1), epochs=1))):
+    for found in (findings, run_analyses(study(draw(RATES, seeds=1), epochs=1))):
         text = json.dumps(record(found), allow_nan=False)
         assert "lete" in text
         assert json.loads(text) == record(found)
@@ -173,7 +175,7 @@ def test_what_a_reader_must_know_stands_at_the_head(case, tables, draw):
     found = banners(results)
     assert len(found) == 1
     assert said in found[0]
-    text = report(analyze(results, ["overview"]))
+    text = report(run_analyses(results, ["overview"]))
     assert text.index(said) < text.index("## Verdict")
 
 
