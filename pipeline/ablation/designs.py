@@ -13,13 +13,13 @@ from optuna.trial import FrozenTrial, Trial
 from pipeline.ablation.space import (
     BASE_ROW,
     EMBEDDING,
+    MOST_POINTS,
     POINT,
-    POINTS,
     AblationStudy,
-    Design,
     Point,
     Space,
     Span,
+    StudyDesign,
     name_of,
 )
 from pipeline.config import RunConfig, config_hash
@@ -30,7 +30,7 @@ ROW = "row"
 """Name of the one factor that Optuna knows of a study whose points are named."""
 
 
-class _Sweep(Design):
+class _Sweep(StudyDesign):
     """A design over the lists and ranges of a file."""
 
     def check(self, study: AblationStudy) -> None:
@@ -41,7 +41,7 @@ class _Sweep(Design):
             raise UsageError('sweep: must be at least one list or range, got none. Write for instance "dim": [16, 32].')
 
 
-class _Listed(Design):
+class _Listed(StudyDesign):
     """A design whose points are known from the start."""
 
     @abstractmethod
@@ -50,10 +50,10 @@ class _Listed(Design):
 
     def points(self, study: AblationStudy) -> Iterator[Point]:
         """Yield what `entries` has, if it is not too many, and each once."""
-        entries = list(islice(self.entries(study), POINTS + 1))
-        if len(entries) > POINTS:
+        entries = list(islice(self.entries(study), MOST_POINTS + 1))
+        if len(entries) > MOST_POINTS:
             raise UsageError(
-                f"{self.name}: must have at most {POINTS:,} points, got more. Sweep fewer values, or search."
+                f"{self.name}: must have at most {MOST_POINTS:,} points, got more. Sweep fewer values, or search."
             )
         for name, count in Counter(name for name, _ in entries).items():
             if count > 1:
@@ -194,7 +194,7 @@ class _Search(_Sweep):
 
     def points(self, study: AblationStudy) -> Iterator[Point]:
         """Yield the ends of the space: what lies between them is valid where they are."""
-        return (study.point(name_of(ends), ends) for ends in islice(study.combinations({}), POINTS))
+        return (study.point(name_of(ends), ends) for ends in islice(study.combinations({}), MOST_POINTS))
 
     def lacking(self, study: AblationStudy, there: Sequence[str], failed: Sequence[str]) -> list[tuple[str, Values]]:
         """Return the rest of the trials, of which each embedding gets as many where the budget is equal."""
@@ -251,7 +251,7 @@ class Tpe(_Search):
         return TPESampler(seed=seed)
 
 
-DESIGNS: dict[str, Design] = {
+DESIGNS: dict[str, StudyDesign] = {
     design.name: design
     for design in (
         Grid(),

@@ -10,7 +10,7 @@ process that comes back after that finds its trial taken, and drops it.
 import socket
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.ablation.exclusion import clock, exclusion
 from pipeline.ablation.pruning import SameEpochMedian
-from pipeline.ablation.space import DIRECTIONS, AblationStudy, Point
+from pipeline.ablation.space import DIRECTIONS, POINT, AblationStudy, Point
 from pipeline.ablation.storage import Place, Storage
 from pipeline.config import digest_of
 from pipeline.errors import UsageError
@@ -159,9 +159,15 @@ class Queue:
         """Return the point of a trial, which the sampler of a search now chooses."""
         return self.study.design.draw(self.study, trial)
 
-    def noted_steps(self, trial: Trial) -> set[int]:
-        """Return the steps at which a trial has told the pruner a value."""
-        return set(self._storage.get_trial(self._trial_id(trial.number)).intermediate_values)
+    def note(self, trial: Trial, values: Mapping[int, float]) -> None:
+        """Tell the pruner the values of a trial at steps that it has none of; nothing where another process has the trial."""
+        trial_id = self._trial_id(trial.number)
+        noted = self._storage.get_trial(trial_id).intermediate_values
+        # Without the lock: every epoch of every process would wait for it, and a value too many does no harm.
+        with suppress(UpdateFinishedTrialError):
+            if self._is_mine(trial_id):
+                for step in sorted(values.keys() - noted.keys()):
+                    trial.report(values[step], step)
 
     @contextmanager
     def beat(self, trial: Trial) -> Iterator[None]:
@@ -252,13 +258,11 @@ class Queue:
 
 def without_replaced(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     """Return the trials without the failed ones of points that a later trial has brought to an end."""
-    ended = {
-        trial.user_attrs.get("point") for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
-    }
+    ended = {trial.user_attrs.get(POINT) for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)}
     return [
         trial
         for trial in trials
-        if trial.state != TrialState.FAIL or not trial.user_attrs.get("point") or trial.user_attrs["point"] not in ended
+        if trial.state != TrialState.FAIL or not trial.user_attrs.get(POINT) or trial.user_attrs[POINT] not in ended
     ]
 
 

@@ -20,7 +20,7 @@ from pipeline.settings import Values, build_run, fits
 EMBEDDING = "model.embedding.name"
 BASE_ROW = "base"
 """Name of the point that changes nothing."""
-POINTS = 10_000
+MOST_POINTS = 10_000
 """Most points of a study that lists them."""
 DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
     "validation_accuracy": "maximize",
@@ -106,7 +106,7 @@ class Point:
     config: RunConfig
 
 
-class Design(ABC):
+class StudyDesign(ABC):
     """How the points of a study come about, and what its trials show. It holds nothing; a study hands itself over."""
 
     name: ClassVar[str]
@@ -174,7 +174,7 @@ class AblationStudy:
     rows: dict[str, Values]
     seeds: tuple[int, ...]
     how: AblationConfig
-    design: Design
+    design: StudyDesign
     plan: Plan
 
     @cached_property

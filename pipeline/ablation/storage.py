@@ -46,7 +46,7 @@ class Storage(_CachedStorage):
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        """Return the trials of a study by number; those that share an instance's cache are all of one study."""
+        """Return the trials of a study by number; an instance serves one study."""
         with self._lock:
             stale = [place for place in self.places(study_id) if self._is_stale(place)]
             if len(stale) > FEW:

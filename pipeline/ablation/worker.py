@@ -23,8 +23,6 @@ from pipeline.training.choice import History, best_epoch
 Progress = tuple[int, float, str]
 """An epoch of a trial: its number, the seconds that the epoch took, a line about it. Less than 0 seconds: it has ended."""
 ENDED = -1.0
-
-
 SCORED = ("validation_accuracy", "validation_loss", "test_accuracy", "parameters", "epoch_seconds", "epochs")
 """What is kept of each seed of a trial."""
 CONDITIONS = {
@@ -42,7 +40,8 @@ class Shift:
 
     study: AblationStudy
     storage: str
-    tracker: Tracker
+    store: Tracker | str
+    """The tracker of this process, or in another one the address that it is to connect to."""
     parent: str
     device: str
 
@@ -145,8 +144,5 @@ def _note(seat: _Seat, index: int, history: History) -> None:
     """Give the pruner the best accuracy so far of a seed at each of its epochs: a step is an epoch of one seed."""
     if seat.shift.study.how.pruning == "none":
         return
-    first = index * seat.shift.study.most_epochs
-    noted = seat.queue.noted_steps(seat.trial)
-    for step, highest in enumerate(accumulate((row["validation/accuracy"] for row in history), max), first + 1):
-        if step not in noted:
-            seat.trial.report(highest, step)
+    highest = accumulate((row["validation/accuracy"] for row in history), max)
+    seat.queue.note(seat.trial, dict(enumerate(highest, index * seat.shift.study.most_epochs + 1)))

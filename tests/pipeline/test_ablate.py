@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import random
 import re
 import signal
@@ -23,6 +24,7 @@ from pipeline.ablation.conclude import conclude
 from pipeline.ablation.conduct import conduct
 from pipeline.ablation.queue import Queue
 from pipeline.ablation.reading import load_ablation
+from pipeline.ablation.worker import Shift, work
 from pipeline.errors import RunError, UsageError
 from pipeline.stored_study import find_study, load_results
 from pipeline.study import Cell, load_run, load_study
@@ -325,6 +327,21 @@ def test_a_second_process_helps_waits_for_the_first_and_then_holds_the_study(mem
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 4
     assert memory.get(parent).status == "FINISHED"
     assert memory.get(parent).tags["mlflow.note.content"]
+
+
+def test_a_worker_of_another_process_connects_to_the_store_by_its_address(memory, storage, monkeypatch):
+    study = read(GRID, seeds=[0])
+    queue = Queue(study, storage)
+    queue.fill()
+    shift = Shift(study, storage, memory, memory.create("study", tags={}), "cpu")
+    sent = pickle.loads(pickle.dumps(shift))
+    assert sent.store == memory.uri
+    assert shift.tracker is memory
+    monkeypatch.setattr("pipeline.ablation.worker.connect_once", {memory.uri: memory}.__getitem__)
+    work(sent, lambda _: None)
+    assert [trial.state for trial in queue.trials()] == [TrialState.COMPLETE] * 4
+    assert len(trial_runs(memory, shift.parent)) == 4
+    queue.close()
 
 
 def test_a_search_counts_lost_trials_in_the_budget_of_their_embedding(memory, storage, monkeypatch):

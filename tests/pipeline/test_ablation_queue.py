@@ -162,6 +162,18 @@ def test_who_lost_a_trial_does_not_keep_it_alive_for_the_one_who_has_it(taken_fr
     assert other.trials()[taken.number].user_attrs["beat"] == beaten
 
 
+def test_the_pruner_is_told_each_step_once_and_by_none_but_the_owner(taken_from_the_late):
+    late, trial, other = taken_from_the_late
+    taken = other.claim()
+    other.note(taken, {1: 0.25, 2: 0.5})
+    other.note(taken, {1: 0.125, 2: 0.125, 3: 0.75})
+    late.note(trial, {4: 0.125})
+    assert other.trials()[taken.number].intermediate_values == {1: 0.25, 2: 0.5, 3: 0.75}
+    other.finish(taken, [0.75], [])
+    late.note(trial, {4: 0.125})  # nor is it an error
+    assert other.trials()[taken.number].intermediate_values == {1: 0.25, 2: 0.5, 3: 0.75}
+
+
 def test_an_equal_budget_is_rounded_up_to_the_same_number_for_each_embedding(workplace, storage):
     tree = {"model.embedding.name": ["sincos", "lete", "none"], "model.dropout": {"low": 0.0, "high": 0.5}, "trials": 4}
     (workplace / "search.json").write_text(json.dumps(tree))
@@ -240,7 +252,7 @@ def test_a_claim_is_one_transaction(workplace):
     with statements(queue) as said:
         trial = queue.claim()
     writes = [number for number, statement in enumerate(said) if statement.startswith(("INSERT", "UPDATE"))]
-    assert len(writes) == 2  # the state, and both attributes
+    assert len(writes) == 3  # the state, and two attributes
     assert max(writes) < said.index("COMMIT")
     held = queue.trials()[trial.number]
     assert held.state == TrialState.RUNNING
