@@ -23,13 +23,13 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipeline.ablation.exclusion import clock, exclusion
 from pipeline.ablation.pruning import SameEpochMedian
 from pipeline.ablation.space import DIRECTIONS, EMBEDDING, ROW, AblationStudy, Range
 from pipeline.config import digest_of
 from pipeline.errors import UsageError
 from pipeline.settings import Values
 from pipeline.tracking.base import LOCKS
+from pipeline.tracking.ownership import clock, locks_of
 
 DEFAULT_STORAGE = "sqlite:///optuna.db"
 BEAT_SECONDS = 20.0
@@ -54,7 +54,7 @@ class Queue:
         """Open the study in the database `url`, creating what is missing; `UsageError` where that cannot be."""
         self.study = study
         self._storage = _connect(url)
-        self._exclusion = exclusion(self._storage.engine)
+        self._locks = locks_of(self._storage.engine)
         with self.alone():
             self._optuna = optuna.create_study(
                 storage=self._storage,
@@ -71,7 +71,7 @@ class Queue:
 
     def alone(self, what: str = "queue") -> AbstractContextManager[object]:
         """Keep all other processes of the study from doing `what` meanwhile."""
-        return self._exclusion(f"{self.study.name} {what}")
+        return self._locks.lock(f"{self.study.name} {what}")
 
     def close(self) -> None:
         """Let go of the lock and the database."""
