@@ -25,11 +25,11 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 from analysis import analyze
-from analysis.html import page
 from analysis.plan import Plan
-from analysis.randomness import stream
-from analysis.report import report
+from analysis.report.html import page
+from analysis.report.markdown import report
 from analysis.results import Results
+from analysis.statistics.randomness import stream
 from models.classifier import Classifier
 from models.time_embeddings import TIME_EMBEDDINGS, PointwiseEmbedding
 from pipeline.ablation.conduct import conduct

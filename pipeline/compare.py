@@ -103,7 +103,7 @@ def _manifest(
                 model=cell.model,
                 seed=cell.config.seed,
                 cell=identities[cell.name]["cell"],
-                config_hash=identities[cell.name]["config_hash"],
+                variant=identities[cell.name]["variant"],
             )
             for cell in cells
         ),

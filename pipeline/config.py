@@ -18,6 +18,11 @@ class ConstantSchedule(Config):
 
     name: Literal["constant"] = "constant"
 
+    def changes(self, epochs: int) -> bool:
+        """Say whether the learning rate can differ from its start within so many epochs."""
+        del epochs
+        return False
+
 
 class StepSchedule(Config):
     """The learning rate is multiplied by `decay` every `step_size` epochs."""
@@ -28,6 +33,10 @@ class StepSchedule(Config):
     decay: float = Field(0.5, gt=0, le=1)
     """Factor of a reduction."""
 
+    def changes(self, epochs: int) -> bool:
+        """Say whether the learning rate can differ from its start within so many epochs."""
+        return self.step_size < epochs and self.decay < 1
+
 
 class CosineSchedule(Config):
     """The learning rate falls along half a cosine to `final_fraction` of its start over the run."""
@@ -35,6 +44,10 @@ class CosineSchedule(Config):
     name: Literal["cosine"] = "cosine"
     final_fraction: float = Field(0.0, ge=0, le=1)
     """Learning rate of the end as a fraction of the start."""
+
+    def changes(self, epochs: int) -> bool:
+        """Say whether the learning rate can differ from its start within so many epochs."""
+        return epochs > 1 and self.final_fraction < 1
 
 
 class PlateauSchedule(Config):
@@ -45,6 +58,10 @@ class PlateauSchedule(Config):
     """Factor of a reduction."""
     plateau_epochs: int = Field(5, ge=1)
     """Epochs without a better validation accuracy before a reduction."""
+
+    def changes(self, epochs: int) -> bool:
+        """Say whether the learning rate can differ from its start within so many epochs."""
+        return self.plateau_epochs < epochs
 
 
 AnySchedule = Annotated[ConstantSchedule | StepSchedule | CosineSchedule | PlateauSchedule, Field(discriminator="name")]
@@ -77,6 +94,11 @@ class TrainConfig(Config):
     """Precision of the backbone (of Mamba always fp32); `auto` is bf16 where the processor has matrix units for it, else fp32."""
     patience: int = Field(0, ge=0)
     """Stop after this many epochs without a better validation accuracy; 0 never stops early."""
+
+    def idle(self) -> set[str]:
+        """Leave out the precision, which counts as what it is on the machine, and a patience or schedule that never acts."""
+        idle = {"precision"} | (set() if 0 < self.patience < self.epochs else {"patience"})
+        return idle | (set() if self.scheduler.changes(self.epochs) else {"scheduler"})
 
 
 class RunConfig(Config):

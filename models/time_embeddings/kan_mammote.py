@@ -25,6 +25,8 @@ from models.selective_scan import Drive, MambaBlock, Ragged
 from models.time_embeddings.kmote import DistinctPairs, KMOTEEmbedding, KMOTEFields, mixture_of
 
 DeltaMode = Literal["kan_diff", "diff_kan", "kmote_rel", "none"]
+FASTER_KAN = ("kan_diff", "diff_kan")
+"""Drives that FasterKAN gives."""
 
 
 class KANMAMMOTEConfig(KMOTEFields):
@@ -59,6 +61,21 @@ class KANMAMMOTEConfig(KMOTEFields):
             raise ValueError(f"kan_grid_max: must be above kan_grid_min ({self.kan_grid_min}), got {self.kan_grid_max}")
         return self
 
+    @property
+    def drive(self) -> DeltaMode:
+        """What drives the step size in effect: nothing without Mamba blocks or without weight."""
+        return self.delta_mode if self.gamma and self.num_mamba_layers else "none"
+
+    def idle(self) -> set[str]:
+        """Leave out the form of a drive where there is none, FasterKAN's grid without it, and widths without Mamba."""
+        idle = super().idle()
+        if self.drive in FASTER_KAN:
+            idle -= {"kan_grid_size"}
+        else:
+            idle |= {"kan_grid_min", "kan_grid_max", "kan_spline_scale"}
+        idle |= {"delta_mode", "gamma"} if self.drive == "none" else set()
+        return idle | ({"hidden_dim_mamba", "state_dim_mamba"} if not self.num_mamba_layers else set())
+
     def build(self, *, horizon: float) -> "KANMAMMOTE":
         """Build the module for times below `horizon`."""
         return KANMAMMOTE(config=self, horizon=horizon)
@@ -71,8 +88,8 @@ class KANMAMMOTE(KMOTEEmbedding):
         """Build the parts that `config` names; without Mamba there is no drive, and without gamma neither."""
         super().__init__(config=config, horizon=horizon)
         self.config: KANMAMMOTEConfig = config
-        drive = config.delta_mode if config.gamma and config.num_mamba_layers else "none"
-        self.faster_kan = _faster_kan(config) if drive in {"kan_diff", "diff_kan"} else None
+        drive = config.drive
+        self.faster_kan = _faster_kan(config) if drive in FASTER_KAN else None
         self.kmote_rel = mixture_of(config, horizon) if drive == "kmote_rel" else None
         self.blocks = nn.ModuleList(
             MambaBlock(

@@ -16,7 +16,7 @@ D width of the code, E experts, T horizon.
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import torch
 from pydantic import Field, field_validator, model_validator
@@ -78,6 +78,17 @@ class KMOTEFields(TimeEmbeddingConfig):
                 "nothing else trains the router"
             )
         return self
+
+    def idle(self) -> set[str]:
+        """Leave out what steers a router where there is none, and the settings of experts that are not built."""
+        built = set(kinds_of(self.experts)[: self.num_experts])
+        idle = {"k_top", "router_noise", "load_balance"} if self.router == "uniform" or self.num_experts == 1 else set()
+        idle |= {"router"} if self.num_experts == 1 else set()
+        return idle | ({"wavelet"} - built) | ({"kan_grid_size"} if "spline" not in built else set())
+
+    def effective(self) -> dict[str, Any]:
+        """Return the settings that can change a number; of the kinds of experts those that are built."""
+        return {**super().effective(), "experts": "+".join(kinds_of(self.experts)[: self.num_experts])}
 
     def build(self, *, horizon: float) -> "KMOTEEmbedding":
         """Build the module for times below `horizon`."""

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import threading
+import time
 from pathlib import Path
 
 import optuna
@@ -104,12 +105,66 @@ def test_a_process_that_comes_back_too_late_does_not_end_the_trial_that_another_
     assert other.trials()[trial.number].values == [0.9]
 
 
+@pytest.fixture
+def errors_of_threads(monkeypatch):
+    errors = []
+    monkeypatch.setattr(threading, "excepthook", errors.append)
+    return errors
+
+
+@pytest.fixture
+def taken_from_the_late(open_queue, storage, monkeypatch):
+    """A queue whose trial was given to another one, that trial, and the other queue."""
+    late, other = open_queue(storage), open_queue(storage)
+    monkeypatch.setitem(late._owner, "host", "elsewhere")
+    late.fill()
+    trial = late.claim()
+    monkeypatch.setattr(queues, "GRACE_SECONDS", -1.0)
+    monkeypatch.setattr(queues, "BEAT_SECONDS", 0.01)
+    other.recover()
+    return late, trial, other
+
+
+def test_a_trial_that_ended_elsewhere_is_no_longer_marked_and_no_error(taken_from_the_late, errors_of_threads):
+    late, trial, other = taken_from_the_late
+    other.finish(other.claim(), [0.9], [])
+    with late.beat(trial):
+        [marking] = [thread for thread in threading.enumerate() if thread.name == queues.BEATING]
+        marking.join(timeout=10)
+        assert not marking.is_alive()
+    assert errors_of_threads == []
+
+
+def test_a_trial_that_ends_between_the_look_and_the_mark_is_no_error(
+    taken_from_the_late, errors_of_threads, monkeypatch
+):
+    late, trial, other = taken_from_the_late
+    other.finish(other.claim(), [0.9], [])
+    monkeypatch.setattr(late, "_is_mine", lambda _: True)
+    with late.beat(trial):
+        [marking] = [thread for thread in threading.enumerate() if thread.name == queues.BEATING]
+        marking.join(timeout=10)
+        assert not marking.is_alive()
+    assert errors_of_threads == []
+
+
+def test_who_lost_a_trial_does_not_keep_it_alive_for_the_one_who_has_it(taken_from_the_late):
+    late, trial, other = taken_from_the_late
+    taken = other.claim()
+    beaten = other.trials()[taken.number].user_attrs["beat"]
+    with late.beat(trial):
+        [marking] = [thread for thread in threading.enumerate() if thread.name == queues.BEATING]
+        marking.join(timeout=10)
+        assert not marking.is_alive()
+    assert other.trials()[taken.number].user_attrs["beat"] == beaten
+
+
 def test_an_equal_budget_is_rounded_up_to_the_same_number_for_each_embedding(workplace, storage):
     tree = {"model.embedding.name": ["sincos", "lete", "none"], "model.dropout": {"low": 0.0, "high": 0.5}, "trials": 4}
     (workplace / "search.json").write_text(json.dumps(tree))
     queue = Queue(load_ablation(workplace / "search.json"), storage)
     queue.fill()
-    names = [trial.system_attrs["fixed_params"]["model.embedding.name"] for trial in queue.trials()]
+    names = [trial.params["model.embedding.name"] for trial in queue.trials()]
     assert names == ["sincos", "lete", "none"] * 2
     queue.close()
 
@@ -117,7 +172,7 @@ def test_an_equal_budget_is_rounded_up_to_the_same_number_for_each_embedding(wor
 @pytest.mark.parametrize("kind", ["storage", "postgres"])
 def test_the_exclusion_of_a_database_keeps_others_out_by_name(study, kind, request):
     queue = Queue(study, request.getfixturevalue(kind))
-    one, other = locks_of(queue._storage.engine).lock, locks_of(queue._storage.engine).lock
+    one, other = locks_of(queue._engine).lock, locks_of(queue._engine).lock
     inside = threading.Event()
 
     def enter():
@@ -130,7 +185,7 @@ def test_the_exclusion_of_a_database_keeps_others_out_by_name(study, kind, reque
         assert not inside.wait(0.3)
     waiting.join(timeout=10)
     assert inside.is_set()
-    assert clock(queue._storage.engine) <= clock(queue._storage.engine)
+    assert clock(queue._engine) == pytest.approx(time.time(), abs=5)  # the server is on this machine
     queue.close()
 
 

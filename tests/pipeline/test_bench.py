@@ -1,7 +1,9 @@
+import sys
+
 import torch
 
 from analysis import analyze
-from analysis.registry import ANALYSES
+from analysis.analyses.registry import ANALYSES
 from pipeline import bench
 from pipeline.settings import build_run
 from pipeline.training.start import start
@@ -27,8 +29,12 @@ def test_ratios_are_taken_within_rounds():
     assert rate == f"{bench.BATCHES * 128 / 2:.0f}"
 
 
-def test_the_time_of_help_is_that_of_a_process():
-    assert all(0 < value < 60 for value in bench.time_help(rounds=1))
+def test_the_time_of_help_is_that_of_a_process(monkeypatch):
+    began, started = iter([1.0, 1.25, 7.0, 7.5]), []
+    monkeypatch.setattr(bench.time, "perf_counter", began.__next__)
+    monkeypatch.setattr(bench.subprocess, "run", lambda command, **options: started.append((command, options["check"])))
+    assert bench.time_help(rounds=2) == [0.25, 0.5]
+    assert started == [([sys.executable, "-m", "pipeline", "--help"], True)] * 2
 
 
 def test_the_made_up_study_is_analysed_whole():

@@ -19,7 +19,7 @@ from sqlalchemy.exc import OperationalError
 
 from pipeline.errors import RunError, UsageError
 from pipeline.identity import ROOT
-from pipeline.tracking import BusyError, connect
+from pipeline.tracking import BusyError, MemoryTracker, connect
 from pipeline.tracking import mlflow_tracker as mlflow_tracker_module
 
 
@@ -32,7 +32,7 @@ def test_a_run_is_found_by_its_tags_newest_first(tracker):
     one = tracker.create("one", tags={"cell": "a", "kind": "x"})
     two = tracker.create("two", tags={"cell": "a"}, parent=one)
     tracker.create("three", tags={"cell": "b"})
-    assert {run.id for run in tracker.find(cell="a")} == {one, two}
+    assert [run.id for run in tracker.find(cell="a")] == [two, one]
     assert [run.name for run in tracker.find(cell="a", kind="x")] == ["one"]
     assert tracker.get(two).tags["mlflow.parentRunId"] == one
     assert tracker.get(one).status == "RUNNING"
@@ -42,6 +42,8 @@ def test_a_param_keeps_its_first_value(tracker):
     run = tracker.create("run", tags={})
     tracker.log_params(run, {"train.learning_rate": "1e-3"})
     tracker.log_params(run, {"train.learning_rate": 0.001, "seed": 0})
+    params = tracker.params[run] if isinstance(tracker, MemoryTracker) else tracker._client.get_run(run).data.params
+    assert {name: str(value) for name, value in params.items()} == {"train.learning_rate": "1e-3", "seed": "0"}
 
 
 def test_metrics_keep_their_last_value(tracker):

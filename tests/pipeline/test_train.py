@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import torch
 
-from pipeline.identity import ROOT, code_digest, identity
+from pipeline.identity import ROOT
 from pipeline.run_record import CLASSES_FILE, log_line
 from pipeline.settings import build_run, flat
 from pipeline.study import Cell
@@ -256,51 +256,3 @@ def test_a_line_of_the_log_has_no_validation_where_there_is_none():
         "epoch 2/9  train loss 1.0000 accuracy 50.00%  test loss 1.0000 accuracy 25.00%  1.5 s  "
         "learning rate 0.001  gradient norm 1.000"
     )
-
-
-@pytest.mark.parametrize(
-    "settings", [{"train__epochs": 2}, {"seed": 1}, {"train__precision": "bf16"}, {"data__threshold": 0.5}]
-)
-def test_whatever_decides_the_numbers_is_in_the_identity(monkeypatch, settings):
-    monkeypatch.setattr("pipeline.machine.has_bf16", lambda _: True)
-    one, other = (identity(each.config, each.config.data.load(), "cpu") for each in (cell(), cell(**settings)))
-    assert one["cell"] != other["cell"]
-
-
-def test_the_code_digest_covers_the_model_that_is_built_and_no_other(monkeypatch):
-    from pipeline import identity as module  # noqa: PLC0415
-
-    read = []
-    monkeypatch.setattr(module, "_code_hash", lambda file: read.append(file.relative_to(ROOT).as_posix()) or "x")
-    code_digest(cell(model__embedding__name="lete").config)
-    assert {"models/time_embeddings/lete.py", "models/basis.py", "models/classifier.py", "pipeline/trainer.py"} <= set(
-        read
-    )
-    assert {"pipeline/seeding.py", "pipeline/data/events.py", "pipeline/data/split.py"} <= set(read)
-    assert not {"pipeline/data/sources.py", "pipeline/data/__main__.py"} & set(read)  # the content has a digest
-    assert "models/time_embeddings/kan_mammote.py" not in read
-    assert "models/scan_kernels.py" not in read
-    assert "models/time_embeddings/__init__.py" not in read
-    code_digest(cell(model__embedding__name="kan_mammote").config)
-    assert {"models/scan_kernels.py", "models/kan.py", "models/kmote.py"} <= set(read)
-
-
-def test_the_code_of_a_model_is_looked_up_once_a_process(monkeypatch):
-    from models.classifier import LSTMConfig  # noqa: PLC0415
-
-    build, built = LSTMConfig.build, []
-    monkeypatch.setattr(LSTMConfig, "build", lambda self, **shape: built.append(self) or build(self, **shape))
-    one, other = (code_digest(cell(seed=seed, model__hidden_dim=9).config) for seed in (0, 1))
-    assert one == other
-    assert len(built) == 1
-
-
-def test_comments_and_docstrings_do_not_change_the_code_digest(tmp_path):
-    from pipeline.identity import _code_hash  # noqa: PLC0415
-
-    versions = ['"""Doc."""\nx = 1  # one\n', "x = 1\n", "x = 2\n"]
-    hashes = []
-    for number, text in enumerate(versions):
-        (tmp_path / f"{number}.py").write_text(text)
-        hashes.append(_code_hash(tmp_path / f"{number}.py"))
-    assert hashes[0] == hashes[1] != hashes[2]

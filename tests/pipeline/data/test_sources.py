@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.data import DataError, sources
 from pipeline.data.__main__ import main
+from pipeline.data.base import data_folder
 from pipeline.data.mnist import EventMNISTConfig
 
 CONTENTS = {"labels": b"small", "images": b"large" * 100}
@@ -234,7 +235,7 @@ def test_a_truncated_original_file_is_refused_when_it_is_loaded(monkeypatch, tmp
     raw = tmp_path / "MNIST/raw"
     raw.mkdir(parents=True)
     for name in sources.MNIST.md5:
-        (raw / name).symlink_to((sources.Path("data/MNIST/raw") / name).resolve())
+        (raw / name).symlink_to((data_folder() / "MNIST/raw" / name).resolve())
     cut = raw / "t10k-labels-idx1-ubyte"
     content = cut.read_bytes()
     cut.unlink()

@@ -1,7 +1,7 @@
 import pytest
 
 from pipeline.compare import compare
-from pipeline.probes import tables
+from pipeline.probes import tables as module
 from pipeline.settings import build_run
 from pipeline.stored_study import find_study, load_results
 from pipeline.study import load_study
@@ -30,7 +30,7 @@ def study(mlflow_tracker):
 def test_every_probe_measures_every_run_once(study, mlflow_tracker, monkeypatch):
     tables = load_results(study, mlflow_tracker, allow_missing=False).probes
     tables.pop("events", None)  # only where the models part
-    assert set(tables) == set(tables.PROBES)
+    assert set(tables) == set(module.PROBES)
     for name, table in tables.items():
         assert set(table["model"]) == (
             {"kan_mammote"} if name in ("gates", "frequencies") else {"position", "kan_mammote"}
@@ -40,15 +40,15 @@ def test_every_probe_measures_every_run_once(study, mlflow_tracker, monkeypatch)
     assert (true["unchanged"] == 1).all()
     assert (tables["anytime"].query("events == 0")["accuracy"].to_numpy() == true["accuracy"].to_numpy()).all()
 
-    monkeypatch.setattr(tables, "predict", None)  # nothing is computed again
+    monkeypatch.setattr(module, "predict", None)  # nothing is computed again
     again = load_results(study, mlflow_tracker, allow_missing=False).probes
     assert all(again[name].equals(table) for name, table in tables.items())
 
 
 def test_the_events_of_chosen_test_sequences_are_those_of_the_data(study, mlflow_tracker):
-    run_id = study.manifest["cells"][0]["run_id"]
+    run_id = study.manifest.cells[0].run_id
     test = build_run(SMALL).data.load().test
-    table = tables.event_table(run_id, [2, 7], mlflow_tracker)
+    table = module.event_table(run_id, [2, 7], mlflow_tracker)
     assert {sample: of.tolist() for sample, of in table.groupby("sample_id")["time"]} == {
         sample: test.times[test.offsets[sample] : test.offsets[sample + 1]].tolist() for sample in (2, 7)
     }
@@ -56,14 +56,14 @@ def test_the_events_of_chosen_test_sequences_are_those_of_the_data(study, mlflow
 
 
 def test_there_are_no_events_where_the_data_has_changed(study, mlflow_tracker):
-    run_id = study.manifest["cells"][0]["run_id"]
+    run_id = study.manifest.cells[0].run_id
     mlflow_tracker.set_tags(run_id, {"data_digest": "other"})
-    assert tables.event_table(run_id, [2], mlflow_tracker).empty
+    assert module.event_table(run_id, [2], mlflow_tracker).empty
 
 
 def test_a_model_that_no_longer_predicts_what_it_stored_is_not_measured(study, mlflow_tracker, monkeypatch):
-    monkeypatch.setattr(tables, "predict", lambda model, dataset: -tables_predict(model, dataset))
+    monkeypatch.setattr(module, "predict", lambda model, dataset: -original_predict(model, dataset))
     assert load_results(study, mlflow_tracker, allow_missing=False).probes.keys() <= {"events"}
 
 
-tables_predict = tables.predict
+original_predict = module.predict

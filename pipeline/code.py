@@ -1,0 +1,303 @@
+"""The code that a computation consists of, and a digest of it.
+
+From a few roots, functions and classes, the code is followed through the names that it uses: a definition that is named
+belongs to it, one beside it in the same file does not. What decides no number is left out of the digest: docstrings,
+comments, layout, annotations, what an error says, and checks (functions whose names begin with `check`), which raise or
+do nothing. Definitions count under their own names, not under the file that they stand in.
+
+A registry, a dictionary from names to the project's functions, is not followed: only its chosen entry is a root. Of a
+config only the methods count, because its values have a hash of their own (`Config.effective`).
+"""
+
+import ast
+import hashlib
+from collections.abc import Iterable, Iterator
+from copy import deepcopy
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("models", "pipeline", "analysis")
+"""The project's own packages: what is not of them counts by the version of its library."""
+LIBRARIES = {"numba": "numba", "kan": "pykan", "mamba_ssm": "mamba-ssm"}
+"""Packages beside torch that a model may compute with, by the name they are imported under."""
+CONFIG = ("models.config", "Config")
+VALIDATORS = ("field_validator", "model_validator")
+MODULE = "*"
+"""In place of a name: the module itself."""
+Definition = tuple[str, str]
+"""A module and the name of something at its top level; `Class.method` for one method alone."""
+
+
+@dataclass(frozen=True)
+class Code:
+    """What was found from some roots."""
+
+    definitions: dict[Definition, str]
+    """Digest of each definition."""
+    libraries: frozenset[str] = field(default_factory=frozenset)
+    """Names under which foreign packages are imported."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the definitions under their own names, and of the versions of the libraries."""
+        lines = sorted(f"{name} {digest}" for (_, name), digest in self.definitions.items())
+        lines += [
+            f"{LIBRARIES[name]} {_version(LIBRARIES[name])}" for name in sorted(self.libraries & LIBRARIES.keys())
+        ]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def place_of(thing: Any) -> Definition:  # noqa: ANN401 - a function or a class
+    """Return where a function or class is defined."""
+    return thing.__module__, thing.__qualname__
+
+
+def code_of(roots: Iterable[Definition], *, followed: Iterable[str], skipped: Iterable[str] = ()) -> Code:
+    """Return the code of `roots` and of all that it names in the modules below `followed`.
+
+    `skipped` are names of methods that compute nothing that counts.
+    """
+    followed, skipped = tuple(followed), frozenset(skipped)
+    definitions: dict[Definition, str] = {}
+    libraries: set[str] = set()
+    waiting = list(roots)
+    while waiting:
+        definition = waiting.pop()
+        if definition in definitions:
+            continue
+        digest, names = _cleaned(definition, skipped)
+        definitions[definition] = digest
+        for module, name in (_resolved(definition[0], used) for used in names):
+            if not name:
+                libraries.add(module.split(".")[0])
+            elif name != MODULE and any(module == place or module.startswith(f"{place}.") for place in followed):
+                waiting += [] if _is_registry(module, name) else [(module, name)]
+    return Code(definitions, frozenset(libraries))
+
+
+# ------------------------------------------------------------------------------------------------------------ modules
+
+
+@dataclass(frozen=True)
+class _Module:
+    """The top level of a file."""
+
+    nodes: dict[str, ast.stmt]
+    """Functions, classes and assignments, by name."""
+    imports: dict[str, Definition]
+    """Where a name comes from; the second part is empty where it is a module."""
+
+
+@cache
+def _module(name: str) -> _Module:
+    tree = ast.parse(_file(name).read_text(encoding="utf-8"))
+    nodes = {target: node for node in _statements(tree.body) for target in _targets(node)}
+    imports: dict[str, Definition] = {}
+    for node in ast.walk(tree):  # an import within a function, too: the costly ones are there
+        imports |= _imported(node)
+    return _Module(nodes, imports)
+
+
+def _file(module: str) -> Path:
+    place = ROOT.joinpath(*module.split("."))
+    return place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+
+
+def _statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield the statements of a body and of the branches in it."""
+    for node in body:
+        if isinstance(node, ast.If | ast.Try):
+            yield from _statements(part for part in ast.iter_child_nodes(node) if isinstance(part, ast.stmt))
+        else:
+            yield node
+
+
+def _targets(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return [node.name]
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    return [part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)]
+
+
+def _imported(node: ast.AST) -> dict[str, Definition]:
+    """Return where each name that a statement imports comes from."""
+    if isinstance(node, ast.Import):
+        # `import a.b` binds `a`; `import a.b as c` binds the module a.b.
+        return {part.asname or part.name.split(".")[0]: (part.name, "") for part in node.names}
+    if not isinstance(node, ast.ImportFrom) or not node.module:
+        return {}
+    module = node.module
+    return {part.asname or part.name: _part_of(module, part.name) for part in node.names}
+
+
+def _part_of(module: str, name: str) -> Definition:
+    """Return a name of a module, or the module that a package has under that name."""
+    part = f"{module}.{name}"
+    return (part, "") if module.split(".", maxsplit=1)[0] in PACKAGES and _file(part).is_file() else (module, name)
+
+
+def _resolved(module: str, used: str) -> Definition:
+    """Return where a dotted name that a module uses is defined; of a foreign package only its name."""
+    first, _, rest = used.partition(".")
+    while True:
+        here = _module(module)
+        if first in here.nodes:
+            return module, first
+        if first not in here.imports:
+            return "builtins", first
+        origin, name = here.imports[first]
+        if origin.split(".")[0] not in PACKAGES:
+            return origin, ""
+        if name:
+            module, first = origin, name
+            continue
+        if not rest:
+            return origin, MODULE
+        module, (first, _, rest) = origin, rest.partition(".")
+
+
+@cache
+def _is_registry(module: str, name: str) -> bool:
+    """Say whether a name stands for a dictionary from names to the project's functions or classes."""
+    node = _module(module).nodes.get(name)
+    value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
+    if not isinstance(value, ast.Dict) or not value.values:
+        return False
+    return all(
+        isinstance(part, ast.Name) and isinstance(_module(module).nodes.get(part.id), ast.FunctionDef | ast.ClassDef)
+        for part in value.values
+    )
+
+
+@cache
+def _is_config(module: str, name: str) -> bool:
+    """Say whether a class is a config, by its bases."""
+    if (module, name) == CONFIG:
+        return True
+    node = _module(module).nodes.get(name) if module.split(".", maxsplit=1)[0] in PACKAGES else None
+    if not isinstance(node, ast.ClassDef):
+        return False
+    return any(_is_config(*_resolved(module, base.id)) for base in node.bases if isinstance(base, ast.Name))
+
+
+# ---------------------------------------------------------------------------------------------------------- one piece
+
+
+@cache
+def _cleaned(definition: Definition, skipped: frozenset[str]) -> tuple[str, frozenset[str]]:
+    """Return the digest of a definition without what decides no number, and the dotted names that it uses."""
+    module, name = definition
+    tree = _Cleaner(skipped, config=_is_config(module, name)).visit(deepcopy(_node(module, name)))
+    names = {_dotted(part) for part in ast.walk(tree) if isinstance(part, ast.Name | ast.Attribute)}
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), frozenset(names - {""})
+
+
+def _node(module: str, name: str) -> ast.stmt:
+    first, _, method = name.partition(".")
+    node = _module(module).nodes[first]
+    if not method:
+        return node
+    assert isinstance(node, ast.ClassDef), name  # noqa: S101 - a qualified name has a class before the dot
+    return next(part for part in node.body if isinstance(part, ast.FunctionDef) and part.name == method)
+
+
+def _dotted(node: ast.Name | ast.Attribute) -> str:
+    """Return `a.b.c` of names and attributes; "" where it begins with something else."""
+    if isinstance(node, ast.Name):
+        return node.id
+    before = _dotted(node.value) if isinstance(node.value, ast.Name | ast.Attribute) else ""
+    return before and f"{before}.{node.attr}"
+
+
+class _Cleaner(ast.NodeTransformer):
+    """Takes out of a definition what decides no number."""
+
+    def __init__(self, skipped: frozenset[str], *, config: bool) -> None:
+        """`config` says that the definition is a config: its fields go, whose values have a hash of their own."""
+        self.skipped, self.config, self.depth = skipped, config, 0
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        """Visit what is below; a block from which all was taken does nothing."""
+        super().generic_visit(node)
+        if getattr(node, "body", None) == []:
+            node.body = [ast.Pass()]  # type: ignore[attr-defined]
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST | None:
+        """Leave out annotations, and methods that are skipped, check, or validate."""
+        nested, self.depth = self.depth > 0, self.depth + 1
+        if nested and (node.name in self.skipped or _checks(node.name) or any(map(_validates, node.decorator_list))):
+            self.depth -= 1
+            return None
+        node.returns = None
+        cleaned = self.generic_visit(node)
+        self.depth -= 1
+        return cleaned
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        """Note that what follows are its members."""
+        self.depth += 1
+        cleaned = self.generic_visit(node)
+        self.depth -= 1
+        return cleaned
+
+    def visit_arg(self, node: ast.arg) -> ast.arg:
+        """Leave out the annotation."""
+        node.annotation = None
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        """Leave out the annotation, and the fields of a config."""
+        if self.config and "ClassVar" not in ast.dump(node.annotation):
+            return None
+        node.annotation = ast.Constant(None)
+        return self.generic_visit(node)
+
+    def visit_If(self, node: ast.If) -> ast.AST | None:
+        """Leave out what only raises."""
+        if all(isinstance(part, ast.Raise) for part in node.body) and not node.orelse:
+            return None
+        return self.generic_visit(node)
+
+    def visit_Raise(self, node: ast.Raise) -> ast.Raise:
+        """Leave out what an error says."""
+        return ast.Raise(node.exc.func if isinstance(node.exc, ast.Call) else node.exc, None)
+
+    def visit_Assert(self, _node: ast.Assert) -> None:
+        """Leave it out: it raises or does nothing."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        """Leave out docstrings and calls of checks."""
+        if isinstance(node.value, ast.Constant):
+            return None
+        if isinstance(node.value, ast.Call):
+            called = node.value.func
+            name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+            if _checks(name):
+                return None
+        return self.generic_visit(node)
+
+    def visit_Import(self, _node: ast.Import) -> None:
+        """Leave it out: what is used of it is followed."""
+
+    def visit_ImportFrom(self, _node: ast.ImportFrom) -> None:
+        """Leave it out, too."""
+
+
+def _checks(name: str) -> bool:
+    return name.lstrip("_").startswith("check")
+
+
+def _validates(decorator: ast.expr) -> bool:
+    return isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name) and decorator.func.id in VALIDATORS
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "absent"
