@@ -222,7 +222,8 @@ def test_files_of_another_machine_are_downloaded_by_looking_into_each_folder_onc
     assert not (far / "one" / "deep").exists()
 
 
-def test_downloads_leave_no_folder_behind(workplace):
+def test_downloads_leave_no_folder_behind(mlflow_store, workplace):
+    assert mlflow_store.parent == workplace
     script = (
         "import os, tempfile; from pathlib import Path; from pipeline.tracking import connect; tracker = connect()\n"
         "run = tracker.create('run', tags={}); tracker.log_text(run, 'deep/a.txt', 'text')\n"

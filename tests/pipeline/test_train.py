@@ -134,7 +134,7 @@ def test_who_waits_for_a_cell_that_another_trains_says_for_whom_and_gets_its_run
     outcome = run_cell(cell(), memory, device="cpu", report=report)
     thread.join()
     assert outcomes == [replace(outcome, reused=True)]
-    assert said == [f"small: waiting for process {os.getpid()} on {socket.gethostname()}, which trains it"]
+    assert said == [f"small/seed-0: waiting for process {os.getpid()} on {socket.gethostname()}, which trains it"]
 
 
 def test_a_run_that_was_created_for_the_cell_is_used(memory):
