@@ -23,8 +23,9 @@ from pipeline.stored_study import (
 )
 from pipeline.study import Cell, Study
 from pipeline.tracking import Tracker
-from pipeline.train import CHECKPOINTS, Outcome, run_cell
+from pipeline.train import Outcome, run_cell
 from pipeline.training.choice import History
+from pipeline.unfinished import FILE, clear
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ def compare(study: Study, tracker: Tracker, *, workers: int, device: str, adopte
         tracker.log_params(parent, {"models": ",".join(study.variants), **study.plan.model_dump()})
         known = finished_runs(list(identities.values()), tracker)
         finished = {cell.name: run for cell in cells if (run := known.get(identities[cell.name]["cell"]))}
+        clear(finished.values(), tracker)
         plan_hash = declare(study.plan, cells, identities, finished=finished, tracker=tracker, parent=parent)
         manifest = _manifest(study, cells, identities, plan_hash).with_runs({key: run.id for key, run in known.items()})
         write_manifest(manifest, tracker, parent)
@@ -117,7 +119,7 @@ def _train(
         return
     one_a_model = {task.cell.model: task for task in tasks}
     seconds = {model: epoch_seconds(task.cell.config, task.device) for model, task in one_a_model.items()}
-    epochs = {task.cell.name: _epochs_left(task.cell, identities[task.cell.name]["cell"]) for task in tasks}
+    epochs = {task.cell.name: _epochs_left(task, identities[task.cell.name]["cell"]) for task in tasks}
     meter = Meter(epochs, {task.cell.name: seconds[task.cell.model] for task in tasks}, min(workers, len(tasks)))
     say(f"{sum(epochs.values())} epochs to train, about {duration(meter.seconds_left)} with {workers} worker(s)")
     # Seed by seed, so that an early stop leaves whole seeds; the slowest first, so that no worker waits at the end.
@@ -129,10 +131,10 @@ def _train(
             yield task, result
 
 
-def _epochs_left(cell: Cell, key: str) -> int:
-    path = CHECKPOINTS / key / "last.pt"
+def _epochs_left(task: CellTask, key: str) -> int:
+    path = task.tracker.checkpoints / key / FILE
     done = checkpoint.load(path)["epoch"] if path.is_file() else 0
-    return int(cell.config.train.epochs - done)
+    return int(task.cell.config.train.epochs - done)
 
 
 def _work(task: CellTask, notify: Notify) -> Outcome:

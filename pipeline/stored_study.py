@@ -107,16 +107,11 @@ def open_parent(name: str, tags: Mapping[str, str], tracker: Tracker, adopted: s
 
     `adopted`, a run that somebody created for this call, becomes it, or a link to it where it is known.
     """
-    known = tracker.find(**tags)
-    if known:
-        if adopted:
-            tracker.set_tags(adopted, {"study": tags["study"], "parent": known[0].id})
-        return known[0].id
-    tags = {**tags, "study_name": name, **commit()}
-    if not adopted:
-        return tracker.create(name, tags=tags)
-    tracker.set_tags(adopted, {**tags, "mlflow.runName": name})
-    return adopted
+    more = {"study_name": name, **commit(), **({"mlflow.runName": name} if adopted else {})}
+    parent = tracker.sole(name, tags, tags=more, adopted=adopted)
+    if adopted and adopted != parent:
+        tracker.set_tags(adopted, {"study": tags["study"], "parent": parent})
+    return parent
 
 
 def finished_runs(identities: Collection[Mapping[str, str]], tracker: Tracker) -> dict[str, Run]:

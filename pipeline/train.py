@@ -1,27 +1,27 @@
 """Train one cell: one config with one seed, looked up before it is trained, resumed where it was interrupted.
 
-A cell's checkpoints lie in `checkpoints/CELL/` until its run is complete; the run then holds them as artifacts.
+One process of all that share the store trains it; another that wants it waits, and takes over when that one is gone.
 """
 
-import shutil
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
-from pathlib import Path
+from math import inf
 
 from pipeline import checkpoint
+from pipeline.console import say
 from pipeline.costs import PeakMemory
 from pipeline.data import Splits
 from pipeline.epoch_metrics import metrics_of
 from pipeline.identity import commit, identity
 from pipeline.machine import resolve_device
-from pipeline.run_record import describe, package, record
+from pipeline.run_record import PACKAGED, describe, package, record
 from pipeline.study import Cell
-from pipeline.tracking import Tracker, locked
+from pipeline.tracking import Check, Run, Tracker
 from pipeline.training.choice import History, best_epoch, out_of_patience
 from pipeline.training.loop import fit
 from pipeline.training.start import start
-
-CHECKPOINTS = Path("checkpoints")
+from pipeline.unfinished import FILE, Unfinished, clear
 
 Report = Callable[[Cell, History], None]
 """Told of each cell after each epoch, with all its epochs so far; raises `Stopped` to end the run there."""
@@ -37,14 +37,15 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Job:
-    """A cell at work: its data on the device, its run and its folder."""
+    """A cell at work: its data on the device, its run and its checkpoint."""
 
     cell: Cell
     splits: Splits
     precision: str
     tracker: Tracker
     run_id: str
-    folder: Path
+    check: Check
+    unfinished: Unfinished
 
 
 def run_cell(
@@ -64,34 +65,44 @@ def run_cell(
     """
     splits = cell.config.data.load()
     tags = identity(cell.config, splits, device)
-    folder = CHECKPOINTS / tags["cell"]
-    with locked(tags["cell"]):
-        runs = tracker.find(cell=tags["cell"])
-        finished = [run for run in runs if run.status == "FINISHED"]
-        if finished:
-            if packaged:
-                package(cell, tracker, finished[0].id)
-            return Outcome(finished[0].id, reused=True)
-        run_id = runs[0].id if runs else adopted or tracker.create(cell.name, parent=parent, tags={})
-        with tracker.hold(run_id):
-            tracker.set_tags(run_id, {**tags, **commit(), "model": cell.model, "dataset": cell.config.data.name})
-            describe(cell, splits, tags, tracker, run_id)
-            on_device = splits.to(resolve_device(tags["device"]))
-            _train(_Job(cell, on_device, tags["precision"], tracker, run_id, folder), report)
-            if packaged:
-                package(cell, tracker, run_id)
-        shutil.rmtree(folder)
-    return Outcome(run_id, reused=False)
+    runs = tracker.find(cell=tags["cell"])
+    if finished := [run for run in runs if run.status == "FINISHED"]:
+        return _reuse(cell, tracker, finished[0], packaged)
+    owned = {"cell": tags["cell"]}
+    run_id = runs[-1].id if runs else tracker.sole(cell.name, owned, tags=tags, parent=parent, adopted=adopted)
+    with tracker.own(run_id, inf, lambda owner: say(f"{cell.name}: waiting for {owner}, which trains it")) as check:
+        run = tracker.get(run_id)
+        if run.status != "FINISHED":  # it may have become so meanwhile
+            with tracker.ending(run_id, check):
+                tracker.set_tags(run_id, {**tags, **commit(), "model": cell.model, "dataset": cell.config.data.name})
+                describe(cell, splits, tags, tracker, run_id)
+                on_device = splits.to(resolve_device(tags["device"]))
+                unfinished = Unfinished(tags["cell"], tracker, run)
+                _train(_Job(cell, on_device, tags["precision"], tracker, run_id, check, unfinished), report)
+                if packaged:
+                    package(cell, tracker, run_id)
+            clear([tracker.get(run_id)], tracker)
+            return Outcome(run_id, reused=False)
+    return _reuse(cell, tracker, run, packaged)
+
+
+def _reuse(cell: Cell, tracker: Tracker, run: Run, packaged: bool) -> Outcome:
+    clear([run], tracker)
+    if packaged and PACKAGED not in run.tags:
+        with tracker.own(run.id, inf):
+            package(cell, tracker, run.id)
+    return Outcome(run.id, reused=True)
 
 
 def _train(job: _Job, report: Report) -> None:
-    config, folder = job.cell.config, job.folder
-    state = checkpoint.load(folder / "last.pt") if (folder / "last.pt").is_file() else {}
+    config = job.cell.config
+    state = job.unfinished.load()
     memory = PeakMemory(job.splits.train.labels.device, earlier=state.get("peak_memory_bytes", 0))
     training = start(config, job.splits, job.splits.train.labels.device)
     if state:
         training.load_state_dict(state)
     history: History = state.get("history", [])
+    best = state.get("best", {})
     logged = job.tracker.get(job.run_id).metrics.get("epoch", 0)
     for row in history:
         if row["epoch"] > logged:
@@ -100,16 +111,18 @@ def _train(job: _Job, report: Report) -> None:
     epochs = fit(training, job.splits, config, job.precision)
     while not out_of_patience(history, config.train.patience) and (epoch := next(epochs, None)):
         history.append({"epoch": epoch.number, **metrics_of(epoch, labels)})
+        job.check()
         if epoch.number > logged:
             job.tracker.log_metrics(job.run_id, history[-1], step=epoch.number)
         if best_epoch(history) == epoch.number:
-            checkpoint.save(folder / "best.pt", {"model": training.model.state_dict(), "epoch": epoch.number})
-        checkpoint.save(folder / "last.pt", {**training.state_dict(), "history": history, **memory.metrics()})
+            best = {"model": deepcopy(training.model.state_dict()), "epoch": epoch.number}
+        job.unfinished.save({**training.state_dict(), "history": history, "best": best, **memory.metrics()})
         report(job.cell, history)
-    training.model.load_state_dict(checkpoint.load(folder / "best.pt")["model"])
+    training.model.load_state_dict(best["model"])
     record(
         job.cell, job.splits.test, training.model, history, memory.metrics(),
         precision=job.precision, tracker=job.tracker, run_id=job.run_id,
     )  # fmt: skip
-    for name in ("best.pt", "last.pt"):
-        job.tracker.log_file(job.run_id, folder / name, "checkpoints")
+    checkpoint.save(job.unfinished.folder / "best.pt", best)
+    for name in ("best.pt", FILE):
+        job.tracker.log_file(job.run_id, job.unfinished.folder / name, "checkpoints")

@@ -24,13 +24,13 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipeline.ablation.exclusion import clock, exclusion
 from pipeline.ablation.pruning import SameEpochMedian
 from pipeline.ablation.space import DIRECTIONS, POINT, AblationStudy, Point
 from pipeline.ablation.storage import Place, Storage
 from pipeline.config import digest_of
 from pipeline.errors import UsageError
 from pipeline.tracking.base import LOCKS
+from pipeline.tracking.ownership import clock, locks_of
 
 DEFAULT_STORAGE = "sqlite:///optuna.db"
 BEAT_SECONDS = 20.0
@@ -62,7 +62,7 @@ class Queue:
         backend = _connect(url)
         self._engine, self._end_session = backend.engine, backend.remove_session
         self._storage = Storage(backend)
-        self._exclusion = exclusion(self._engine)
+        self._locks = locks_of(self._engine)
         # Two that meet a new study would both find it without a definition, and both write theirs.
         with self.alone():
             self._optuna = optuna.create_study(
@@ -84,7 +84,7 @@ class Queue:
         It is no lock to hold while another of these is waited for: only "conclusion" is held over calls of the queue,
         and nobody asks for it within "queue".
         """
-        return self._exclusion(f"{self.study.name} {what}")
+        return self._locks.lock(f"{self.study.name} {what}")
 
     def close(self) -> None:
         """Let go of the lock and the database."""

@@ -1,66 +1,26 @@
-"""What a tracker is: a few verbs over runs, and the rule that a run is RUNNING only while a process holds it."""
+"""What a tracker is: a few verbs over runs, and the rule that a run is RUNNING only while a process owns it."""
 
-import socket
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from traceback import format_exc
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
-from filelock import FileLock, Timeout
 
-from pipeline.errors import UsageError
-
-Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
+from pipeline.config import digest_of
+from pipeline.tracking.ownership import HOLD_SECONDS, BusyError, Check, LostError, Ownership
+from pipeline.tracking.run import Run, Status
 
 LOCKS = Path("checkpoints") / "locks"
-"""A lock file a run, held by the process that works on it and released by its end, whatever ends it."""
+"""A lock file a worker of an ablation study, which says that it lives."""
 ERROR_FILE = "error.txt"
 """Artifact of a run: the traceback of what it failed by last."""
-HOLD_SECONDS = 2.0
-"""How long a process waits for a run that another holds: `sweep` does for a moment."""
-
-
-class BusyError(UsageError):
-    """Another process works on the run."""
 
 
 class Stopped(Exception):  # noqa: N818 - no error: what was asked for
     """Work on a run was ended on purpose: it ends KILLED, with the reason as its tag `stopped`."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run as the store knows it."""
-
-    id: str
-    name: str
-    status: str
-    tags: dict[str, str] = field(default_factory=dict)
-    metrics: dict[str, float] = field(default_factory=dict)
-    """The last value of each metric."""
-
-
-@contextmanager
-def locked(name: str, timeout: float = -1) -> Iterator[None]:
-    """Keep every other process of this folder from `name` meanwhile; `Timeout` after so many seconds of waiting for it.
-
-    The lock's file goes while it is held: who waits for it then finds it gone, and looks again.
-    """
-    file = LOCKS / f"{name}.lock"
-    with FileLock(file, timeout=timeout):
-        try:
-            yield
-        finally:
-            file.unlink(missing_ok=True)
-
-
-def owner_tags() -> dict[str, str]:
-    """Return the tags that say where the lock of a run lies: `sweep` looks only at runs of its own host and folder."""
-    return {"host": socket.gethostname(), "locks": str(LOCKS.resolve())}
 
 
 class Tracker(ABC):
@@ -68,10 +28,20 @@ class Tracker(ABC):
 
     uri: str
     """Address of the store, for people."""
+    checkpoints: Path
+    """Folder of the checkpoints of unfinished runs: all who share the store see it where it is a file."""
+    remote = False
+    """Whether others who share the store do not see `checkpoints`."""
+    ownership: Ownership
+    """What keeps the processes that share the store apart."""
 
     @abstractmethod
     def create(self, name: str, *, parent: str | None = None, tags: Mapping[str, str]) -> str:
-        """Create a RUNNING run with these tags and `owner_tags`, nested under `parent` where given; return its id."""
+        """Create a RUNNING run with these tags and those of its owner, nested under `parent` where given; return its id."""
+
+    @abstractmethod
+    def delete(self, run_id: str) -> None:
+        """Delete a run."""
 
     @abstractmethod
     def get(self, run_id: str) -> Run:
@@ -125,6 +95,10 @@ class Tracker(ABC):
     def fetch(self, run_id: str, path: str) -> Path:
         """Return a local file with the artifact `path`; FileNotFoundError where the run has none."""
 
+    @abstractmethod
+    def delete_artifacts(self, run_id: str, folder: str) -> None:
+        """Delete a folder of artifacts, where there is one."""
+
     def fetch_all(self, run_id: str, paths: Collection[str]) -> dict[str, Path]:
         """Return local files with those of the artifacts `paths` that the run has."""
         found = {}
@@ -138,41 +112,113 @@ class Tracker(ABC):
         del run_id
         return ""
 
+    def sole(
+        self,
+        name: str,
+        identity: Mapping[str, str],
+        *,
+        tags: Mapping[str, str],
+        parent: str | None = None,
+        adopted: str | None = None,
+    ) -> str:
+        """Return the oldest run that has the tags `identity`: all processes that ask at once get the same one.
+
+        Where the store has none it is created, or is the run `adopted` that somebody created for it.
+        """
+
+        def find() -> str | None:
+            known = self.find(**identity)
+            return known[-1].id if known else None
+
+        def create() -> str:
+            if not adopted:
+                return self.create(name, parent=parent, tags={**tags, **identity})
+            self.set_tags(adopted, {**self.ownership.tags(), **tags, **identity})
+            return adopted
+
+        if known := find():
+            return known
+        run_id, in_vain = self.ownership.first(digest_of(dict(identity)), find, create)
+        if in_vain and in_vain == adopted:
+            self.set_tags(adopted, dict.fromkeys(identity, ""))
+        elif in_vain:
+            self.delete(in_vain)
+        return run_id
+
     @contextmanager
-    def hold(self, run_id: str) -> Iterator[None]:
-        """Work on a run: it ends FINISHED, or KILLED after an interrupt, or FAILED with its error as a tag and the traceback as a file."""
+    def own(
+        self, run_id: str, patience: float = HOLD_SECONDS, waits: Callable[[str], None] | None = None
+    ) -> Iterator[Check]:
+        """Keep all others who share the store from a run meanwhile; what it yields raises LostError where that failed.
+
+        BusyError where another process has it for longer than `patience` seconds; `waits` is told who, once.
+        """
+
+        def told() -> None:
+            if waits:
+                waits(self._owner(run_id))
+
+        run = self.get(run_id)
+        kind = run.tags.get("ownership", self.ownership.kind)
+        if run.status == "RUNNING" and kind != self.ownership.kind:
+            raise BusyError(
+                f"run {run_id}: must be free, got one that {self._owner(run_id)} works on, kept by {kind} and not by "
+                f"{self.ownership.kind}. Give the same tracking store and --storage (or OPTUNA_STORAGE) as there."
+            )
         with ExitStack() as held:
             try:
-                held.enter_context(locked(run_id, HOLD_SECONDS))
-            except Timeout:
+                check = held.enter_context(self.ownership.own(run_id, patience, told))
+            except BusyError:
                 raise BusyError(
-                    f"run {run_id}: must be free, got one that another process works on. Wait for that to end."
+                    f"run {run_id}: must be free, got one that {self._owner(run_id)} works on. Wait for that to end."
                 ) from None
-            before = self.get(run_id).tags
-            self.set_tags(run_id, owner_tags() | {tag: "" for tag in ("error", "stopped") if before.get(tag)})
-            self.set_status(run_id, "RUNNING")
-            try:
-                yield
-            except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            yield check
+
+    @contextmanager
+    def ending(self, run_id: str, check: Check) -> Iterator[None]:
+        """Work on a run that is owned: it ends FINISHED, or KILLED after an interrupt, or FAILED with its error as a tag.
+
+        The traceback is kept as a file. A run that was lost to another process is left as it is.
+        """
+        before = self.get(run_id).tags
+        self.set_tags(run_id, self.ownership.tags() | {tag: "" for tag in ("error", "stopped") if before.get(tag)})
+        self.set_status(run_id, "RUNNING")
+        try:
+            yield
+        except LostError:
+            raise
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            with suppress(LostError):
+                check()
                 self.set_status(run_id, "KILLED")
-                raise
-            except Stopped as reason:
+            raise
+        except Stopped as reason:
+            with suppress(LostError):
+                check()
                 self.set_tags(run_id, {"stopped": str(reason)})
                 self.set_status(run_id, "KILLED")
-                raise
-            except BaseException as error:
+            raise
+        except BaseException as error:
+            with suppress(LostError):
+                check()
                 self.set_tags(run_id, {"error": f"{type(error).__name__}: {error}"[:4000]})
                 self.set_status(run_id, "FAILED")
                 self.log_text(run_id, ERROR_FILE, format_exc())
-                raise
-            self.set_status(run_id, "FINISHED")
+            raise
+        check()
+        self.set_status(run_id, "FINISHED")
+
+    @contextmanager
+    def hold(self, run_id: str) -> Iterator[Check]:
+        """Own a run, and work on it until it ends."""
+        with self.own(run_id) as check, self.ending(run_id, check):
+            yield check
 
     def sweep(self) -> None:
-        """End as KILLED every RUNNING run of this host and folder that no process holds any more."""
-        for run in self.find(status="RUNNING", **owner_tags()):
-            try:
-                with locked(run.id, timeout=0):
-                    if self.get(run.id).status == "RUNNING":  # it may have ended since it was listed
-                        self.set_status(run.id, "KILLED")
-            except Timeout:
-                continue
+        """End as KILLED every RUNNING run of the store whose owner is gone."""
+        for run_id in self.ownership.orphans(self.find(status="RUNNING", ownership=self.ownership.kind)):
+            if self.get(run_id).status == "RUNNING":  # it may have ended since it was listed
+                self.set_status(run_id, "KILLED")
+
+    def _owner(self, run_id: str) -> str:
+        return self.get(run_id).tags.get("owner") or "another process"

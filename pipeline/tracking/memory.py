@@ -10,7 +10,9 @@ from typing import Any, NoReturn
 import pandas as pd
 
 from pipeline.errors import UsageError
-from pipeline.tracking.base import Run, Status, Tracker, owner_tags
+from pipeline.tracking.base import Tracker
+from pipeline.tracking.ownership import ByLocks, FileLocks
+from pipeline.tracking.run import Run, Status
 
 
 class MemoryTracker(Tracker):
@@ -23,6 +25,8 @@ class MemoryTracker(Tracker):
         self._ids = itertools.count()
         self._runs: dict[str, Run] = {}
         self._folder = folder
+        self.checkpoints = folder / "unfinished"
+        self.ownership = ByLocks("files", FileLocks(folder / "locks"))
         self.params: dict[str, dict[str, Any]] = {}
         self.history: dict[str, list[tuple[int, dict[str, float]]]] = {}
         self.datasets: dict[str, str] = {}
@@ -34,9 +38,13 @@ class MemoryTracker(Tracker):
         """Create a run in memory."""
         run_id = f"run{next(self._ids)}"
         nested = {"mlflow.parentRunId": parent} if parent else {}
-        self._runs[run_id] = Run(run_id, name, "RUNNING", {**owner_tags(), **tags, **nested})
+        self._runs[run_id] = Run(run_id, name, "RUNNING", {**self.ownership.tags(), **tags, **nested})
         self.params[run_id], self.history[run_id] = {}, []
         return run_id
+
+    def delete(self, run_id: str) -> None:
+        """Forget a run."""
+        del self._runs[run_id]
 
     def get(self, run_id: str) -> Run:
         """Return a run."""
@@ -97,6 +105,10 @@ class MemoryTracker(Tracker):
         if not file.is_file():
             raise FileNotFoundError(f"run {run_id} has no artifact {path}")
         return file
+
+    def delete_artifacts(self, run_id: str, folder: str) -> None:
+        """Delete the folder."""
+        shutil.rmtree(self._folder / run_id / folder, ignore_errors=True)
 
     def _place(self, run_id: str, path: str) -> Path:
         file = self._folder / run_id / path

@@ -3,16 +3,18 @@
 import atexit
 import json
 import os
+import re
 import time
 import urllib.request
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property, wraps
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
 from typing import Any, ParamSpec, TypeVar
 from urllib.error import HTTPError, URLError
+from urllib.parse import unquote, urlsplit
 
 # MLflow reads these when it is imported.
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
@@ -23,18 +25,21 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 import mlflow
 import pandas as pd
 import requests
-from filelock import FileLock
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking import MlflowClient
 from mlflow.types.schema import Array, ColSpec, DataType, Schema
+from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from pipeline import tracking
 from pipeline.errors import RunError, UsageError, one_line
 from pipeline.tracking import pyfunc
-from pipeline.tracking.base import LOCKS, Run, Status, Tracker, owner_tags
+from pipeline.tracking.base import Tracker
+from pipeline.tracking.ownership import ByLocks, DatabaseLocks, FileLocks, Lease, Ownership
+from pipeline.tracking.run import Run, Status
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 EXPERIMENT = "lstm-time-embeddings"
@@ -46,6 +51,10 @@ PAGE = 1000
 """Runs that a search returns at once."""
 IDS = 200
 """Runs that a search asks for by their ids: an address of a server takes some thousand characters."""
+KEPT = 16
+"""Of how many runs downloads are kept at a time: who reads files of a run has them until so many others were asked for."""
+PLAIN = re.compile(r"[\w .:/+-]*", re.ASCII)
+"""A value that a filter can hold."""
 EXPERIMENT_KIND = "mlflow.experimentKind"
 """The tag by which the UI shows an experiment as training, not as a language application."""
 TABLES_TAG = "mlflow.loggedArtifacts"
@@ -99,45 +108,85 @@ class MlflowTracker(Tracker):
     """Runs in one experiment of an MLflow store."""
 
     @_mapped
-    def __init__(self, uri: str | None = None) -> None:
-        """Connect to `uri`, by default `MLFLOW_TRACKING_URI` or the local SQLite store; `UsageError` if none answers."""
+    def __init__(self, uri: str | None = None, database: str | None = None) -> None:
+        """Connect to `uri`, by default `MLFLOW_TRACKING_URI` or the local SQLite store; `UsageError` if none answers.
+
+        Where that is a server, runs are owned by locks of `database`, by default `OPTUNA_STORAGE`, if it is PostgreSQL.
+        """
         self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+        self._database = database or os.environ.get("OPTUNA_STORAGE") or ""
         if self.uri.startswith("http"):
             _ask(self.uri)
         mlflow.set_tracking_uri(self.uri)
-        with FileLock(LOCKS / "store.lock"):  # two processes that meet a new store would both migrate it
+        self._places: dict[str, str] = {}
+        self._downloaded: dict[str, Path] = {}
+        self.ownership, self.checkpoints, self.remote = self._owning()
+        # Two processes that meet a new store would both migrate it. A server does that before it answers.
+        with self.ownership.locks.lock("store") if isinstance(self.ownership, ByLocks) else nullcontext():
             self._client = MlflowClient(self.uri)
-            self._experiment = os.environ.get("MLFLOW_EXPERIMENT_ID") or self._experiment_named(
-                os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
-            )
-        if EXPERIMENT_KIND not in self._client.get_experiment(self._experiment).tags:
-            self._client.set_experiment_tag(self._experiment, EXPERIMENT_KIND, "custom_model_development")
+            self._experiment = self._open_experiment()
 
-    def _experiment_named(self, name: str) -> str:
-        experiment = self._client.get_experiment_by_name(name)
-        return str(experiment.experiment_id if experiment else self._client.create_experiment(name))
+    def _owning(self) -> tuple[Ownership, Path, bool]:
+        """Return what keeps processes apart, the folder of checkpoints, and whether others do not see that."""
+        folder = Path("checkpoints")
+        if self.uri.startswith("http"):
+            if not self._database.startswith("postgresql"):
+                return Lease(self), folder, True
+            try:
+                return _owning_by(self._database), folder, True
+            except SQLAlchemyError as error:
+                raise UsageError(
+                    "--storage: must be a database that answers, got "
+                    f"{make_url(self._database).render_as_string(hide_password=True)} ({one_line(error)}). "
+                    "Start it or correct the URL."
+                ) from error
+        if self.uri.startswith("postgresql"):
+            return _owning_by(self.uri), folder, True
+        file = Path(str(make_url(self.uri).database)).resolve()
+        return ByLocks("files", FileLocks.beside(file)), file.parent / folder, False
+
+    def _open_experiment(self) -> str:
+        """Return the id of the experiment, which is created where the store has none."""
+        wanted = os.environ.get("MLFLOW_EXPERIMENT_ID")
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+        if not wanted:
+            experiment = self._client.get_experiment_by_name(name)
+            try:
+                wanted = experiment.experiment_id if experiment else self._client.create_experiment(name)
+            except MlflowException:  # another process has just created it
+                if not (experiment := self._client.get_experiment_by_name(name)):
+                    raise
+                wanted = experiment.experiment_id
+        if EXPERIMENT_KIND not in self._client.get_experiment(wanted).tags:
+            self._client.set_experiment_tag(wanted, EXPERIMENT_KIND, "custom_model_development")
+        return str(wanted)
 
     @_mapped
     def create(self, name: str, *, parent: str | None = None, tags: Mapping[str, str]) -> str:
         """Create a run in the experiment."""
         nested = {"mlflow.parentRunId": parent} if parent else {}
-        run = self._client.create_run(self._experiment, run_name=name, tags={**owner_tags(), **tags, **nested})
-        return str(run.info.run_id)
+        run = self._client.create_run(self._experiment, run_name=name, tags={**self.ownership.tags(), **tags, **nested})
+        return self._run(run).id
+
+    @_mapped
+    def delete(self, run_id: str) -> None:
+        """Delete the run; the store keeps it out of sight."""
+        self._client.delete_run(run_id)
 
     @_mapped
     def get(self, run_id: str) -> Run:
         """Return a run."""
-        return _run(self._client.get_run(run_id))
+        return self._run(self._client.get_run(run_id))
 
-    def __reduce__(self) -> tuple[Callable[[str], Tracker], tuple[str]]:
-        """Send the address of the store to another process, which connects once for all its tasks."""
-        return tracking.connect_once, (self.uri,)
+    def __reduce__(self) -> tuple[Callable[[str, str], Tracker], tuple[str, str]]:
+        """Send the addresses of the store to another process, which connects once for all its tasks."""
+        return tracking.connect_once, (self.uri, self._database)
 
     @_mapped
     def get_all(self, run_ids: Collection[str]) -> dict[str, Run]:
         """Search the experiment for the runs, `IDS` at a time."""
         found: list[Run] = []
-        wanted = [_quoted(run_id) for run_id in run_ids]
+        wanted = [f"'{run_id}'" for run_id in run_ids]
         for start in range(0, len(wanted), IDS):
             found += self._search(f"attributes.run_id IN ({', '.join(wanted[start : start + IDS])})")
         return {run.id: run for run in found}
@@ -145,9 +194,11 @@ class MlflowTracker(Tracker):
     @_mapped
     def find(self, *, status: str | None = None, **tags: str) -> list[Run]:
         """Search the experiment by status and tags."""
-        wanted = [f"tags.`{key}` = {_quoted(value)}" for key, value in tags.items()]
+        # A filter has no way to escape quotes. Names that people give may hold them; they are compared here.
+        free = {key: value for key, value in tags.items() if not PLAIN.fullmatch(value)}
+        wanted = [f"tags.`{key}` = '{value}'" for key, value in tags.items() if key not in free]
         wanted += [f"attributes.status = '{status}'"] if status else []
-        return self._search(" and ".join(wanted))
+        return [run for run in self._search(" and ".join(wanted)) if free.items() <= run.tags.items()]
 
     def _search(self, wanted: str) -> list[Run]:
         found: list[Run] = []
@@ -156,7 +207,7 @@ class MlflowTracker(Tracker):
             page = self._client.search_runs(
                 [self._experiment], wanted, max_results=PAGE, order_by=["attributes.start_time DESC"], page_token=token
             )
-            found += map(_run, page)
+            found += map(self._run, page)
             token = page.token
             if not token:
                 return found
@@ -262,13 +313,52 @@ class MlflowTracker(Tracker):
 
     @_mapped
     def fetch(self, run_id: str, path: str) -> Path:
-        """Return a download of the artifact, which goes when this process ends."""
-        folder, name = os.path.split(path)
-        if path not in {file.path for file in self._client.list_artifacts(run_id, folder or None)}:
-            raise FileNotFoundError(f"run {run_id} has no artifact {name}")
-        place = self._downloads / run_id / folder  # MLflow would make a folder for each call, and leave it
-        place.mkdir(parents=True, exist_ok=True)
-        return Path(self._client.download_artifacts(run_id, path, str(place)))
+        """Return the artifact where it lies, or a download of it."""
+        found = self._fetched(run_id, [path])
+        if path not in found:
+            raise FileNotFoundError(f"run {run_id} has no artifact {os.path.basename(path)}")  # noqa: PTH119 - no file's path
+        return found[path]
+
+    @_mapped
+    def fetch_all(self, run_id: str, paths: Collection[str]) -> dict[str, Path]:
+        """Look into each folder of artifacts once."""
+        return self._fetched(run_id, paths)
+
+    def _fetched(self, run_id: str, paths: Collection[str]) -> dict[str, Path]:
+        """Return artifacts: where they lie, or else downloads, which stay until `KEPT` other runs were asked for files."""
+        place = urlsplit(self._place(run_id))
+        if place.scheme in ("", "file") and (folder := Path(unquote(place.path))).is_dir():
+            return {path: folder / path for path in paths if (folder / path).is_file()}
+        repository = self._repository(run_id)
+        there = {
+            file.path
+            for folder in {os.path.dirname(path) for path in paths}  # noqa: PTH120 - no files' paths
+            for file in repository.list_artifacts(folder or None)
+        }
+        kept = self._downloaded.pop(run_id, None) or self._downloads / run_id
+        self._downloaded[run_id] = kept  # the newest at the end
+        for old in list(self._downloaded)[:-KEPT]:
+            rmtree(self._downloaded.pop(old), ignore_errors=True)
+        found = {}
+        for path in there & set(paths):
+            (kept / path).parent.mkdir(parents=True, exist_ok=True)
+            repository._download_file(path, str(kept / path))  # noqa: SLF001 - `download_artifacts` lists the folder for each file
+            found[path] = kept / path
+        return found
+
+    @_mapped
+    def delete_artifacts(self, run_id: str, folder: str) -> None:
+        """Delete them from the artifact store, which the client has no call for."""
+        repository = self._repository(run_id)
+        if repository.list_artifacts(folder):
+            repository.delete_artifacts(folder)
+
+    def _place(self, run_id: str) -> str:
+        """Return where the artifacts of a run lie, which is for ever."""
+        return self._places.get(run_id) or self._places[self.get(run_id).id]
+
+    def _repository(self, run_id: str) -> Any:  # noqa: ANN401 - mlflow is untyped here
+        return get_artifact_repository(self._place(run_id), tracking_uri=self.uri)
 
     @cached_property
     def _downloads(self) -> Path:
@@ -276,20 +366,19 @@ class MlflowTracker(Tracker):
         atexit.register(rmtree, folder, ignore_errors=True)
         return folder
 
+    def _run(self, run: Any) -> Run:  # noqa: ANN401 - mlflow is untyped here
+        """Return a run as ours, and remember where its artifacts lie."""
+        self._places[run.info.run_id] = run.info.artifact_uri
+        return Run(run.info.run_id, run.info.run_name, run.info.status, dict(run.data.tags), dict(run.data.metrics))
+
     def page(self, run_id: str) -> str:
         """Return the run's page in the MLflow UI, from its root."""
         return f"#/experiments/{self._experiment}/runs/{run_id}"
 
 
-def _quoted(value: str) -> str:
-    """Return a value as MLflow's filters take it: in quotes that it does not contain, since there is no way to escape them."""
-    quote = '"' if "'" in value else "'"
-    assert quote not in value, value  # noqa: S101 - identities, names of hosts and digests have no quotes
-    return f"{quote}{value}{quote}"
-
-
-def _run(run: Any) -> Run:  # noqa: ANN401 - mlflow is untyped here
-    return Run(run.info.run_id, run.info.run_name, run.info.status, dict(run.data.tags), dict(run.data.metrics))
+def _owning_by(database: str) -> Ownership:
+    locks = DatabaseLocks.of(database)
+    return ByLocks(f"database {locks.identity}", locks)
 
 
 def _ask(uri: str) -> None:

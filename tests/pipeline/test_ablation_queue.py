@@ -14,11 +14,11 @@ from optuna.trial import TrialState, create_trial
 from sqlalchemy import event
 
 from pipeline.ablation import queue as queues
-from pipeline.ablation.exclusion import clock, exclusion
 from pipeline.ablation.pruning import STARTUP_TRIALS, SameEpochMedian
 from pipeline.ablation.queue import Queue
 from pipeline.ablation.reading import load_ablation
 from pipeline.launch import run_tasks
+from pipeline.tracking.ownership import clock, locks_of
 
 
 @pytest.fixture
@@ -187,7 +187,7 @@ def test_an_equal_budget_is_rounded_up_to_the_same_number_for_each_embedding(wor
 @pytest.mark.parametrize("kind", ["storage", "postgres"])
 def test_the_exclusion_of_a_database_keeps_others_out_by_name(study, kind, request):
     queue = Queue(study, request.getfixturevalue(kind))
-    one, other = exclusion(queue._engine), exclusion(queue._engine)
+    one, other = locks_of(queue._engine).lock, locks_of(queue._engine).lock
     inside = threading.Event()
 
     def enter():

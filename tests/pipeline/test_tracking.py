@@ -2,6 +2,9 @@
 
 import json
 import os
+import pickle
+import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,15 +12,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import requests
-from filelock import FileLock, Timeout
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from sqlalchemy.exc import OperationalError
 
 from pipeline.errors import RunError, UsageError
 from pipeline.identity import ROOT
-from pipeline.tracking import MemoryTracker, base
-from pipeline.tracking.base import LOCKS
+from pipeline.tracking import BusyError, MemoryTracker, connect
+from pipeline.tracking import mlflow_tracker as mlflow_tracker_module
 
 
 @pytest.fixture(params=["memory", "mlflow_tracker"])
@@ -89,39 +92,75 @@ def test_a_held_run_ends_as_its_work_does(tracker):
     assert trace.endswith("raise error\nFloatingPointError: loss is nan\n")
 
 
-def test_a_run_that_nobody_holds_is_swept_and_a_held_one_is_not(tracker):
+def test_a_run_that_nobody_owns_is_swept_and_an_owned_one_is_not(tracker):
     dead, alive = (tracker.create(name, tags={}) for name in ("dead", "alive"))
     with pytest.raises(RuntimeError), tracker.hold(dead):
         raise RuntimeError("as if killed")
-    tracker.set_status(dead, "RUNNING")
+    foreign = tracker.create("by something else", tags={"ownership": ""})
+    for run in (dead, foreign):
+        tracker.set_status(run, "RUNNING")
     holder = (
-        "import sys; from filelock import FileLock\n"
-        f"with FileLock(r'{(LOCKS / alive).resolve()}.lock'): print('held', flush=True); sys.stdin.read()"
+        "import pickle, sys; from pipeline.tracking.ownership import FileLocks\n"
+        "with pickle.loads(bytes.fromhex(sys.argv[1])).lock(sys.argv[2]): print('owned', flush=True); sys.stdin.read()"
     )
-    with subprocess.Popen([sys.executable, "-c", holder], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    command = [sys.executable, "-c", holder, pickle.dumps(tracker.ownership.locks).hex(), alive]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
         process.stdout.readline()
-        tracker.set_tags(alive, {key: tracker.get(dead).tags[key] for key in ("host", "locks")})
         tracker.sweep()
-        assert tracker.get(dead).status == "KILLED"
-        assert tracker.get(alive).status == "RUNNING"
+        assert [tracker.get(run).status for run in (dead, alive, foreign)] == ["KILLED", "RUNNING", "RUNNING"]
         process.communicate()
 
 
-def test_who_waits_for_a_run_keeps_a_third_from_it(memory, monkeypatch):
-    run = memory.create("run", tags={})
-    second, third = (FileLock(LOCKS / f"{run}.lock", timeout=0) for _ in range(2))
+def test_a_sweep_reads_only_the_runs_that_are_running(mlflow_tracker, monkeypatch):
+    for number in range(3):
+        with mlflow_tracker.hold(mlflow_tracker.create(f"{number}", tags={})):
+            pass
+    monkeypatch.setattr(mlflow_tracker, "get", lambda *_: pytest.fail("a finished run was read"))
+    mlflow_tracker.sweep()
 
-    class Awaited(FileLock):
-        def _release(self):
-            super()._release()
-            second.acquire()
 
-    monkeypatch.setattr(base, "FileLock", Awaited)
-    with memory.hold(run):
+def test_a_run_that_another_owns_is_said_to_be_with_its_owner(tracker):
+    run = tracker.create("run", tags={})
+    with tracker.own(run), pytest.raises(BusyError) as error, tracker.hold(run):
         pass
-    with pytest.raises(Timeout):
-        third.acquire()
-    second.release()
+    assert str(error.value) == (
+        f"run {run}: must be free, got one that process {os.getpid()} on {socket.gethostname()} works on. "
+        "Wait for that to end."
+    )
+
+
+def test_a_running_run_that_is_kept_in_another_way_is_not_taken(tracker):
+    run = tracker.create("run", tags={"ownership": "database 7-5"})
+    with pytest.raises(BusyError, match="works on, kept by database 7-5 and not by files"), tracker.hold(run):
+        pass
+    tracker.set_status(run, "KILLED")
+    with tracker.hold(run):
+        pass
+
+
+def test_all_who_ask_for_the_run_of_something_get_the_same(tracker):
+    wanted = {"kind": "study", "study": 'o\'brien "x" `y` \\ %'}
+    tracker.create("another", tags={"kind": "study", "study": "o'brien"})
+    one = tracker.sole("name", wanted, tags={"more": "1"})
+    assert tracker.sole("name", wanted, tags={}) == one
+    assert tracker.get(one).tags.items() >= {**wanted, "more": "1"}.items()
+    assert [run.id for run in tracker.find(**wanted)] == [one]
+
+
+@pytest.mark.parametrize("name", ["o'brien", 'o\'brien said "yes"'])
+def test_a_store_works_in_a_folder_whose_name_has_quotes(workplace, empty_store, monkeypatch, name):
+    (workplace / name).mkdir()
+    shutil.copy(empty_store, workplace / name / "mlflow.db")
+    monkeypatch.chdir(workplace / name)
+    tracker = connect()
+    run = tracker.create("run", tags={})
+    tracker.log_text(run, "a.txt", "text")
+    tracker.sweep()
+    assert tracker.get(run).status == "KILLED"
+    with tracker.hold(tracker.sole("sole", {"cell": "x"}, tags={})):
+        assert [each.name for each in tracker.find(status="RUNNING", cell="x")] == ["sole"]
+    assert connect().fetch(run, "a.txt").read_text() == "text"
 
 
 def test_the_mlflow_run_keeps_the_raw_param_that_mlflow_logged(mlflow_tracker):
@@ -139,21 +178,65 @@ def test_a_table_is_marked_for_the_ui(mlflow_tracker):
     assert shown == [{"path": "table.json", "type": "table"}]
 
 
-def test_downloads_leave_no_folder_behind(mlflow_tracker, tmp_path):
+def test_artifacts_of_a_local_store_are_read_where_they_lie(mlflow_tracker):
     run = mlflow_tracker.create("run", tags={})
-    mlflow_tracker.log_text(run, "a.txt", "one")
-    mlflow_tracker.log_text(run, "deep/a.txt", "two")
+    mlflow_tracker.log_text(run, "deep/a.txt", "text")
+    found = mlflow_tracker.fetch_all(run, ["deep/a.txt", "nothing.txt"])
+    assert found == {"deep/a.txt": mlflow_tracker.fetch(run, "deep/a.txt")}
+    assert found["deep/a.txt"].parts[-4:] == (run, "artifacts", "deep", "a.txt")
+    mlflow_tracker.log_text(run, "deep/a.txt", "another")
+    assert found["deep/a.txt"].read_text() == "another"
+
+
+def test_files_of_another_machine_are_downloaded_by_looking_into_each_folder_once(
+    mlflow_tracker, workplace, monkeypatch
+):
+    far, looked = workplace / "far", []
+
+    class Far(LocalArtifactRepository):
+        def list_artifacts(self, path=None):
+            looked.append(path)
+            return super().list_artifacts(path)
+
+    def repository(run_id):
+        return Far(f"file://{far}/{run_id}")
+
+    monkeypatch.setattr(mlflow_tracker, "_place", lambda run_id: f"far:/{run_id}")
+    monkeypatch.setattr(mlflow_tracker, "_repository", repository)
+    monkeypatch.setattr(mlflow_tracker_module, "KEPT", 2)
+    for run in ("one", "two", "three"):
+        for path in ("a.txt", "b.txt", "deep/a.txt"):
+            (far / run / path).parent.mkdir(parents=True, exist_ok=True)
+            (far / run / path).write_text(f"{run} {path}")
+    first = mlflow_tracker.fetch_all("one", ["a.txt", "b.txt", "deep/a.txt", "nothing.txt"])
+    assert {path: file.read_text() for path, file in first.items()} == {
+        path: f"one {path}" for path in ("a.txt", "b.txt", "deep/a.txt")
+    }
+    assert sorted(looked, key=str) == [None, "deep"]
+    mlflow_tracker.fetch("two", "a.txt")
+    assert first["a.txt"].is_file()
+    mlflow_tracker.fetch("three", "a.txt")
+    assert not first["a.txt"].exists()
+    assert {path.name for path in mlflow_tracker._downloads.iterdir()} == {"two", "three"}
+    mlflow_tracker.delete_artifacts("one", "deep")
+    assert not (far / "one" / "deep").exists()
+
+
+def test_downloads_leave_no_folder_behind(mlflow_store, workplace):
+    assert mlflow_store.parent == workplace
     script = (
-        "import sys, tempfile; from pathlib import Path; from pipeline.tracking import connect; tracker = connect()\n"
-        "texts = [tracker.fetch(sys.argv[1], path).read_text() for path in ('a.txt', 'deep/a.txt', 'a.txt')]\n"
-        "print(*texts, len(list(Path(tempfile.gettempdir()).iterdir())))"
+        "import os, tempfile; from pathlib import Path; from pipeline.tracking import connect; tracker = connect()\n"
+        "run = tracker.create('run', tags={}); tracker.log_text(run, 'deep/a.txt', 'text')\n"
+        "repository = tracker._repository(run); tracker._repository = lambda _: repository\n"
+        "tracker._place = lambda _: 'far:/'; print(tracker.fetch(run, 'deep/a.txt').read_text())\n"
+        "print(len(os.listdir(tempfile.gettempdir())))"
     )
-    (tmp_path / "temporary").mkdir()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "temporary")}
-    command = [sys.executable, "-c", script, run]
-    said = subprocess.run(command, env=environment, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
-    assert said.split() == ["one", "two", "one", "1"]
-    assert list((tmp_path / "temporary").iterdir()) == []
+    (workplace / "temporary").mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(workplace / "temporary")}
+    command = [sys.executable, "-c", script]
+    said = subprocess.run(command, env=environment, cwd=workplace, check=True, capture_output=True, text=True).stdout
+    assert said.split() == ["text", "1"]
+    assert list((workplace / "temporary").iterdir()) == []
 
 
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "sqlite:////dev/null/mlflow.db"])

@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -11,14 +12,13 @@ from itertools import pairwise
 import pandas as pd
 import pytest
 import torch
-from filelock import FileLock
 
 from pipeline.identity import ROOT
 from pipeline.run_record import CLASSES_FILE, log_line
 from pipeline.settings import build_run, flat
 from pipeline.study import Cell
-from pipeline.tracking import MemoryTracker, base
-from pipeline.train import CHECKPOINTS, run_cell
+from pipeline.tracking import MemoryTracker
+from pipeline.train import run_cell
 
 SMALL = {
     "data.name": "mnist_sample",
@@ -62,7 +62,7 @@ def test_a_run_holds_everything_that_later_steps_read(memory):
     assert json.loads(memory.fetch(run.id, CLASSES_FILE).read_text()) == list("0123456789")
     assert memory.fetch(run.id, "checkpoints/best.pt").is_file()
     assert memory.datasets[run.id] == config.data.load().digest
-    assert not (CHECKPOINTS / run.tags["cell"]).exists()
+    assert not list(memory.checkpoints.iterdir())
 
 
 def test_classes_go_by_the_names_of_the_file(memory, workplace):
@@ -110,17 +110,16 @@ def test_a_finished_cell_is_reused(memory):
     second = run_cell(cell(), memory, device="cpu", report=silent)
     assert second.run_id == first.run_id
     assert (first.reused, second.reused) == (False, True)
-    assert [path.name for path in CHECKPOINTS.iterdir()] == ["locks"]
+    assert len(memory.find()) == 1
+    assert not list(memory.checkpoints.iterdir())
 
 
-def test_who_waits_for_a_cell_that_another_trains_gets_its_run(memory, monkeypatch):
-    waits, outcomes = threading.Event(), []
+def test_who_waits_for_a_cell_that_another_trains_says_for_whom_and_gets_its_run(memory, monkeypatch):
+    waits, outcomes, said = threading.Event(), [], []
 
-    class Watched(FileLock):
-        def _acquire(self):
-            super()._acquire()
-            if not self.is_locked:
-                waits.set()
+    def say(text):
+        said.append(text)
+        waits.set()
 
     def second():
         outcomes.append(run_cell(cell(), memory, device="cpu", report=silent))
@@ -130,11 +129,12 @@ def test_who_waits_for_a_cell_that_another_trains_gets_its_run(memory, monkeypat
             thread.start()
             assert waits.wait(60)
 
-    monkeypatch.setattr(base, "FileLock", Watched)
+    monkeypatch.setattr("pipeline.train.say", say)
     thread = threading.Thread(target=second)
     outcome = run_cell(cell(), memory, device="cpu", report=report)
     thread.join()
     assert outcomes == [replace(outcome, reused=True)]
+    assert said == [f"small/seed-0: waiting for process {os.getpid()} on {socket.gethostname()}, which trains it"]
 
 
 def test_a_run_that_was_created_for_the_cell_is_used(memory):
@@ -164,9 +164,9 @@ def test_an_interrupted_run_is_killed_and_goes_on_in_the_same_run(memory):
 
 def test_the_peak_of_memory_is_that_of_the_whole_run_also_where_it_was_resumed(memory, monkeypatch):
     used = {"VmRSS": 10, "VmHWM": 90}
-    monkeypatch.setattr("pipeline.costs.CLEAR", CHECKPOINTS.resolve() / "clear_refs")
-    CHECKPOINTS.mkdir()
-    (CHECKPOINTS / "clear_refs").touch()
+    monkeypatch.setattr("pipeline.costs.CLEAR", memory.checkpoints / "clear_refs")
+    memory.checkpoints.mkdir(parents=True)
+    (memory.checkpoints / "clear_refs").touch()
     monkeypatch.setattr("pipeline.costs._status", used.get)
     with pytest.raises(KeyboardInterrupt):
         run_cell(cell(), memory, device="cpu", report=interrupted(2))

@@ -1,0 +1,394 @@
+"""Who owns a run: one process of all that share its store, kept apart by what the store itself can do.
+
+| store | ownership | falls when its process dies |
+|---|---|---|
+| SQLite | a lock on a file beside the database | at once |
+| PostgreSQL, or a server with one beside it | an advisory lock of its own connection | at once, or when keep-alives fail |
+| a server alone | a lease, renewed by a beat | when the beat has stood still for `DEAD_SECONDS` |
+
+The API of MLflow has no compare-and-set. The lease is taken by Fischer's timed mutual exclusion (Lamport, "A fast mutual
+exclusion algorithm", ACM Transactions on Computer Systems 5, 1987): who finds the run free writes its name, waits for longer
+than a write takes, and owns the run if its name still stands there. Whoever wrote last owns it, and an owner looks before it
+records anything.
+"""
+
+import os
+import socket
+import threading
+import time
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from typing import Protocol
+
+from filelock import FileLock, Timeout
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from pipeline.config import digest_of
+from pipeline.errors import RunError, UsageError
+from pipeline.tracking.run import Run
+
+Check = Callable[[], None]
+"""Raises LostError where the run is no longer owned."""
+Waits = Callable[[], None]
+"""Called once when somebody else is found to own the run."""
+
+HOLD_SECONDS = 2.0
+"""How long a process that does not want to wait for a run waits nevertheless: `sweep` owns it for a moment."""
+POLL_SECONDS = 0.2
+"""How often a lock of a database is tried again."""
+KEEPALIVES = {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "4"}
+"""Settings of a PostgreSQL session: 30 s after the last sign of a client's machine the server ends it, and frees its locks."""
+ANSWERS = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4, "tcp_user_timeout": 30_000}
+"""The same the other way round: so long does a client wait for a server's machine."""
+BEAT_SECONDS = 10.0
+"""How often a lease is renewed."""
+DEAD_SECONDS = 45.0
+"""After how long without a beat, by the clock of who watches, the owner of a lease is gone."""
+SETTLE_SECONDS = 1.0
+"""How long a lease settles: a write must be shorter."""
+WATCH_SECONDS = 2.0
+"""How often a lease is looked at. Who could not look for three times as long begins to watch anew."""
+OLD_SECONDS = 60.0
+"""A lease whose last beat is younger by the clocks of both machines is not even watched for being dead."""
+
+
+class BusyError(UsageError):
+    """Another process works on the run."""
+
+
+class LostError(RunError):
+    """The run was taken over by another process: nothing may be recorded any more."""
+
+
+def whoami() -> str:
+    """Return this process, for people."""
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
+class Ownership(ABC):
+    """Owns runs, by their ids, against all processes that share the store."""
+
+    kind: str
+    """Which ownership it is: a run is owned by one of its kind, or not seen to be owned. Without quotes."""
+
+    @abstractmethod
+    def tags(self) -> dict[str, str]:
+        """Return the tags of a run that this process creates."""
+
+    @abstractmethod
+    def own(self, run_id: str, patience: float, waits: Waits) -> AbstractContextManager[Check]:
+        """Own a run meanwhile; BusyError where another process has owned it for `patience` seconds."""
+
+    @abstractmethod
+    def orphans(self, runs: Sequence[Run]) -> Iterator[str]:
+        """Yield each of the runs, all RUNNING, whose owner is gone; it is owned here while it is looked at."""
+
+    @abstractmethod
+    def first(self, what: str, find: Callable[[], str | None], create: Callable[[], str]) -> tuple[str, str | None]:
+        """Return the run that `find` finds, or else `create` makes, the same in all processes, and one made in vain."""
+
+
+# ------------------------------------------------------------------------------------------------------------- locks
+
+
+class Locks(Protocol):
+    """Locks by name that fall with the process."""
+
+    def lock(self, name: str, patience: float = inf) -> AbstractContextManager[Check]:
+        """Keep all others from `name` meanwhile; BusyError after `patience` seconds of waiting."""
+
+
+@dataclass(frozen=True)
+class FileLocks:
+    """Locks on files of a folder: they bind whoever sees the folder, whatever its own working folder."""
+
+    folder: Path
+
+    @classmethod
+    def beside(cls, database: Path) -> "FileLocks":
+        """Return the locks of an SQLite database."""
+        return cls(database.with_name(f"{database.name}.locks"))
+
+    @contextmanager
+    def lock(self, name: str, patience: float = inf) -> Iterator[Check]:
+        """Lock the file of `name`. It goes while it is locked: who waits for it finds it gone, and looks again."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        file = FileLock(self.folder / f"{digest_of(name)[:24]}.lock")
+        try:
+            file.acquire(timeout=-1 if patience == inf else patience)
+        except Timeout:
+            raise _busy(name) from None
+        try:
+            yield lambda: None
+        finally:
+            Path(file.lock_file).unlink(missing_ok=True)
+            file.release()
+
+
+@dataclass(frozen=True)
+class DatabaseLocks:
+    """Advisory locks of a PostgreSQL database, each held by a connection of its own."""
+
+    engine: Engine
+
+    @classmethod
+    def of(cls, url: str) -> "DatabaseLocks":
+        """Return the locks of the database with this address."""
+        return cls(create_engine(url, poolclass=NullPool, connect_args=ANSWERS))
+
+    @property
+    def identity(self) -> str:
+        """What tells this database from all others, whatever its address."""
+        with self.engine.connect() as connection:
+            asked = "SELECT system_identifier, (SELECT oid FROM pg_database WHERE datname = current_database())"
+            return "-".join(map(str, connection.execute(text(f"{asked} FROM pg_control_system()")).one()))
+
+    @contextmanager
+    def lock(self, name: str, patience: float = inf) -> Iterator[Check]:
+        """Lock a number made of `name`."""
+        key = {"key": int(digest_of(name)[:15], 16)}
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            for setting, value in KEEPALIVES.items():
+                connection.execute(text(f"SET {setting} = {value}"))
+            self._wait(connection, key, name, patience)
+            try:
+                yield lambda: self._check(connection, key, name)
+            finally:
+                with suppress(SQLAlchemyError):  # a connection that is gone has taken the lock with it
+                    connection.execute(text("SELECT pg_advisory_unlock(:key)"), key)
+
+    @staticmethod
+    def _wait(connection: Connection, key: Mapping[str, int], name: str, patience: float) -> None:
+        if patience == inf:
+            connection.execute(text("SELECT pg_advisory_lock(:key)"), key)
+            return
+        deadline = time.monotonic() + patience
+        while not connection.execute(text("SELECT pg_try_advisory_lock(:key)"), key).scalar_one():
+            if time.monotonic() >= deadline:
+                raise _busy(name)
+            time.sleep(POLL_SECONDS)
+
+    @staticmethod
+    def _check(connection: Connection, key: Mapping[str, int], name: str) -> None:
+        asked = (
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() "
+            "AND (classid::bigint << 32 | objid::bigint) = :key"
+        )
+        try:
+            held = connection.execute(text(asked), key).scalar_one()
+        except SQLAlchemyError:
+            held = 0
+        if not held:
+            raise _lost(name, "the connection to its database has broken off")
+
+
+def locks_of(engine: Engine) -> Locks:
+    """Return the locks of a database: files beside an SQLite one, advisory locks of a PostgreSQL one."""
+    if engine.dialect.name == "sqlite":
+        return FileLocks.beside(Path(str(engine.url.database)).resolve())
+    return DatabaseLocks(engine)
+
+
+def clock(engine: Engine) -> float:
+    """Return the time in seconds that all who share the database agree on."""
+    if engine.dialect.name == "sqlite":
+        return time.time()
+    with engine.connect() as connection:
+        return float(connection.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
+
+
+@dataclass(frozen=True)
+class ByLocks(Ownership):
+    """Ownership by locks."""
+
+    kind: str
+    locks: Locks
+
+    def tags(self) -> dict[str, str]:
+        """Say who creates the run; its lock alone decides who owns it."""
+        return {"ownership": self.kind, "owner": whoami()}
+
+    @contextmanager
+    def own(self, run_id: str, patience: float, waits: Waits) -> Iterator[Check]:
+        """Hold the lock of the run."""
+        with ExitStack() as held:
+            try:
+                check = held.enter_context(self.locks.lock(run_id, 0))
+            except BusyError:
+                waits()
+                check = held.enter_context(self.locks.lock(run_id, patience))
+            yield check
+
+    def orphans(self, runs: Sequence[Run]) -> Iterator[str]:
+        """Yield the runs whose lock can be had."""
+        for run in runs:
+            with suppress(BusyError), self.locks.lock(run.id, 0):
+                yield run.id
+
+    def first(self, what: str, find: Callable[[], str | None], create: Callable[[], str]) -> tuple[str, str | None]:
+        """Find or create it while all others are kept from that."""
+        with self.locks.lock(what):
+            return find() or create(), None
+
+
+# ------------------------------------------------------------------------------------------------------------- lease
+
+
+class Tags(Protocol):
+    """What a lease needs of a store."""
+
+    def get(self, run_id: str) -> Run:
+        """Return a run."""
+
+    def get_all(self, run_ids: Sequence[str]) -> dict[str, Run]:
+        """Return runs by their ids."""
+
+    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a run."""
+
+
+class Lease(Ownership):
+    """Ownership by tags of the run: `lease`, the name of the owner, and `beat`, which it renews."""
+
+    kind = "lease"
+
+    def __init__(self, store: Tags) -> None:
+        """Own runs of `store`."""
+        self._store = store
+        self._name = uuid.uuid4().hex
+        self._mutex = threading.Lock()
+        self._owned: set[str] = set()
+
+    def tags(self) -> dict[str, str]:
+        """Own the run from its creation on."""
+        return {"ownership": self.kind, "owner": whoami(), "lease": self._name, "beat": repr(time.time())}
+
+    @contextmanager
+    def own(self, run_id: str, patience: float, waits: Waits) -> Iterator[Check]:
+        """Take the lease, and renew it by a thread."""
+        with self._mutex:
+            if run_id in self._owned:
+                raise _busy(run_id)
+            self._owned.add(run_id)
+        try:
+            self._take(run_id, patience, waits)
+            with self._beating(run_id):
+                yield lambda: self._check(run_id)
+        finally:
+            with self._mutex:
+                self._owned.discard(run_id)
+
+    def _take(self, run_id: str, patience: float, waits: Waits) -> None:
+        began, watch, told = time.monotonic(), _Watch(), False
+        while True:
+            tags = self._store.get(run_id).tags
+            if tags.get("lease") == self._name:  # created here, or not given back because the store was away
+                return
+            if (not tags.get("lease") or watch.dead(tags)) and self._win([run_id]):
+                return
+            if not told:
+                waits()
+                told = True
+            if watch.alive and time.monotonic() - began >= patience:
+                raise _busy(run_id)
+            time.sleep(WATCH_SECONDS)
+
+    def _win(self, run_ids: Sequence[str]) -> list[str]:
+        """Write this process's name on runs, let that settle, and return those that still bear it."""
+        for run_id in run_ids:
+            self._store.set_tags(run_id, self.tags())
+        time.sleep(SETTLE_SECONDS)
+        return [run.id for run in self._store.get_all(run_ids).values() if run.tags["lease"] == self._name]
+
+    def _check(self, run_id: str) -> None:
+        tags = self._store.get(run_id).tags
+        if tags.get("lease") != self._name:
+            raise _lost(run_id, f"{tags.get('owner', 'another process')} has it")
+
+    @contextmanager
+    def _beating(self, run_id: str) -> Iterator[None]:
+        done = threading.Event()
+
+        def beat() -> None:
+            while not done.wait(BEAT_SECONDS):
+                # A store that is away for a while gets the next beat; a lease that is lost is noticed by the check.
+                with suppress(UsageError, RunError):
+                    self._store.set_tags(run_id, {"beat": repr(time.time())})
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+            with suppress(LostError):
+                self._check(run_id)
+                self._store.set_tags(run_id, {"lease": "", "beat": ""})
+
+    def orphans(self, runs: Sequence[Run]) -> Iterator[str]:
+        """Watch the runs whose last beat looks old, all at once, and yield those that stay still."""
+        old = [run for run in runs if time.time() - float(run.tags.get("beat") or 0) > OLD_SECONDS]
+        watches = {run.id: _Watch() for run in old}
+        still = set(watches)
+        dead: set[str] = set()
+        while still - dead:
+            for run in self._store.get_all(sorted(still - dead)).values():
+                if watches[run.id].dead(run.tags):
+                    dead.add(run.id)
+                elif watches[run.id].alive:
+                    still.discard(run.id)
+            if still - dead:
+                time.sleep(WATCH_SECONDS)
+        for run_id in self._win(sorted(dead)) if dead else []:
+            yield run_id
+            self._store.set_tags(run_id, {"lease": "", "beat": ""})
+
+    def first(self, what: str, find: Callable[[], str | None], create: Callable[[], str]) -> tuple[str, str | None]:
+        """Create it, and look whether another process has done so in the same moment: the older one stays."""
+        del what
+        if known := find():
+            return known, None
+        made = create()
+        time.sleep(SETTLE_SECONDS)
+        chosen = find()
+        assert chosen  # noqa: S101 - there is at least the one made here
+        return chosen, None if chosen == made else made
+
+
+class _Watch:
+    """What one process sees of the beats of another, by its own clock."""
+
+    def __init__(self) -> None:
+        self._mark: tuple[str, str] | None = None
+        self._since = self._looked = 0.0
+        self.alive = False
+        """A beat was seen."""
+
+    def dead(self, tags: Mapping[str, str]) -> bool:
+        """Look at a lease, and say whether it has stood still for too long."""
+        now, mark = time.monotonic(), (tags.get("lease", ""), tags.get("beat", ""))
+        if mark != self._mark:
+            self.alive = self._mark is not None
+            self._mark, self._since = mark, now
+        elif now - self._looked > 3 * WATCH_SECONDS:  # the store was away, for the owner too
+            self._since = now
+        self._looked = now
+        return now - self._since >= DEAD_SECONDS
+
+
+def _busy(name: str) -> BusyError:
+    return BusyError(f"run {name}: must be free, got one that another process works on. Wait for that to end.")
+
+
+def _lost(name: str, why: str) -> LostError:
+    return LostError(
+        f"run {name}: must be owned to its end, got one that was lost: {why}. Run the same command again, it goes on."
+    )

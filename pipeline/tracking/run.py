@@ -1,0 +1,18 @@
+"""A run as the store knows it."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as the store knows it."""
+
+    id: str
+    name: str
+    status: str
+    tags: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    """The last value of each metric."""

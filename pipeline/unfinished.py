@@ -1,0 +1,82 @@
+"""The checkpoint of a cell that is being trained, where whoever takes the cell over finds it.
+
+It lies in `CHECKPOINTS/CELL/` of the store's folder. Where others do not see that folder, a copy goes into the run as an
+artifact after each epoch that ends more than `UPLOAD_SECONDS` after the last copy: in turn under one of two names, and
+named with its digest by a tag of the run when it is there, so that a copy that was broken off is never taken. Both go when
+the run is finished, or, where that was broken off, as soon as somebody finds the run finished.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from shutil import copyfile, rmtree
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from pipeline import checkpoint
+from pipeline.tracking import Run, Tracker
+
+FILE = "last.pt"
+UPLOAD_SECONDS = 60.0
+"""How old the copy in the store may become before an epoch that ends is copied."""
+COPIES = "unfinished"
+"""Folder of artifacts for the copies."""
+TAG = "checkpoint"
+"""Tag of a run: name, SHA-256 and epoch of the copy that holds, as JSON; empty where there is none."""
+
+
+class Unfinished:
+    """The checkpoint of one cell, for the process that owns its run."""
+
+    def __init__(self, cell: str, tracker: Tracker, run: Run) -> None:
+        """Look for what was left of the cell; `run` is as the store has it now."""
+        self.folder = tracker.checkpoints / cell
+        self._tracker, self._run_id = tracker, run.id
+        self._copy = json.loads(run.tags.get(TAG) or "{}")
+        self._copied = time.monotonic()
+
+    def load(self) -> dict[str, Any]:
+        """Return the newest state that can be reached; an empty one where there is none."""
+        file = self.folder / FILE
+        state = checkpoint.load(file) if file.is_file() else {}
+        if self._copy and self._copy["epoch"] > state.get("epoch", 0):
+            paths = [f"{COPIES}/{self._copy['name']}"]
+            for copy in self._tracker.fetch_all(self._run_id, paths).values():
+                if _digest(copy) == self._copy["sha256"]:
+                    state = checkpoint.load(copy)
+                    checkpoint.save(file, state)
+        return state
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Keep the state after an epoch."""
+        checkpoint.save(self.folder / FILE, state)
+        if self._tracker.remote and time.monotonic() - self._copied > UPLOAD_SECONDS:
+            self._upload(state["epoch"])
+
+    def _upload(self, epoch: int) -> None:
+        name = "b.pt" if self._copy.get("name") == "a.pt" else "a.pt"
+        with TemporaryDirectory() as scratch:
+            file = Path(scratch) / name
+            copyfile(self.folder / FILE, file)
+            self._tracker.log_file(self._run_id, file, COPIES)
+            self._copy = {"name": name, "sha256": _digest(file), "epoch": epoch}
+        self._tracker.set_tags(self._run_id, {TAG: json.dumps(self._copy)})
+        self._copied = time.monotonic()
+
+
+def clear(finished: Iterable[Run], tracker: Tracker) -> None:
+    """Remove what is left of the checkpoints of runs that are finished: one look at the folder, and none at the store."""
+    there = {path.name for path in tracker.checkpoints.iterdir()} if tracker.checkpoints.is_dir() else set()
+    for run in finished:
+        if run.tags.get(TAG):
+            tracker.delete_artifacts(run.id, COPIES)
+            tracker.set_tags(run.id, {TAG: ""})
+        if run.tags.get("cell") in there:
+            rmtree(tracker.checkpoints / run.tags["cell"], ignore_errors=True)  # another may do the same
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -1,0 +1,37 @@
+"""A process that trains two cells when it is told to, and hangs in the middle of the second: for tests of ownership."""
+
+import json
+import sys
+
+from pipeline import unfinished
+from pipeline.settings import build_run
+from pipeline.study import Cell
+from pipeline.tracking import connect
+from pipeline.train import run_cell
+from pipeline.training import loop
+
+batches_of = loop.batches_of
+
+
+def say(text):
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def hanging(dataset, config, number):
+    for index, batch in enumerate(batches_of(dataset, config, number)):
+        if (config.seed, number, index) == (1, 3, 1):
+            say("in the middle")
+            sys.stdin.readline()
+        yield batch
+
+
+loop.batches_of = hanging
+unfinished.UPLOAD_SECONDS = 0.0
+tracker = connect()
+for seed in (0, 1):
+    say("ready")
+    sys.stdin.readline()
+    cell = Cell("small", build_run({**json.loads(sys.argv[1]), "seed": seed}))
+    outcome = run_cell(cell, tracker, device="cpu", report=lambda _, history: say(f"epoch {len(history)}"))
+    say(f"{'reused' if outcome.reused else 'trained'} {outcome.run_id}")
