@@ -30,7 +30,7 @@ REGISTRIES = {
     "models/time_embeddings/__init__.py": "    | PositionConfig\n",
     "analysis/metrics.py": "METRICS: tuple[Metric, ...] = (\n",
     "analysis/registry.py": "ANALYSES: dict[str, Analysis] = {\n",
-    "pipeline/probes.py": "PROBES: dict[str, Probe] = {\n",
+    "pipeline/probes/registry.py": "PROBES: dict[str, Probe] = {\n",
 }
 """The line of each registry after which the README's line is put."""
 TRAIN = """

@@ -1,7 +1,6 @@
 """A run keeps its identity where nothing that decides its numbers has changed, and loses it where something has."""
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -9,7 +8,6 @@ import sys
 import pytest
 import torch
 
-from pipeline import code
 from pipeline.identity import ROOT, code_digest, identity
 from pipeline.machine import resolve_precision
 from pipeline.settings import build_run
@@ -34,32 +32,6 @@ def config(**settings):
 def cell_of(settings):
     built = config(**settings)
     return identity(built, built.data.load(), "cpu")["cell"]
-
-
-@pytest.fixture
-def source(tmp_path, monkeypatch):
-    """A copy of the project's code, which is what the digests read."""
-    for package in ("models", "pipeline", "analysis"):
-        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    caches = (code._module, code._cleaned, code._is_registry, code._is_config)
-
-    def forget():
-        from pipeline import identity as module  # noqa: PLC0415
-
-        for function in (*caches, module._code, module.shared_code_digest):
-            function.cache_clear()
-
-    monkeypatch.setattr(code, "ROOT", tmp_path)
-    forget()
-
-    def edit(path, before, after):
-        text = (tmp_path / path).read_text()
-        assert re.search(before, text), (path, before)
-        (tmp_path / path).write_text(re.sub(before, after, text, count=1))
-        forget()
-
-    yield edit
-    forget()
 
 
 KEEPS = {
