@@ -51,6 +51,7 @@ KEEPS = {
     "the choice of a device": ("pipeline/machine.py", 'device == "auto"', 'device in ("auto", "")'),
     "what is logged": ("pipeline/run_record.py", 'splits = \\[split for split in \\("train"', 'splits = [split for split in ("test"'),
     "a diagnostic": ("models/time_embeddings/base.py", "return {}", 'return {"one": 1.0}'),
+    "the frequencies that it tells": ("models/time_embeddings/base.py", r"new_zeros\(0\)", "new_zeros(1)"),
     "a validator of a config": ("models/classifier.py", "if self.shuffle_times and not", "if self.shuffle_times or not"),
 }  # fmt: skip
 
