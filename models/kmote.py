@@ -146,6 +146,11 @@ def expert_input(values: Tensor, horizon: float, time_input: Literal["absolute",
     return 2 * (values.log1p() / math.log1p(horizon) if time_input == "gap" else values / horizon) - 1
 
 
+def input_slope(horizon: float, time_input: Literal["absolute", "gap"]) -> float:
+    """Return how far that input moves in a time unit: 2/T; 0 stands for that of gaps, which is no constant."""
+    return 0.0 if time_input == "gap" else 2 / horizon
+
+
 def top_gates(logits_PE: Tensor, k_top: int) -> Tensor:
     """Return the softmax over the `k_top` largest logits of each row; the other gates are exactly zero."""
     if k_top == logits_PE.shape[-1]:

@@ -11,12 +11,13 @@ config only the methods count, because its values have a hash of their own (`Con
 
 import ast
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,6 +31,7 @@ MODULE = "*"
 """In place of a name: the module itself."""
 Definition = tuple[str, str]
 """A module and the name of something at its top level; `Class.method` for one method alone."""
+EMPTY: Mapping[str, Iterable[Definition]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,29 @@ def place_of(thing: Any) -> Definition:  # noqa: ANN401 - a function or a class
     return thing.__module__, thing.__qualname__
 
 
-def code_of(roots: Iterable[Definition], *, followed: Iterable[str], skipped: Iterable[str] = ()) -> Code:
+def methods_of(kinds: Iterable[type]) -> dict[str, list[Definition]]:
+    """Return the methods that classes define themselves, by name."""
+    found: dict[str, list[Definition]] = {}
+    for module, name in map(place_of, kinds):
+        for part in ast.iter_child_nodes(_node(module, name)):
+            if isinstance(part, ast.FunctionDef):
+                found.setdefault(part.name, []).append((module, f"{name}.{part.name}"))
+    return found
+
+
+def code_of(
+    roots: Iterable[Definition],
+    *,
+    followed: Iterable[str],
+    skipped: Iterable[str] = (),
+    methods: Mapping[str, Iterable[Definition]] = EMPTY,
+    registries: bool = False,
+) -> Code:
     """Return the code of `roots` and of all that it names in the modules below `followed`.
 
-    `skipped` are names of methods that compute nothing that counts.
+    `skipped` are names of methods that compute nothing that counts. `methods` belong to objects that the code is handed,
+    so that no name leads to them: they count where an attribute of their name is used. With `registries` those are
+    followed, too, for code that may use every entry.
     """
     followed, skipped = tuple(followed), frozenset(skipped)
     definitions: dict[Definition, str] = {}
@@ -69,13 +90,14 @@ def code_of(roots: Iterable[Definition], *, followed: Iterable[str], skipped: It
         definition = waiting.pop()
         if definition in definitions:
             continue
-        digest, names = _cleaned(definition, skipped)
+        digest, names, attributes = _cleaned(definition, skipped)
         definitions[definition] = digest
+        waiting += [method for attribute in attributes for method in methods.get(attribute, ())]
         for module, name in (_resolved(definition[0], used) for used in names):
             if not name:
                 libraries.add(module.split(".")[0])
             elif name != MODULE and any(module == place or module.startswith(f"{place}.") for place in followed):
-                waiting += [] if _is_registry(module, name) else [(module, name)]
+                waiting += [(module, name)] if registries or not _is_registry(module, name) else []
     return Code(definitions, frozenset(libraries))
 
 
@@ -188,12 +210,14 @@ def _is_config(module: str, name: str) -> bool:
 
 
 @cache
-def _cleaned(definition: Definition, skipped: frozenset[str]) -> tuple[str, frozenset[str]]:
-    """Return the digest of a definition without what decides no number, and the dotted names that it uses."""
+def _cleaned(definition: Definition, skipped: frozenset[str]) -> tuple[str, frozenset[str], frozenset[str]]:
+    """Return the digest of a definition without what decides no number, and the dotted names and the attributes it uses."""
     module, name = definition
     tree = _Cleaner(skipped, config=_is_config(module, name)).visit(deepcopy(_node(module, name)))
-    names = {_dotted(part) for part in ast.walk(tree) if isinstance(part, ast.Name | ast.Attribute)}
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), frozenset(names - {""})
+    parts = [part for part in ast.walk(tree) if isinstance(part, ast.Name | ast.Attribute)]
+    attributes = frozenset(part.attr for part in parts if isinstance(part, ast.Attribute))
+    names = frozenset(map(_dotted, parts)) - {""}
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), names, attributes
 
 
 def _node(module: str, name: str) -> ast.stmt:

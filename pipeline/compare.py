@@ -22,7 +22,7 @@ from pipeline.stored_study import (
     write_manifest,
 )
 from pipeline.study import Cell, Study
-from pipeline.tracking import Tracker
+from pipeline.tracking import Connection, Tracker
 from pipeline.train import Outcome, run_cell
 from pipeline.training.choice import History
 from pipeline.unfinished import FILE, clear
@@ -34,7 +34,7 @@ class CellTask:
 
     cell: Cell
     device: str
-    tracker: Tracker
+    connection: Connection
     parent: str
 
 
@@ -65,7 +65,8 @@ def compare(study: Study, tracker: Tracker, *, workers: int, device: str, adopte
         trained: dict[str, str] = {}
         errors: dict[str, Exception] = {}
         try:
-            tasks = [CellTask(cell, device, tracker, parent) for cell in pending]
+            connection = Connection(tracker)
+            tasks = [CellTask(cell, device, connection, parent) for cell in pending]
             for task, result in _train(tasks, identities, workers):
                 if isinstance(result, Exception):
                     errors[task.cell.name] = result
@@ -132,7 +133,7 @@ def _train(
 
 
 def _epochs_left(task: CellTask, key: str) -> int:
-    path = task.tracker.checkpoints / key / FILE
+    path = task.connection.tracker.checkpoints / key / FILE
     done = checkpoint.load(path)["epoch"] if path.is_file() else 0
     return int(task.cell.config.train.epochs - done)
 
@@ -147,4 +148,4 @@ def _work(task: CellTask, notify: Notify) -> Outcome:
         notify((cell.name, now - began, f"{cell.name} {log_line(history[-1], cell.config.train.epochs)}"))
         began = now
 
-    return run_cell(task.cell, task.tracker, device=task.device, report=report, parent=task.parent)
+    return run_cell(task.cell, task.connection.tracker, device=task.device, report=report, parent=task.parent)

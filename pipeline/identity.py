@@ -31,7 +31,7 @@ ANY_HORIZON = 64
 """Horizon of a model that is built to see which code it is made of: long enough for every setting."""
 FOLLOWED = ("models", "pipeline.training", "pipeline.seeding")
 """Where the code of a run is followed: the data and the settings count by their own hashes."""
-SKIPPED = ("diagnostics", "frequencies", "idle", "effective", "state_dict", "load_state_dict", "__getstate__")
+SKIPPED = ("diagnostics", "angular_frequencies", "idle", "effective", "state_dict", "load_state_dict", "__getstate__")
 """Methods of models that describe, store, or identify, and change no number."""
 
 

@@ -30,7 +30,7 @@ REGISTRIES = {
     "models/time_embeddings/__init__.py": "    | PositionConfig\n",
     "analysis/metrics/registry.py": "METRICS: tuple[Metric, ...] = (\n",
     "analysis/analyses/registry.py": "ANALYSES: dict[str, Analysis] = {\n",
-    "pipeline/probes.py": "PROBES: dict[str, Probe] = {\n",
+    "pipeline/probes/registry.py": "PROBES: dict[str, Probe] = {\n",
 }
 """The line of each registry after which the README's line is put."""
 TRAIN = """
@@ -64,7 +64,7 @@ print(json.dumps({
 }))
 """
 PROBE = """
-import json, runpy
+import json, runpy, sys
 from dataclasses import replace
 from pathlib import Path
 from analysis import run_analyses
@@ -76,11 +76,20 @@ from pipeline.train import run_cell
 
 tracker = MemoryTracker(Path("artifacts"))
 small = {"data.name": "mnist_sample", "data.max_events": 4, "model.hidden_dim": 2, "model.num_layers": 1, "train.epochs": 1}
-outcome = run_cell(Cell("a", load_run(None, small)), tracker, device="cpu", report=lambda *_: None)
-probes = probe_tables([(outcome.run_id, "a", 0)], tracker)
+if sys.argv[1:]:  # the run of another process, whose files are still there
+    run_id = tracker.create("a", tags=json.loads(sys.argv[1]))
+else:
+    run_id = run_cell(Cell("a", load_run(None, small)), tracker, device="cpu", report=lambda *_: None).run_id
+probes = probe_tables([(run_id, "a", 0)], tracker)
 study = runpy.run_path("tests/analysis/conftest.py")["make_study"]({"a": [[1, 0]]})
 [finding] = run_analyses(replace(study, probes=probes), ["weight_norms"])
-print(json.dumps({"weights": sorted(probes["weight_norms"]["weight"]), "summary": finding.summary}))
+print(json.dumps({
+    "weights": sorted(probes["weight_norms"]["weight"]),
+    "largest": probes["weight_norms"]["norm"].max(),
+    "summary": finding.summary,
+    "files": sorted(file.name for file in Path("artifacts").rglob("probes/*")),
+    "tags": tracker.get(run_id).tags,
+}))
 """
 
 
@@ -177,6 +186,15 @@ def test_the_probe_of_the_readme_is_measured_and_analysed(extended):
     told = json.loads(run(extended, "-c", PROBE))
     assert told["weights"][-2:] == ["layers.0.weight_hh_l0", "layers.0.weight_ih_l0"]
     assert told["summary"] == "The largest is embedding.table.weight of a."  # 784 x 64 draws of N(0, 1): about 224
+
+    tags, probe = json.dumps(told["tags"]), extended / "pipeline/probes/weight_norms.py"
+    source = probe.read_text(encoding="utf-8")
+    assert source.count("float(") == 1
+    probe.write_text(source.replace("float(", "1000 * float("), encoding="utf-8")
+    edited = json.loads(run(extended, "-c", PROBE, tags))
+    assert edited["largest"] == pytest.approx(1000 * told["largest"])
+    [new] = set(edited["files"]) - set(told["files"])  # nothing else was measured again
+    assert new.startswith("weight_norms-")
 
 
 def test_the_stored_model_is_loaded_in_five_lines():

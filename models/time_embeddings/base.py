@@ -109,6 +109,13 @@ class TimeEmbedding(nn.Module, ABC):
         """Return the parameters that multiply raw times inside waves or splines: a small step turns a late phase far."""
         return []
 
+    def angular_frequencies(self) -> Tensor:
+        """Return the frequencies (F,) of the waves that the code consists of, in radians per time unit of the data set.
+
+        Of the gap where that is encoded; of a Fourier series its base. None where there are no waves, or none of one period.
+        """
+        return self.own.new_zeros(0)
+
     def penalty(self) -> Tensor | None:
         """Return the regularisers of the last training forward as one scalar to add to the loss, or None."""
         return None
@@ -136,6 +143,11 @@ class PointwiseEmbedding(TimeEmbedding):
         """Return the parameter called `frequencies`, if there is one and it sees times that are not scaled down."""
         own = getattr(self, "frequencies", None)
         return [own] if isinstance(own, nn.Parameter) and self.time_factor == 1.0 else []
+
+    def angular_frequencies(self) -> Tensor:
+        """Return the parameter or buffer called `frequencies`, if there is one, times the factor of raw times."""
+        own = getattr(self, "frequencies", None)
+        return self.time_factor * own.detach() if isinstance(own, Tensor) else super().angular_frequencies()
 
     def inputs(self, times: Tensor) -> Tensor:
         """Return what is encoded of times (B, L), unscaled: themselves, or the gaps before them; arbitrary on padding."""

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from models.basis import Wavelet
 from models.config import ModelError
-from models.kmote import EXPERT_KINDS, KMOTE, Gating, Router, expert_input, kinds_of, wave_frequencies
+from models.kmote import EXPERT_KINDS, KMOTE, Gating, Router, expert_input, input_slope, kinds_of, wave_frequencies
 from models.selective_scan import Ragged
 from models.time_embeddings.base import TimeEmbedding, TimeEmbeddingConfig, TimeInput, check_ascent
 
@@ -219,6 +219,13 @@ class KMOTEEmbedding(TimeEmbedding):
     def raw_frequencies(self) -> list[Tensor]:
         """Return the frequencies of the Fourier experts where they see raw times."""
         return wave_frequencies(self) if self.config.time_scale == "raw" else []
+
+    def angular_frequencies(self) -> Tensor:
+        """Return those of the Fourier experts; none of the logarithm of gaps, on which no wave has one period."""
+        mapped = input_slope(self.horizon, self.time_input)
+        slope = {"auto": mapped, "raw": 1.0, "unit": 1 / self.horizon}[self.config.time_scale]
+        held = [slope * own.detach().flatten() for own in wave_frequencies(self.kmote) if slope]
+        return torch.cat([super().angular_frequencies(), *held])
 
     def penalty(self) -> Tensor | None:
         """Return the weighted regularisers of the last training forward, or None before the first and without events."""

@@ -9,11 +9,12 @@ Scaling: u = 2t/T - 1, or s = 2 log(1 + dt)/log(1 + T) - 1 of the gap; `raw` and
 
 from typing import ClassVar, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from models.basis import Wavelet
-from models.kmote import ExpertKind, expert_input, expert_of, wave_frequencies
+from models.kmote import ExpertKind, expert_input, expert_of, input_slope, wave_frequencies
 from models.time_embeddings.base import PointwiseConfig, PointwiseEmbedding
 
 
@@ -93,6 +94,12 @@ class KMOTEExpert(PointwiseEmbedding):
     def raw_frequencies(self) -> list[Tensor]:
         """Return the frequencies of a Fourier expert that sees raw times."""
         return [] if self.mapped or self.time_factor != 1.0 else wave_frequencies(self)
+
+    def angular_frequencies(self) -> Tensor:
+        """Return those of a Fourier expert; none of the logarithm of gaps, on which no wave has one period."""
+        slope = input_slope(self.horizon, self.time_input) if self.mapped else self.time_factor
+        held = [slope * own.detach().flatten() for own in wave_frequencies(self.expert) if slope]
+        return torch.cat([super().angular_frequencies(), *held])
 
     def encode(self, times: Tensor) -> Tensor:
         """Return (U, D) codes of times or gaps (U,)."""

@@ -110,6 +110,12 @@ class LeTE(PointwiseEmbedding):
         lines = [line for line in (self.w1_fourier, self.w1_spline) if line is not None]
         return [line.weight for line in lines] if self.time_factor == 1.0 else []
 
+    def angular_frequencies(self) -> Tensor:
+        """Return the slopes of the Fourier half; a spline has no frequency."""
+        if self.w1_fourier is None:
+            return super().angular_frequencies()
+        return self.time_factor * self.w1_fourier.weight.detach()[:, 0]
+
     def encode(self, times: Tensor) -> Tensor:
         """Return (U, D) codes of times (U,)."""
         halves = [

@@ -58,6 +58,10 @@ class Time2Vec(PointwiseEmbedding):
         self.phases = nn.Parameter(phases)
         self.activation = ACTIVATIONS[activation]
 
+    def angular_frequencies(self) -> Tensor:
+        """Return those of the waves: the first is the slope of a line."""
+        return super().angular_frequencies()[1:]
+
     def encode(self, times: Tensor) -> Tensor:
         """Return (U, D) codes of times (U,)."""
         lines_UD = times[:, None] * self.frequencies + self.phases

@@ -19,7 +19,7 @@ from pipeline.launch import run_tasks
 from pipeline.settings import Values
 from pipeline.stored_study import ABLATION_KIND, declare, finished_runs, open_parent
 from pipeline.study import Cell
-from pipeline.tracking import BusyError, Tracker
+from pipeline.tracking import BusyError, Connection, Tracker
 
 POLL_SECONDS = 2.0
 """How often the trials of other processes are looked at."""
@@ -46,7 +46,7 @@ def conduct(
                 say("another process conducts this study; this one helps with its trials")
             tracker.log_params(parent, _asked_for(study))
             _declare(study, tracker, parent, device)
-            _run_trials(Shift(study, storage, tracker, parent, device), queue, workers)
+            _run_trials(Shift(study, storage, Connection(tracker), parent, device), queue, workers)
             while helps and not _hold(tracker, parent, held):
                 time.sleep(POLL_SECONDS)
             with queue.alone("conclusion"):
@@ -101,7 +101,7 @@ def _declare(study: AblationStudy, tracker: Tracker, parent: str, device: str) -
 
 
 def _run_trials(shift: Shift, queue: Queue, workers: int) -> None:
-    study, tracker = shift.study, shift.tracker
+    study, tracker = shift.study, shift.connection.tracker
     # What the dead left first: a point of theirs is there, and gets no other trial.
     queue.recover()
     queue.fill()

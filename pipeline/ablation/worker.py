@@ -16,7 +16,7 @@ from pipeline.errors import one_line
 from pipeline.run_record import log_line
 from pipeline.stored_study import TRIAL_KIND
 from pipeline.study import Cell
-from pipeline.tracking import Stopped, Tracker
+from pipeline.tracking import Connection, Stopped
 from pipeline.train import run_cell
 from pipeline.training.choice import History, best_epoch
 
@@ -40,8 +40,7 @@ class Shift:
 
     study: AblationStudy
     storage: str
-    store: Tracker | str
-    """The tracker of this process, or in another one the address that it is to connect to."""
+    connection: Connection
     parent: str
     device: str
 
@@ -60,7 +59,7 @@ def work(shift: Shift, notify: Callable[[Progress], None]) -> None:
 
 def _run(trial: Trial, queue: Queue, shift: Shift, notify: Callable[[Progress], None]) -> None:
     """Train one trial; whatever ends it, its run and its place in the queue say so."""
-    tracker, run_id = shift.tracker, ""
+    tracker, run_id = shift.connection.tracker, ""
     try:
         point = queue.suggest(trial)
         run_id = trial_run(shift, trial.number, point.name)
@@ -87,8 +86,8 @@ def _run(trial: Trial, queue: Queue, shift: Shift, notify: Callable[[Progress], 
 def trial_run(shift: Shift, number: int, name: str) -> str:
     """Return the run of a trial, nested under the study's, creating it where the store has none."""
     tags = {"kind": TRIAL_KIND, "ablation": shift.study.id, "trial": str(number), "parent": shift.parent}
-    known = shift.tracker.find(**tags)
-    return known[0].id if known else shift.tracker.create(name, parent=shift.parent, tags=tags)
+    known = shift.connection.tracker.find(**tags)
+    return known[0].id if known else shift.connection.tracker.create(name, parent=shift.parent, tags=tags)
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ class _Seat:
 
 def _train_seed(seat: _Seat, index: int, notify: Callable[[Progress], None]) -> dict[str, Any]:
     """Train or find one cell of a trial and return what it brought."""
-    study, tracker, name = seat.shift.study, seat.shift.tracker, seat.point.name
+    study, tracker, name = seat.shift.study, seat.shift.connection.tracker, seat.point.name
     seed = study.seeds[index]
     config = seat.point.config.model_copy(update={"seed": seed})
     began = time.monotonic()

@@ -7,17 +7,15 @@
 Letters: T times of the grid, D width of the code, P pairs of time and gap, E experts.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.cards import CONSTANT, codes_on_grid, effective_rank, standardised
 from models.classifier import Classifier
-from models.kmote import KMOTE, top_gates
+from models.kmote import top_gates
 from pipeline.data import EventDataset
 
 MOST_TIMES = 1024
@@ -92,28 +90,10 @@ def spectrum(model: Classifier, dataset: EventDataset) -> pd.DataFrame:
 
 def frequencies(model: Classifier, dataset: EventDataset) -> pd.DataFrame:
     """Return the frequencies that the embedding holds, in radians per time unit, with their period; maybe none."""
-    found = np.array([value for values in _held(model.embedding, dataset.horizon) for value in values])
+    del dataset
+    found = model.embedding.angular_frequencies().double().cpu().numpy()
     with np.errstate(divide="ignore"):
-        period = 2 * np.pi / np.abs(found)
-    table = {"frequency": found.astype(float), "period": period.astype(float)}
-    return pd.DataFrame(table)
-
-
-def _held(embedding: nn.Module, horizon: float) -> Iterator[list[float]]:
-    """Yield frequencies per time unit: of the embedding itself, of LeTE's lines, of a mixture's Fourier expert."""
-    if getattr(embedding, "time_input", "absolute") == "gap":
-        return
-    factor = getattr(embedding, "time_factor", 1.0)
-    if isinstance(own := getattr(embedding, "frequencies", None), Tensor):
-        yield (factor * own.detach().flatten()).tolist()
-    if isinstance(line := getattr(embedding, "w1_fourier", None), nn.Linear):
-        yield (factor * line.weight.detach().flatten()).tolist()
-    mixture = getattr(embedding, "kmote", None)
-    mapped = getattr(getattr(embedding, "config", None), "time_scale", None) == "auto"
-    if isinstance(mixture, KMOTE) and mapped:  # its experts see u = 2t/T - 1
-        for expert in mixture.experts:
-            if isinstance(held := getattr(expert, "frequencies", None), Tensor):
-                yield (2 / horizon * held.detach().flatten()).tolist()
+        return pd.DataFrame({"frequency": found, "period": 2 * np.pi / np.abs(found)})
 
 
 def gates(model: Classifier, dataset: EventDataset) -> pd.DataFrame:
@@ -123,7 +103,7 @@ def gates(model: Classifier, dataset: EventDataset) -> pd.DataFrame:
     """
     embedding, mixture = model.embedding, getattr(model.embedding, "kmote", None)
     columns = ["start", "expert", "gate"]
-    if not isinstance(mixture, KMOTE) or mixture.router is None or not len(dataset.times):
+    if mixture is None or mixture.router is None or not len(dataset.times):
         return pd.DataFrame(columns=columns).astype({"start": float, "expert": str, "gate": float})
     batch = dataset.batch(torch.arange(len(dataset)))
     seen: list[tuple[Tensor, Tensor]] = []

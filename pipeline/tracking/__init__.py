@@ -10,6 +10,7 @@ from pipeline.tracking.run import Run, Status
 __all__ = [
     "BusyError",
     "Check",
+    "Connection",
     "LostError",
     "MemoryTracker",
     "Run",
@@ -35,3 +36,37 @@ def connect(uri: str | None = None, database: str | None = None) -> Tracker:
 def connect_once(uri: str, database: str | None = None) -> Tracker:
     """Return this process's tracker of a store, which all its tasks share."""
     return connect(uri, database)
+
+
+class Connection:
+    """A tracker that goes with a task to another process, which connects when it first asks.
+
+    Not when the task arrives there: an error would then break the pool of processes instead of ending the task.
+    """
+
+    def __init__(self, tracker: Tracker) -> None:
+        """Hold the tracker of this process."""
+        self._tracker = tracker
+
+    @property
+    def tracker(self) -> Tracker:
+        """The tracker, of this process."""
+        return self._tracker
+
+    def __reduce__(self) -> "tuple[type[_Remote], tuple[str, ...]]":
+        return _Remote, self._tracker.address()
+
+
+class _Remote(Connection):
+    """The same in another process."""
+
+    def __init__(self, *address: str) -> None:
+        self._address = address
+
+    @property
+    def tracker(self) -> Tracker:
+        """The tracker that all tasks of this process share."""
+        return connect_once(*self._address)
+
+    def __reduce__(self) -> "tuple[type[_Remote], tuple[str, ...]]":
+        return _Remote, self._address

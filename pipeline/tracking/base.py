@@ -36,6 +36,10 @@ class Tracker(ABC):
     """What keeps the processes that share the store apart."""
 
     @abstractmethod
+    def address(self) -> tuple[str, ...]:
+        """Return what `connect` needs to reach the same runs from another process; UsageError where none can."""
+
+    @abstractmethod
     def create(self, name: str, *, parent: str | None = None, tags: Mapping[str, str]) -> str:
         """Create a RUNNING run with these tags and those of its owner, nested under `parent` where given; return its id."""
 

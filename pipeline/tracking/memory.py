@@ -31,7 +31,8 @@ class MemoryTracker(Tracker):
         self.history: dict[str, list[tuple[int, dict[str, float]]]] = {}
         self.datasets: dict[str, str] = {}
 
-    def __reduce__(self) -> NoReturn:
+    def address(self) -> NoReturn:
+        """Refuse: no other process sees these runs."""
         raise UsageError("--workers: must be 1 with runs in memory, which no other process sees, got more. Use 1.")
 
     def create(self, name: str, *, parent: str | None = None, tags: Mapping[str, str]) -> str:

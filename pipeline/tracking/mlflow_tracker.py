@@ -34,7 +34,6 @@ from mlflow.types.schema import Array, ColSpec, DataType, Schema
 from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from pipeline import tracking
 from pipeline.errors import RunError, UsageError, one_line
 from pipeline.tracking import pyfunc
 from pipeline.tracking.base import Tracker
@@ -178,9 +177,9 @@ class MlflowTracker(Tracker):
         """Return a run."""
         return self._run(self._client.get_run(run_id))
 
-    def __reduce__(self) -> tuple[Callable[[str, str], Tracker], tuple[str, str]]:
-        """Send the addresses of the store to another process, which connects once for all its tasks."""
-        return tracking.connect_once, (self.uri, self._database)
+    def address(self) -> tuple[str, ...]:
+        """Return the store's address, and that of the database whose locks own its runs."""
+        return self.uri, self._database
 
     @_mapped
     def get_all(self, run_ids: Collection[str]) -> dict[str, Run]:

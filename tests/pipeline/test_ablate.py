@@ -28,7 +28,7 @@ from pipeline.ablation.worker import Shift, work
 from pipeline.errors import RunError, UsageError
 from pipeline.stored_study import find_study, load_results
 from pipeline.study import Cell, load_run, load_study
-from pipeline.tracking import Stopped
+from pipeline.tracking import Connection, Stopped
 from pipeline.train import run_cell
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -333,11 +333,12 @@ def test_a_worker_of_another_process_connects_to_the_store_by_its_address(memory
     study = read(GRID, seeds=[0])
     queue = Queue(study, storage)
     queue.fill()
-    shift = Shift(study, storage, memory, memory.create("study", tags={}), "cpu")
+    shift = Shift(study, storage, Connection(memory), memory.create("study", tags={}), "cpu")
+    with pytest.raises(UsageError, match="--workers: must be 1 with runs in memory"):
+        pickle.dumps(shift)
+    monkeypatch.setattr(memory, "address", lambda: ("somewhere", "database"))
     sent = pickle.loads(pickle.dumps(shift))
-    assert sent.store == memory.uri
-    assert shift.tracker is memory
-    monkeypatch.setattr("pipeline.ablation.worker.connect_once", {memory.uri: memory}.__getitem__)
+    monkeypatch.setattr("pipeline.tracking.connect_once", lambda *address: {("somewhere", "database"): memory}[address])
     work(sent, lambda _: None)
     assert [trial.state for trial in queue.trials()] == [TrialState.COMPLETE] * 4
     assert len(trial_runs(memory, shift.parent)) == 4

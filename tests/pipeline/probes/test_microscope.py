@@ -79,6 +79,7 @@ def test_an_untrained_embedding_has_the_effective_rank_of_its_card():
 
 
 def test_held_frequencies_are_per_time_unit(model, dataset):
+    assert microscope.frequencies(model, dataset).empty
     model.embedding.frequencies, model.embedding.time_factor = torch.tensor([2 * torch.pi]), 1 / 64
     assert microscope.frequencies(model, dataset)["period"].tolist() == pytest.approx([64])
 
