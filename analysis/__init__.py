@@ -11,6 +11,6 @@ if TYPE_CHECKING:
 def analyze(results: "Results", names: Sequence[str] | None = None) -> "list[Finding]":
     """Return the findings of the named analyses (all when None), in the registry's order."""
     # Lazily: whoever needs only the plan must not wait for pandas, scipy and plotly.
-    from analysis.registry import run_analyses  # noqa: PLC0415
+    from analysis.analyses.registry import run_analyses  # noqa: PLC0415
 
     return run_analyses(results, names)

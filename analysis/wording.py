@@ -21,6 +21,11 @@ def interval(low: float, high: float) -> str:
     return "no interval" if isnan(low) else f"[{points(low)}, {points(high)}]"
 
 
+def with_interval(rate: float, low: float, high: float) -> str:
+    """Return a rate in [0, 1] as percent, with its interval where it has one."""
+    return percent(rate) if isnan(low) else f"{percent(rate)} [{percent(low)}, {percent(high)}]"
+
+
 def p_value(p: float) -> str:
     """Return a p as 'p = 0.012'."""
     if isnan(p):

@@ -11,10 +11,10 @@ import pandas as pd
 from analysis import analyze as run_analyses
 from analysis.figures import FigureError, to_html, to_png, to_svg
 from analysis.findings import Finding
-from analysis.html import page
-from analysis.latex import results_table, significance_table
-from analysis.records import detailed_analysis, summary, training_histories
-from analysis.report import description, report
+from analysis.report.html import page
+from analysis.report.latex import results_table, significance_table
+from analysis.report.markdown import description, report
+from analysis.report.records import detailed_analysis, summary, training_histories
 from analysis.results import Results
 from pipeline.output import check_output, deliver
 from pipeline.stored_study import StoredStudy, load_results

@@ -2,15 +2,16 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+if TYPE_CHECKING:  # the command line catches these errors, and its `--help` must not wait for pydantic
+    from pydantic import BaseModel
+    from pydantic_core import ErrorDetails
 
 LISTED = 12
 """Names are listed in full up to this many."""
 
-Model = TypeVar("Model", bound=BaseModel)
+Model = TypeVar("Model", bound="BaseModel")
 
 
 class UsageError(ValueError):
@@ -38,6 +39,8 @@ def unknown(what: str, name: str, known: Iterable[str]) -> UsageError:
 
 def validate(kind: type[Model], tree: Mapping[str, Any], where: str = "") -> Model:
     """Validate a nested mapping as `kind`; the first thing wrong with it becomes a `UsageError`."""
+    from pydantic import ValidationError  # noqa: PLC0415 - as above
+
     try:
         return kind.model_validate(tree)
     except ValidationError as error:
@@ -60,11 +63,12 @@ MUST = {
     "bool_parsing": "must be true or false",
     "bool_type": "must be true or false",
     "string_type": "must be text",
+    "tuple_type": 'must be a list such as ["a", "b"]',
 }
 """What must hold, by pydantic's type of error."""
 
 
-def _explain(detail: ErrorDetails, tree: Mapping[str, Any], where: str) -> UsageError:
+def _explain(detail: "ErrorDetails", tree: Mapping[str, Any], where: str) -> UsageError:
     path = ".".join(filter(None, [where, *_location(detail["loc"], tree)]))
     if detail["type"] == "missing":
         path = f"{path}.{detail['loc'][-1]}".removeprefix(".")

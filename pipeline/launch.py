@@ -21,6 +21,7 @@ Notify = Callable[[Any], None]
 """Sends a message from a task to whoever launched it."""
 
 POLL_SECONDS = 0.2
+"""How often messages are passed on and dead workers looked for; a result is seen at once."""
 GRACE_SECONDS = 30.0
 """How long interrupted workers may take to close their runs before they are killed."""
 INTERRUPTED = 130
@@ -41,8 +42,11 @@ def run_tasks(
         for task in tasks:
             yield task, _attempt(work, task, notify)
         return
+    # Not "fork": the child would inherit the threads' locks of torch and MLflow, but not the threads that open them.
     context = multiprocessing.get_context("spawn")
     messages = context.SimpleQueue()
+    # The pool starts a process as a task is submitted and keeps none of them public, so its processes are those that
+    # are there after the last task, and were not before the first.
     others = multiprocessing.active_children()
     pool = ProcessPoolExecutor(min(workers, len(tasks)), context, _start_worker, (work, messages, os.getpid()))
     futures: dict[Future[Result | Exception], Task] = {pool.submit(_in_worker, task): task for task in tasks}
@@ -52,6 +56,7 @@ def run_tasks(
         while waiting:
             _check_alive(processes)
             finished, waiting = wait(waiting, POLL_SECONDS, FIRST_COMPLETED)
+            # Before the results: what a task has said must be heard before it is told to have ended.
             while not messages.empty():
                 notify(messages.get())
             for future in finished:
@@ -59,8 +64,11 @@ def run_tasks(
     except BrokenProcessPool as broken:
         if broken.__cause__:  # no worker that ended, but an answer that could not be read: a defect of the work
             raise
+        # The other workers know nothing of it, and their runs must be closed before this process reports its end.
         _end(processes)
-        pool.shutdown(wait=True)  # no exit code is certain before the pool's own thread has seen the process end
+        # Then the exit codes: the pool's own thread waits for the same processes, and until it has seen one end, its
+        # exit code may be missing here.
+        pool.shutdown(wait=True)
         if _interrupted(processes):
             raise KeyboardInterrupt from None
         raise RunError(
@@ -68,6 +76,8 @@ def run_tasks(
             "Run the same command again, it goes on; --workers 1 needs less memory."
         ) from None
     finally:
+        # An interrupt, or a caller that stopped listening. Workers are ended before the pool is shut down, because
+        # that waits for the tasks that have begun, which may be hours of training.
         if waiting:
             _end(processes)
         pool.shutdown(wait=True, cancel_futures=True)
@@ -86,6 +96,7 @@ def _interrupted(processes: Sequence[BaseProcess]) -> bool:
 
 def _end(processes: Sequence[BaseProcess]) -> None:
     """Interrupt processes, and kill those that have not closed their runs after a while."""
+    # All are asked before any is waited for, so that they close their runs side by side within one grace.
     for process in processes:
         process.terminate()
     deadline = time.monotonic() + GRACE_SECONDS
@@ -103,13 +114,17 @@ def _attempt(work: Callable[[Task, Notify], Result], task: Task, notify: Notify)
 
 
 def _start_worker(work: Callable[[Any, Notify], Any], messages: Any, parent: int) -> None:  # noqa: ANN401
+    # Before the handlers, which read it.
     _worker.update(work=work, messages=messages, parent=parent, busy=False)
+    # By default SIGTERM ends a process on the spot, and its run would stay RUNNING. SIGINT has the same handler, because
+    # Ctrl-C reaches every process of the terminal: a worker gets that signal and then the launcher's SIGTERM.
     signal.signal(signal.SIGTERM, _interrupt_once)
     signal.signal(signal.SIGINT, _interrupt_once)
 
 
 def _in_worker(task: Task) -> Any:  # noqa: ANN401
     try:
+        # Within the `try`: from here on a signal raises KeyboardInterrupt, which must not reach the pool.
         _worker["busy"] = True
         result = _attempt(_worker["work"], task, _tell_parent)
         _worker["busy"] = False
@@ -123,6 +138,7 @@ def _interrupt_once(_signal: int, _frame: object) -> None:
     """Interrupt this process; a second signal must not disturb the closing of its runs."""
     for kind in (signal.SIGTERM, signal.SIGINT):
         signal.signal(kind, _nothing)  # SIG_IGN makes Python complain of a signal that is already on its way
+    # An idle worker has no runs to close, and waits for a task with the queue's lock in its hand.
     if not _worker["busy"]:
         os._exit(INTERRUPTED)
     raise KeyboardInterrupt
@@ -133,6 +149,7 @@ def _nothing(_signal: int, _frame: object) -> None:
 
 
 def _tell_parent(message: object) -> None:
+    # A launcher that was killed could interrupt nobody, and nobody would read the result.
     if os.getppid() != _worker["parent"]:
         raise KeyboardInterrupt
     _worker["messages"].put(message)

@@ -4,8 +4,8 @@ import inspect
 import json
 from collections.abc import Callable, Mapping
 
-from analysis.metrics import METRICS
-from analysis.registry import ANALYSES
+from analysis.analyses.registry import ANALYSES
+from analysis.metrics.registry import METRICS
 from models.cards import card
 from models.registry import MODELS
 from models.time_embeddings import TIME_EMBEDDINGS
@@ -15,7 +15,7 @@ from pipeline.data import DATASETS
 from pipeline.errors import unknown
 from pipeline.identity import ROOT
 from pipeline.settings import fields_of
-from pipeline.stored_study import ABLATION_KIND, STUDY_KIND, TRIAL_KIND
+from pipeline.stored_study import ABLATION_KIND, STUDY_KIND, TRIAL_KIND, read_manifest
 from pipeline.tracking import Run, Tracker, connect
 
 Rows = list[tuple[str, ...]]
@@ -68,11 +68,10 @@ def _progress(run: Run, tracker: Tracker) -> str:
         trials = tracker.find(kind=TRIAL_KIND, parent=run.id)
         return f"{sum(trial.status == 'FINISHED' for trial in trials)} of {run.tags.get('trials', '?')} trials"
     try:
-        manifest = tracker.fetch(run.id, "study.json")
+        cells = read_manifest(run.id, tracker).cells
     except FileNotFoundError:
         return "ended before its first run"
-    cells = json.loads(manifest.read_text(encoding="utf-8"))["cells"]
-    return f"{sum(bool(cell['run_id']) for cell in cells)} of {len(cells)} runs"
+    return f"{sum(bool(entry.run_id) for entry in cells)} of {len(cells)} runs"
 
 
 def _presets() -> tuple[tuple[str, ...], Rows]:

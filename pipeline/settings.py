@@ -4,6 +4,7 @@
 A bare name stands for the one path that ends in it (`threshold` for `data.threshold`); `ALIASES` holds the rest.
 """
 
+import json
 import types
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -27,6 +28,8 @@ ALIASES = {
 """Names of the requirement that differ from the last word of their path."""
 NORMALIZE = {"true": "auto", "false": "raw"}
 """What `normalize` means as a time scale."""
+TEXT: set[object] = {str, tuple[str, ...]}
+"""The types of a setting that is text, or a list of texts."""
 
 
 def flat(tree: Config | Mapping[str, Any], prefix: str = "") -> Values:
@@ -66,8 +69,31 @@ def known_paths() -> list[str]:
 
 def is_whole(path: str) -> bool:
     """Say whether a setting takes whole numbers only."""
-    kinds = {kind for known, _, field in fields_of(RunConfig) if known == path for kind in _members(field.annotation)}
+    kinds = _kinds(path)
     return int in kinds and float not in kinds
+
+
+def _kinds(name: str) -> set[object]:
+    """Return the types of the settings that a path or its last word stands for."""
+    fields = [field for path, _, field in fields_of(RunConfig) if name in (path, path.rsplit(".", 1)[-1])]
+    return {kind for field in fields for kind in _members(field.annotation)}
+
+
+def read_values(texts: Mapping[str, str]) -> Values:
+    """Return the values of settings that were written as text: JSON where they can be, else the text itself."""
+    return {name: _read(name, text) for name, text in texts.items()}
+
+
+def _read(name: str, text: str) -> Any:  # noqa: ANN401
+    """Return the value of a setting that was written as text; where it is text, a number stands for its digits."""
+    kinds = _kinds(name)
+    is_text = bool(kinds) and kinds <= TEXT
+    number = str if is_text else None
+    try:
+        value = json.loads(text, parse_int=number, parse_float=number, parse_constant=number)
+    except ValueError:  # no JSON, or a number of more digits than Python reads
+        return text
+    return text if is_text and (value is None or isinstance(value, bool)) else value
 
 
 def resolve(name: str, value: object) -> tuple[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any, Self
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from analysis.disagreement import wanted_sequences
+from analysis.analyses.disagreement import wanted_sequences
 from analysis.plan import Declaration, Plan
 from analysis.results import Results
 from pipeline.config import RunConfig
@@ -176,6 +176,14 @@ def write_manifest(manifest: Manifest, tracker: Tracker, parent: str) -> None:
     tracker.log_text(parent, MANIFEST_FILE, manifest.model_dump_json(indent=2))
 
 
+def read_manifest(parent: str, tracker: Tracker) -> Manifest:
+    """Return the manifest of a study with the runs that have ended since it was written; FileNotFoundError if it has none."""
+    manifest = Manifest.model_validate_json(tracker.fetch(parent, MANIFEST_FILE).read_text(encoding="utf-8"))
+    lacking = [entry for entry in manifest.cells if entry.cell and not entry.run_id]
+    ended = finished_runs([{"cell": entry.cell, "variant": entry.variant} for entry in lacking], tracker)
+    return manifest.with_runs({cell: run.id for cell, run in ended.items()})
+
+
 def find_study(tracker: Tracker, wanted: str = "") -> StoredStudy:
     """Return a study by its id or the id of its run, the newest by default."""
     studies = tracker.find(kind=STUDY_KIND) + (tracker.find(kind=ABLATION_KIND) if wanted else [])
@@ -187,13 +195,12 @@ def find_study(tracker: Tracker, wanted: str = "") -> StoredStudy:
             "Run compare first, or name a known one."
         )
     try:
-        text = tracker.fetch(chosen[0].id, MANIFEST_FILE).read_text(encoding="utf-8")
+        return StoredStudy(chosen[0], read_manifest(chosen[0].id, tracker))
     except FileNotFoundError:
         raise UsageError(
             f"--study: must be a study of named models, got {wanted or chosen[0].id}, a grid, a search, or a study that "
             "ended before its first run. Read its own report, or run the study again."
         ) from None
-    return StoredStudy(chosen[0], Manifest.model_validate_json(text))
 
 
 def load_results(study: StoredStudy, tracker: Tracker, *, allow_missing: bool, probes: bool = True) -> Results:
@@ -202,9 +209,6 @@ def load_results(study: StoredStudy, tracker: Tracker, *, allow_missing: bool, p
     Without `probes` the models themselves are not looked at, which takes seconds each.
     """
     manifest = study.manifest
-    lacking = [entry for entry in manifest.cells if entry.cell and not entry.run_id]
-    ended = finished_runs([{"cell": entry.cell, "variant": entry.variant} for entry in lacking], tracker)
-    manifest = manifest.with_runs({cell: run.id for cell, run in ended.items()})
     stored = tracker.get_all([entry.run_id for entry in manifest.cells if entry.run_id])
     runs: list[dict[str, Any]] = []
     curves, predictions = [], []

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.findings import Finding
-from analysis.report import banner_lines, results_table, verdict_lines
+from analysis.report.markdown import banner_lines, results_rows, verdict_lines
 from pipeline import analyze as analyzing
 from pipeline import compare as comparing
 from pipeline.config import RunConfig
@@ -25,17 +25,17 @@ from pipeline.training.start import check_fit
 
 @dataclass(frozen=True)
 class Call:
-    """What the command line gave."""
+    """What the command line gave; a verb looks at what it takes."""
 
-    config: Path | None
-    models: tuple[str, ...]
-    seeds: list[Any] | None
-    workers: int
-    device: str
-    study: str
-    output: Path | None
-    storage: str
-    allow_missing: bool
+    config: Path | None = None
+    models: tuple[str, ...] = ()
+    seeds: list[Any] | None = None
+    workers: int = 1
+    device: str = "auto"
+    study: str = ""
+    output: Path | None = None
+    storage: str = ""
+    allow_missing: bool = False
     overrides: dict[str, Any] = field(default_factory=dict)
 
 
@@ -156,7 +156,7 @@ def _show(findings: list[Finding], title: str) -> None:
     say()
     if not findings:
         return
-    show(*results_table(findings), title=title)
+    show(*results_rows(findings), title=title)
     for banner in banner_lines(findings):
         say(f"Note. {banner}")
     say()

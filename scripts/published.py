@@ -16,7 +16,7 @@ from mlflow.tracking import MlflowClient
 from plotly.subplots import make_subplots
 
 from analysis.figures import to_png
-from analysis.figures.style import COLOURS
+from analysis.figures.parts.style import COLOURS
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "results"
 PAGE, RECORD, FIGURE = (FOLDER / f"published_protocols.{ending}" for ending in ("md", "json", "png"))

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.__main__ import _parser, _settings
+from pipeline.__main__ import parse
 from pipeline.ablation.reading import load_ablation
 from pipeline.ablation.space import AblationConfig
 from pipeline.ls import settings, settings_markdown
-from pipeline.settings import ALIASES, resolve
+from pipeline.settings import ALIASES, read_values, resolve
 from pipeline.study import load_study
 
 ROOT = Path(__file__).parents[1]
@@ -28,8 +28,8 @@ EXAMPLES = ("A time embedding", "A metric", "An analysis", "A probe")
 MOST_LINES = 14
 REGISTRIES = {
     "models/time_embeddings/__init__.py": "    | PositionConfig\n",
-    "analysis/metrics.py": "METRICS: tuple[Metric, ...] = (\n",
-    "analysis/registry.py": "ANALYSES: dict[str, Analysis] = {\n",
+    "analysis/metrics/registry.py": "METRICS: tuple[Metric, ...] = (\n",
+    "analysis/analyses/registry.py": "ANALYSES: dict[str, Analysis] = {\n",
     "pipeline/probes/registry.py": "PROBES: dict[str, Probe] = {\n",
 }
 """The line of each registry after which the README's line is put."""
@@ -49,7 +49,7 @@ print(json.dumps({"embedding": type(cell.config.model.embedding).__name__, **tra
 ANALYSE = """
 import json, runpy
 from analysis import analyze
-from analysis.report import report
+from analysis.report.markdown import report
 
 make_study = runpy.run_path("tests/analysis/conftest.py")["make_study"]
 # Six sequences of classes 0, 1, 2, 0, 1, 2: the second is missed by all four runs.
@@ -158,9 +158,10 @@ def test_the_embedding_of_the_readme_trains_by_the_command_beside_it(extended):
     [command] = blocks(section("A time embedding"), "sh")
     words = command.split()
     assert words[:3] == ["python", "-m", "pipeline"]
-    options, rest = _parser().parse_known_args(words[3:])
+    options = parse(words[3:])
     assert options.verb == "train"
-    overrides = _settings(rest) | {"model.embedding.name": options.models}
+    [model] = options.models
+    overrides = read_values(options.overrides) | {"model.embedding.name": model}
     told = json.loads(run(extended, "-c", TRAIN, json.dumps(overrides)))
     assert told["embedding"] == "LogTimeConfig"
     assert told["epochs"] == 1

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from analysis.metrics import METRICS
+from analysis.analyses.registry import ANALYSES
+from analysis.metrics.registry import METRICS
 from analysis.plan import Plan
-from analysis.registry import ANALYSES
-from pipeline.__main__ import VERBS, _parser, _seeds, _settings, _workers
+from pipeline.__main__ import VERBS, parse
 from pipeline.ablation.reading import load_ablation
 from pipeline.ls import LISTS
-from pipeline.settings import resolve
+from pipeline.settings import read_values, resolve
 from pipeline.study import load_run, load_study
 
 ROOT = Path(__file__).parents[1]
@@ -45,22 +45,18 @@ WORDS = {
 
 
 def check_pipeline(arguments):
-    options, rest = _parser().parse_known_args(arguments)
-    settings = _settings(rest)
-    config = ROOT / options.config if options.config else None
-    models = [name for name in options.models.split(",") if name]
-    assert _workers(options.workers) >= 1
+    options = parse(arguments)
+    settings = read_values(options.overrides)
+    config = ROOT / options.config if getattr(options, "config", None) else None
     if options.verb == "train":
-        assert len(models) <= 1
-        load_run(config, settings | ({"model.embedding.name": models[0]} if models else {}))
+        assert len(options.models) <= 1
+        load_run(config, settings | ({"model.embedding.name": options.models[0]} if options.models else {}))
     elif options.verb in ("main", "compare"):
-        load_study(config, models=models, seeds=_seeds(options.seeds), overrides=settings)
+        load_study(config, models=options.models, seeds=options.seeds, overrides=settings)
     elif options.verb == "ablate":
-        load_ablation(config, rows=models, seeds=_seeds(options.seeds), overrides=settings)
+        load_ablation(config, rows=options.models, seeds=options.seeds, overrides=settings)
     elif options.verb == "ls":
         assert options.topic in ("", *LISTS)
-    else:
-        assert not settings
 
 
 def check_mlflow(words):
@@ -126,7 +122,7 @@ def check_symbol(name):
 
 def written_files():
     """Return the names of the outputs, as the code that writes them spells them."""
-    sources = [ROOT / "pipeline/analyze.py", *(ROOT / "analysis").glob("*.py")]
+    sources = [ROOT / "pipeline/analyze.py", *(ROOT / "analysis").rglob("*.py")]
     text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
     names = set(re.findall(r'"([\w]+\.(?:json|csv|md))"', text))
     figures = re.findall(r'figures ?= ?\{\s*"(\w+)":', text)
@@ -154,8 +150,9 @@ def test_every_command_of_the_documents_is_one_that_can_be_given(subtests):
 
 def test_every_option_of_the_readme_fits_some_model(subtests):
     for option in README_OPTIONS:
+        verb = "ablate --config config/ablation.json" if option.startswith("--storage") else "compare"
         with subtests.test(option):
-            check_command(f"python -m pipeline compare {option}")
+            check_command(f"python -m pipeline {verb} {option}")
 
 
 def test_every_symbol_of_the_walk_imports(subtests):

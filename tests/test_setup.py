@@ -74,19 +74,3 @@ def test_ci_runs_what_make_test_runs():
     steps = subprocess.run(["make", "-n", "test"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for tool in ("ruff check", "ruff format --check", "mypy", "lint-imports", "check-jsonschema", "hadolint", "pytest"):
         assert f".venv/bin/{tool}" in steps
-
-
-@pytest.mark.parametrize(
-    ("package", "allowed"),
-    [("optuna", {"pipeline.ablation"}), ("mlflow", {"pipeline.tracking"}),
-     ("kan", {"models.kan", "models.scan_kernels", "models.selective_scan"})],
-)  # fmt: skip
-def test_a_package_is_kept_from_all_modules_but_those_that_are_named_here(package, allowed):
-    contracts = TOOLS["tool"]["importlinter"]["contracts"]
-    [contract] = [of for of in contracts if of["name"].startswith("only") and package in of["forbidden_modules"]]
-    kept = set(contract["source_modules"])
-    files = [file for top in ("analysis", "models", "pipeline") for file in (ROOT / top).iterdir()]
-    modules = {
-        f"{file.parent.name}.{file.stem}" for file in files if not file.stem.startswith(("__init__", "__pycache__"))
-    }
-    assert {name for name in modules if name not in kept and name.split(".")[0] not in kept} == allowed

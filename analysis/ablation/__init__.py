@@ -8,12 +8,12 @@ from analysis.ablation.effects import effects
 from analysis.ablation.importance import importance
 from analysis.ablation.pareto import pareto, pareto_front
 from analysis.ablation.ranking import ranking
-from analysis.ablation.trials import Range, Trials
+from analysis.ablation.trials import Bounds, Trials
 from analysis.findings import Finding
 
 __all__ = [
+    "Bounds",
     "Document",
-    "Range",
     "Trials",
     "ablation_findings",
     "ablation_report",

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.ablation.trials import ALL, EMBEDDING, LEVEL, Range, Trials
+from analysis.ablation.trials import ALL, EMBEDDING, LEVEL, Bounds, Trials
 from analysis.figures import expected_best_figure, tuning_figure
 from analysis.findings import Finding
 from analysis.wording import listing, plural
@@ -99,7 +99,7 @@ def certificate_table(trials: Trials) -> pd.DataFrame:
             for path, space in trials.spaces.items()
             if (model == ALL or path != EMBEDDING) and of_model[path].notna().any()
         ]
-        sizes = [space.size if isinstance(space, Range) else float(len(space)) for space in applying]
+        sizes = [space.size if isinstance(space, Bounds) else float(len(space)) for space in applying]
         rows.append(
             {
                 "model": model,
@@ -107,7 +107,7 @@ def certificate_table(trials: Trials) -> pd.DataFrame:
                 **{state.lower(): int(states.get(state, 0)) for state in ("COMPLETE", "PRUNED", "FAILED")},
                 "epochs": int(of_model["epochs"].sum()),
                 "seeds": trials.scores.shape[1] if len(means) else 0,
-                "dimension": sum(isinstance(space, Range) or len(space) > 1 for space in applying),
+                "dimension": sum(isinstance(space, Bounds) or len(space) > 1 for space in applying),
                 "log10_volume": float(np.log10(sizes).sum()),
                 "best": trials.sign * float((trials.sign * means).max()) if len(means) else np.nan,
             }

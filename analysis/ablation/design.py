@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.ablation.trials import Range, Trials
+from analysis.ablation.trials import Bounds, Trials
 from analysis.wording import listing, plural
 
 Codes = NDArray[np.int64]
@@ -32,7 +32,7 @@ def design(trials: Trials) -> Design:
     """Return the design: the complete trials count, and a factorial must have no others."""
     reasons = _not_factorial(trials)
     if not reasons:
-        sizes = " x ".join(str(len(space)) for space in trials.spaces.values() if not isinstance(space, Range))
+        sizes = " x ".join(str(len(space)) for space in trials.spaces.values() if not isinstance(space, Bounds))
         return Design(
             "factorial", f"Complete factorial: {sizes} = {plural(len(trials.scores), 'point')}, each tried once."
         )
@@ -51,7 +51,7 @@ def _not_factorial(trials: Trials) -> list[str]:
     lost = len(trials.per_trial) - len(trials.scores)
     if lost:
         reasons.append(f"{lost} of {plural(len(trials.per_trial), 'trial')} are not complete")
-    ranges = [path for path, space in trials.spaces.items() if isinstance(space, Range)]
+    ranges = [path for path, space in trials.spaces.items() if isinstance(space, Bounds)]
     if ranges:
         reasons.append(f"{listing(ranges)} {'is' if len(ranges) == 1 else 'are'} drawn from a range")
     settings = trials.per_trial[trials.factors]
@@ -60,7 +60,7 @@ def _not_factorial(trials: Trials) -> list[str]:
         reasons.append(f"{listing(partly)} {'does' if len(partly) == 1 else 'do'} not apply to every trial")
     if reasons or not trials.factors:
         return reasons or ["there is no factor"]
-    choices = {path: list(space) for path, space in trials.spaces.items() if not isinstance(space, Range)}
+    choices = {path: list(space) for path, space in trials.spaces.items() if not isinstance(space, Bounds)}
     if any(not settings[path].isin(known).all() for path, known in choices.items()):
         return ["a trial lies outside the choices"]
     points = prod(map(len, choices.values()))

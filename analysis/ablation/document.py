@@ -10,8 +10,8 @@ import pandas as pd
 from analysis.ablation.trials import Trials, label
 from analysis.figures import Figure, sized
 from analysis.findings import Finding
-from analysis.html import page
-from analysis.report import section
+from analysis.report.html import page
+from analysis.report.markdown import section
 from analysis.wording import markdown_table, plural
 
 SHOWN = 30

@@ -14,7 +14,7 @@ from analysis.ablation.factors import (
     marginal,
 )
 from analysis.ablation.trials import LEVEL, Trials, label, levels, short_names
-from analysis.figures import Figure, Row, interaction_figure, rows_figure
+from analysis.figures import Figure, Row, estimates_figure, interaction_figure
 from analysis.findings import Finding
 from analysis.wording import p_value, plural
 
@@ -112,7 +112,7 @@ def _contrast_figure(trials: Trials, contrasts: pd.DataFrame, found: Design) -> 
         for (_, row), gap_S in zip(contrasts.iterrows(), gaps, strict=True)
     ]
     against = "first level" if found.kind == "factorial" else f"base point (trial {found.base})"
-    return rows_figure(
+    return estimates_figure(
         rows,
         title="Effects of the factors",
         subtitle=(
@@ -133,7 +133,7 @@ def _level_figure(trials: Trials) -> Figure:
         points = tuple(trials.means[placed[row["factor"]] == row["level"]])
         name = f"{names[row['factor']]}: {row['level']}"
         rows.append(Row(label=name, value=row["mean"], points=points, note=plural(int(row["trials"]), "trial")))
-    return rows_figure(
+    return estimates_figure(
         rows,
         title="Trials by level",
         subtitle="Points: trials (means over seeds), bar: their mean.<br>Other settings differ too: no effect is claimed",

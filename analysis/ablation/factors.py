@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.ablation.design import Design, changed
-from analysis.ablation.trials import LEVEL, Range, Trials, label, levels
-from analysis.two_way import holm
+from analysis.ablation.trials import LEVEL, Bounds, Trials, label, levels
+from analysis.statistics.two_way import holm
 
 Cube = NDArray[np.float64]
 """Values of a complete factorial: (S, levels of the first factor, levels of the second, ...)."""
@@ -26,7 +26,7 @@ Gap = tuple[str, object, object, int | None, NDArray[np.float64]]
 
 def cube(trials: Trials) -> Cube:
     """Return the values of a complete factorial as one array, levels in the order of the choices."""
-    spaces = [list(space) for space in trials.spaces.values() if not isinstance(space, Range)]
+    spaces = [list(space) for space in trials.spaces.values() if not isinstance(space, Bounds)]
     settings = trials.per_trial[trials.factors]
     places = [[space.index(value) for value in settings[path]] for path, space in zip(settings, spaces, strict=True)]
     values = np.empty((trials.scores.shape[1], *map(len, spaces)))
@@ -119,7 +119,7 @@ def level_of(trials: Trials, path: str) -> tuple[list[str], list[str]]:
     A range is cut into thirds of its own scale.
     """
     space, column = trials.spaces[path], trials.per_trial.loc[trials.scores.index, path]
-    if isinstance(space, Range):
+    if isinstance(space, Bounds):
         edges = (np.geomspace if space.log else np.linspace)(space.low, space.high, 4)
         names = [f"{label(float(f'{a:.3g}'))} to {label(float(f'{b:.3g}'))}" for a, b in pairwise(edges)]
         places = np.searchsorted(edges[1:3], column.astype(float))

@@ -14,6 +14,8 @@ from analysis.schema import ResultsError
 from analysis.wording import listing, plural
 
 COSTS = ("parameters", "epoch_seconds")
+FEW = 100
+"""Costs below it are shown with three digits, others as whole numbers."""
 Direction = Literal["maximize", "minimize"]
 
 
@@ -44,7 +46,8 @@ def pareto(trials: Trials, cost: str = "parameters") -> Finding:
     name = cost.replace("_", " ")
     seeds = trials.scores.shape[1]
     said = [
-        f"trial {row['trial']} ({trials.show(row['mean'])}, {_amount(row[cost])} {name})" for _, row in front.iterrows()
+        f"trial {row['trial']} ({trials.show(row['mean'])}, {row[cost]:{',.0f' if row[cost] >= FEW else '.3g'}} {name})"
+        for _, row in front.iterrows()
     ]
     summary = (
         f"Of {plural(len(table), 'complete trial')}, {len(front)} are on the front of {trials.goal} against {name}: no "
@@ -60,7 +63,3 @@ def pareto(trials: Trials, cost: str = "parameters") -> Finding:
         figure = pareto_figure(table, dots, list(trials.groups), cost, unit=trials.goal, percent=trials.is_rate)
         figures["ablation_pareto"] = figure
     return Finding("pareto", "Value against cost", summary, {"pareto": table}, figures)
-
-
-def _amount(cost: float) -> str:
-    return f"{cost:,.0f}" if cost >= 100 else f"{cost:.3g}"  # noqa: PLR2004

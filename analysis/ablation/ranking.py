@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.ablation.trials import LEVEL, Trials, label, short_names
-from analysis.figures import Figure, Row, rows_figure
+from analysis.figures import Figure, Row, estimates_figure
 from analysis.findings import Finding
 from analysis.wording import plural
 
@@ -47,7 +47,7 @@ def ranking(trials: Trials) -> Finding:
     within = "no interval from one seed" if seeds == 1 else f"[{trials.show(best['low'])}, {trials.show(best['high'])}]"
     summary = (
         f"{head} Best {trials.goal}: trial {best['trial']} with {trials.show(best['mean'])} ({within}, mean of "
-        f"{plural(seeds, 'seed')}): {_settings(trials, best)}. "
+        f"{plural(seeds, 'seed')}): {_described(trials, best)}. "
     )
     summary += (
         f"The best of {complete} validation scores is optimistic: it was chosen because it is the best on these sequences "
@@ -59,7 +59,7 @@ def ranking(trials: Trials) -> Finding:
     return Finding("trials", "Trials", summary, {"trials": table}, {"ablation_trials": _figure(trials, table)})
 
 
-def _settings(trials: Trials, row: pd.Series) -> str:
+def _described(trials: Trials, row: pd.Series) -> str:
     names = short_names(trials.factors)
     return ", ".join(f"{names[path]} {label(row[path], 3)}" for path in trials.factors if pd.notna(row[path]))
 
@@ -74,12 +74,12 @@ def _figure(trials: Trials, table: pd.DataFrame) -> Figure:
             low=row["low"],
             high=row["high"],
             strong=bool(row["best"]),
-            note=_settings(trials, row),
+            note=_described(trials, row),
         )
         for _, row in shown.iterrows()
     ]
     cut = f"; shown: {SHOWN} of {len(trials.scores)}" if len(trials.scores) > SHOWN else ""
-    return rows_figure(
+    return estimates_figure(
         rows,
         title=f"Trials by {trials.goal}",
         subtitle=(

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.schema import Kind, ResultsError, check_columns, check_unique
-from analysis.two_way import Estimate, Part, estimate
+from analysis.statistics.two_way import Estimate, Part, estimate
 from analysis.wording import UNKNOWN, percent, points
 
 STATES = ("COMPLETE", "PRUNED", "FAILED")
@@ -34,7 +34,7 @@ ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
-class Range:
+class Bounds:
     """A factor that takes any number between two bounds."""
 
     low: float
@@ -55,7 +55,7 @@ class Range:
         return log10(self.high / self.low) if self.log else self.high - self.low
 
 
-Space = Range | Sequence[object]
+Space = Bounds | Sequence[object]
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +97,7 @@ class Trials:
                 f"trials: must have a column for each factor, got none for {missing[0]}. Add the column."
             )
         for factor, space in self.spaces.items():
-            if isinstance(space, Range):
+            if isinstance(space, Bounds):
                 continue
             if isinstance(space, str) or not space or len(set(space)) < len(space):
                 raise ResultsError(f"spaces.{factor}: must list distinct choices, got {space!r}. Name each once.")
@@ -205,7 +205,7 @@ class Trials:
 
 def levels(space: Space, column: pd.Series) -> list[object]:
     """Return the levels that occur or may occur: choices in their order, then what else was tried, ascending."""
-    choices = [] if isinstance(space, Range) else list(space)
+    choices = [] if isinstance(space, Bounds) else list(space)
     tried = [value for value in column.dropna().unique() if value not in choices]
     return choices + sorted(tried, key=lambda value: (isinstance(value, str), value))
 

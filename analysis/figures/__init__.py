@@ -1,21 +1,22 @@
-"""Tables to figures. Plotly is imported in this package and nowhere else."""
+"""Tables to figures, a file a subject, drawn with the parts. Plotly is imported in this package and nowhere else."""
 
 from plotly.graph_objects import Figure
 
-from analysis.figures.ablation import (
-    importance_figure,
-    interaction_figure,
-    tuning_figure,
-)
-from analysis.figures.examples import examples_figure
+from analysis.figures.budget import expected_best_figure, tuning_figure
+from analysis.figures.confidence import reliability_figure
+from analysis.figures.confusion import confusion_figure
+from analysis.figures.convergence import convergence_figure
+from analysis.figures.disagreement import examples_figure
+from analysis.figures.effects import interaction_figure
+from analysis.figures.efficiency import efficiency_figure
+from analysis.figures.encoding import gates_figure, kernel_figure, spectrum_figure
+from analysis.figures.estimates import Row, estimates_figure
 from analysis.figures.export import FigureError, plot_script, sized, to_html, to_json, to_png, to_svg
-from analysis.figures.matrices import confusion_figure, significance_figure
-from analysis.figures.probes import anytime_figure, gates_figure, kernel_figure, spectrum_figure, time_use_figure
-from analysis.figures.rows import Row, rows_figure
-from analysis.figures.scatter import efficiency_figure, reliability_figure
-from analysis.figures.search import expected_best_figure, pareto_figure
-from analysis.figures.strips import convergence_figure
+from analysis.figures.importance import importance_figure
+from analysis.figures.pareto import pareto_figure
+from analysis.figures.significance import significance_figure
 from analysis.figures.temporal import temporal_figure
+from analysis.figures.time_use import anytime_figure, time_use_figure
 from analysis.figures.training import training_curves_figure
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "confusion_figure",
     "convergence_figure",
     "efficiency_figure",
+    "estimates_figure",
     "examples_figure",
     "expected_best_figure",
     "gates_figure",
@@ -35,7 +37,6 @@ __all__ = [
     "pareto_figure",
     "plot_script",
     "reliability_figure",
-    "rows_figure",
     "significance_figure",
     "sized",
     "spectrum_figure",

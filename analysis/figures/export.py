@@ -64,11 +64,9 @@ def _drawn(figures: Mapping[str, Figure], kind: str, scale: float) -> dict[str, 
 
 
 async def _draw(figures: Mapping[str, Figure], kind: str, scale: float) -> dict[str, bytes]:
+    drawn = {}
     async with Kaleido() as browser:
-        return {
-            name: await browser.calc_fig(figure, opts=_options(figure, kind, scale)) for name, figure in figures.items()
-        }
-
-
-def _options(figure: Figure, kind: str, scale: float) -> dict[str, object]:
-    return {"format": kind, "width": figure.layout.width, "height": figure.layout.height, "scale": scale}
+        for name, figure in figures.items():
+            size = {"width": figure.layout.width, "height": figure.layout.height}
+            drawn[name] = await browser.calc_fig(figure, opts={"format": kind, "scale": scale, **size})
+    return drawn

@@ -8,9 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from plotly.graph_objects import Figure
 
-from analysis.figures.labels import label_ends, label_room
-from analysis.figures.strips import ROW_HEIGHT, strip
-from analysis.figures.style import MUTED, colours, faint, finish, panel_title, text_width
+from analysis.figures.parts.labels import label_ends, label_room
+from analysis.figures.parts.strips import ROW_HEIGHT, strip
+from analysis.figures.parts.style import MUTED, colours, error_bars, faint, finish, panel_title, text_width
 
 TOP_HEIGHT, BETWEEN = 480, 170
 BIN_WIDTH = 120
@@ -72,14 +72,7 @@ def _by_length(figure: Figure, bins: pd.DataFrame, models: Sequence[str], domain
             mode="lines+markers",
             line={"color": faint(colour[model], 0.45), "width": 2},
             marker={"color": colour[model], "size": 10},
-            error_y={
-                "type": "data",
-                "array": 100 * rows["high"].to_numpy() - rates,
-                "arrayminus": rates - 100 * rows["low"].to_numpy(),
-                "color": colour[model],
-                "thickness": 2,
-                "width": 0,
-            },
+            error_y=error_bars(colour[model], rates, *(100 * rows[end].to_numpy() for end in ("low", "high"))),
             name=model,
         )
         ends[model] = (len(names) - 0.5, float(rates[-1]))

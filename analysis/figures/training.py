@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import pandas as pd
 from plotly.graph_objects import Figure
 
-from analysis.figures.labels import label_ends, label_room
-from analysis.figures.style import axis, colours, faint, finish, panel_title
+from analysis.figures.parts.labels import label_ends, label_room
+from analysis.figures.parts.style import axis, colours, faint, finish, panel_title
 
 DASHES = {"train": "solid", "test": "dash"}
 PANELS = {"loss": "Loss (cross-entropy)", "accuracy": "Accuracy (%)"}

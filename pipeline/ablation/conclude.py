@@ -1,7 +1,6 @@
 """Concludes an ablation study: its findings, the best settings, and, for named changes, verdicts on the test split."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,17 +11,17 @@ import optuna
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
-from analysis.ablation import Document, Range, Trials, ablation_findings, ablation_report
+from analysis.ablation import Bounds, Document, Trials, ablation_findings, ablation_report
+from analysis.analyses.overview import overview
+from analysis.analyses.significance import significance
 from analysis.figures import Figure, FigureError, to_png
 from analysis.findings import Finding
-from analysis.overview import overview
-from analysis.report import description, verdict_markdown
-from analysis.significance import significance
+from analysis.report.markdown import description, verdict_markdown
 from analysis.wording import listing, percent, plural
+from pipeline.ablation.designs import ROW
 from pipeline.ablation.queue import SCORES, Queue, without_replaced
-from pipeline.ablation.space import DIRECTIONS, EMBEDDING, NAMED, ROW, AblationStudy, name_of
-from pipeline.ablation.space import Range as Drawn
-from pipeline.ablation.worker import IDENTITY, MEASURES
+from pipeline.ablation.space import DIRECTIONS, EMBEDDING, POINT, AblationStudy, Point, Span, name_of
+from pipeline.ablation.worker import CONDITIONS, SCORED
 from pipeline.output import deliver
 from pipeline.settings import Values, flat
 from pipeline.stored_study import (
@@ -64,12 +63,18 @@ def conclude(study: AblationStudy, tracker: Tracker, parent: str, queue: Queue, 
         return None
     table = trial_table(study, ended)
     objective = study.how.objectives[0]
-    trials = Trials(table.assign(value=table[objective]), objective, DIRECTIONS[objective], _spaces(study, table))
+    spaces = {
+        path: Bounds(part.low, part.high, part.log) if isinstance(part, Span) else list(part)
+        for path, part in study.design.compared(study).items()
+    }
+    trials = Trials(table.assign(value=table[objective]), objective, DIRECTIONS[objective], spaces)
     importances = _importances(study, queue.optuna_study, complete)
-    findings = ablation_findings(trials, importances, cost=_cost(study), named=study.how.design == "rows")
+    cost = next((name for name in study.how.objectives if name in ("parameters", "epoch_seconds")), "parameters")
+    findings = ablation_findings(trials, importances, cost=cost, named=ROW in spaces)
     best = min(complete, key=lambda trial: (-trials.sign * trial.values[0], trial.number))
+    point = study.design.point_of(study, best)
     compared = _compare(study, tracker, parent, complete)
-    said = _best_line(study, best, complete, queue.optuna_study)
+    said = _best_line(study, best, point, complete, queue.optuna_study)
     pages = _pages(tracker, table)
     verdict = verdict_markdown(compared, pages) if compared else _mixed(table) + said
     plots = _plots(study, queue.optuna_study)
@@ -78,8 +83,8 @@ def conclude(study: AblationStudy, tracker: Tracker, parent: str, queue: Queue, 
         "ablation_report.md": document.markdown,
         "ablation_report.html": document.html(),
         "trials.csv": table.to_csv(index=False),
-        "best_config.json": json.dumps({"base": flat(study.config(_overrides(study, best)))}, indent=2),
-        "summary.json": json.dumps({"study": study.id, "name": study.name, "best": _overrides(study, best)}, indent=2),
+        "best_config.json": json.dumps({"base": flat(point.config)}, indent=2),
+        "summary.json": json.dumps({"study": study.id, "name": study.name, "best": point.overrides}, indent=2),
         **_tuned(study, ended, trials.sign),
     }
     try:
@@ -94,6 +99,7 @@ def conclude(study: AblationStudy, tracker: Tracker, parent: str, queue: Queue, 
             (folder / f"{stem}.png").write_bytes(image)
         deliver(folder, output, tracker, parent)
     _mark(study, tracker, parent, queue.optuna_study, best)
+    tracker.set_tags(parent, {"best_trial": str(best.number), "best_point": _in_words(point.overrides)})
     tracker.log_table(parent, "trials.json", table)
     tracker.set_tags(parent, {"mlflow.note.content": description(compared, pages) if compared else verdict})
     tracker.log_metrics(parent, {f"best_{objective}": float(best.values[0]), "complete_trials": len(complete)})
@@ -106,48 +112,18 @@ def trial_table(study: AblationStudy, ended: list[FrozenTrial]) -> pd.DataFrame:
     """Return one row per trial and seed: what was varied, and what it brought; one row where a trial has no scores."""
     rows: list[dict[str, Any]] = []
     for trial in ended:
-        factors = _factors(study, trial)
-        shown = {"trial": trial.number, "point": trial.user_attrs.get("point") or name_of(factors)}
+        factors = study.design.levels(study, trial)
+        shown = {"trial": trial.number, "point": trial.user_attrs.get(POINT) or name_of(factors)}
         nothing = {
             "seed": study.seeds[0],
             "epochs": len(trial.intermediate_values),
-            **dict.fromkeys(MEASURES[:-1], np.nan),
+            **dict.fromkeys(SCORED[:-1], np.nan),
         }
         scores = trial.user_attrs.get(SCORES) or [nothing]
         rows += [{**shown, "state": STATES[trial.state], **score, **factors} for score in scores]
     table = pd.DataFrame(rows)
     whole = {"epochs": "int64", "seed": "int64", "trial": "int64"}
-    return table.astype({**whole, **{name: "float64" for name in MEASURES if name != "epochs"}})
-
-
-def _factors(study: AblationStudy, trial: FrozenTrial) -> Values:
-    """Return the values of the factors that a trial has, as the analysis compares them."""
-    if study.how.design == "one_at_a_time":
-        config = flat(study.config(_overrides(study, trial)))
-        return {path: config.get(path) for path in study.space}
-    if study.how.design == "rows":
-        return {ROW: trial.user_attrs["point"]}
-    return {path: trial.params.get(path) for path in study.space}
-
-
-def _overrides(study: AblationStudy, trial: FrozenTrial) -> Values:
-    """Return what a trial changes of the base."""
-    if study.how.searches:
-        return dict(trial.params)
-    return next(point.overrides for point in study.points if point.name == trial.user_attrs["point"])
-
-
-def _spaces(study: AblationStudy, table: pd.DataFrame) -> Mapping[str, Range | list[Any]]:
-    if study.how.design == "rows":
-        return {ROW: [name for name in study.rows if name in set(table[ROW])]}
-    return {
-        path: Range(part.low, part.high, part.log) if isinstance(part, Drawn) else list(part)
-        for path, part in study.space.items()
-    }
-
-
-def _cost(study: AblationStudy) -> str:
-    return next((name for name in study.how.objectives if name in ("parameters", "epoch_seconds")), "parameters")
+    return table.astype({**whole, **{name: "float64" for name in SCORED if name != "epochs"}})
 
 
 def _importances(study: AblationStudy, held: optuna.Study, complete: list[FrozenTrial]) -> pd.DataFrame | None:
@@ -179,7 +155,7 @@ def _first(trial: FrozenTrial) -> float:
 def _plots(study: AblationStudy, held: optuna.Study) -> list[tuple[str, Figure]]:
     """Return Optuna's own plots of the trials."""
     draw = optuna.visualization
-    if study.how.design in NAMED:
+    if study.design.named:
         return []
     objective = study.how.objectives[0]
     target: dict[str, Any] = {"target": _first, "target_name": objective.replace("_", " ")}
@@ -196,7 +172,9 @@ def _plots(study: AblationStudy, held: optuna.Study) -> list[tuple[str, Figure]]
     return plots
 
 
-def _best_line(study: AblationStudy, best: FrozenTrial, complete: list[FrozenTrial], held: optuna.Study) -> str:
+def _best_line(
+    study: AblationStudy, best: FrozenTrial, point: Point, complete: list[FrozenTrial], held: optuna.Study
+) -> str:
     objective, value = study.how.objectives[0], best.values[0]
     goals = " and ".join(name.replace("_", " ") for name in study.how.objectives)
     front = ", ".join(str(number) for number in sorted(trial.number for trial in held.best_trials))
@@ -204,14 +182,14 @@ def _best_line(study: AblationStudy, best: FrozenTrial, complete: list[FrozenTri
     shown = percent(value) if "accuracy" in objective else f"{value:.4g}"
     return (
         f"Best {objective.replace('_', ' ')} of {plural(len(complete), 'complete trial')}: {shown}, mean of "
-        f"{plural(len(study.seeds), 'seed')}, trial {best.number} ({_settings(_overrides(study, best))}). It is optimistic, "
+        f"{plural(len(study.seeds), 'seed')}, trial {best.number} ({_in_words(point.overrides)}). It is optimistic, "
         f"being the best on the split that chose it; train it with new seeds before claiming it.{several}"
     )
 
 
 def _mixed(table: pd.DataFrame) -> str:
     """Return a warning where the trials did not run under the same conditions."""
-    found = {what: sorted(set(table[key].dropna())) for key, what in IDENTITY.items() if key in table}
+    found = {what: sorted(set(table[key].dropna())) for key, what in CONDITIONS.items() if key in table}
     different = [what for what, values in found.items() if len(values) > 1]
     if not different:
         return ""
@@ -220,7 +198,7 @@ def _mixed(table: pd.DataFrame) -> str:
     )
 
 
-def _settings(overrides: Values) -> str:
+def _in_words(overrides: Values) -> str:
     """Return settings as people read them: real numbers with three digits."""
     return name_of(
         {path: float(f"{value:.3g}") if isinstance(value, float) else value for path, value in overrides.items()}
@@ -232,9 +210,9 @@ def _compare(study: AblationStudy, tracker: Tracker, parent: str, complete: list
 
     Nothing was chosen on the test split: every change is compared, and all are corrected for.
     """
-    if study.how.design not in NAMED or len(complete) < 2:  # noqa: PLR2004 - a pair
+    if not study.design.named or len(complete) < 2:  # noqa: PLR2004 - a pair
         return []
-    names = [trial.user_attrs["point"] for trial in complete]
+    names = [trial.user_attrs[POINT] for trial in complete]
     if study.plan.reference not in names:
         return []
     cells = [
@@ -242,7 +220,7 @@ def _compare(study: AblationStudy, tracker: Tracker, parent: str, complete: list
         for name, trial in zip(names, complete, strict=True)
         for score in trial.user_attrs[SCORES]
     ]
-    variants = {point.name: study.config(point.overrides) for point in study.points if point.name in names}
+    variants = {point.name: point.config for point in study.points if point.name in names}
     manifest = Manifest(
         id=study.id,
         name=study.name,
@@ -264,7 +242,7 @@ def _pages(tracker: Tracker, table: pd.DataFrame) -> dict[str, str]:
 
 def _tuned(study: AblationStudy, ended: list[FrozenTrial], sign: int) -> dict[str, str]:
     """Return a study file that compares the best settings of each embedding over new seeds, as the certificate asks."""
-    if EMBEDDING not in study.space or not study.how.searches:
+    if EMBEDDING not in study.space or not study.design.searches:
         return {}
     best: dict[str, FrozenTrial] = {}
     spent: dict[str, int] = {}
@@ -296,4 +274,3 @@ def _mark(study: AblationStudy, tracker: Tracker, parent: str, held: optuna.Stud
         tags = {"best": str(number == best.number).lower(), "pareto": str(number in on_front).lower()}
         if any(run.tags.get(key, "false") != value for key, value in tags.items()):
             tracker.set_tags(run.id, tags)
-    tracker.set_tags(parent, {"best_trial": str(best.number), "best_point": _settings(_overrides(study, best))})

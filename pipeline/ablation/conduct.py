@@ -8,9 +8,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from analysis.wording import plural
 from pipeline.ablation.queue import Queue, without_replaced
-from pipeline.ablation.space import NAMED, AblationStudy
-from pipeline.ablation.worker import ENDED, Progress, Shift, work, work_off
-from pipeline.config import RunConfig
+from pipeline.ablation.space import AblationStudy
+from pipeline.ablation.storage import Place
+from pipeline.ablation.worker import ENDED, Progress, Shift, work
 from pipeline.console import Meter, duration, say
 from pipeline.errors import RunError
 from pipeline.estimate import epoch_seconds
@@ -44,9 +44,9 @@ def conduct(
             helps = not _hold(tracker, parent, held)
             if helps:
                 say("another process conducts this study; this one helps with its trials")
-            tracker.log_params(parent, _settings(study))
+            tracker.log_params(parent, _asked_for(study))
             _declare(study, tracker, parent, device)
-            _run_trials(Shift(study, storage, tracker.uri, parent, device), queue, tracker, workers)
+            _run_trials(Shift(study, storage, tracker, parent, device), queue, workers)
             while helps and not _hold(tracker, parent, held):
                 time.sleep(POLL_SECONDS)
             with queue.alone("conclusion"):
@@ -71,27 +71,28 @@ def _check_failed(study: AblationStudy, trials: Sequence[FrozenTrial]) -> None:
     if not failed:
         return
     why = f"the first is number {failed[0].number}: {failed[0].user_attrs.get('why', '')}"
-    if not study.how.searches:
+    if not study.design.searches:
         raise RunError(f"{plural(len(failed), 'trial')} failed, {why} The same command tries points of a list again.")
     if len(failed) == len(trials):
         raise RunError(f"all {plural(len(failed), 'trial')} failed, {why}")
     say(f"{plural(len(failed), 'trial')} failed, {why}")
 
 
-def _settings(study: AblationStudy) -> Values:
+def _asked_for(study: AblationStudy) -> Values:
     """Return how the study was asked for; what only a search has is left out of the others."""
-    how = study.how.model_dump(mode="json", exclude=set() if study.how.searches else {"trials", "budget"})
+    how = study.how.model_dump(mode="json", exclude=set() if study.design.searches else {"trials", "budget"})
     lists = {"objectives": ",".join(study.how.objectives), "seeds": ",".join(map(str, study.seeds))}
     return {**how, **study.base, **lists}
 
 
 def _declare(study: AblationStudy, tracker: Tracker, parent: str, device: str) -> None:
     """Store the plan of named changes, which are compared on the test split, before the first of them is trained."""
-    if study.how.design not in NAMED:
+    if not study.design.named:
         return
-    configs = {point.name: study.config(point.overrides) for point in study.points}
     cells = [
-        Cell(name, config.model_copy(update={"seed": seed})) for name, config in configs.items() for seed in study.seeds
+        Cell(point.name, point.config.model_copy(update={"seed": seed}))
+        for point in study.points
+        for seed in study.seeds
     ]
     identities = {cell.name: identity(cell.config, cell.config.data.load(), device) for cell in cells}
     known = finished_runs(list(identities.values()), tracker)
@@ -99,18 +100,19 @@ def _declare(study: AblationStudy, tracker: Tracker, parent: str, device: str) -
     declare(study.plan, cells, identities, finished=finished, tracker=tracker, parent=parent)
 
 
-def _run_trials(shift: Shift, queue: Queue, tracker: Tracker, workers: int) -> None:
+def _run_trials(shift: Shift, queue: Queue, workers: int) -> None:
+    study, tracker = shift.study, shift.tracker
+    # What the dead left first: a point of theirs is there, and gets no other trial.
     queue.recover()
     queue.fill()
-    study, waiting = shift.study, queue.open_trials()
-    total = len(queue.trials())
+    left, total = queue.open_trials(), len(queue.places())
     tracker.set_tags(shift.parent, {"trials": str(total)})
-    say(f"{study.name} (study {study.id}): {total - len(waiting)} of {total} trials are ended, {len(waiting)} to run")
-    while waiting:
-        configs = _configs(study, queue.trials(), waiting)
-        seconds = epoch_seconds(configs[waiting[0]], shift.device)
+    say(f"{study.name} (study {study.id}): {total - len(left)} of {total} trials are ended, {len(left)} to run")
+    while left:
+        configs = {place.number: study.design.foreseen(study, place.point) for place in left}
+        seconds = epoch_seconds(configs[left[0].number], shift.device)
         epochs = {str(number): config.train.epochs * len(study.seeds) for number, config in configs.items()}
-        workers = min(workers, len(waiting))
+        workers = min(workers, len(left))
         meter = Meter(epochs, dict.fromkeys(epochs, seconds), workers)
         say(f"{sum(epochs.values())} epochs to train, about {duration(meter.seconds_left)} with {workers} worker(s)")
 
@@ -119,32 +121,21 @@ def _run_trials(shift: Shift, queue: Queue, tracker: Tracker, workers: int) -> N
             meter.end(str(number)) if took == ENDED else meter.advance(str(number), took, text)
 
         with meter:
-            if workers == 1:
-                work_off(shift, tracker, heard)
-            else:
-                for _, result in run_tasks([shift] * workers, work, workers=workers, notify=heard):
-                    if isinstance(result, Exception):
-                        raise result
-        waiting = _await_others(queue)
+            for _, result in run_tasks([shift] * workers, work, workers=workers, notify=heard):
+                if isinstance(result, Exception):
+                    raise result
+        left = _await_others(queue)
 
 
-def _configs(study: AblationStudy, trials: Sequence[FrozenTrial], numbers: Sequence[int]) -> dict[int, RunConfig]:
-    """Return what each of some trials trains; in a search, which has not drawn yet, the first base for all."""
-    if study.how.searches:
-        return dict.fromkeys(numbers, study.config(next(study.bases())))
-    points = {point.name: study.config(point.overrides) for point in study.points}
-    return {number: points[trials[number].user_attrs["point"]] for number in numbers}
-
-
-def _await_others(queue: Queue) -> list[int]:
+def _await_others(queue: Queue) -> list[Place]:
     """Wait while other processes run trials; return the trials to run when one of them is left waiting, or none."""
     said = False
-    while open_trials := queue.open_trials():
+    while left := queue.open_trials():
         queue.recover()
         if queue.has_waiting():
-            return open_trials
+            return left
         if not said:
-            say(f"waiting for {len(open_trials)} trial(s) of other processes")
+            say(f"waiting for {len(left)} trial(s) of other processes")
             said = True
         time.sleep(POLL_SECONDS)
     return []

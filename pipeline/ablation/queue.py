@@ -17,7 +17,8 @@ from typing import Any
 
 import optuna
 from filelock import FileLock, Timeout
-from optuna.exceptions import StorageInternalError
+from optuna.distributions import CategoricalDistribution
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy import URL, make_url
@@ -25,10 +26,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.ablation.exclusion import clock, exclusion
 from pipeline.ablation.pruning import SameEpochMedian
-from pipeline.ablation.space import DIRECTIONS, EMBEDDING, ROW, AblationStudy, Range
+from pipeline.ablation.space import DIRECTIONS, AblationStudy, Point
+from pipeline.ablation.storage import Place, Storage
 from pipeline.config import digest_of
 from pipeline.errors import UsageError
-from pipeline.settings import Values
 from pipeline.tracking.base import LOCKS
 
 DEFAULT_STORAGE = "sqlite:///optuna.db"
@@ -38,11 +39,16 @@ GRACE_SECONDS = 180.0
 """After how long without such a mark a trial of another host counts as dead."""
 SQLITE_SECONDS = 60
 """How long a process waits for another that writes to the same SQLite file."""
+BEATING = "beats"
+"""Name of the thread that marks a trial."""
 DEFINITION = "definition"
 """User attribute of the Optuna study: the id of the ablation study that it belongs to."""
 SCORES = "scores"
 """User attribute of a trial: what each of its seeds brought."""
-UNFINISHED = (TrialState.WAITING, TrialState.RUNNING)
+OWNER = "owner"
+"""User attribute of a trial: the host of the process that has or last had it, and the lock that tells whether that lives."""
+BEAT = "beat"
+"""User attribute of a trial: when its process last marked it as alive."""
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -53,32 +59,39 @@ class Queue:
     def __init__(self, study: AblationStudy, url: str) -> None:
         """Open the study in the database `url`, creating what is missing; `UsageError` where that cannot be."""
         self.study = study
-        self._storage = _connect(url)
-        self._exclusion = exclusion(self._storage.engine)
+        backend = _connect(url)
+        self._engine, self._end_session = backend.engine, backend.remove_session
+        self._storage = Storage(backend)
+        self._exclusion = exclusion(self._engine)
+        # Two that meet a new study would both find it without a definition, and both write theirs.
         with self.alone():
             self._optuna = optuna.create_study(
                 storage=self._storage,
                 study_name=study.name,
                 load_if_exists=True,
                 directions=[DIRECTIONS[name] for name in study.how.objectives],
-                pruner=_pruner(study),
+                pruner=SameEpochMedian() if study.how.pruning == "median" else optuna.pruners.NopPruner(),
             )
             self._check_definition(url)
         self._id = self._storage.get_study_id_from_name(study.name)
         self._owner = {"host": socket.gethostname(), "lock": str((LOCKS / f"worker-{uuid.uuid4().hex}.lock").resolve())}
         self._alive = FileLock(self._owner["lock"])
-        self._alive.acquire()
+        self._alive.acquire()  # before the first claim: a trial whose lock is free counts as left by the dead
 
     def alone(self, what: str = "queue") -> AbstractContextManager[object]:
-        """Keep all other processes of the study from doing `what` meanwhile."""
+        """Keep all other processes of the study from doing `what` meanwhile.
+
+        It is no lock to hold while another of these is waited for: only "conclusion" is held over calls of the queue,
+        and nobody asks for it within "queue".
+        """
         return self._exclusion(f"{self.study.name} {what}")
 
     def close(self) -> None:
         """Let go of the lock and the database."""
         self._alive.release()
         Path(self._owner["lock"]).unlink(missing_ok=True)
-        self._storage.remove_session()
-        self._storage.engine.dispose()
+        self._end_session()
+        self._engine.dispose()
 
     def _check_definition(self, url: str) -> None:
         held = self._optuna.user_attrs.get(DEFINITION)
@@ -94,34 +107,28 @@ class Queue:
 
     def fill(self) -> None:
         """Put in every trial that the study lacks; a point whose trials all failed gets another one."""
+        # Looked up and written under one lock: two that both find a point missing would both add it.
         with self.alone():
-            trials = self.trials()
-            if self.study.how.searches:
-                self._fill_search(trials)
-                return
-            there = {trial.user_attrs["point"] for trial in trials if trial.state != TrialState.FAIL}
-            for point in self.study.points:
-                if point.name not in there:
-                    self._optuna.enqueue_trial(point.factors, user_attrs={"point": point.name})
-
-    def _fill_search(self, trials: Sequence[FrozenTrial]) -> None:
-        embeddings = self.study.embeddings if self.study.how.budget == "equal" else []
-        fixed: list[Values] = [{EMBEDDING: name} for name in embeddings] or [{}]
-        wanted = -(-self.study.how.trials // len(fixed)) * len(fixed)
-        for number in range(len(trials), wanted):
-            self._optuna.enqueue_trial(fixed[number % len(fixed)], user_attrs={"point": ""})
+            places = self.places()
+            failed = [place.point for place in places if place.state == TrialState.FAIL]
+            lacking = self.study.design.lacking(self.study, [place.point for place in places], failed)
+            factors = self.study.design.factors(self.study).items()
+            kinds = {name: CategoricalDistribution(part) for name, part in factors if isinstance(part, list)}
+            self._storage.add_waiting(self._id, lacking, kinds)
 
     def recover(self) -> None:
         """Put trials back to waiting whose process is gone."""
+        # Under the lock, since a trial that looks dead may be ended by its slow owner between the look and the write.
         with self.alone():
-            for trial in self._optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            for place in self._storage.places(self._id, TrialState.RUNNING):
+                trial = self._storage.get_trial(place.id)
                 if self._is_dead(trial):
-                    self._storage.set_trial_state_values(self._trial_id(trial.number), TrialState.WAITING)
+                    self._storage.set_trial_state_values(place.id, TrialState.WAITING)
                     # Not before: who dies in between leaves a lock that still tells.
-                    Path(trial.user_attrs["owner"]["lock"]).unlink(missing_ok=True)
+                    Path(trial.user_attrs[OWNER]["lock"]).unlink(missing_ok=True)
 
     def _is_dead(self, trial: FrozenTrial) -> bool:
-        owner = trial.user_attrs.get("owner", {})
+        owner = trial.user_attrs.get(OWNER, {})
         if owner == self._owner:
             return False
         # Another machine may have the same name; its lock is not here.
@@ -132,53 +139,29 @@ class Queue:
             except Timeout:
                 return False
             return True
-        return clock(self._storage.engine) - float(trial.user_attrs.get("beat", 0)) > GRACE_SECONDS
+        return clock(self._engine) - float(trial.user_attrs.get(BEAT, 0)) > GRACE_SECONDS
 
     # ------------------------------------------------------------------------------------------------ one trial
 
     def claim(self) -> Trial | None:
         """Take the next waiting trial; nothing where none waits."""
+        # Under the lock, since two that find the same trial first would both take it.
         with self.alone():
-            waiting = self._optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-            if not waiting:
-                return None
-            number = waiting[0].number
-            trial_id = self._trial_id(number)
-            self._beat(trial_id)
-            self._storage.set_trial_user_attr(trial_id, "owner", self._owner)
-            self._storage.set_trial_state_values(trial_id, TrialState.RUNNING)
-        self._optuna.sampler = self._sampler(number)
-        return Trial(self._optuna, trial_id)
+            place = self._storage.claim(self._id, {BEAT: clock(self._engine), OWNER: self._owner})
+        if not place:
+            return None
+        # A seed of the trial's own: a study that goes on does not draw its first points again.
+        seed = int(digest_of([self.study.id, place.number])[:8], 16)
+        self._optuna.sampler = self.study.design.sampler(seed)
+        return Trial(self._optuna, place.id)
 
-    def _beat(self, trial_id: int) -> None:
-        self._storage.set_trial_user_attr(trial_id, "beat", clock(self._storage.engine))
+    def suggest(self, trial: Trial) -> Point:
+        """Return the point of a trial, which the sampler of a search now chooses."""
+        return self.study.design.draw(self.study, trial)
 
-    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
-        """Return a sampler whose seed is the trial's own: a study that goes on does not draw its first points again."""
-        seed = int(digest_of([self.study.id, number])[:8], 16)
-        if self.study.how.design == "tpe":
-            return optuna.samplers.TPESampler(seed=seed)
-        return optuna.samplers.RandomSampler(seed=seed)
-
-    def suggest(self, trial: Trial) -> tuple[str, Values]:
-        """Return the name of a trial's point and what it changes of the base."""
-        if not self.study.how.searches:
-            point = next(point for point in self.study.points if point.name == trial.user_attrs["point"])
-            for factor in point.factors:
-                self._draw(trial, factor)
-            return point.name, point.overrides
-        chosen: Values = {}
-        while path := self.study.next_factor(chosen):
-            chosen[path] = self._draw(trial, path)
-        return f"trial {trial.number}", {path: chosen[path] for path in self.study.space if path in chosen}
-
-    def _draw(self, trial: Trial, path: str) -> Any:  # noqa: ANN401 - a value of any setting
-        part = [point.name for point in self.study.points] if path == ROW else self.study.space[path]
-        if not isinstance(part, Range):
-            return trial.suggest_categorical(path, part)
-        if part.whole:
-            return trial.suggest_int(path, int(part.low), int(part.high), log=part.log, step=part.step or 1)
-        return trial.suggest_float(path, part.low, part.high, log=part.log)
+    def noted_steps(self, trial: Trial) -> set[int]:
+        """Return the steps at which a trial has told the pruner a value."""
+        return set(self._storage.get_trial(self._trial_id(trial.number)).intermediate_values)
 
     @contextmanager
     def beat(self, trial: Trial) -> Iterator[None]:
@@ -187,12 +170,20 @@ class Queue:
         trial_id = self._trial_id(trial.number)
 
         def mark() -> None:
-            while not done.wait(BEAT_SECONDS):
-                # A database that is away for a while gets the next mark.
-                with suppress(SQLAlchemyError, StorageInternalError):
-                    self._beat(trial_id)
+            try:
+                while not done.wait(BEAT_SECONDS):
+                    # A database that is away for a while gets the next mark.
+                    with suppress(SQLAlchemyError, StorageInternalError):
+                        # Who has it now marks it; a mark of ours would keep it alive after their death.
+                        if not self._is_mine(trial_id):
+                            return
+                        self._storage.set_trial_user_attr(trial_id, BEAT, clock(self._engine))
+            except UpdateFinishedTrialError:
+                return  # it was taken and ended elsewhere since the look at it
+            finally:
+                self._end_session()  # sessions are of a thread, and each closes its own
 
-        thread = threading.Thread(target=mark, daemon=True)
+        thread = threading.Thread(target=mark, name=BEATING, daemon=True)
         thread.start()
         try:
             yield
@@ -204,6 +195,7 @@ class Queue:
         """Record what a trial brought: its objectives, and what each seed had."""
         with self._mine(trial.number) as mine:
             if mine:
+                # Before the state: a trial that has ended can no longer be written to, and must have its scores.
                 trial.set_user_attr(SCORES, list(scores))
                 self._optuna.tell(trial, list(values))
 
@@ -223,9 +215,13 @@ class Queue:
     @contextmanager
     def _mine(self, number: int) -> Iterator[bool]:
         """Say whether a trial still runs here: another process takes one that was not heard of for too long."""
+        # Until what is decided by the answer is written: it could be taken between the look and the write.
         with self.alone():
-            held = self._storage.get_trial(self._trial_id(number))
-            yield held.state == TrialState.RUNNING and held.user_attrs.get("owner") == self._owner
+            yield self._is_mine(self._trial_id(number))
+
+    def _is_mine(self, trial_id: int) -> bool:
+        held = self._storage.get_trial(trial_id)
+        return held.state == TrialState.RUNNING and held.user_attrs.get(OWNER) == self._owner
 
     def _trial_id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
@@ -236,13 +232,17 @@ class Queue:
         """Return every trial, in the order of its number."""
         return self._optuna.get_trials(deepcopy=False)
 
-    def open_trials(self) -> list[int]:
-        """Return the numbers of the trials that wait or run."""
-        return [trial.number for trial in self._optuna.get_trials(deepcopy=False, states=UNFINISHED)]
+    def places(self, *states: TrialState) -> list[Place]:
+        """Return where the trials stand, by number; only those in `states`, where some are given."""
+        return self._storage.places(self._id, *states)
+
+    def open_trials(self) -> list[Place]:
+        """Return the trials that wait or run."""
+        return self.places(TrialState.WAITING, TrialState.RUNNING)
 
     def has_waiting(self) -> bool:
         """Say whether a trial waits for a worker."""
-        return bool(self._optuna.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
+        return self._storage.first_waiting(self._id) is not None
 
     @property
     def optuna_study(self) -> optuna.Study:
@@ -260,10 +260,6 @@ def without_replaced(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
         for trial in trials
         if trial.state != TrialState.FAIL or not trial.user_attrs.get("point") or trial.user_attrs["point"] not in ended
     ]
-
-
-def _pruner(study: AblationStudy) -> optuna.pruners.BasePruner:
-    return SameEpochMedian() if study.how.pruning == "median" else optuna.pruners.NopPruner()
 
 
 def _connect(url: str) -> RDBStorage:

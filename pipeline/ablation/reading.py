@@ -13,7 +13,8 @@ from typing import Any
 
 from analysis.plan import Plan
 from models.time_embeddings import TIME_EMBEDDINGS
-from pipeline.ablation.space import EMBEDDING, NAMED, AblationConfig, AblationStudy, Range, Space
+from pipeline.ablation.designs import DESIGNS
+from pipeline.ablation.space import EMBEDDING, AblationConfig, AblationStudy, Space, Span
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError, unknown, validate
 from pipeline.settings import Values, build_run, fits, is_whole, misfit, resolve, resolve_all
@@ -21,7 +22,7 @@ from pipeline.study import check_names, check_seeds, read_json
 
 RICHEST = "kan_mammote"
 """The embedding that a swept path makes the base, where it has that path and the default one has not."""
-DEFAULT_SEEDS = (0, 1, 2)
+TRIAL_SEEDS = (0, 1, 2)
 """Seeds of each trial of a study that names none."""
 
 
@@ -35,7 +36,7 @@ def load_ablation(
     """Read a study file, changed by `overrides` of the same form, narrowed to `rows` where some are given."""
     tree, changes = {**read_json(path)}, dict(overrides or {})
     how = {**_popped(tree), **_popped(changes)}
-    own_seeds, plan = tree.pop("seeds", DEFAULT_SEEDS), _mapping(tree.pop("plan", {}), "plan")
+    own_seeds, plan = tree.pop("seeds", TRIAL_SEEDS), _mapping(tree.pop("plan", {}), "plan")
     named = {name: resolve_all(_mapping(row, name)) for name, row in _mapping(tree.pop("rows", {}), "rows").items()}
     check_names("rows", named)
     base, space = _split({**_mapping(tree.pop("base", {}), "base"), **tree})
@@ -43,8 +44,10 @@ def load_ablation(
     base = {path: value for path, value in base.items() if path not in new_space} | new_base
     space = {path: part for path, part in space.items() if path not in new_base} | new_space
     base = _with_embedding(base, space, named)
-    how = {"design": _default_design(space, named), **how}
+    how = {"design": next(name for name, design in DESIGNS.items() if design.suits(space, named)), **how}
     config = validate(AblationConfig, {**how, "objectives": _tuple(how.get("objectives", ("validation_accuracy",)))})
+    if config.design not in DESIGNS:
+        raise unknown("design", config.design, DESIGNS)
     study = AblationStudy(
         name=path.stem.removesuffix("_config"),
         base=base,
@@ -52,10 +55,14 @@ def load_ablation(
         rows=_chosen(named, rows),
         seeds=check_seeds(seeds if seeds is not None else own_seeds),
         how=config,
+        design=DESIGNS[config.design],
         plan=Plan(),
     )
-    _check_design(study)
-    study.check()
+    study.design.check(study)
+    if not all(getattr(sample.data, "validation_size", 0) for sample in study.samples()):
+        raise UsageError(
+            "data.validation_size: must be above 0 in an ablation, got 0: the objective is on validation. Raise it."
+        )
     return _with_plan(study, plan)
 
 
@@ -73,12 +80,12 @@ def _split(tree: Mapping[str, Any], prefix: str = "") -> tuple[Values, Space]:
             inner_base, inner_space = _split(value, f"{prefix}{key}.")
             base, space = {**base, **inner_base}, {**space, **inner_space}
             continue
-        part: list[Any] | Range | None = None
+        part: list[Any] | Span | None = None
         if isinstance(value, list):
             path, part = _choices(f"{prefix}{key}", value)
         elif isinstance(value, Mapping):
             path, _ = resolve(f"{prefix}{key}", None)
-            part = validate(Range, {**value, "whole": is_whole(path)}, f"{prefix}{key}")
+            part = validate(Span, {**value, "whole": is_whole(path)}, f"{prefix}{key}")
         else:
             path, value = resolve(f"{prefix}{key}", value)  # noqa: PLW2901
         if path in base or path in space:
@@ -126,7 +133,7 @@ def _kinds(space: Space) -> list[Values]:
     """Return every combination of the names that a space holds."""
     names = {path: part for path, part in space.items() if path.endswith(".name")}
     for path, part in names.items():
-        if isinstance(part, Range):
+        if isinstance(part, Span):
             raise UsageError(f"{path}: must be a list of names, got a range. Write a list.")
     return [dict(zip(names, values, strict=True)) for values in product(*names.values())]
 
@@ -137,31 +144,6 @@ def _check_fit(paths: Sequence[str], base: Values, space: Space) -> None:
         if not any(fits(path, {**base, **kind}) for kind in kinds):
             named = {key: value for key, value in base.items() if key.endswith(".name")}
             raise misfit(path, build_run({**named, **kinds[0]}))
-
-
-def _default_design(space: Space, rows: Mapping[str, Values]) -> str:
-    if rows:
-        return "rows"
-    return "tpe" if any(isinstance(part, Range) for part in space.values()) else "grid"
-
-
-def _check_design(study: AblationStudy) -> None:
-    design, ranges = study.how.design, [path for path, part in study.space.items() if isinstance(part, Range)]
-    if design == "rows" and (study.space or not study.rows):
-        what = "sweeps" if study.space else "no rows"
-        raise UsageError(
-            f"design: must be left out, or have named rows and no sweeps, got rows with {what}. Correct it."
-        )
-    if design != "rows" and study.rows:
-        raise UsageError(f"design: must be rows where the file has rows, got {design}. Drop one of the two.")
-    if design != "rows" and not study.space:
-        raise UsageError('sweep: must be at least one list or range, got none. Write for instance "dim": [16, 32].')
-    if ranges and not study.how.searches:
-        raise UsageError(f"{ranges[0]}: must be a list in a {design} study, got a range. List values, or search.")
-    if not all(getattr(config.data, "validation_size", 0) for config in study.samples()):
-        raise UsageError(
-            "data.validation_size: must be above 0 in an ablation, got 0: the objective is on validation. Raise it."
-        )
 
 
 def _chosen(rows: dict[str, Values], wanted: Sequence[str]) -> dict[str, Values]:
@@ -177,10 +159,10 @@ def _chosen(rows: dict[str, Values], wanted: Sequence[str]) -> dict[str, Values]
 
 def _with_plan(study: AblationStudy, plan: Values) -> AblationStudy:
     """Return the study with its plan: every row against the first, unless the file says otherwise."""
-    first = study.points[0].name if not study.how.searches else ""
+    first = study.points[0].name if not study.design.searches else ""
     declared = validate(Plan, {"reference": first, "family": "reference", **plan}, "plan")
-    if study.how.design in NAMED and declared.reference not in (names := [p.name for p in study.points]):
-        raise unknown("row", declared.reference, names)
+    if study.design.named and declared.reference not in study.points_by_name:
+        raise unknown("row", declared.reference, study.points_by_name)
     return replace(study, plan=declared)
 
 

@@ -1,30 +1,27 @@
-"""What an ablation study varies: choices and ranges over dotted paths, and the points that they make."""
+"""What an ablation study varies: choices and spans over dotted paths, around a base, in the way of a design."""
 
-import re
-from collections import Counter
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice, product
-from typing import Any, Literal
+from itertools import product
+from typing import Any, ClassVar, Literal
 
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.trial import FrozenTrial, Trial
 from pydantic import Field, model_validator
 
 from analysis.plan import Plan
 from models.config import Config
 from pipeline.config import RunConfig, config_hash, digest_of
 from pipeline.errors import UsageError
-from pipeline.settings import Values, build_run, fits, flat
+from pipeline.settings import Values, build_run, fits
 
 EMBEDDING = "model.embedding.name"
-ROW = "row"
-"""Name of the one factor of a study whose points are named changes."""
-NAMED = ("rows", "one_at_a_time")
-"""Designs whose points have names and a reference, and are compared with it on the test split."""
 BASE_ROW = "base"
-"""Name of the point that a one-at-a-time study changes."""
+"""Name of the point that changes nothing."""
 POINTS = 10_000
-"""Most points of a grid."""
+"""Most points of a study that lists them."""
 DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
     "validation_accuracy": "maximize",
     "validation_loss": "minimize",
@@ -32,9 +29,11 @@ DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
     "epoch_seconds": "minimize",
 }
 """What a study can optimise, and which way. Nothing of the test split is among them."""
+POINT = "point"
+"""User attribute of a trial: the name of its point; empty in a search."""
 
 
-class Range(Config):
+class Span(Config):
     """Numbers from `low` to `high`, both included."""
 
     low: float
@@ -47,7 +46,7 @@ class Range(Config):
     """Whole numbers only: what the setting takes."""
 
     @model_validator(mode="after")
-    def _check_ends(self) -> "Range":
+    def _check_ends(self) -> "Span":
         if self.low >= self.high:
             raise ValueError(f"low: must be below high, got {self.low:g} and {self.high:g}")
         if self.log and self.low <= 0:
@@ -65,14 +64,14 @@ class Range(Config):
         return (int(self.low), int(self.high)) if self.whole else (self.low, self.high)
 
 
-Space = dict[str, "list[Any] | Range"]
+Space = dict[str, "list[Any] | Span"]
 """The choices or the range of each factor, by its dotted path, in the order of the file."""
 
 
 class AblationConfig(Config):
     """How an ablation study is run."""
 
-    design: Literal["grid", "one_at_a_time", "rows", "tpe", "random"] = "grid"
+    design: str = "grid"
     """`grid` is the full product, `one_at_a_time` each change of the base alone, `rows` the named changes of `rows`; `tpe`
     and `random` search. With a range the default is `tpe`, with rows `rows`, else `grid`."""
     trials: int = Field(20, ge=1)
@@ -97,19 +96,72 @@ class AblationConfig(Config):
             )
         return self
 
-    @property
-    def searches(self) -> bool:
-        """Whether a sampler chooses the points."""
-        return self.design in ("tpe", "random")
-
 
 @dataclass(frozen=True)
 class Point:
-    """One trial of a study that lists its points: a name, what it changes, and the factors' values for the sampler."""
+    """Settings that a trial trains: a name, what it changes of the base, and the whole config, with seed 0."""
 
     name: str
     overrides: Values
-    factors: Values
+    config: RunConfig
+
+
+class Design(ABC):
+    """How the points of a study come about, and what its trials show. It holds nothing; a study hands itself over."""
+
+    name: ClassVar[str]
+    """What a study file calls it."""
+    searches: ClassVar[bool] = False
+    """Whether a sampler chooses the points."""
+    named: ClassVar[bool] = False
+    """Whether points have names and a reference, and are compared with it on the test split."""
+
+    @abstractmethod
+    def suits(self, space: Space, rows: dict[str, Values]) -> bool:
+        """Say whether this is the design of a study file that names none; of at most one design it is true."""
+
+    @abstractmethod
+    def check(self, study: "AblationStudy") -> None:
+        """Refuse what this design cannot vary, before any point is built."""
+
+    @abstractmethod
+    def points(self, study: "AblationStudy") -> Iterator[Point]:
+        """Yield the points of a study that lists them, of a search the ends of its space; `UsageError` for a wrong one."""
+
+    @abstractmethod
+    def lacking(self, study: "AblationStudy", there: Sequence[str], failed: Sequence[str]) -> list[tuple[str, Values]]:
+        """Return the trials to add: the names of their points, and values of `factors` that are settled already.
+
+        `there` has the name of each trial's point, in the order of their numbers, and `failed` those of failed ones.
+        """
+
+    @abstractmethod
+    def draw(self, study: "AblationStudy", trial: Trial) -> Point:
+        """Return the point of a trial that begins, letting the sampler choose what is not settled."""
+
+    @abstractmethod
+    def point_of(self, study: "AblationStudy", trial: FrozenTrial) -> Point:
+        """Return the point of a trial that has ended."""
+
+    @abstractmethod
+    def foreseen(self, study: "AblationStudy", name: str) -> RunConfig:
+        """Return what a trial of a point of that name will train, or in a search, which has not drawn yet, nearly."""
+
+    def factors(self, study: "AblationStudy") -> Space:
+        """Return what a trial's parameters are of, as Optuna keeps them."""
+        return study.space
+
+    def compared(self, study: "AblationStudy") -> Space:
+        """Return the factors whose levels the analysis compares."""
+        return study.space
+
+    def levels(self, study: "AblationStudy", trial: FrozenTrial) -> Values:
+        """Return the value of each of the `compared` factors that a trial has; None where it does not apply."""
+        return {path: trial.params.get(path) for path in self.compared(study)}
+
+    def sampler(self, seed: int) -> BaseSampler:
+        """Return the sampler of one trial."""
+        return RandomSampler(seed=seed)
 
 
 @dataclass(frozen=True)
@@ -122,19 +174,28 @@ class AblationStudy:
     rows: dict[str, Values]
     seeds: tuple[int, ...]
     how: AblationConfig
+    design: Design
     plan: Plan
 
     @cached_property
     def id(self) -> str:
         """The hash of everything but the number of trials, which can be raised later."""
-        # Of listed points the whole configs, since the base alone need not be valid.
-        points = self.bases() if self.how.searches else (point.overrides for point in self.points)
-        base = [config_hash(self.config(overrides)) for overrides in points]
-        space = {path: part.model_dump() if isinstance(part, Range) else part for path, part in self.space.items()}
+        # Of the points the whole configs, since the base alone need not be valid.
+        points = [config_hash(point.config) for point in self.points]
+        space = {path: part.model_dump() if isinstance(part, Span) else part for path, part in self.space.items()}
         how = self.how.model_dump(mode="json", exclude={"trials"})
-        plan = self.plan.model_dump(mode="json")
-        named = [point.name for point in self.points] if self.how.design == "one_at_a_time" else self.rows
-        return digest_of([base, space, named, list(self.seeds), how, plan])[:12]
+        names = [point.name for point in self.points] if self.design.named else []
+        return digest_of([points, space, names, list(self.seeds), how, self.plan.model_dump(mode="json")])[:12]
+
+    @cached_property
+    def points(self) -> tuple[Point, ...]:
+        """The points of a study that lists them, of a search the ends of its space; `UsageError` for a wrong one."""
+        return tuple(self.design.points(self))
+
+    @cached_property
+    def points_by_name(self) -> dict[str, Point]:
+        """The same by name."""
+        return {point.name: point for point in self.points}
 
     def bases(self) -> Iterator[Values]:
         """Yield every combination of the names that the space holds, an embedding say: one empty one where it holds none."""
@@ -142,32 +203,30 @@ class AblationStudy:
         yield from (dict(zip(kinds, names, strict=True)) for names in product(*kinds.values()))
 
     @property
-    def embeddings(self) -> list[str]:
-        """The embeddings that a search chooses from; none where it does not choose."""
-        choices = self.space.get(EMBEDDING, [])
-        return [str(name) for name in choices] if isinstance(choices, list) else []
-
-    @property
     def most_epochs(self) -> int:
         """The largest number of epochs that a seed of a trial can have."""
-        part = self.space.get("train.epochs")
-        if isinstance(part, Range):
-            return int(part.high)
-        listed = [*(part or ()), *(row["train.epochs"] for row in self.rows.values() if "train.epochs" in row)]
-        return max([int(self.base.get("train.epochs", RunConfig().train.epochs)), *map(int, listed)])
+        part = self.space.get("train.epochs", [])
+        listed = part.ends() if isinstance(part, Span) else part
+        return max(map(int, (*listed, *(point.config.train.epochs for point in self.points))))
 
     def samples(self) -> list[RunConfig]:
-        """Return a config for each data set, and for each way to encode it: of the points, or of the ends of a search.
+        """Return a config for each data set, and for each way to encode it.
 
         Those of one data set follow one another, so that it is loaded once.
         """
-        points = self._product({}) if self.how.searches else (point.overrides for point in self.points)
-        configs = {_taken(config): config for config in map(self.config, islice(points, POINTS))}.values()
+        configs = {_taken(point.config): point.config for point in self.points}.values()
         order = list(dict.fromkeys(config.data for config in configs))
         return sorted(configs, key=lambda config: order.index(config.data))
 
+    def point(self, name: str, overrides: Values) -> Point:
+        """Build a point: the base, less what the point has no use for, and its overrides; `UsageError` names the point."""
+        try:
+            return Point(name, overrides, self.config(overrides))
+        except UsageError as error:
+            raise UsageError(f"point {name}: {error}") from None
+
     def config(self, overrides: Values) -> RunConfig:
-        """Return the config of a point, with seed 0: the base, less what the point has no use for, and its overrides."""
+        """Return the base, less what the overrides leave no use for, with the overrides, and seed 0."""
         values = {**self.base, **overrides}
         return build_run({path: value for path, value in values.items() if path in overrides or fits(path, values)})
 
@@ -177,61 +236,19 @@ class AblationStudy:
         left = [path for path in self.space if path not in chosen and fits(path, values)]
         return min(left, key=lambda path: (not path.endswith(".name"), path.count(".")), default=None)
 
-    @cached_property
-    def points(self) -> tuple[Point, ...]:
-        """The points of a study that lists them; `UsageError` for the first that is no valid config, or another's."""
-        if self.how.design == "rows":
-            points = [Point(name, changes, {ROW: name}) for name, changes in self.rows.items()]
-        elif self.how.design == "one_at_a_time":
-            points = [Point(BASE_ROW, {}, {ROW: BASE_ROW}), *self._alternatives()]
-        else:
-            points = [Point(name_of(values), values, values) for values in islice(self._product({}), POINTS + 1)]
-        if len(points) > POINTS:
-            raise UsageError(f"grid: must have at most {POINTS:,} points, got more. Sweep fewer values, or search.")
-        for name, count in Counter(point.name for point in points).items():
-            if count > 1:
-                raise UsageError(
-                    f"points: must have names of their own, got {count} called {name}. Vary fewer at once."
-                )
-        owners: dict[str, str] = {}
-        for point in points:
-            same = owners.setdefault(config_hash(self._checked(point.overrides, point.name)), point.name)
-            if same != point.name:
-                raise UsageError(f"points: must differ, got the same config for {same} and {point.name}. Drop one.")
-        return tuple(points)
-
-    def _alternatives(self) -> Iterator[Point]:
-        base = {path: value for path, value in flat(self.config({})).items() if path in self.space}
-        for path, choices in self.space.items():
-            for value in choices if isinstance(choices, list) else ():
-                if value != base.get(path):
-                    # A variant's name, which becomes part of names of files and metrics.
-                    name = re.sub(r"[^\w.-]+", "_", name_of({path: value}))[:100]
-                    yield Point(name, {path: value}, {ROW: name})
-
-    def _product(self, chosen: Values) -> Iterator[Values]:
-        """Yield every combination of the factors that go together, of a range its ends."""
+    def combinations(self, chosen: Values) -> Iterator[Values]:
+        """Yield every combination of the factors that go together, of a span its ends, after what is `chosen`."""
         path = self.next_factor(chosen)
         if path is None:
-            yield {path: chosen[path] for path in self.space if path in chosen}
+            yield self.in_order(chosen)
             return
         part = self.space[path]
-        for value in part.ends() if isinstance(part, Range) else part:
-            yield from self._product({**chosen, path: value})
+        for value in part.ends() if isinstance(part, Span) else part:
+            yield from self.combinations({**chosen, path: value})
 
-    def _checked(self, overrides: Values, name: str) -> RunConfig:
-        try:
-            return self.config(overrides)
-        except UsageError as error:
-            raise UsageError(f"point {name}: {error}") from None
-
-    def check(self) -> None:
-        """Refuse what cannot be run, before anything is started: every point of a list, every end of a search."""
-        if not self.how.searches:
-            _ = self.points
-            return
-        for values in islice(self._product({}), POINTS):
-            self._checked(values, name_of(values))
+    def in_order(self, chosen: Values) -> Values:
+        """Return values of factors in the order of the space."""
+        return {path: chosen[path] for path in self.space if path in chosen}
 
 
 def _taken(config: RunConfig) -> tuple[object, ...]:

@@ -18,11 +18,13 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from pipeline.errors import UsageError
+
 LARGEST_SHORT = 32767
 """Largest whole time that is stored as int16."""
 
 
-class DataError(ValueError):
+class DataError(UsageError):
     """Data that is missing, damaged or breaks a rule; the message is one line, `where: rule, got value. what to do.`."""
 
 

@@ -2,10 +2,10 @@ import pytest
 from pydantic import ValidationError
 
 from analysis import analyze
-from analysis.banners import banners
-from analysis.deviations import deviations
+from analysis.analyses.banners import banners
+from analysis.analyses.deviations import deviations
 from analysis.plan import REFUSED_TESTS, Declaration, Plan
-from analysis.report import report
+from analysis.report.markdown import report
 from analysis.results import Results
 
 RATES = {"none": 0.6, "lete": 0.9}

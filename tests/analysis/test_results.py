@@ -142,7 +142,7 @@ def test_an_unknown_analysis_is_refused_with_the_closest(study):
 
 
 def test_the_named_analyses_run_in_the_order_of_the_registry(study):
-    assert [finding.name for finding in analyze(study(CORRECT), ["errors", "overview"])] == ["overview", "errors"]
+    assert [finding.name for finding in analyze(study(CORRECT), ["confusion", "overview"])] == ["overview", "confusion"]
 
 
 def test_the_plan_is_described_without_loading_pandas():

@@ -52,7 +52,7 @@ def claim_all(task, notify):
     study, storage = task
     queue = Queue(study, storage)
     while trial := queue.claim():
-        notify((trial.number, queue.suggest(trial)[0]))
+        notify((trial.number, queue.suggest(trial).name))
         queue.finish(trial, [0.5], [])
     queue.close()
 

@@ -1,13 +1,17 @@
 """Who has which trial, and when one is stopped."""
 
+import contextlib
 import json
 import multiprocessing
 import threading
+import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
+from sqlalchemy import event
 
 from pipeline.ablation import queue as queues
 from pipeline.ablation.exclusion import clock, exclusion
@@ -104,12 +108,66 @@ def test_a_process_that_comes_back_too_late_does_not_end_the_trial_that_another_
     assert other.trials()[trial.number].values == [0.9]
 
 
+@pytest.fixture
+def errors_of_threads(monkeypatch):
+    errors = []
+    monkeypatch.setattr(threading, "excepthook", errors.append)
+    return errors
+
+
+@pytest.fixture
+def taken_from_the_late(open_queue, storage, monkeypatch):
+    """A queue whose trial was given to another one, that trial, and the other queue."""
+    late, other = open_queue(storage), open_queue(storage)
+    monkeypatch.setitem(late._owner, "host", "elsewhere")
+    late.fill()
+    trial = late.claim()
+    monkeypatch.setattr(queues, "GRACE_SECONDS", -1.0)
+    monkeypatch.setattr(queues, "BEAT_SECONDS", 0.01)
+    other.recover()
+    return late, trial, other
+
+
+def test_a_trial_that_ended_elsewhere_is_no_longer_marked_and_no_error(taken_from_the_late, errors_of_threads):
+    late, trial, other = taken_from_the_late
+    other.finish(other.claim(), [0.9], [])
+    with late.beat(trial):
+        [marking] = [thread for thread in threading.enumerate() if thread.name == queues.BEATING]
+        marking.join(timeout=10)
+        assert not marking.is_alive()
+    assert errors_of_threads == []
+
+
+def test_a_trial_that_ends_between_the_look_and_the_mark_is_no_error(
+    taken_from_the_late, errors_of_threads, monkeypatch
+):
+    late, trial, other = taken_from_the_late
+    other.finish(other.claim(), [0.9], [])
+    monkeypatch.setattr(late, "_is_mine", lambda _: True)
+    with late.beat(trial):
+        [marking] = [thread for thread in threading.enumerate() if thread.name == queues.BEATING]
+        marking.join(timeout=10)
+        assert not marking.is_alive()
+    assert errors_of_threads == []
+
+
+def test_who_lost_a_trial_does_not_keep_it_alive_for_the_one_who_has_it(taken_from_the_late):
+    late, trial, other = taken_from_the_late
+    taken = other.claim()
+    beaten = other.trials()[taken.number].user_attrs["beat"]
+    with late.beat(trial):
+        [marking] = [thread for thread in threading.enumerate() if thread.name == queues.BEATING]
+        marking.join(timeout=10)
+        assert not marking.is_alive()
+    assert other.trials()[taken.number].user_attrs["beat"] == beaten
+
+
 def test_an_equal_budget_is_rounded_up_to_the_same_number_for_each_embedding(workplace, storage):
     tree = {"model.embedding.name": ["sincos", "lete", "none"], "model.dropout": {"low": 0.0, "high": 0.5}, "trials": 4}
     (workplace / "search.json").write_text(json.dumps(tree))
     queue = Queue(load_ablation(workplace / "search.json"), storage)
     queue.fill()
-    names = [trial.system_attrs["fixed_params"]["model.embedding.name"] for trial in queue.trials()]
+    names = [trial.params["model.embedding.name"] for trial in queue.trials()]
     assert names == ["sincos", "lete", "none"] * 2
     queue.close()
 
@@ -117,7 +175,7 @@ def test_an_equal_budget_is_rounded_up_to_the_same_number_for_each_embedding(wor
 @pytest.mark.parametrize("kind", ["storage", "postgres"])
 def test_the_exclusion_of_a_database_keeps_others_out_by_name(study, kind, request):
     queue = Queue(study, request.getfixturevalue(kind))
-    one, other = exclusion(queue._storage.engine), exclusion(queue._storage.engine)
+    one, other = exclusion(queue._engine), exclusion(queue._engine)
     inside = threading.Event()
 
     def enter():
@@ -130,8 +188,96 @@ def test_the_exclusion_of_a_database_keeps_others_out_by_name(study, kind, reque
         assert not inside.wait(0.3)
     waiting.join(timeout=10)
     assert inside.is_set()
-    assert clock(queue._storage.engine) <= clock(queue._storage.engine)
+    assert clock(queue._engine) == pytest.approx(time.time(), abs=5)  # the server is on this machine
     queue.close()
+
+
+def waiting(folder, count):
+    """A search of so many trials, filled, and its queue."""
+    tree = {"design": "random", "trials": count, "train.learning_rate": {"low": 0.1, "high": 1}, "seeds": [0]}
+    (folder / f"search{count}.json").write_text(json.dumps(tree))
+    queue = Queue(load_ablation(folder / f"search{count}.json"), f"sqlite:///{folder}/optuna.db")
+    queue.fill()
+    return queue
+
+
+@contextlib.contextmanager
+def statements(queue):
+    """Collect what the database is told, and COMMIT for each transaction."""
+    said = []
+
+    def executed(_connection, _cursor, statement, *_):
+        said.append(statement)
+
+    def committed(_connection):
+        said.append("COMMIT")
+
+    event.listen(queue._engine, "before_cursor_execute", executed)
+    event.listen(queue._engine, "commit", committed)
+    yield said
+    event.remove(queue._engine, "before_cursor_execute", executed)
+    event.remove(queue._engine, "commit", committed)
+
+
+@pytest.mark.parametrize(
+    "call", [Queue.claim, Queue.has_waiting, Queue.open_trials, Queue.places, Queue.recover, Queue.fill]
+)
+def test_the_queue_says_as_much_to_its_database_however_many_trials_wait(workplace, call):
+    told = []
+    for count in (3, 60):
+        queue = waiting(workplace, count)
+        queue.claim()
+        with statements(queue) as said:
+            call(queue)
+        told.append(said)
+        queue.close()
+    assert told[0] == told[1]
+    assert 0 < len(told[0]) < 16
+
+
+def test_a_claim_is_one_transaction(workplace):
+    queue = waiting(workplace, 3)
+    with statements(queue) as said:
+        trial = queue.claim()
+    writes = [number for number, statement in enumerate(said) if statement.startswith(("INSERT", "UPDATE"))]
+    assert len(writes) == 2  # the state, and both attributes
+    assert max(writes) < said.index("COMMIT")
+    held = queue.trials()[trial.number]
+    assert held.state == TrialState.RUNNING
+    assert held.user_attrs["owner"] == queue._owner
+    assert held.user_attrs["beat"] == pytest.approx(time.time(), abs=60)
+    assert abs(held.datetime_start - datetime.now()) < timedelta(minutes=1)  # noqa: DTZ005 - Optuna's are local
+    queue.close()
+
+
+def test_a_study_is_filled_in_one_transaction(study, open_queue, storage):
+    queue = open_queue(storage)
+    with statements(queue) as said:
+        queue.fill()
+    assert said.count("COMMIT") == 1
+    trials = queue.trials()
+    assert [trial.number for trial in trials] == list(range(12))
+    assert [trial.user_attrs["point"] for trial in trials] == [point.name for point in study.points]
+    assert [trial.params for trial in trials] == [{"model.hidden_dim": number} for number in range(1, 13)]
+
+
+def test_what_ended_is_read_once_and_what_waits_is_not_read_again(open_queue, storage, monkeypatch):
+    queue, read = open_queue(storage), []
+    queue.fill()
+    assert len(queue.trials()) == 12
+    backend = queue._storage._backend
+    real = backend.get_trial
+    monkeypatch.setattr(backend, "get_trial", lambda one: read.append(one) or real(one))
+    monkeypatch.setattr(backend, "get_all_trials", None)
+    first, second = queue.claim(), queue.claim()
+    queue.finish(first, [0.5], [])
+    read.clear()
+    states = [trial.state for trial in queue.trials()]
+    assert states == [TrialState.COMPLETE, TrialState.RUNNING, *[TrialState.WAITING] * 10]
+    assert read == [first._trial_id, second._trial_id]
+    read.clear()
+    assert [trial.number for trial in queue.optuna_study.get_trials(states=(TrialState.COMPLETE,))] == [0]
+    assert read == [second._trial_id]  # it runs, and may have changed
 
 
 def pruned(curves, curve):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from pipeline.__main__ import main
 from pipeline.ablation import space
 from pipeline.ablation.reading import load_ablation
-from pipeline.ablation.space import Range
+from pipeline.ablation.space import Span
 from pipeline.errors import UsageError
 from pipeline.identity import ROOT, code_digest
 from pipeline.settings import build_run
@@ -68,8 +69,8 @@ def test_changes_one_at_a_time_have_names_that_fit_files_and_metrics(read, tmp_p
 
 def test_a_range_is_of_whole_numbers_where_the_setting_is(read):
     space = read({"batch_size": {"low": 32, "high": 64}, "weight_decay": {"low": 0, "high": 1}, "dim": [4, 8]}).space
-    assert space["train.batch_size"] == Range(low=32, high=64, whole=True)
-    assert space["train.weight_decay"] == Range(low=0, high=1, whole=False)
+    assert space["train.batch_size"] == Span(low=32, high=64, whole=True)
+    assert space["train.weight_decay"] == Span(low=0, high=1, whole=False)
 
 
 def test_the_number_of_trials_is_no_part_of_a_search_and_the_space_is(read):
@@ -81,11 +82,13 @@ def test_the_number_of_trials_is_no_part_of_a_search_and_the_space_is(read):
     assert read(rates, seeds=[0]).id != study.id
 
 
-def test_a_study_builds_its_configs_once_for_its_id(read, monkeypatch):
-    study, built = read(SPACE), []
+def test_a_study_builds_the_config_of_each_point_once(read, monkeypatch):
+    study, built = replace(read(SPACE)), []
     monkeypatch.setattr(space, "build_run", lambda values: built.append(values) or build_run(values))
     assert study.id == study.id
-    assert len(built) == len(study.points) * 2  # each is checked and hashed
+    assert [point.config.model.hidden_dim for point in study.points] == [6, 8]
+    assert {config.data.name for config in study.samples()} == {study.config({}).data.name}
+    assert len(built) == 2 + 1  # the last one is the base, which the test asks for itself
 
 
 def test_a_sample_stands_for_all_points_that_take_the_same_of_the_same_data(read):
@@ -106,7 +109,7 @@ def test_the_samples_of_one_data_set_follow_one_another(read):
 @pytest.mark.parametrize("name", ["kan_mammote_components", "lete_components"])
 def test_every_change_of_a_preset_has_an_identity(name):
     study = load_ablation(ROOT / "config" / f"{name}.json")
-    digests = {code_digest(study.config(point.overrides)) for point in study.points}
+    digests = {code_digest(point.config) for point in study.points}
     assert all(re.fullmatch(r"[0-9a-f]{64}", digest) for digest in digests)
 
 
@@ -136,7 +139,7 @@ WRONG = [
     ({**SPACE, "objectives": ["test_accuracy"]}, ["objectives", "validation_accuracy", "test_accuracy"]),
     ({**SPACE, "objectives": []}, ["objectives", "at least one"]),
     ({**SPACE, "objectives": "parameters", "pruning": "median"}, ["pruning", "validation_accuracy"]),
-    ({**SPACE, "design": "gird"}, ["design", "'gird'"]),
+    ({**SPACE, "design": "gird"}, ["gird", "known design", "Did you mean grid?"]),
     ({**SPACE, "trials": 0}, ["trials", "at least 1"]),
     ({**SPACE, "lstm_hidden_dim": [4]}, ["lstm_hidden_dim", "given once"]),
     ({**SPACE, "validation_size": 0}, ["data.validation_size", "above 0"]),

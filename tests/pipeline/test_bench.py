@@ -3,7 +3,7 @@ import sys
 import torch
 
 from analysis import analyze
-from analysis.registry import ANALYSES
+from analysis.analyses.registry import ANALYSES
 from pipeline import bench
 from pipeline.settings import build_run
 from pipeline.training.start import start

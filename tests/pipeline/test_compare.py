@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from analysis.deviations import deviations
+from analysis.analyses.deviations import deviations
 from analysis.plan import Declaration
 from pipeline.analyze import analyze
 from pipeline.compare import compare

@@ -1,7 +1,7 @@
 import pytest
 
-from analysis.metrics import METRICS
-from analysis.registry import ANALYSES
+from analysis.analyses.registry import ANALYSES
+from analysis.metrics.registry import METRICS
 from models.registry import MODELS
 from models.time_embeddings import TIME_EMBEDDINGS
 from pipeline.data import DATASETS

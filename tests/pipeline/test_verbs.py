@@ -2,14 +2,23 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from pipeline.__main__ import main
+from analysis.figures import FigureError
+from analysis.results import ResultsError
+from models.config import ModelError
+from pipeline.__main__ import VERBS, main, parse
+from pipeline.data import DataError
+from pipeline.errors import RunError, UsageError
 from pipeline.identity import ROOT
+from pipeline.study import load_study
+from pipeline.tracking import BusyError
 
 SMALL = [
     "--data.name=mnist_sample", "--data.max_events=12", "--model.hidden_dim=8", "--model.embedding.dim=4",
@@ -49,15 +58,23 @@ def one_line(capsys):
         (["train", "--learning_rate", "true"], "train.learning_rate: must be a number"),
         (["train", "--device", "cpu:foo"], "--device: must be auto, cpu, cuda or cuda:N, got cpu:foo"),
         (["train", "--workers", "2"], "--workers: must be left out of train"),
+        (["compare", "--allow-missing"], "--allow-missing: must be left out of compare"),
+        (["compare", "--storage=sqlite:///x.db"], "--storage: must be left out of compare"),
         (["compare", "--seed", "3"], "seed: must be left out of a study"),
         (["analyze", "--train.epochs", "3"], "--train.epochs: must be left out of analyze"),
         (["ls", "settings", "--threshold", "1"], "--threshold: must be left out of ls"),
         (["ls", "embedings"], "Did you mean embeddings?"),
+        (["ls", "settings", "more"], "more: must be left out of ls"),
+        (["bench", "--threshold=1"], "--threshold: must be left out of bench"),
+        (["compare", "--threshold", "0.5", "--threshold=0.6"], "--threshold: must be given once"),
+        (["compare", "--seeds"], "--seeds: expected one argument"),
+        (["analyze", "--allow_missing", "maybe"], "must be true or false, got maybe"),
+        ([], "required: VERB"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(mlflow_store, capsys, arguments, said):
     try:
-        code = main([*arguments, *(SMALL if arguments[0] in ("train", "compare") else [])])
+        code = main([*arguments, *(SMALL if arguments[:1] in (["train"], ["compare"]) else [])])
     except SystemExit as stop:
         code = stop.code
     assert code == 2
@@ -65,6 +82,102 @@ def test_bad_input_is_one_line_and_exit_code_2(mlflow_store, capsys, arguments, 
     assert sorted(path.name for path in mlflow_store.parent.iterdir() if path.name != "mlruns") in (
         ["mlflow.db"], ["checkpoints", "mlflow.db"],
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "prefix"),
+    [
+        (UsageError, 2, "error: "),
+        (BusyError, 2, "error: "),
+        (DataError, 2, "error: "),
+        (ModelError, 2, "error: "),
+        (ResultsError, 2, "error: "),
+        (type("Heir", (UsageError,), {}), 2, "error: "),
+        (RunError, 1, "failed: "),
+        (FigureError, 1, "failed: "),
+        (FloatingPointError, 1, "failed: "),
+        (KeyboardInterrupt, 130, "interrupted: "),
+    ],
+)
+def test_an_error_that_is_foreseen_is_one_line_and_an_exit_code(monkeypatch, capsys, error, code, prefix):
+    def fail(_call):
+        raise error("somewhere: must hold, got nothing. Do something.")
+
+    monkeypatch.setattr("pipeline.verbs.compare", fail)
+    assert main(["compare"]) == code
+    said = one_line(capsys)
+    assert said.startswith(prefix)
+    assert code == 130 or said == f"{prefix}somewhere: must hold, got nothing. Do something.\n"
+
+
+@pytest.mark.parametrize("error", [ValueError, RuntimeError, KeyError, type("UsageError", (ValueError,), {})])
+def test_a_defect_shows_its_traceback_whatever_it_is_called(monkeypatch, error):
+    def fail(_call):
+        raise error("a defect")
+
+    monkeypatch.setattr("pipeline.verbs.compare", fail)
+    with pytest.raises(error, match="a defect"):
+        main(["compare"])
+
+
+def test_a_study_that_another_process_works_on_is_one_line(memory, monkeypatch, capsys):
+    monkeypatch.setattr("pipeline.verbs.open_store", lambda: (memory, None))
+    overrides = dict(option.removeprefix("--").split("=") for option in SMALL)
+    study = load_study(None, models=["none"], seeds=[0], overrides=overrides)
+    parent = memory.create(study.name, tags={"kind": "study", "study": study.id})
+    with memory.hold(parent):
+        assert main(["compare", "--models=none", "--seeds=0", *SMALL]) == 2
+    assert f"run {parent}: must be free" in one_line(capsys)
+
+
+@pytest.mark.parametrize(
+    ("verb", "options"),
+    [
+        ("main", ["--config", "--models", "--seeds", "--workers", "--device", "--output", "--allow_missing"]),
+        ("train", ["--config", "--models", "--seeds", "--device"]),
+        ("compare", ["--config", "--models", "--seeds", "--workers", "--device"]),
+        ("analyze", ["--study", "--output", "--allow_missing"]),
+        ("ablate", [
+            "--config", "--models", "--seeds", "--workers", "--device", "--study", "--output", "--storage"
+        ]),
+        ("ls", []),
+        ("bench", []),
+    ],
+)  # fmt: skip
+def test_the_help_of_a_verb_shows_what_it_takes_and_no_more(capsys, verb, options):
+    with pytest.raises(SystemExit) as stop:
+        main([verb, "--help"])
+    assert stop.value.code == 0
+    told = capsys.readouterr().out
+    assert re.findall(r"^  (--\w+)", told, re.MULTILINE) == options
+    assert ("--dotted.path" in told) == ("--config" in options)
+
+
+def test_help_waits_for_no_package():
+    code = (
+        "import sys\n"
+        "from pipeline.__main__ import parse\n"
+        "try:\n    parse(['--help'])\n"
+        "except SystemExit:\n    print(*{name.split('.')[0] for name in sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    imported = set(done.stdout.splitlines()[-1].split())
+    assert "pipeline" in imported
+    assert imported.isdisjoint({"torch", "numpy", "pandas", "pydantic", "mlflow", "plotly", "analysis", "models"})
+
+
+@pytest.mark.parametrize("verb", [verb for verb, (_, options) in VERBS.items() if options])
+def test_an_empty_value_is_an_option_that_is_not_given(verb):
+    options = VERBS[verb][1]
+    assert parse([verb, *(f"--{name}=" for name in options)]) == parse([verb])
+
+
+def test_options_and_settings_mix_in_any_order():
+    options = parse(
+        ["compare", "--data.path=a b.csv", "--seeds", "0,1", "--num_epochs", "-1", "--config=x.json", "--p", "0.5"]
+    )
+    assert options.overrides == {"data.path": "a b.csv", "num_epochs": "-1", "p": "0.5"}
+    assert (options.seeds, options.config, options.models) == ([0, 1], Path("x.json"), ())
 
 
 HALF_STEPS = "id,time,label\n" + "".join(
@@ -121,7 +234,6 @@ def test_missing_data_without_network_is_one_line(workplace, capsys, monkeypatch
 
 def test_an_analysis_with_a_missing_cell_is_one_line(mlflow_tracker, capsys):
     from pipeline.compare import compare  # noqa: PLC0415
-    from pipeline.study import load_study  # noqa: PLC0415
 
     overrides = dict(option.removeprefix("--").split("=") for option in SMALL)
     parent = compare(

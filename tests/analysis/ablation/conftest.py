@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.ablation import Range, Trials
+from analysis.ablation import Bounds, Trials
 
 NAME, DIM, RATE = "model.embedding.name", "model.embedding.dim", "train.learning_rate"
 SPACES = {NAME: ["none", "lete"], DIM: [16, 32]}
@@ -44,7 +44,7 @@ def make_random_search(count=12, seeds=3, states=(), model=True):
         points.append(
             {NAME: name, DIM: 16.0 * 2 ** (i % 3) if name == "lete" else np.nan, RATE: 10 ** draw.uniform(-4, -2)}
         )
-    spaces = {NAME: ["none", "lete"], DIM: [16, 32, 64], RATE: Range(1e-4, 1e-2, log=True)}
+    spaces = {NAME: ["none", "lete"], DIM: [16, 32, 64], RATE: Bounds(1e-4, 1e-2, log=True)}
     if not model:
         del spaces[NAME]
     return make_trials(points, draw.uniform(0.8, 0.9, (count, seeds)), spaces, states)

@@ -8,7 +8,7 @@ from statsmodels.formula.api import ols
 from statsmodels.stats.anova import AnovaRM
 from statsmodels.stats.multitest import multipletests
 
-from analysis.ablation import Range
+from analysis.ablation import Bounds
 from analysis.ablation.design import design
 from analysis.ablation.effects import effects
 from analysis.ablation.factors import contrast_table, interaction_table, level_table
@@ -131,7 +131,7 @@ def test_a_failed_row_of_a_one_at_a_time_study_is_said_and_a_failed_base_leaves_
 
 def test_trials_that_differ_in_one_factor_only_have_no_base_point(trials_of):
     points = [{RATE: rate} for rate in (1e-4, 1e-3, 1e-2)]
-    assert design(trials_of(points, SCORES[:3], {RATE: Range(1e-4, 1e-2, log=True)})).kind == "other"
+    assert design(trials_of(points, SCORES[:3], {RATE: Bounds(1e-4, 1e-2, log=True)})).kind == "other"
 
 
 NO_FACTORIAL = {
@@ -157,7 +157,7 @@ def test_what_is_no_factorial_says_why_and_claims_nothing(reason, trials_of, ran
 def test_ranges_are_shown_in_thirds_of_their_scale(trials_of):
     scores = [[0.1], [0.2], [0.4], [0.9]]
     points = [{RATE: rate} for rate in (1e-4, 2e-4, 5e-3, 1e-1)]
-    table = level_table(trials_of(points, scores, {RATE: Range(1e-4, 1e-1, log=True)}))
+    table = level_table(trials_of(points, scores, {RATE: Bounds(1e-4, 1e-1, log=True)}))
     assert table["level"].tolist() == ["0.0001 to 0.001", "0.001 to 0.01", "0.01 to 0.1"]
     assert table["mean"].tolist() == pytest.approx([0.15, 0.4, 0.9])
 

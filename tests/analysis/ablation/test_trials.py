@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from analysis.ablation import Range, Trials, ablation_findings, ablation_report
+from analysis.ablation import Bounds, Trials, ablation_findings, ablation_report
 from analysis.ablation.design import design
 from analysis.ablation.effects import effects
 from analysis.ablation.factors import contrast_table, interaction_table, level_table
@@ -148,7 +148,7 @@ def test_bad_trials_are_refused_with_what_to_do(case, rows_of):
 
 def test_bad_spaces_and_directions_are_refused(trials_of):
     with pytest.raises(ResultsError, match="0 < low < high, got low 0 and high 1"):
-        Range(0, 1, log=True)
+        Bounds(0, 1, log=True)
     with pytest.raises(ResultsError, match="must list distinct choices"):
         trials_of(spaces={NAME: ["none", "none"]})
     with pytest.raises(ResultsError, match="'maximize' or 'minimize', got 'up'"):

@@ -1,0 +1,1 @@
+"""Findings from results: one analysis a file, and the registry that lists them."""

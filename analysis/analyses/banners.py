@@ -1,0 +1,90 @@
+"""What a reader must know before believing the numbers: one sentence each, for the head of the report."""
+
+import numpy as np
+
+from analysis.analyses.deviations import absent_seeds, extra_seeds
+from analysis.metrics.curves import CONVERGENCE_WINDOW
+from analysis.metrics.predictions import accuracy_at_best_epoch
+from analysis.results import Results, name_cells
+from analysis.wording import listing, percent, plural
+
+RECORDED_TOLERANCE = 0.001
+
+
+def banners(results: Results) -> list[str]:
+    """Return the warnings that these results call for, the gravest first."""
+    found: list[str] = []
+    if results.missing:
+        found.append(
+            f"Missing cells: {name_cells(results.missing)}. Each pair is compared on the seeds that both of its models "
+            "have; runs that fail are seldom a random sample."
+        )
+    found += _undeclared(results) + _degenerate(results)
+    if "tuning_trials" in results.runs and results.runs["tuning_trials"].nunique() > 1:
+        trials = results.runs.groupby("model", observed=True, sort=False)["tuning_trials"].max()
+        spent = listing(f"{model} {plural(int(count), 'trial')}" for model, count in trials.items())
+        found.append(f"Unequal tuning budgets: {spent}. The model that was tuned more has an advantage.")
+    for column, what in (("torch_version", "builds of torch"), ("precision", "precisions"), ("device", "devices")):
+        used = sorted(set(results.runs[column].astype(str)))
+        if len(used) > 1:
+            found.append(f"The runs used different {what}: {listing(used)}. Part of a difference may come from that.")
+    mixed = [model for model, runs in results.runs.groupby("model", observed=True) if runs["code_digest"].nunique() > 1]
+    if mixed:
+        found.append(f"Seeds of one model were trained by different code: {listing(map(str, mixed))}.")
+    if results.runs["shared_code_digest"].nunique() > 1:
+        found.append(
+            "The runs were trained by different versions of the code that all models share (trainer, data, classifier). "
+            "Part of a difference may come from that."
+        )
+    found += _lengths(results)
+    gap = (results.runs["test_accuracy"] - accuracy_at_best_epoch(results)).abs()
+    if gap.max() > RECORDED_TOLERANCE:
+        cell = results.runs.iloc[int(gap.argmax())]
+        found.append(
+            f"The recorded test accuracy of {cell['model']} seed {cell['seed']} ({percent(cell['test_accuracy'])}) is "
+            "not that of its stored predictions; every number here is computed from the predictions."
+        )
+    return found
+
+
+def _undeclared(results: Results) -> list[str]:
+    declared, found = results.declaration, []
+    if declared and (extra := extra_seeds(results, declared)):
+        found.append(
+            f"Extra seeds, not in the plan: {listing(map(str, extra))}. Adding seeds until p falls under alpha finds a "
+            "difference that is not there in 14 % of studies at a nominal 5 %."
+        )
+    if declared and (absent := absent_seeds(results, declared)):
+        found.append(
+            f"Planned seeds that were left out: {listing(map(str, absent))}. Seeds must not be chosen by result."
+        )
+    return found
+
+
+def _degenerate(results: Results) -> list[str]:
+    found, constant = [], []
+    for model in results.models:
+        predicted_Sn, likelihood_Sn = results.predicted[model], results.log_likelihood[model]
+        distinct = {(p.tobytes(), q.tobytes()) for p, q in zip(predicted_Sn, likelihood_Sn, strict=True)}
+        if len(distinct) < len(predicted_Sn):
+            found.append(f"Seeds of {model} gave identical results: the seed was not applied, or a run counts twice.")
+        classes = zip(results.seeds(model), predicted_Sn, strict=True)
+        constant += [(model, seed) for seed, values in classes if len(np.unique(values)) == 1]
+    if constant:
+        found.append(f"All predictions are one class: {name_cells(constant)}. The training failed.")
+    if len(results.runs) == len(results.models):
+        found.append("One seed per model: nothing can be decided about the algorithms. Train at least 2, better 10.")
+    return found
+
+
+def _lengths(results: Results) -> list[str]:
+    epochs = results.runs["epochs"]
+    found = []
+    if epochs.nunique() > 1:
+        found.append(f"The runs have between {epochs.min()} and {epochs.max()} epochs.")
+    if epochs.max() < CONVERGENCE_WINDOW:
+        found.append(
+            f"Convergence needs {CONVERGENCE_WINDOW} epochs, and these runs have {plural(int(epochs.max()), 'epoch')}: "
+            "no convergence figure can be given."
+        )
+    return found

@@ -1,0 +1,121 @@
+"""Whether the models' probabilities mean what they say: of the answers given with 80 %, 80 % should be right.
+
+This is about the classifiers. Whether the tests of this report keep their level is `analysis/analyses/calibration.py`.
+"""
+
+import pandas as pd
+
+from analysis.analyses.probed import over_seeds
+from analysis.figures import reliability_figure
+from analysis.findings import Finding
+from analysis.metrics.predictions import calibration_error, negative_log_likelihood
+from analysis.results import Results
+from analysis.statistics.reliability import BINS, confidence_bins
+from analysis.wording import UNKNOWN, listing, markdown_table
+
+
+def confidence(results: Results) -> Finding:
+    """Hold each model's confidence against its accuracy."""
+    level = 1 - results.plan.alpha
+    runs = run_table(results)
+    bins = bin_table(results)
+    models = model_table(runs, level)
+    return Finding(
+        name="confidence",
+        title="Confidence",
+        summary=_summary(models, level),
+        tables={"models": models, "runs": runs, "bins": bins},
+        figures={"reliability": reliability_figure(bins, mean_bins(bins, level), results.models, level)},
+        data={"bins": BINS, "binning": "equal mass"},
+    )
+
+
+def run_table(results: Results) -> pd.DataFrame:
+    """Return one row a run: the two measures, and by how much mean confidence exceeds accuracy."""
+    excess = [
+        float(sure_n.mean(dtype=float) - right_n.mean())
+        for model in results.models
+        for sure_n, right_n in zip(results.confidence[model], results.correct[model], strict=True)
+    ]
+    return results.runs[["run_id", "model", "seed"]].assign(
+        negative_log_likelihood=negative_log_likelihood(results),
+        calibration_error=calibration_error(results),
+        overconfidence=excess,
+    )
+
+
+def bin_table(results: Results) -> pd.DataFrame:
+    """Return one row a run and bin that is not empty: sequences, mean confidence and accuracy."""
+    parts = []
+    for model in results.models:
+        answers = zip(results.seeds(model), results.confidence[model], results.correct[model], strict=True)
+        for seed, sure_n, right_n in answers:
+            found = confidence_bins(sure_n, right_n)
+            columns = {"sequences": found.count, "confidence": found.confidence, "accuracy": found.accuracy}
+            parts.append(pd.DataFrame({"model": model, "seed": seed, "bin": range(1, BINS + 1), **columns}))
+    table = pd.concat(parts, ignore_index=True)
+    return table[table["sequences"] > 0]
+
+
+def mean_bins(bins: pd.DataFrame, level: float) -> pd.DataFrame:
+    """Return one row a model and bin: mean confidence, and mean accuracy with its interval over seeds."""
+    by = ["model", "bin"]
+    sure = bins.groupby(by, sort=False, observed=True)["confidence"].mean().reset_index()
+    return sure.merge(over_seeds(bins, by, "accuracy", level), on=by)
+
+
+def model_table(runs: pd.DataFrame, level: float) -> pd.DataFrame:
+    """Return one row a model: mean, low and high over seeds of each measure."""
+    table = runs[["model"]].drop_duplicates().reset_index(drop=True)
+    for name in ("negative_log_likelihood", "calibration_error", "overconfidence"):
+        found = over_seeds(runs, ["model"], name, level).set_index("model")
+        for column in ("mean", "low", "high"):
+            table[f"{name}_{column}"] = table["model"].map(found[column])
+    return table
+
+
+def _summary(models: pd.DataFrame, level: float) -> str:
+    best = models.iloc[int(models["calibration_error_mean"].argmin())]
+    others = models.drop(index=best.name)
+    apart = len(others) and (others["calibration_error_low"] > best["calibration_error_high"]).all()
+    lowest = f"Lowest mean calibration error: {best['model']}" + (
+        "." if apart else ", but its interval is not clear of the others'."
+    )
+    over = [str(row["model"]) for _, row in models.iterrows() if row["overconfidence_low"] > 0]
+    under = [str(row["model"]) for _, row in models.iterrows() if row["overconfidence_high"] < 0]
+    said = [
+        f"Too sure on average: {listing(over)}." if over else "",
+        f"Not sure enough: {listing(under)}." if under else "",
+    ]
+    rows = [
+        [
+            row["model"],
+            _cell(row, "negative_log_likelihood", 1, ".3f"),
+            _cell(row, "calibration_error", 100, ".2f"),
+            _cell(row, "overconfidence", 100, "+.2f"),
+        ]
+        for _, row in models.iterrows()
+    ]
+    return "\n".join(
+        [
+            " ".join([lowest, *filter(None, said)]),
+            "",
+            markdown_table(
+                ["Model", "Loss on test (NLL)", "Calibration error (ECE), points", "Too sure by, points"], rows
+            ),
+            "",
+            (
+                f"Means over seeds with intervals at {100 * level:g} % over seeds; lower is better. NLL is the mean of minus the "
+                "natural logarithm of the probability that the true class got. ECE is the mean distance between confidence "
+                f"(the probability of the predicted class) and accuracy in {BINS} bins with equally many sequences. "
+                "Too sure: mean confidence minus accuracy."
+            ),
+        ]
+    )
+
+
+def _cell(row: pd.Series, name: str, scale: float, form: str) -> str:
+    mean, low, high = (scale * row[f"{name}_{column}"] for column in ("mean", "low", "high"))
+    if pd.isna(mean):
+        return UNKNOWN
+    return f"{mean:{form}}" + ("" if pd.isna(low) else f" [{low:{form}}, {high:{form}}]")

@@ -1,0 +1,103 @@
+"""What accuracy costs, and which models another one beats on every count."""
+
+import pandas as pd
+
+from analysis.analyses.overview import model_table
+from analysis.analyses.probed import over_seeds
+from analysis.figures import efficiency_figure
+from analysis.findings import Finding
+from analysis.metrics.registry import BY_NAME, metric_table
+from analysis.results import Results
+from analysis.wording import markdown_table, with_interval
+
+COSTS = {
+    "parameters": ("Parameters (thousands)", 1e3),
+    "flops": ("Operations per sequence (millions)", 1e6),
+    "epoch_seconds": ("Seconds per epoch", 1.0),
+    "peak_memory_bytes": ("Peak memory (MiB)", 2.0**20),
+}
+"""Title on the axis of the figure, and the unit there."""
+MEASURED = ("epoch_seconds", "peak_memory_bytes")
+"""Costs that vary from run to run: two models differ where their intervals over seeds do not overlap."""
+ABSENT = "-"
+
+
+def efficiency(results: Results) -> Finding:
+    """Set the accuracy of each model against its size, arithmetic, time and memory."""
+    level = 1 - results.plan.alpha
+    runs = metric_table(results)
+    table = cost_table(results, runs, level)
+    return Finding(
+        name="efficiency",
+        title="Efficiency",
+        summary=_summary(table, level),
+        tables={"models": table},
+        figures={"efficiency": efficiency_figure(runs, table, COSTS, results.models, level)},
+    )
+
+
+def cost_table(results: Results, runs: pd.DataFrame, level: float) -> pd.DataFrame:
+    """Return one row a model: mean, low and high of accuracy (over seeds and images) and each cost (over seeds)."""
+    means = model_table(results, runs)
+    table = means[["model", "seeds", "test_accuracy_mean", "test_accuracy_low", "test_accuracy_high"]]
+    table = table.assign(test_accuracy=table["test_accuracy_mean"], total_seconds=means["total_seconds_mean"])
+    for name in COSTS:
+        found = over_seeds(runs, ["model"], name, level).set_index("model")
+        columns = {name: "mean", f"{name}_low": "low", f"{name}_high": "high"}
+        table = table.assign(**{column: table["model"].map(found[of]) for column, of in columns.items()})
+    return table.assign(dominated_by=[", ".join(_dominating(table, row)) for _, row in table.iterrows()])
+
+
+def _counted(table: pd.DataFrame) -> list[str]:
+    """Return the costs that every model has."""
+    return [name for name in COSTS if table[name].notna().all()]
+
+
+def _dominating(table: pd.DataFrame, row: pd.Series) -> list[str]:
+    """Return the models that are no worse on any count and better on one; what is measured counts where intervals part."""
+    no_worse, better = table["test_accuracy"] >= row["test_accuracy"], table["test_accuracy"] > row["test_accuracy"]
+    for name in _counted(table):
+        low, high = (f"{name}_low", f"{name}_high") if name in MEASURED else (name, name)
+        no_worse &= ~(table[low] > row[high])
+        better |= table[high] < row[low]
+    return list(table.loc[no_worse & better, "model"])
+
+
+def _summary(table: pd.DataFrame, level: float) -> str:
+    beaten = [f"{row['model']} (by {row['dominated_by']})" for _, row in table.iterrows() if row["dominated_by"]]
+    counted = ", ".join(BY_NAME[name].title.lower() for name in ("test_accuracy", *_counted(table)))
+    rows = [
+        [
+            row["model"],
+            with_interval(row["test_accuracy"], row["test_accuracy_low"], row["test_accuracy_high"]),
+            *(_cell(row, name) for name in COSTS),
+        ]
+        for _, row in table.iterrows()
+    ]
+    header = ["Model", f"Test accuracy ({100 * level:g} % interval)", *(BY_NAME[name].title for name in COSTS)]
+    absent = f" {ABSENT}: not recorded." if table[list(COSTS)].isna().to_numpy().any() else ""
+    return "\n".join(
+        [
+            (
+                f"Dominated, that is no better on any of these means ({counted}) and worse on one: "
+                f"{'; '.join(beaten) or 'none'}. Time and memory count where their intervals do not overlap. The verdicts are about "
+                "accuracy alone: a difference of its means that is undecided may be chance."
+            ),
+            "",
+            markdown_table(header, rows),
+            "",
+            (
+                "Means over seeds, ± half the interval over seeds where they differ. Operations: of one forward pass over the "
+                "test sequence of median length, matrix products only. Time: training of one epoch. Memory: the most that "
+                f"the process used in training over what it used before.{absent}"
+            ),
+        ]
+    )
+
+
+def _cell(row: pd.Series, name: str) -> str:
+    if pd.isna(row[name]):
+        return ABSENT
+    half = row[f"{name}_high"] - row[name]
+    shown = BY_NAME[name].show(row[name])
+    return f"{shown} ± {BY_NAME[name].show(half)}" if half > 0 else shown

@@ -1,0 +1,71 @@
+"""The table of results: every metric of every model, with its spread over seeds."""
+
+import numpy as np
+import pandas as pd
+
+from analysis.analyses.banners import banners
+from analysis.findings import Finding
+from analysis.metrics.registry import METRICS, metric_table
+from analysis.results import Results
+from analysis.statistics.two_way import accuracy
+from analysis.wording import plural, with_interval
+
+ENVIRONMENT = ("dataset", "torch_version", "precision", "device")
+
+
+def overview(results: Results) -> Finding:
+    """Summarise the metrics of each model over its seeds."""
+    runs = metric_table(results)
+    models = model_table(results, runs)
+    best = models.iloc[int(models["test_accuracy_mean"].argmax())]
+    shown = with_interval(best["test_accuracy_mean"], best["test_accuracy_low"], best["test_accuracy_high"])
+    summary = (
+        f"Highest mean test accuracy: {best['model']}, {shown} over {plural(int(best['seeds']), 'seed')}. "
+        "Which differences are real is said under statistical significance."
+    )
+    return Finding(
+        name="overview",
+        title="Results",
+        summary=summary,
+        tables={"models": models, "runs": runs},
+        data={
+            "banners": banners(results),
+            "metrics": {
+                metric.name: {
+                    "title": metric.title,
+                    "unit": metric.unit,
+                    "better": metric.better,
+                    "caveat": metric.caveat,
+                }
+                for metric in METRICS
+            },
+            "environment": {name: sorted(set(results.runs[name].astype(str))) for name in ENVIRONMENT},
+            "sequences": len(results.test_set.label),
+            "level": 1 - results.plan.alpha,
+        },
+    )
+
+
+def model_table(results: Results, runs: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per model: seeds, then mean, sd over seeds (ddof 1) and count of each metric.
+
+    `test_accuracy_low` and `_high` bound the two-way interval of the mean at 1 - alpha, over seeds and images.
+    """
+    rows = []
+    for model in results.models:
+        of_model = runs[runs["model"] == model]
+        estimate = accuracy(results.correct[model])
+        low, high = estimate.interval(1 - results.plan.alpha)
+        row: dict[str, object] = {
+            "model": model,
+            "seeds": len(of_model),
+            "test_accuracy_low": np.clip(low, 0, 1),
+            "test_accuracy_high": np.clip(high, 0, 1),
+        }
+        for metric in METRICS:
+            values = of_model[metric.name]
+            row[f"{metric.name}_mean"] = values.mean()
+            row[f"{metric.name}_sd"] = values.std()
+            row[f"{metric.name}_count"] = int(values.notna().sum())
+        rows.append(row)
+    return pd.DataFrame(rows)

@@ -1,0 +1,48 @@
+"""The analyses, one line each. A new one is a function from Results to Finding, and a line here."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from analysis.analyses.calibration import calibration
+from analysis.analyses.confidence import confidence
+from analysis.analyses.confusion import confusion
+from analysis.analyses.convergence import convergence
+from analysis.analyses.efficiency import efficiency
+from analysis.analyses.encoding import encoding
+from analysis.analyses.opinions import opinions
+from analysis.analyses.overview import overview
+from analysis.analyses.significance import significance
+from analysis.analyses.temporal import temporal
+from analysis.analyses.time_use import time_use
+from analysis.analyses.training import training
+from analysis.analyses.variance import variance
+from analysis.findings import Analysis, Finding
+from analysis.results import Results, ResultsError
+
+ANALYSES: dict[str, Analysis] = {
+    "overview": overview,
+    "significance": significance,
+    "opinions": opinions,
+    "variance": variance,
+    "calibration": calibration,
+    "training": training,
+    "convergence": convergence,
+    "temporal": temporal,
+    "time_use": time_use,
+    "encoding": encoding,
+    "confusion": confusion,
+    "confidence": confidence,
+    "efficiency": efficiency,
+}
+
+
+def run_analyses(results: Results, names: Sequence[str] | None = None) -> list[Finding]:
+    """Run the named analyses, or all, in the order above."""
+    for name in names or ():
+        if name not in ANALYSES:
+            near = get_close_matches(name, ANALYSES, n=1)
+            raise ResultsError(
+                f"analyses: must be among {', '.join(ANALYSES)}, got {name!r}. "
+                + (f"Did you mean {near[0]!r}?" if near else "Name some of these.")
+            )
+    return [analysis(results) for name, analysis in ANALYSES.items() if names is None or name in names]

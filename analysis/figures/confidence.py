@@ -1,0 +1,63 @@
+"""Confidence against accuracy, a square a model."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from plotly.graph_objects import Figure
+
+from analysis.figures.parts.grid import squares
+from analysis.figures.parts.style import MUTED, axis, colours, error_bars, faint, finish, panel_title
+
+SIDE, GAP = 420, 120
+
+
+def reliability_figure(bins: pd.DataFrame, means: pd.DataFrame, models: Sequence[str], level: float) -> Figure:
+    """Draw a square a model: accuracy by confidence, each seed's bins as points, their means with intervals; in [0, 1]."""
+    grid = squares(len(models), SIDE, GAP)
+    low = 100 * float(min(bins["confidence"].min(), bins["accuracy"].min()))
+    limits = [max(-2.0, low - 4), 102]
+    figure = Figure()
+    for panel, (model, colour) in enumerate(colours(models).items(), start=1):
+        across = {"range": limits, "title": "Confidence (%)" if grid.at_bottom(panel) else ""}
+        up = {"range": limits, "title": "Right (%)" if grid.at_left(panel) else ""}
+        grid.place(figure, panel, across, up)
+        line = {"color": MUTED, "width": 2, "dash": "dot"}
+        axes = {"xaxis": axis("x", panel), "yaxis": axis("y", panel)}
+        figure.add_scatter(x=limits, y=limits, mode="lines", line=line, hoverinfo="skip", name="perfect", **axes)
+        _bins(figure, model, bins[bins["model"] == model], means[means["model"] == model], colour=colour, axes=axes)
+        panel_title(figure, model, panel)
+    return finish(
+        figure,
+        title="Confidence and accuracy",
+        subtitle=(
+            "Below the dotted line a model is too sure, above it not sure enough.<br>"
+            f"Faint: seeds, strong: their mean, bars: {100 * level:g} % over seeds"
+        ),
+        width=max(grid.width + 150, 760),
+        height=grid.height + 90,
+        margin={"l": 110, "r": max(40, 760 - grid.width - 110), "b": 90},
+    )
+
+
+def _bins(
+    figure: Figure, model: str, seeds: pd.DataFrame, mean: pd.DataFrame, *, colour: str, axes: dict[str, str]
+) -> None:
+    """Draw the bins of one model: each seed's as points, their means with intervals as a line."""
+    figure.add_scatter(
+        x=100 * seeds["confidence"],
+        y=100 * seeds["accuracy"],
+        mode="markers",
+        marker={"color": faint(colour, 0.35), "size": 8},
+        name=f"{model} seeds",
+        **axes,
+    )
+    figure.add_scatter(
+        x=100 * mean["confidence"],
+        y=100 * mean["mean"],
+        mode="lines+markers",
+        line={"color": colour, "width": 3},
+        marker={"size": 10},
+        error_y=error_bars(colour, *(100 * mean[name] for name in ("mean", "low", "high"))),
+        name=model,
+        **axes,
+    )

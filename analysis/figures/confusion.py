@@ -1,0 +1,95 @@
+"""Which classes each model takes for which: a matrix a model."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from plotly.graph_objects import Figure
+
+from analysis.figures.parts.grid import squares
+from analysis.figures.parts.style import (
+    MUTED,
+    SMALL_SIZE,
+    TEXT_SIZE,
+    axis,
+    cut_names,
+    finish,
+    panel_title,
+    text_width,
+)
+
+SIDE = 560
+GAP = 120
+SHOWN_SHARE = 0.005
+LONGEST_NAME = 16
+"""Letters of a class's name that are drawn."""
+
+
+def confusion_figure(confusion: Mapping[str, NDArray[np.int64]], classes: Sequence[str]) -> Figure:
+    """Draw a confusion matrix per model from counts (K, K), rows true: errors coloured, shares in percent of the row.
+
+    `classes` are the names of the K classes.
+    """
+    shares = {model: counts / counts.sum(axis=1, keepdims=True).clip(min=1) for model, counts in confusion.items()}
+    wrong = {model: np.where(np.eye(len(share), dtype=bool), np.nan, share) for model, share in shares.items()}
+    worst = max(0.01, *(float(np.nanmax(values, initial=0.0)) for values in wrong.values()))
+    names = cut_names(classes, LONGEST_NAME)
+    longest = min(max(map(text_width, classes)), text_width("m" * LONGEST_NAME))
+    beside = max(0, longest - text_width("00"))
+    # Names that do not fit below their columns stand upright.
+    below = beside if longest > SIDE / len(names) else 0
+    grid = squares(len(confusion), SIDE, GAP + beside)
+    figure = Figure()
+    for panel, (model, share) in enumerate(shares.items(), start=1):
+        figure.add_heatmap(
+            z=100 * wrong[model],
+            text=_texts(share),
+            texttemplate="%{text}",
+            textfont={"size": SMALL_SIZE if len(share) <= 10 else SMALL_SIZE - 5},  # noqa: PLR2004
+            colorscale="Oranges",
+            zmin=0,
+            zmax=100 * worst,
+            showscale=False,
+            xgap=1,
+            ygap=1,
+            xaxis=axis("x", panel),
+            yaxis=axis("y", panel),
+        )
+        places = list(range(len(share)))
+        ticks = {"tickvals": places, "ticktext": names, "showgrid": False, "ticks": "", "showline": False}
+        ends = [-0.5, len(share) - 0.5]
+        across = {"range": ends, "tickangle": -90 if below else 0, **ticks}
+        grid.place(figure, panel, across, {"range": ends[::-1], **ticks})
+        _heading(figure, model, panel, (beside, below))
+    return finish(
+        figure,
+        title="Confusion matrices",
+        subtitle=(
+            "Percent of each true class (row) by predicted class (column), all seeds together.<br>"
+            f"Colour: errors only, the darkest {100 * worst:.1f} %; shares under {100 * SHOWN_SHARE:g} % are left blank"
+        ),
+        width=grid.width + 150 + beside,
+        height=grid.height + 90 + below,
+        margin={"l": 90 + beside, "r": 60, "b": 90 + below},
+    )
+
+
+def _texts(share_KK: NDArray[np.float64]) -> list[list[str]]:
+    return [
+        [f"<b>{100 * x:.0f}</b>" if i == j else f"{100 * x:.1f}" if x >= SHOWN_SHARE else "" for j, x in enumerate(row)]
+        for i, row in enumerate(share_KK)
+    ]
+
+
+def _heading(figure: Figure, model: str, panel: int, room: tuple[int, int]) -> None:
+    """Name a panel and its axes; `room` is what the names of the classes take beside and below it, in pixels."""
+    beside, below = room
+    panel_title(figure, model, panel)
+    axes = {"xref": f"{axis('x', panel)} domain", "yref": f"{axis('y', panel)} domain", "showarrow": False}
+    font = {"size": TEXT_SIZE - 2, "color": MUTED}
+    figure.add_annotation(
+        text="predicted", x=1, y=0, yshift=-54 - below, xanchor="right", yanchor="bottom", font=font, **axes
+    )
+    figure.add_annotation(
+        text="true", x=0, y=1, xshift=-52 - beside, xanchor="left", yanchor="top", textangle=-90, font=font, **axes
+    )

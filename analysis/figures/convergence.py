@@ -1,0 +1,46 @@
+"""When runs converge, how far they overfit, and how steady they are: a strip each."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from plotly.graph_objects import Figure
+
+from analysis.figures.parts.strips import ROW_HEIGHT, from_zero, strip
+from analysis.figures.parts.style import axis, finish, panel_title, text_width
+from analysis.wording import plural
+
+WIDTH, BETWEEN = 420, 60
+
+
+def convergence_figure(runs: pd.DataFrame, models: Sequence[str]) -> Figure:
+    """Draw convergence epoch, overfitting gap and stability of every run, [0, 1] units in `runs` shown as points."""
+    epochs = int(runs["epochs"].max())
+    shown = runs.assign(gap=100 * runs["overfitting_gap"], instability=100 * runs["training_stability"])
+    panels = [
+        ("convergence_epoch", "Convergence epoch", "g", "not reached"),
+        ("gap", "Overfitting gap (points)", ".2f", "not recorded"),
+        ("instability", "Instability (points)", ".2g", "needs 2 epochs"),
+    ]
+    plots_width = 3 * (WIDTH + BETWEEN) - BETWEEN
+    figure = Figure()
+    for panel, (value, title, form, absent) in enumerate(panels, start=1):
+        start = (panel - 1) * (WIDTH + BETWEEN)
+        place = {"domain": [start / plots_width, (start + WIDTH) / plots_width], "anchor": axis("y", panel)}
+        figure.update_layout({f"xaxis{panel}": place})
+        strip(figure, shown, value, models, panel=panel, form=form, absent=absent)
+        panel_title(figure, title, panel)
+        from_zero(figure, shown[value], panel)
+    figure.update_layout(xaxis={"range": [0, 1.12 * epochs]}, yaxis2_showticklabels=False, yaxis3_showticklabels=False)
+    left = 40 + max(text_width(model) for model in models)
+    return finish(
+        figure,
+        title="Convergence, overfitting and stability",
+        subtitle=(
+            "Points: seeds, bars: means. Convergence: 5 epochs of validation accuracy with a standard deviation "
+            "under 0.5 points.<br>Gap: train minus test at the last epoch. Instability: standard deviation of "
+            f"validation accuracy over the last {plural(min(10, epochs), 'epoch')}"
+        ),
+        width=left + plots_width + 50,
+        height=len(models) * ROW_HEIGHT + 60,
+        margin={"l": left, "r": 50, "b": 60},
+    )

@@ -1,0 +1,123 @@
+"""The codes of the embeddings: what looks alike, how fast it changes, and which expert made it."""
+
+from collections.abc import Sequence
+from math import log10
+
+import numpy as np
+import pandas as pd
+from plotly.graph_objects import Figure
+
+from analysis.figures.parts.grid import squares
+from analysis.figures.parts.style import MUTED, SMALL_SIZE, axis, colour_key, colours, finish, panel_title
+
+WIDTH, HEIGHT = 900, 520
+KERNEL_SIDE, KERNEL_GAP = 420, 110
+
+
+def kernel_figure(kernel: pd.DataFrame, models: Sequence[str]) -> Figure:
+    """Draw a square a model: the similarity, -1 to 1, of the codes of two times."""
+    shown = [model for model in models if (kernel["model"] == model).any()]
+    grid = squares(len(shown), KERNEL_SIDE, KERNEL_GAP)
+    figure = Figure()
+    for panel, model in enumerate(shown, start=1):
+        square = kernel[kernel["model"] == model].pivot_table(index="time", columns="other", values="similarity")
+        figure.add_heatmap(
+            z=square.to_numpy(dtype=np.float32).round(2),
+            x=square.columns,
+            y=square.index,
+            colorscale="RdBu",
+            zmin=-1,
+            zmax=1,
+            showscale=panel == 1,
+            colorbar={"title": {"text": "similarity", "side": "right"}, "thickness": 18, "len": 0.6},
+            xaxis=axis("x", panel),
+            yaxis=axis("y", panel),
+        )
+        grid.place(figure, panel, {"nticks": 6}, {"nticks": 6, "autorange": "reversed"})
+        panel_title(figure, model, panel)
+    return finish(
+        figure,
+        title="Which times look alike",
+        subtitle=(
+            "Cosine similarity of the centred codes of two times (or gaps),<br>first seed, after training. "
+            "Blue: alike, red: opposite"
+        ),
+        width=grid.width + 260,
+        height=grid.height + 90,
+        margin={"l": 90, "r": 170, "b": 90},
+    )
+
+
+def spectrum_figure(means: pd.DataFrame, models: Sequence[str], row: int | None) -> Figure:
+    """Draw the cumulative share of the code's variance over periods, long to short; `row` marks a period."""
+    figure = Figure()
+    for model, colour in colours(models).items():
+        rows = means[means["model"] == model].sort_values("cycles")
+        total = 100 * rows["share"].cumsum()
+        figure.add_scatter(x=rows["period"], y=total, mode="lines", line={"color": colour, "width": 3.5}, name=model)
+    longest = float(means["period"].max())
+    ticks = [step * 10**power for power in range(6) for step in (1, 2, 5) if step * 10**power <= longest]
+    figure.update_layout(
+        xaxis={
+            "title": "Period, in time units",
+            "type": "log",
+            "range": [log10(longest) + 0.05, log10(2) - 0.03],
+            "tickvals": ticks,
+            "ticktext": [str(tick) for tick in ticks],
+        },
+        yaxis={"title": "Variance at this period or longer (%)", "range": [0, 102]},
+    )
+    if row:
+        figure.add_vline(x=row, line={"color": MUTED, "width": 2, "dash": "dot"})
+        note = {"text": f"row: {row}", "x": log10(row), "y": 1, "yref": "paper", "yanchor": "bottom"}
+        figure.add_annotation(**note, showarrow=False, font={"size": SMALL_SIZE, "color": MUTED})
+    return finish(
+        figure,
+        title="How fast the codes change",
+        subtitle=f"Share of the code's variance in waves of a period or longer, mean over columns and seeds<br>{colour_key(models)}",
+        width=110 + WIDTH + 40,
+        height=HEIGHT + 90,
+        margin={"l": 110, "r": 40, "b": 90},
+    )
+
+
+def gates_figure(loads: pd.DataFrame, models: Sequence[str]) -> Figure:
+    """Draw, for each model with a mixture, the mean gate of each expert over the time axis as stacked areas."""
+    shown = [model for model in models if (loads["model"] == model).any()]
+    experts = list(dict.fromkeys(loads["expert"]))
+    height = len(shown) * (HEIGHT // 2 + 90) - 90
+    figure = Figure()
+    for panel, model in enumerate(shown, start=1):
+        for expert, colour in colours(experts).items():
+            rows = loads[(loads["model"] == model) & (loads["expert"] == expert)].sort_values("start")
+            figure.add_scatter(
+                x=rows["start"],
+                y=100 * rows["gate"],
+                mode="lines",
+                line={"width": 0, "shape": "hv"},
+                fillcolor=colour,
+                stackgroup=model,
+                name=expert,
+                xaxis=axis("x", panel),
+                yaxis=axis("y", panel),
+            )
+        top = 1 - (panel - 1) * (HEIGHT // 2 + 90) / height
+        figure.update_layout(
+            {
+                f"xaxis{panel}": {"anchor": axis("y", panel), "title": "Time (or gap)" if panel == len(shown) else ""},
+                f"yaxis{panel}": {
+                    "anchor": axis("x", panel),
+                    "domain": [max(0.0, top - HEIGHT / 2 / height), top],
+                    "range": [0, 100],
+                },
+            }
+        )
+        panel_title(figure, f"{model}: mean gate (%)", panel)
+    return finish(
+        figure,
+        title="Which expert is used when",
+        subtitle=f"Mean over seeds and the pairs of time and gap that occur<br>{colour_key(experts)}",
+        width=110 + WIDTH + 40,
+        height=height + 90,
+        margin={"l": 110, "r": 40, "b": 90},
+    )

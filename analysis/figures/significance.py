@@ -1,0 +1,83 @@
+"""Which differences of accuracy are significant: a square of models against models."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from plotly.graph_objects import Figure
+
+from analysis.figures.parts.style import (
+    INK,
+    SMALL_SIZE,
+    colours,
+    finish,
+    text_width,
+)
+from analysis.wording import interval, p_value, points
+
+DARK = "#0B3C5D"
+LIGHT = "#DCE6EC"
+CELL = 170
+
+
+def significance_figure(pairs: pd.DataFrame, models: Sequence[str], alpha: float) -> Figure:
+    """Draw a square of models: dark where the Holm-adjusted p is under alpha, light elsewhere, the diagonal never.
+
+    A cell holds the row's model minus the column's in points, its interval, the adjusted p and the verdict.
+    """
+    place = {model: i for i, model in enumerate(models)}
+    dark = np.full((len(models), len(models)), np.nan)
+    notes: list[
+        dict[str, object]
+    ] = []  # set at once: adding them one by one takes time with the square of their number
+    for _, row in pairs.iterrows():
+        a, b = place[row["model_a"]], place[row["model_b"]]
+        significant = bool(row["p_holm"] < alpha)
+        dark[a, b] = dark[b, a] = significant
+        for y, x, sign in ((a, b, 1), (b, a, -1)):
+            font = {"size": SMALL_SIZE, "color": "white" if significant else INK}
+            notes.append({"x": x, "y": y, "text": _cell(row, sign), "showarrow": False, "font": font})
+    for model, i in place.items():
+        font = {"color": colours(models)[model]}
+        notes.append({"x": i, "y": i, "text": _wrapped(model), "showarrow": False, "font": font})
+    figure = Figure(layout={"annotations": notes})
+    figure.add_heatmap(
+        z=dark, colorscale=[[0, LIGHT], [1, DARK]], zmin=0, zmax=1, showscale=False, xgap=4, ygap=4, hoverinfo="skip"
+    )
+    ticks = {"tickvals": list(range(len(models))), "showgrid": False, "ticks": "", "showline": False}
+    figure.update_xaxes(range=[-0.5, len(models) - 0.5], ticktext=[_wrapped(model) for model in models], **ticks)
+    figure.update_yaxes(range=[len(models) - 0.5, -0.5], ticktext=list(models), **ticks)
+    side = max(CELL * len(models), 400)
+    left = 40 + max(text_width(model) for model in models)
+    explored = " * exploratory" if not pairs["declared"].all() else ""
+    return finish(
+        figure,
+        title="Differences of test accuracy",
+        subtitle=(
+            f"Row minus column in points, with its interval at {100 * (1 - alpha):g} %,<br>"
+            f"the Holm-adjusted p (dark: p < {alpha:g}) and the verdict on the row{explored}"
+        ),
+        width=max(side + left + 40, 640),
+        height=side + 90,
+        margin={"l": left, "r": 40, "b": 90},
+    )
+
+
+def _cell(row: pd.Series, sign: int) -> str:
+    verdict = row["verdict"]
+    if sign < 0:
+        verdict = {"better": "worse", "worse": "better"}.get(verdict, verdict)
+    if not row["declared"]:
+        verdict += " *"
+    low, high = sorted((sign * row["ci_low"], sign * row["ci_high"]))
+    lines = [f"<b>{points(sign * row['difference'])}</b>", interval(low, high), p_value(row["p_holm"]), verdict]
+    return "<br>".join(lines)
+
+
+def _wrapped(name: str) -> str:
+    """Break a long name at the underscore nearest to its middle, so that it fits a cell."""
+    places = [i + 1 for i, letter in enumerate(name) if letter == "_"]
+    if text_width(name) < CELL - 10 or not places:
+        return name
+    middle = min(places, key=lambda i: abs(i - len(name) / 2))
+    return f"{name[:middle]}<br>{name[middle:]}"

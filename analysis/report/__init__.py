@@ -1,0 +1,1 @@
+"""Findings as pages and files: Markdown, HTML, LaTeX, JSON."""

@@ -1,0 +1,78 @@
+r"""Tables for a paper in LaTeX, with the package booktabs: `\input` them; the caption is the author's."""
+
+from collections.abc import Sequence
+from math import isnan
+
+import pandas as pd
+
+from analysis.findings import Finding
+from analysis.metrics.registry import BY_NAME
+from analysis.wording import UNKNOWN, points
+
+COLUMNS = ("parameters", "flops", "epoch_seconds")
+"""Metrics beside the accuracies."""
+
+
+def results_table(findings: Sequence[Finding]) -> str:
+    """Return accuracy with its interval, and cost, a row a model."""
+    overview = next(finding for finding in findings if finding.name == "overview")
+    level = f"{100 * overview.data['level']:g}"
+    header = ["Model", "Seeds", f"Test accuracy, % [{level} % interval]"]
+    header += [BY_NAME[name].title for name in COLUMNS]
+    rows = [
+        [
+            row["model"],
+            row["seeds"],
+            _accuracy(*(100 * row[f"test_accuracy_{name}"] for name in ("mean", "low", "high"))),
+            *(BY_NAME[name].show(row[f"{name}_mean"]).replace(UNKNOWN, "--") for name in COLUMNS),
+        ]
+        for _, row in overview.tables["models"].iterrows()
+    ]
+    note = f"Means over seeds; intervals over seeds and {overview.data['sequences']:,} test sequences."
+    return _table("lrlrrr", header, rows, note)
+
+
+def significance_table(findings: Sequence[Finding]) -> str:
+    """Return difference, interval, p and verdict, a row a pair of models."""
+    significance = next(finding for finding in findings if finding.name == "significance")
+    pairs = significance.tables["pairs"]
+    header = ["Model", "against", "Difference, points [interval]", "$p$", "$p$ (Holm)", "$g$", "Verdict"]
+    rows = [
+        [
+            row["model_a"],
+            row["model_b"],
+            _difference(row),
+            _p(row["p"]),
+            _p(row["p_holm"]),
+            "--" if pd.isna(row["hedges_g"]) else f"${row['hedges_g']:.2f}$",
+            row["verdict"] + ("" if row["declared"] else "*"),
+        ]
+        for _, row in pairs.iterrows()
+    ]
+    note = "Two-way t over seeds and sequences; intervals are unadjusted; g: Hedges' g; *: not declared in the plan."
+    return _table("llrrrrl", header, rows, note)
+
+
+def _table(columns: str, header: Sequence[str], rows: Sequence[Sequence[object]], note: str) -> str:
+    """Return rows as a tabular, with what means something to LaTeX escaped, except for formulas between dollars."""
+    table = pd.DataFrame(rows, columns=list(header)).style.hide(axis="index")
+    table = table.format(escape="latex-math").format_index(axis="columns", escape="latex-math")
+    return f"% needs \\usepackage{{booktabs}}\n% {note}\n{table.to_latex(column_format=columns, hrules=True)}"
+
+
+def _accuracy(value: float, low: float, high: float) -> str:
+    return f"{value:.2f}" if pd.isna(low) else f"{value:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def _difference(row: pd.Series) -> str:
+    """Return a signed difference in points with its interval, set with minus signs."""
+    if pd.isna(row["difference"]):
+        return "--"
+    value = f"${points(row['difference'])}$"
+    return value if pd.isna(row["ci_low"]) else f"{value} [${points(row['ci_low'])}$, ${points(row['ci_high'])}$]"
+
+
+def _p(p: float) -> str:
+    if isnan(p):
+        return "--"
+    return "$< 0.001$" if p < 0.001 else f"${p:.3f}$"  # noqa: PLR2004  the usual floor of a printed p

@@ -1,0 +1,186 @@
+"""Findings as Markdown: the verdict first, then the numbers behind it, then everything else.
+
+No p is written without its effect and interval.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from analysis.findings import Finding
+from analysis.metrics.registry import BY_NAME
+from analysis.wording import UNKNOWN, bullets, markdown_table, plural, with_interval
+
+MODEL_METRICS = ("best_accuracy", "final_accuracy", "training_stability", "parameters", "epoch_seconds")
+RUN_METRICS = ("test_accuracy", "best_accuracy", "final_accuracy", "best_epoch", "convergence_epoch", "total_seconds")
+DESCRIPTION = 8_000
+REST = "\n\nThe rest is in the report among the artifacts.\n"
+NO_VERDICT = "No verdict: the significance analysis was not run, or has nothing to compare."
+Links = Mapping[str, str]
+
+
+def verdict_lines(findings: Sequence[Finding]) -> list[str]:
+    """Return the verdict on each declared pair, a sentence each."""
+    significance = _find(findings, "significance")
+    return list(significance.data.get("verdicts", [])) if significance else []
+
+
+def verdict_markdown(findings: Sequence[Finding], links: Links | None = None, *, runs: bool = True) -> str:
+    """Return banners, verdicts and the tables of results, that of the single runs where `runs` are asked for."""
+    results = _results(findings, links or {})
+    parts = [
+        *_banners(findings),
+        *(_verdicts(findings) or [NO_VERDICT]),
+        *_stamp(findings),
+        *(results if runs else results[:-1]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def description(findings: Sequence[Finding], links: Links | None = None) -> str:
+    """Return the verdict for a run's description, of which MLflow keeps `DESCRIPTION` characters: runs go first."""
+    for runs in (True, False):
+        if len(text := verdict_markdown(findings, links, runs=runs)) <= DESCRIPTION:
+            return text
+    return text[: text.rindex("\n", 0, DESCRIPTION - len(REST))] + REST
+
+
+def report(
+    findings: Sequence[Finding],
+    *,
+    title: str = "Comparison of time embeddings",
+    links: Links | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> str:
+    """Return the whole report; `links` maps run ids to addresses, figures are expected beside it as PNG."""
+    parts = [f"# {title}", *_banners(findings), "## Verdict", *_verdict_section(findings)]
+    results = _results(findings, links or {})
+    if results:
+        parts += ["## Results", *results]
+    parts.append("What follows was not declared in the plan: it describes, and decides nothing.")
+    for finding in findings:
+        if finding.name not in {"overview", "significance"}:
+            parts += section(finding)
+    return "\n\n".join([*parts, *_plan(findings), *_environment(findings, environment or {})]) + "\n"
+
+
+def section(finding: Finding) -> list[str]:
+    """Return a finding as blocks of Markdown: heading, summary, figures."""
+    return [f"## {finding.title}", finding.summary, *_figures(finding)]
+
+
+def results_rows(findings: Sequence[Finding]) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows of the table of results, a row per model."""
+    overview = _find(findings, "overview")
+    if overview is None:
+        return [], []
+    header = ["Model", "Seeds", f"Test accuracy ({100 * overview.data['level']:g} % interval)"]
+    header += ["Best accuracy *", "Convergence epoch", *(BY_NAME[name].title for name in MODEL_METRICS[1:])]
+    return header, [[str(cell) for cell in _model_row(row)] for _, row in overview.tables["models"].iterrows()]
+
+
+def banner_lines(findings: Sequence[Finding]) -> list[str]:
+    """Return what a reader must know before believing the numbers, a sentence or two each."""
+    overview = _find(findings, "overview")
+    return list(overview.data["banners"]) if overview else []
+
+
+def _find(findings: Sequence[Finding], name: str) -> Finding | None:
+    return next((finding for finding in findings if finding.name == name), None)
+
+
+def _banners(findings: Sequence[Finding]) -> list[str]:
+    banners = banner_lines(findings)
+    return ["\n>\n".join(f"> **Note.** {banner}" for banner in banners)] if banners else []
+
+
+def _stamp(findings: Sequence[Finding]) -> list[str]:
+    """Return how far the headline test holds here, and whether the plan was kept."""
+    calibration, significance = (_find(findings, name) for name in ("calibration", "significance"))
+    caution = significance.data.get("caution") if significance else ""
+    stamp = [*([caution] if caution else []), *([calibration.data["stamp"]] if calibration else [])]
+    count = len(significance.data.get("deviations", [])) if significance else 0
+    return [*stamp, f"{plural(count, 'deviation')} from the plan, listed with it."] if count else stamp
+
+
+def _verdicts(findings: Sequence[Finding]) -> list[str]:
+    """Return how many pairs have which verdict, and a bullet each, with the verdict in bold; nothing without pairs."""
+    significance, lines = _find(findings, "significance"), verdict_lines(findings)
+    if not significance or not lines:
+        return []
+    said = (line.partition(":") for line in lines)
+    return [str(significance.data["counted"]), bullets([f"**{verdict}**:{rest}" for verdict, _, rest in said])]
+
+
+def _verdict_section(findings: Sequence[Finding]) -> list[str]:
+    """Return the verdicts, their figure, and then what they rest on."""
+    significance = _find(findings, "significance")
+    if significance is None:
+        return [NO_VERDICT]
+    notes = significance.data.get("notes", significance.summary)
+    return [*_verdicts(findings), *_figures(significance), notes, *_stamp(findings)]
+
+
+def _figures(finding: Finding) -> list[str]:
+    return [f"![{finding.title}]({stem}.png)" for stem in finding.figures]
+
+
+def _results(findings: Sequence[Finding], links: Links) -> list[str]:
+    overview = _find(findings, "overview")
+    if overview is None:
+        return []
+    return [
+        markdown_table(*results_rows(findings)),
+        (
+            f"Means over seeds, on {overview.data['sequences']:,} test sequences; intervals over seeds and sequences. "
+            "Convergence counts the seeds that reached it. * Chosen on the test split: reported, never compared."
+        ),
+        markdown_table(
+            ["Run", *(BY_NAME[name].title for name in RUN_METRICS)],
+            [_run_row(row, links) for _, row in overview.tables["runs"].iterrows()],
+        ),
+    ]
+
+
+def _model_row(row: pd.Series) -> list[object]:
+    shown = {name: _show(name, row[f"{name}_mean"]) for name in MODEL_METRICS}
+    reached = f"{row['convergence_epoch_count']} of {row['seeds']}"
+    converged = f"{row['convergence_epoch_mean']:.3g} ({reached})" if row["convergence_epoch_count"] else "not reached"
+    accuracy = with_interval(row["test_accuracy_mean"], row["test_accuracy_low"], row["test_accuracy_high"])
+    best, *others = shown.values()
+    return [row["model"], row["seeds"], accuracy, best, converged, *others]
+
+
+def _run_row(row: pd.Series, links: Links) -> list[object]:
+    name = f"{row['model']} seed {row['seed']}"
+    address = links.get(row["run_id"])
+    linked = f"[{name}]({address})" if address else name
+    return [linked, *(_show(metric, row[metric]) for metric in RUN_METRICS)]
+
+
+def _show(metric: str, value: float) -> str:
+    shown = BY_NAME[metric].show(value)
+    return "not reached" if metric == "convergence_epoch" and shown == UNKNOWN else shown
+
+
+def _plan(findings: Sequence[Finding]) -> list[str]:
+    significance = _find(findings, "significance")
+    if significance is None or "plan" not in significance.data:
+        return []
+    data = significance.data
+    plan = data["plan"] | {
+        "reference": data["reference"],
+        "exclusions": "; ".join(data["plan"]["exclusions"]) or "none",
+    }
+    if data["plan_hash"]:
+        plan |= {"seeds": ", ".join(map(str, data["planned_seeds"]))}
+        plan |= {"declared": data["declared"], "hash": data["plan_hash"]}
+    deviated = bullets(data["deviations"]) or "None: the runs are those that were planned."
+    return ["## Plan", markdown_table(["Setting", "Value"], plan.items()), "### Deviations from the plan", deviated]
+
+
+def _environment(findings: Sequence[Finding], environment: Mapping[str, str]) -> list[str]:
+    overview = _find(findings, "overview")
+    rows = [(name, ", ".join(values)) for name, values in overview.data["environment"].items()] if overview else []
+    rows += list(environment.items())
+    return ["## Environment", markdown_table(["Setting", "Value"], rows)] if rows else []

@@ -1,0 +1,31 @@
+import numpy as np
+import pytest
+
+from analysis.analyses.variance import split
+from analysis.statistics.randomness import stream
+
+A = np.array([[1, 1, 0, 1], [1, 0, 0, 1]], dtype=bool)
+
+
+def test_the_variance_split_is_the_oracles(oracle):
+    known = oracle["independent_errors_variance"]
+    found = split(np.array(known["A"], dtype=bool))
+    assert (found.predicted, found.observed) == pytest.approx((known["predicted"], known["observed"]))
+    assert found.observed - found.predicted == pytest.approx(known["excess"])
+
+
+def test_the_prediction_of_coin_flips_is_unbiased_and_seed_noise_shows():
+    generator = stream("coin flips")
+    chances = generator.random(500)
+    flips = [split(generator.random((5, 500)) < chances) for _ in range(400)]
+    ratio = np.mean([found.observed for found in flips]) / np.mean([found.predicted for found in flips])
+    assert ratio == pytest.approx(1, abs=4 * np.sqrt(2 / 4 / 400))
+    assert np.mean([found.p < 0.05 for found in flips]) == pytest.approx(0.05, abs=3 * np.sqrt(0.05 * 0.95 / 400))
+    worse = np.linspace(-0.2, 0.2, 5)[:, None]
+    assert split(generator.random((5, 500)) < chances + worse).p < 0.001
+
+
+def test_seeds_that_agree_have_no_variance_to_split():
+    found = split(np.repeat(A[:1], 3, axis=0))
+    assert (found.observed, found.predicted, found.ratio, found.p) == (0, 0, 1, 1)
+    assert np.isnan(split(A[:1]).p)
