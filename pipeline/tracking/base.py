@@ -181,6 +181,7 @@ class Tracker(ABC):
         The traceback is kept as a file. A run that was lost to another process is left as it is.
         """
         before = self.get(run_id).tags
+        check()
         self.set_tags(run_id, self.ownership.tags() | {tag: "" for tag in ("error", "stopped") if before.get(tag)})
         self.set_status(run_id, "RUNNING")
         try:
