@@ -136,8 +136,6 @@ class Tracker(ABC):
             self.set_tags(adopted, {**self.ownership.tags(), **tags, **identity})
             return adopted
 
-        if known := find():
-            return known
         run_id, in_vain = self.ownership.first(digest_of(dict(identity)), find, create)
         if in_vain and in_vain == adopted:
             self.set_tags(adopted, dict.fromkeys(identity, ""))
