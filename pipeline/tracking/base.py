@@ -140,8 +140,6 @@ class Tracker(ABC):
             self.set_tags(adopted, {**self.ownership.tags(), **tags, **identity})
             return adopted
 
-        if known := find():
-            return known
         run_id, in_vain = self.ownership.first(digest_of(dict(identity)), find, create)
         if in_vain and in_vain == adopted:
             self.set_tags(adopted, dict.fromkeys(identity, ""))
@@ -185,6 +183,7 @@ class Tracker(ABC):
         The traceback is kept as a file. A run that was lost to another process is left as it is.
         """
         before = self.get(run_id).tags
+        check()
         self.set_tags(run_id, self.ownership.tags() | {tag: "" for tag in ("error", "stopped") if before.get(tag)})
         self.set_status(run_id, "RUNNING")
         try:

@@ -128,21 +128,21 @@ class MlflowTracker(Tracker):
     def _owning(self) -> tuple[Ownership, Path, bool]:
         """Return what keeps processes apart, the folder of checkpoints, and whether others do not see that."""
         folder = Path("checkpoints")
-        if self.uri.startswith("http"):
-            if not self._database.startswith("postgresql"):
-                return Lease(self), folder, True
-            try:
-                return _owning_by(self._database), folder, True
-            except SQLAlchemyError as error:
-                raise UsageError(
-                    "--storage: must be a database that answers, got "
-                    f"{make_url(self._database).render_as_string(hide_password=True)} ({one_line(error)}). "
-                    "Start it or correct the URL."
-                ) from error
+        if self.uri.startswith("sqlite"):
+            file = Path(str(make_url(self.uri).database)).resolve()
+            return ByLocks("files", FileLocks.beside(file)), file.parent / folder, False
         if self.uri.startswith("postgresql"):
             return _owning_by(self.uri), folder, True
-        file = Path(str(make_url(self.uri).database)).resolve()
-        return ByLocks("files", FileLocks.beside(file)), file.parent / folder, False
+        if not self._database.startswith("postgresql"):
+            return Lease(self), folder, True
+        try:
+            return _owning_by(self._database), folder, True
+        except SQLAlchemyError as error:
+            hidden = make_url(self._database).render_as_string(hide_password=True)
+            raise UsageError(
+                f"--storage: must be a database that answers, got {hidden} ({one_line(error)}). "
+                "Start it or correct the URL (or OPTUNA_STORAGE)."
+            ) from error
 
     def _open_experiment(self) -> str:
         """Return the id of the experiment, which is created where the store has none."""
@@ -169,7 +169,8 @@ class MlflowTracker(Tracker):
 
     @_mapped
     def delete(self, run_id: str) -> None:
-        """Delete the run; the store keeps it out of sight."""
+        """Delete the run; the store keeps it out of sight, and nobody works on it there."""
+        self._client.set_terminated(run_id, "KILLED")
         self._client.delete_run(run_id)
 
     @_mapped

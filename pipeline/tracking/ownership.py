@@ -31,6 +31,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from pipeline.config import digest_of
+from pipeline.console import say
 from pipeline.errors import RunError, UsageError
 from pipeline.tracking.run import Run
 
@@ -336,6 +337,8 @@ class Lease(Ownership):
     def orphans(self, runs: Sequence[Run]) -> Iterator[str]:
         """Watch the runs whose last beat looks old, all at once, and yield those that stay still."""
         old = [run for run in runs if time.time() - float(run.tags.get("beat") or 0) > OLD_SECONDS]
+        if old:
+            say(f"watching for {DEAD_SECONDS:.0f} s whether the owners of {len(old)} run(s) are gone")
         watches = {run.id: _Watch() for run in old}
         still = set(watches)
         dead: set[str] = set()

@@ -19,11 +19,14 @@ import pytest
 import torch
 from sqlalchemy import text
 
+from pipeline.compare import compare
 from pipeline.config import digest_of
+from pipeline.errors import UsageError
 from pipeline.identity import ROOT
 from pipeline.settings import build_run
-from pipeline.study import Cell
-from pipeline.tracking import BusyError, LostError, MemoryTracker, connect, ownership
+from pipeline.study import Cell, load_study
+from pipeline.tracking import BusyError, LostError, MemoryTracker, connect, mlflow_tracker, ownership
+from pipeline.tracking.mlflow_tracker import MlflowTracker
 from pipeline.tracking.ownership import DatabaseLocks, FileLocks, Lease
 from pipeline.train import run_cell
 
@@ -185,6 +188,20 @@ def test_two_that_create_a_run_at_once_get_the_older_one(leased, adopts, monkeyp
     assert adopted is None or one.get(adopted).name == "by somebody"
 
 
+def test_a_second_compare_of_a_study_is_told_who_conducts_it_and_ends(leased):
+    one, other = leased
+    study = load_study(None, models=["none"], seeds=[0], overrides=SMALL)
+
+    parent = one.sole(study.name, {"kind": "study", "study": study.id}, tags={})
+    with one.hold(parent), pytest.raises(BusyError) as error:
+        compare(study, other, workers=1, device="cpu")
+    assert str(error.value) == (
+        f"run {parent}: must be free, got one that process {os.getpid()} on {socket.gethostname()} works on. "
+        "Wait for that to end."
+    )
+    assert [run.status for run in one.find()] == ["FINISHED"]
+
+
 # ---------------------------------------------------------------------------------------------------------- locks
 
 
@@ -243,6 +260,32 @@ def test_a_server_notices_within_a_minute_that_the_machine_of_an_owner_is_gone(p
     with DatabaseLocks.of(postgres).lock("a"):
         idle, every, count = seen
     assert 0 < idle + every * count < 60
+
+
+def owning(uri, database=""):
+    """Return what a tracker of this store, which need not be there, owns runs by, and whether its folder is its own."""
+    tracker = object.__new__(MlflowTracker)
+    tracker.uri, tracker._database = uri, database
+    return tracker._owning()
+
+
+def test_a_store_is_owned_by_the_strongest_thing_that_all_who_share_it_have(workplace, postgres):
+    files, checkpoints, remote = owning(f"sqlite:///{workplace}/deep/runs.db", postgres)
+    assert (files.kind, files.locks.folder) == ("files", workplace / "deep" / "runs.db.locks")
+    assert (checkpoints, remote) == (workplace / "deep" / "checkpoints", False)
+    for database in ("", "sqlite:///optuna.db"):
+        lease, checkpoints, remote = owning("http://server", database)
+        assert (lease.kind, str(checkpoints), remote) == ("lease", "checkpoints", True)
+    given, stored = owning("http://server", postgres)[0], owning(postgres)[0]
+    assert given.kind == stored.kind == f"database {DatabaseLocks.of(postgres).identity}"
+    assert mlflow_tracker.PLAIN.fullmatch(given.kind)
+
+
+def test_a_database_that_does_not_answer_is_said_in_one_line_without_its_password():
+    with pytest.raises(UsageError, match=r"^--storage: must be a database that answers, got postgresql") as error:
+        owning("http://server", "postgresql://me:secret@127.0.0.1:9/x")
+    assert "secret" not in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 # ------------------------------------------------------------------------------------------------- real processes

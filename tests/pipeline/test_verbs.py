@@ -80,7 +80,7 @@ def test_bad_input_is_one_line_and_exit_code_2(mlflow_store, capsys, arguments, 
     assert code == 2
     assert said in one_line(capsys)
     assert sorted(path.name for path in mlflow_store.parent.iterdir() if path.name != "mlruns") in (
-        ["mlflow.db"], ["checkpoints", "mlflow.db"],
+        ["mlflow.db"], ["mlflow.db", "mlflow.db.locks"],
     )  # fmt: skip
 
 
