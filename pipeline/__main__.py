@@ -22,12 +22,12 @@ os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
     "main": (
         "train what is missing of a study, analyse it, print the verdicts",
-        ("config", "models", "seeds", "workers", "device", "output", "allow_missing"),
+        ("config", "models", "seeds", "workers", "device", "storage", "output", "allow_missing"),
     ),
-    "train": ("train one model with one seed", ("config", "models", "seeds", "device")),
+    "train": ("train one model with one seed", ("config", "models", "seeds", "device", "storage")),
     "compare": (
         "train what is missing of a study: models x seeds",
-        ("config", "models", "seeds", "workers", "device"),
+        ("config", "models", "seeds", "workers", "device", "storage"),
     ),
     "analyze": ("analyse a finished study: figures, tables, report", ("study", "output", "allow_missing")),
     "ablate": (
@@ -123,7 +123,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "study": {"default": "", "metavar": "ID", "help": "study to analyse (default: the newest)"},
     "storage": {
         "default": "", "metavar": "URL",
-        "help": "database of the study (default: OPTUNA_STORAGE, or else sqlite:///optuna.db)",
+        "help": "PostgreSQL database that keeps machines apart which share a tracking server (default: OPTUNA_STORAGE)",
     },
     "output": {
         "default": "", "type": _path, "metavar": "FOLDER", "help": "folder of the results (default: results/STUDY)"
@@ -137,6 +137,7 @@ OWN_MEANING: dict[tuple[str, str], dict[str, str]] = {
     ("train", "models"): {"metavar": "A", "help": "a variant of the file, or an embedding"},
     ("train", "seeds"): {"metavar": "0", "help": "seed of the run"},
     ("ablate", "models"): {"help": "rows of the study"},
+    ("ablate", "storage"): {"help": "database of the study (default: OPTUNA_STORAGE, or else sqlite:///optuna.db)"},
     ("ablate", "study"): {"metavar": "NAME", "help": "name of the study (default: that of its file)"},
 }
 """What an option means to one verb, where it is something else than to the others."""

@@ -51,7 +51,7 @@ def train(call: Call) -> None:
     model = call.models[0] if call.models else ""
     config = load_run(call.config, overrides, model)
     _check([config])
-    tracker, adopted = open_store()
+    tracker, adopted = open_store(_database(call))
     cell = Cell(model or config.model.embedding.name, config)
 
     def report(_cell: Cell, history: History) -> None:
@@ -78,7 +78,18 @@ def compare(call: Call) -> None:
 def _study(call: Call) -> tuple[Study, Tracker, str | None]:
     study = load_study(call.config, models=call.models, seeds=call.seeds, overrides=call.overrides)
     _check(study.variants.values())
-    return study, *open_store()
+    return study, *open_store(_database(call))
+
+
+def _database(call: Call) -> str:
+    """Return the database whose locks own the runs, where one is given."""
+    if call.storage and not call.storage.startswith("postgresql"):
+        kind = call.storage.split(":", maxsplit=1)[0]
+        raise UsageError(
+            f"--storage: must be a PostgreSQL database, which machines can share, got one of {kind}. "
+            "Leave it out: runs in a local store are locked beside it."
+        )
+    return call.storage
 
 
 def _check(configs: Iterable[RunConfig]) -> None:
@@ -87,11 +98,14 @@ def _check(configs: Iterable[RunConfig]) -> None:
         check_fit(config, config.data.load())
 
 
-def open_store() -> tuple[Tracker, str | None]:
-    """Connect to the store, end runs that died, and take over the run that `mlflow run` created for this call."""
+def open_store(database: str = "") -> tuple[Tracker, str | None]:
+    """Connect to the store, end runs that died, and take over the run that `mlflow run` created for this call.
+
+    `database` is one whose locks own the runs where the store is a server.
+    """
     # Workers must not see it: MLflow would give each of them that run.
     adopted = os.environ.pop("MLFLOW_RUN_ID", None)
-    tracker = connect()
+    tracker = connect(database=database or None)
     tracker.sweep()
     return tracker, adopted
 
@@ -128,7 +142,7 @@ def ablate(call: Call) -> None:
     output = _output(call, study.name)
     check_output(output, study.id)
     _check(study.samples())
-    tracker, adopted = open_store()
+    tracker, adopted = open_store(call.storage)
     storage = call.storage or os.environ.get("OPTUNA_STORAGE") or DEFAULT_STORAGE
     with conduct(study, tracker, storage=storage, workers=call.workers, device=call.device, adopted=adopted) as (
         parent,

@@ -59,7 +59,7 @@ def one_line(capsys):
         (["train", "--device", "cpu:foo"], "--device: must be auto, cpu, cuda or cuda:N, got cpu:foo"),
         (["train", "--workers", "2"], "--workers: must be left out of train"),
         (["compare", "--allow-missing"], "--allow-missing: must be left out of compare"),
-        (["compare", "--storage=sqlite:///x.db"], "--storage: must be left out of compare"),
+        (["compare", "--storage=sqlite:///x.db"], "--storage: must be a PostgreSQL database"),
         (["compare", "--seed", "3"], "seed: must be left out of a study"),
         (["analyze", "--train.epochs", "3"], "--train.epochs: must be left out of analyze"),
         (["ls", "settings", "--threshold", "1"], "--threshold: must be left out of ls"),
@@ -121,7 +121,7 @@ def test_a_defect_shows_its_traceback_whatever_it_is_called(monkeypatch, error):
 
 
 def test_a_study_that_another_process_works_on_is_one_line(memory, monkeypatch, capsys):
-    monkeypatch.setattr("pipeline.verbs.open_store", lambda: (memory, None))
+    monkeypatch.setattr("pipeline.verbs.open_store", lambda *_: (memory, None))
     overrides = dict(option.removeprefix("--").split("=") for option in SMALL)
     study = load_study(None, models=["none"], seeds=[0], overrides=overrides)
     parent = memory.create(study.name, tags={"kind": "study", "study": study.id})
@@ -133,9 +133,9 @@ def test_a_study_that_another_process_works_on_is_one_line(memory, monkeypatch, 
 @pytest.mark.parametrize(
     ("verb", "options"),
     [
-        ("main", ["--config", "--models", "--seeds", "--workers", "--device", "--output", "--allow_missing"]),
-        ("train", ["--config", "--models", "--seeds", "--device"]),
-        ("compare", ["--config", "--models", "--seeds", "--workers", "--device"]),
+        ("main", ["--config", "--models", "--seeds", "--workers", "--device", "--storage", "--output", "--allow_missing"]),
+        ("train", ["--config", "--models", "--seeds", "--device", "--storage"]),
+        ("compare", ["--config", "--models", "--seeds", "--workers", "--device", "--storage"]),
         ("analyze", ["--study", "--output", "--allow_missing"]),
         ("ablate", [
             "--config", "--models", "--seeds", "--workers", "--device", "--study", "--output", "--storage"
@@ -210,7 +210,7 @@ def test_data_that_a_model_cannot_take_is_refused_before_anything_is_recorded(wo
 
 @pytest.mark.parametrize(("size", "chosen"), [("100", "the best on validation;"), ("0", "the last one, without valid")])
 def test_a_trained_run_says_how_its_epoch_was_chosen(memory, monkeypatch, capsys, size, chosen):
-    monkeypatch.setattr("pipeline.verbs.open_store", lambda: (memory, None))
+    monkeypatch.setattr("pipeline.verbs.open_store", lambda *_: (memory, None))
     assert main(["train", *SMALL, "--validation_size", size]) == 0
     assert f" at epoch 1, {chosen}" in capsys.readouterr().out
 
