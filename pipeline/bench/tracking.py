@@ -28,6 +28,7 @@ from pipeline.console import say
 from pipeline.errors import RunError
 from pipeline.identity import identity
 from pipeline.ls import LISTS
+from pipeline.probes.tables import table_paths
 from pipeline.run_record import PACKAGED
 from pipeline.stored_study import find_study, load_results
 from pipeline.study import Cell, Study, load_study
@@ -70,9 +71,7 @@ def _time_commands(size: int, store: str) -> list[Row]:
     commands: dict[str, Callable[[], object]] = {
         "compare, nothing to do": lambda: compare(study, tracker, workers=1, device="cpu"),
         "ls studies": LISTS["studies"],
-        "analyze, reading the runs": lambda: load_results(
-            find_study(tracker, study.id), tracker, allow_missing=False, probes=False
-        ),
+        "analyze, reading the runs": lambda: load_results(find_study(tracker, study.id), tracker, allow_missing=False),
     }
     return [(command, name, size, *_measured(run)) for command, run in commands.items()]
 
@@ -150,8 +149,13 @@ def _make_up_run(cell: Cell, tracker: Tracker, generator: np.random.Generator, s
     scores = dict.fromkeys(("best_accuracy", "final_accuracy", "test_accuracy"), accuracy)
     counts = {"parameters": 100, "best_epoch": 1, "epochs": 1, "epoch_seconds": 1.0, "total_seconds": 1.0}
     tracker.log_metrics(run_id, scores | counts)
-    for file in sorted(scratch.iterdir()):
+    for file in sorted(path for path in scratch.iterdir() if path.is_file()):
         tracker.log_file(run_id, file)
+    for path in table_paths().values():
+        table = scratch / path
+        table.parent.mkdir(exist_ok=True)
+        pd.DataFrame({"value": [accuracy]}).to_parquet(table)
+        tracker.log_file(run_id, table, "probes")
     tracker.set_status(run_id, "FINISHED")
 
 

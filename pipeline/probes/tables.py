@@ -45,7 +45,7 @@ def probe_tables(cells: Iterable[tuple[str, str, int]], tracker: Tracker) -> dic
     That is a run whose data or weights cannot be read here, or whose weights no longer give the predictions that it
     stored: its code has changed.
     """
-    paths = {name: f"probes/{name}-{_digest(probe)}.parquet" for name, probe in PROBES.items()}
+    paths = table_paths()
     tables: dict[str, list[pd.DataFrame]] = {name: [] for name in PROBES}
     for run_id, model, seed in cells:
         stored = tracker.fetch_all(run_id, list(paths.values()))
@@ -60,6 +60,11 @@ def probe_tables(cells: Iterable[tuple[str, str, int]], tracker: Tracker) -> dic
                 continue
             tables[name].append(table.assign(run_id=run_id, model=model, seed=seed))
     return {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items() if parts}
+
+
+def table_paths() -> dict[str, str]:
+    """Return the artifact of a run that holds the table of each probe, as its code is now."""
+    return {name: f"probes/{name}-{_digest(probe)}.parquet" for name, probe in PROBES.items()}
 
 
 def event_table(run_id: str, sample_ids: Sequence[int], tracker: Tracker) -> pd.DataFrame:
