@@ -1,6 +1,6 @@
 """The folder of results: that of one study, and every file whole or not at all."""
 
-import os
+import uuid
 from pathlib import Path
 from shutil import copyfile
 
@@ -30,6 +30,6 @@ def deliver(folder: Path, output: Path, tracker: Tracker, run_id: str) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         subfolder = file.parent.relative_to(folder).as_posix()
         tracker.log_file(run_id, file, "" if subfolder == "." else subfolder)
-        temporary = place.with_name(f".{place.name}.{os.getpid()}.tmp")  # two processes may write the same study
+        temporary = place.with_name(f".{place.name}.{uuid.uuid4().hex}.tmp")  # others may write the same study
         copyfile(file, temporary)
         temporary.replace(place)

@@ -1,5 +1,6 @@
 import itertools
 import math
+import sys
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from pipeline.identity import ROOT
 from pipeline.machine import has_bf16, resolve_device, resolve_precision
 from pipeline.settings import build_run
 from pipeline.study import load_study
+from pipeline.training import loop as module
 from pipeline.training.batches import batches_of
 from pipeline.training.choice import best_epoch, out_of_patience
 from pipeline.training.evaluation import predict, score
@@ -272,3 +274,29 @@ def test_batches_and_predictions_are_those_of_the_processor_on_a_device():
     batches, log_probabilities = batches_of(on_device.train, config, 1), predict(model.to(device), on_device.test)
     assert all(torch.equal(one, other) for one, other in zip(batches, expected[0], strict=True))
     torch.testing.assert_close(log_probabilities, expected[1], atol=1e-4, rtol=0)
+
+
+def test_the_loop_asks_the_device_no_more_often_for_more_batches(monkeypatch):
+    splits = small().data.load()
+    asked = []
+
+    def watch(name):
+        method = getattr(torch.Tensor, name)
+
+        def watched(self):
+            if sys._getframe(1).f_code.co_filename == module.__file__:
+                asked.append(name)
+            return method(self)
+
+        monkeypatch.setattr(torch.Tensor, name, watched)
+
+    for name in ("item", "tolist", "__bool__", "__int__", "__float__"):
+        watch(name)
+    counts = []
+    for size in (400, 50):
+        config = small(train__batch_size=size, train__epochs=1)
+        training = start(config, splits, CPU)
+        asked.clear()
+        list(fit(training, splits, config, "fp32"))
+        counts.append(len(asked))
+    assert counts[0] == counts[1] > 0
