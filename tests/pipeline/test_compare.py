@@ -44,25 +44,25 @@ def test_a_study_is_one_tree_of_finished_runs(mlflow_tracker):
     assert [one.name for one in runs] == ["position/seed-0", "sincos/seed-0", "position/seed-1", "sincos/seed-1"]
 
 
-def test_the_same_study_again_retrains_nothing_and_reopens_its_parent(mlflow_tracker, capsys):
-    first = run(mlflow_tracker)
-    cells = manifest(mlflow_tracker, first)["cells"]
+def test_the_same_study_again_retrains_nothing_and_reopens_its_parent(memory, capsys):
+    first = run(memory)
+    cells = manifest(memory, first)["cells"]
     capsys.readouterr()
-    assert run(mlflow_tracker) == first
-    assert manifest(mlflow_tracker, first)["cells"] == cells
+    assert run(memory) == first
+    assert manifest(memory, first)["cells"] == cells
     assert "4 of 4 runs are finished, 0 to train" in capsys.readouterr().out
 
 
-def test_more_seeds_and_variants_train_only_the_new_cells(mlflow_tracker):
-    first = run(mlflow_tracker)
-    more_seeds = run(mlflow_tracker, ("position", "sincos"), (0, 1, 2))
-    more_models = run(mlflow_tracker, ("position", "sincos", "none"), (0, 1))
+def test_more_seeds_and_variants_train_only_the_new_cells(memory):
+    first = run(memory)
+    more_seeds = run(memory, ("position", "sincos"), (0, 1, 2))
+    more_models = run(memory, ("position", "sincos", "none"), (0, 1))
     assert more_seeds == first
     assert more_models != first
-    before = {cell["run_id"] for cell in manifest(mlflow_tracker, first)["cells"]}
-    reused = [cell for cell in manifest(mlflow_tracker, more_models)["cells"] if cell["run_id"] in before]
+    before = {cell["run_id"] for cell in manifest(memory, first)["cells"]}
+    reused = [cell for cell in manifest(memory, more_models)["cells"] if cell["run_id"] in before]
     assert len(reused) == 4
-    assert len(mlflow_tracker.find(dataset="mnist_sample")) == 8
+    assert len(memory.find(dataset="mnist_sample")) == 8
 
 
 def test_the_plan_is_stored_before_the_first_training_and_never_overwritten(memory, monkeypatch):
@@ -104,7 +104,7 @@ def test_seeds_that_were_added_or_seen_before_are_deviations_and_a_changed_plan_
         load_results(find_study(memory), memory, allow_missing=False)
 
 
-def test_a_failed_cell_leaves_the_others_finished_and_the_study_failed(mlflow_tracker, monkeypatch):
+def test_a_failed_cell_leaves_the_others_finished_and_the_study_failed(memory, monkeypatch):
     from pipeline import train  # noqa: PLC0415
 
     fit = train.fit
@@ -116,16 +116,16 @@ def test_a_failed_cell_leaves_the_others_finished_and_the_study_failed(mlflow_tr
 
     monkeypatch.setattr(train, "fit", failing)
     with pytest.raises(RunError, match=r"sincos/seed-1: FloatingPointError: training: loss must be finite"):
-        run(mlflow_tracker)
-    found = find_study(mlflow_tracker)
+        run(memory)
+    found = find_study(memory)
     assert found.parent.status == "FAILED"
     with pytest.raises(ValueError, match="got no finished run of sincos seed 1"):
-        load_results(found, mlflow_tracker, allow_missing=False)
-    assert load_results(found, mlflow_tracker, allow_missing=True).missing == (("sincos", 1),)
+        load_results(found, memory, allow_missing=False)
+    assert load_results(found, memory, allow_missing=True).missing == (("sincos", 1),)
     monkeypatch.setattr(train, "fit", fit)
-    assert run(mlflow_tracker) == found.parent.id
-    assert mlflow_tracker.get(found.parent.id).status == "FINISHED"
-    assert not load_results(find_study(mlflow_tracker), mlflow_tracker, allow_missing=False).missing
+    assert run(memory) == found.parent.id
+    assert memory.get(found.parent.id).status == "FINISHED"
+    assert not load_results(find_study(memory), memory, allow_missing=False).missing
 
 
 def test_a_failed_cell_is_named_with_the_kind_of_its_error(memory, monkeypatch):
@@ -136,29 +136,29 @@ def test_a_failed_cell_is_named_with_the_kind_of_its_error(memory, monkeypatch):
         run(memory)
 
 
-def test_a_run_that_mlflow_created_becomes_the_parent_or_a_link_to_it(mlflow_tracker):
-    adopted = mlflow_tracker.create("mlflow run", tags={})
-    assert compare(study(), mlflow_tracker, workers=1, device="cpu", adopted=adopted) == adopted
-    second = mlflow_tracker.create("mlflow run again", tags={})
-    assert compare(study(), mlflow_tracker, workers=1, device="cpu", adopted=second) == adopted
-    assert mlflow_tracker.get(second).tags["parent"] == adopted
+def test_a_run_that_mlflow_created_becomes_the_parent_or_a_link_to_it(memory):
+    adopted = memory.create("mlflow run", tags={})
+    assert compare(study(), memory, workers=1, device="cpu", adopted=adopted) == adopted
+    second = memory.create("mlflow run again", tags={})
+    assert compare(study(), memory, workers=1, device="cpu", adopted=second) == adopted
+    assert memory.get(second).tags["parent"] == adopted
 
 
-def test_variants_that_do_not_differ_are_refused(mlflow_tracker, workplace):
+def test_variants_that_do_not_differ_are_refused(memory, workplace):
     (workplace / "study.json").write_text(
         json.dumps(
             {**SMALL, "variants": {"a": {"model.embedding.name": "none"}, "b": {"model.embedding.name": "none"}}}
         )
     )
     with pytest.raises(UsageError, match="same config for a/seed-0 and b/seed-0"):
-        compare(load_study(workplace / "study.json", seeds=[0]), mlflow_tracker, workers=1, device="cpu")
-    assert mlflow_tracker.find(kind="study") == []
+        compare(load_study(workplace / "study.json", seeds=[0]), memory, workers=1, device="cpu")
+    assert memory.find(kind="study") == []
 
 
-def test_the_analysis_writes_every_promised_file_and_stores_it(mlflow_tracker, workplace):
-    parent = run(mlflow_tracker)
+def test_the_analysis_writes_every_promised_file_and_stores_it(memory, workplace):
+    parent = run(memory)
     output = workplace / "out"
-    findings = analyze_study(find_study(mlflow_tracker), mlflow_tracker, output=output, allow_missing=False)
+    findings = analyze_study(find_study(memory), memory, output=output, allow_missing=False)
     assert [finding.name for finding in findings][:2] == ["overview", "significance"]
     figures = [
         "training_curves",
@@ -188,26 +188,46 @@ def test_the_analysis_writes_every_promised_file_and_stores_it(mlflow_tracker, w
     written = {path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file()}
     assert (written - set(promised), set(promised) - written) == (set(), set())
     for name in promised:
-        assert mlflow_tracker.fetch(parent, name).read_bytes() == (output / name).read_bytes()
+        assert memory.fetch(parent, name).read_bytes() == (output / name).read_bytes()
     histories = json.loads((output / "training_histories.json").read_text())
     assert len(histories["position"]["0"]["test_accuracy"]) == 2
-    assert "position" in mlflow_tracker.get(parent).tags["mlflow.note.content"]
-    assert set(mlflow_tracker.get(parent).metrics) == {"position/test_accuracy", "sincos/test_accuracy"}
-    assert "significance.json" in mlflow_tracker.get(parent).tags["mlflow.loggedArtifacts"]
+    assert "position" in memory.get(parent).tags["mlflow.note.content"]
+    assert set(memory.get(parent).metrics) == {"position/test_accuracy", "sincos/test_accuracy"}
+    assert len(json.loads(memory.fetch(parent, "significance.json").read_text())["data"]) == 1
 
 
-def test_a_folder_with_another_study_is_refused(mlflow_tracker, workplace):
-    run(mlflow_tracker)
+def test_a_folder_with_another_study_is_refused(memory, workplace):
+    run(memory)
     output = workplace / "out"
     output.mkdir()
     (output / "summary.json").write_text('{"study": "another"}')
     with pytest.raises(UsageError, match="--output: must be a new folder or that of study"):
-        analyze_study(find_study(mlflow_tracker), mlflow_tracker, output=output, allow_missing=False)
+        analyze_study(find_study(memory), memory, output=output, allow_missing=False)
     assert [path.name for path in output.iterdir()] == ["summary.json"]
     with pytest.raises(UsageError, match=r"--output: must be a folder, got .*summary\.json, which is a file"):
-        analyze_study(find_study(mlflow_tracker), mlflow_tracker, output=output / "summary.json", allow_missing=False)
+        analyze_study(find_study(memory), memory, output=output / "summary.json", allow_missing=False)
 
 
-def test_a_study_that_does_not_exist_is_said(mlflow_tracker):
+def test_a_study_that_does_not_exist_is_said(memory):
     with pytest.raises(UsageError, match=r"--study: must be a study .* got nothere"):
-        find_study(mlflow_tracker, "nothere")
+        find_study(memory, "nothere")
+
+
+def test_the_runs_of_a_study_that_was_killed_are_found_by_their_cells(memory):
+    parent = run(memory)
+    whole = manifest(memory, parent)
+    lost = json.loads(json.dumps(whole))
+    for cell in lost["cells"][1:]:
+        cell["run_id"] = None  # as it is written when a study begins
+    memory.log_text(parent, "study.json", json.dumps(lost))
+    found = [entry.run_id for entry in find_study(memory).manifest.cells]
+    assert found == [cell["run_id"] for cell in whole["cells"]]
+
+
+def test_a_study_looks_its_runs_up_with_one_search_for_each_variant(memory, monkeypatch):
+    run(memory, ("position", "sincos"), (0, 1, 2))
+    find, asked = memory.find, []
+    monkeypatch.setattr(memory, "find", lambda **tags: asked.append(tags) or find(**tags))
+    run(memory, ("position", "sincos"), (0, 1, 2))
+    assert len([tags for tags in asked if "variant" in tags]) == 2
+    assert not [tags for tags in asked if "cell" in tags]
