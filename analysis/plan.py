@@ -5,7 +5,7 @@ It imports no more than pydantic, so that a command line can describe it at once
 
 import hashlib
 import json
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -65,6 +65,17 @@ class Plan(BaseModel):
     exclusions: tuple[str, ...] = ()
     """Runs or sequences that are left out on purpose, each with its reason, in words; empty for none."""
 
+    def idle(self) -> set[str]:
+        """Return the fields that claim nothing, which are in no hash.
+
+        A field that is new is listed here at the value that keeps what was, so that studies from before it stay what they are.
+        """
+        return set()
+
+    def effective(self) -> dict[str, Any]:
+        """Return the fields that claim something, as plain values."""
+        return self.model_dump(mode="json", exclude=self.idle())
+
     @field_validator("primary_metric", mode="before")
     @classmethod
     def _refuse_metric(cls, name: object) -> object:
@@ -97,5 +108,7 @@ class Declaration(BaseModel):
     @property
     def hash(self) -> str:
         """Return the SHA-256 of plan, seeds and identities: the same wherever the same study is declared."""
-        claimed = self.model_dump(mode="json", exclude={"declared", "finished_before"})
+        claimed = self.model_dump(mode="json", exclude={"declared", "finished_before"}) | {
+            "plan": self.plan.effective()
+        }
         return hashlib.sha256(json.dumps(claimed, sort_keys=True).encode()).hexdigest()

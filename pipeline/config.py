@@ -123,11 +123,13 @@ class RunConfig(Config):
 
 
 def config_hash(config: RunConfig) -> str:
-    """Return the SHA-256 of the canonical JSON of `config` without its seed: equal for the seeds of one variant.
+    """Return the SHA-256 of what `config` asks for without its seed: equal for the seeds of one variant.
 
-    A file of the user's counts by its content.
+    Settings without effect are left out, so that one that is new makes no other study of those from before it. The
+    precision is as it was asked for. A file of the user's counts by its content.
     """
-    return digest_of({**config.model_dump(mode="json", exclude={"seed"}), "data": config.data.identity()})
+    train = {**config.train.effective(), "precision": config.train.precision}
+    return digest_of({"model": config.model.effective(), "train": train, "data": config.data.identity()})
 
 
 def digest_of(value: object) -> str:

@@ -57,7 +57,7 @@ class Study:
     def id(self) -> str:
         """The hash of the plan and the variants; seeds can be added to a study."""
         variants = {name: config_hash(config) for name, config in self.variants.items()}
-        return digest_of({"plan": self.plan.model_dump(mode="json"), "variants": variants})[:12]
+        return digest_of({"plan": self.plan.effective(), "variants": variants})[:12]
 
     def cells(self) -> list[Cell]:
         """Return every cell, seed by seed, so that an early stop leaves whole seeds."""

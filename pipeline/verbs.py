@@ -154,7 +154,7 @@ def ablate(call: Call) -> None:
             say(conclusion.best)
             say()
             say(f"report and figures: {output}/ablation_report.md")
-            say(f"runs: {_ui(tracker)}")
+            say(f"runs: {tracker.ui}")
 
 
 def _analyze(study: StoredStudy, tracker: Tracker, call: Call) -> None:
@@ -162,7 +162,7 @@ def _analyze(study: StoredStudy, tracker: Tracker, call: Call) -> None:
     findings = analyze_study(study, tracker, output=output, allow_missing=call.allow_missing)
     _show(findings, f"{study.name} (study {study.id})")
     say(f"report and figures: {output}/analysis_report.md")
-    say(f"runs: {_ui(tracker)}")
+    say(f"runs: {tracker.ui}")
 
 
 def _show(findings: list[Finding], title: str) -> None:
@@ -181,9 +181,3 @@ def _show(findings: list[Finding], title: str) -> None:
 
 def _output(call: Call, name: str) -> Path:
     return call.output or Path("results") / name
-
-
-def _ui(tracker: Tracker) -> str:
-    if tracker.uri.startswith("http"):
-        return tracker.uri
-    return f".venv/bin/mlflow ui --backend-store-uri {tracker.uri}, then http://127.0.0.1:5000"

@@ -40,12 +40,12 @@ def pair_table(results: Results) -> pd.DataFrame:
     if table.empty:
         return table
     for name in ("p", "p_tost"):
-        table[f"{name}_holm"] = holm(table[name].to_numpy(), sizes[False])
+        table[f"{name}_adjusted"] = holm(table[name].to_numpy(), sizes[False])
         declared = table["declared"].to_numpy()
-        table.loc[declared, f"{name}_holm"] = holm(table.loc[declared, name].to_numpy(), sizes[True])
+        table.loc[declared, f"{name}_adjusted"] = holm(table.loc[declared, name].to_numpy(), sizes[True])
     table["verdict"] = [
         _verdict(gap, p, p_equivalent, plan.alpha)
-        for gap, p, p_equivalent in table[["difference", "p_holm", "p_tost_holm"]].to_numpy(dtype=float)
+        for gap, p, p_equivalent in table[["difference", "p_adjusted", "p_tost_adjusted"]].to_numpy(dtype=float)
     ]
     return table
 
@@ -121,7 +121,7 @@ def effect(row: pd.Series) -> str:
         return f"{points(row['difference'])} points, no interval"
     return (
         f"{points(row['difference'])} points {interval(row['ci_low'], row['ci_high'])}, {p_value(row['p'])} "
-        f"(Holm: {p_value(row['p_holm'])}), g = {row['hedges_g']:.2f}"
+        f"(Holm: {p_value(row['p_adjusted'])}), g = {row['hedges_g']:.2f}"
     )
 
 

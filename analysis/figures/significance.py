@@ -21,7 +21,7 @@ CELL = 170
 
 
 def significance_figure(pairs: pd.DataFrame, models: Sequence[str], alpha: float) -> Figure:
-    """Draw a square of models: dark where the Holm-adjusted p is under alpha, light elsewhere, the diagonal never.
+    """Draw a square of models: dark where the adjusted p is under alpha, light elsewhere, the diagonal never.
 
     A cell holds the row's model minus the column's in points, its interval, the adjusted p and the verdict.
     """
@@ -32,7 +32,7 @@ def significance_figure(pairs: pd.DataFrame, models: Sequence[str], alpha: float
     ] = []  # set at once: adding them one by one takes time with the square of their number
     for _, row in pairs.iterrows():
         a, b = place[row["model_a"]], place[row["model_b"]]
-        significant = bool(row["p_holm"] < alpha)
+        significant = bool(row["p_adjusted"] < alpha)
         dark[a, b] = dark[b, a] = significant
         for y, x, sign in ((a, b, 1), (b, a, -1)):
             font = {"size": SMALL_SIZE, "color": "white" if significant else INK}
@@ -55,7 +55,7 @@ def significance_figure(pairs: pd.DataFrame, models: Sequence[str], alpha: float
         title="Differences of test accuracy",
         subtitle=(
             f"Row minus column in points, with its interval at {100 * (1 - alpha):g} %,<br>"
-            f"the Holm-adjusted p (dark: p < {alpha:g}) and the verdict on the row{explored}"
+            f"the adjusted p (dark: p < {alpha:g}) and the verdict on the row{explored}"
         ),
         width=max(side + left + 40, 640),
         height=side + 90,
@@ -70,7 +70,7 @@ def _cell(row: pd.Series, sign: int) -> str:
     if not row["declared"]:
         verdict += " *"
     low, high = sorted((sign * row["ci_low"], sign * row["ci_high"]))
-    lines = [f"<b>{points(sign * row['difference'])}</b>", interval(low, high), p_value(row["p_holm"]), verdict]
+    lines = [f"<b>{points(sign * row['difference'])}</b>", interval(low, high), p_value(row["p_adjusted"]), verdict]
     return "<br>".join(lines)
 
 

@@ -36,14 +36,14 @@ def significance_table(findings: Sequence[Finding]) -> str:
     """Return difference, interval, p and verdict, a row a pair of models."""
     significance = next(finding for finding in findings if finding.name == "significance")
     pairs = significance.tables["pairs"]
-    header = ["Model", "against", "Difference, points [interval]", "$p$", "$p$ (Holm)", "$g$", "Verdict"]
+    header = ["Model", "against", "Difference, points [interval]", "$p$", "$p$ (adjusted)", "$g$", "Verdict"]
     rows = [
         [
             row["model_a"],
             row["model_b"],
             _difference(row),
             _p(row["p"]),
-            _p(row["p_holm"]),
+            _p(row["p_adjusted"]),
             "--" if pd.isna(row["hedges_g"]) else f"${row['hedges_g']:.2f}$",
             row["verdict"] + ("" if row["declared"] else "*"),
         ]

@@ -22,7 +22,7 @@ from pipeline.ablation.space import (
     StudyDesign,
     name_of,
 )
-from pipeline.config import RunConfig, config_hash
+from pipeline.config import RunConfig
 from pipeline.errors import UsageError
 from pipeline.settings import Values, flat
 
@@ -60,10 +60,10 @@ class _Listed(StudyDesign):
                 raise UsageError(
                     f"points: must have names of their own, got {count} called {name}. Vary fewer at once."
                 )
-        owners: dict[str, str] = {}
+        owners: dict[RunConfig, str] = {}
         for name, overrides in entries:
             point = study.point(name, overrides)
-            same = owners.setdefault(config_hash(point.config), name)
+            same = owners.setdefault(point.config, name)
             if same != name:
                 raise UsageError(f"points: must differ, got the same config for {same} and {name}. Drop one.")
             yield point

@@ -183,9 +183,9 @@ class AblationStudy:
         # Of the points the whole configs, since the base alone need not be valid.
         points = [config_hash(point.config) for point in self.points]
         space = {path: part.model_dump() if isinstance(part, Span) else part for path, part in self.space.items()}
-        how = self.how.model_dump(mode="json", exclude={"trials"})
+        how = {name: value for name, value in self.how.effective().items() if name != "trials"}
         names = [point.name for point in self.points] if self.design.named else []
-        return digest_of([points, space, names, list(self.seeds), how, self.plan.model_dump(mode="json")])[:12]
+        return digest_of([points, space, names, list(self.seeds), how, self.plan.effective()])[:12]
 
     @cached_property
     def points(self) -> tuple[Point, ...]:

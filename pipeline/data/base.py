@@ -58,7 +58,7 @@ class DatasetConfig(Config, ABC):
 
     def identity(self) -> dict[str, Any]:
         """Return what of the settings decides the content."""
-        return self.model_dump(mode="json")
+        return self.effective()
 
     @abstractmethod
     def read(self, folder: Path) -> tuple[EventDataset, EventDataset]:

@@ -39,6 +39,11 @@ class Tracker(ABC):
     def address(self) -> tuple[str, ...]:
         """Return what `connect` needs to reach the same runs from another process; UsageError where none can."""
 
+    @property
+    def ui(self) -> str:
+        """Where people look at the runs, or the command that shows them; by default the store's address."""
+        return self.uri
+
     @abstractmethod
     def create(self, name: str, *, parent: str | None = None, tags: Mapping[str, str]) -> str:
         """Create a RUNNING run with these tags and those of its owner, nested under `parent` where given; return its id."""

@@ -371,6 +371,13 @@ class MlflowTracker(Tracker):
         self._places[run.info.run_id] = run.info.artifact_uri
         return Run(run.info.run_id, run.info.run_name, run.info.status, dict(run.data.tags), dict(run.data.metrics))
 
+    @property
+    def ui(self) -> str:
+        """Return the server's address, or the command that serves a local store."""
+        if self.uri.startswith("http"):
+            return self.uri
+        return f".venv/bin/mlflow ui --backend-store-uri {self.uri}, then http://127.0.0.1:5000"
+
     def page(self, run_id: str) -> str:
         """Return the run's page in the MLflow UI, from its root."""
         return f"#/experiments/{self._experiment}/runs/{run_id}"

@@ -103,3 +103,10 @@ def test_tests_that_cannot_carry_the_verdict_are_refused_by_name(name):
 def test_a_refusal_says_why(setting, name, reason):
     with pytest.raises(ValidationError, match=reason):
         Plan(**{setting: name})
+
+
+def test_what_a_plan_lists_as_idle_is_in_no_hash(monkeypatch):
+    told = [Declaration(plan=Plan(exclusions=why), seeds=(0,), identity={}) for why in ((), ("a power cut",))]
+    assert told[0].hash != told[1].hash
+    monkeypatch.setattr(Plan, "idle", lambda _: {"exclusions"})
+    assert told[0].hash == told[1].hash

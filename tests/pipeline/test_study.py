@@ -174,3 +174,10 @@ def test_the_controls_switch_what_their_names_say():
         name for name, model in models.items() if model.embedding.name == name
     }
     assert study.plan.reference == "position"
+
+
+def test_a_setting_without_effect_makes_no_other_study():
+    asked = load_study(None, overrides={"train.epochs": 5})
+    assert load_study(None, overrides={"train.epochs": 5, "train.patience": 7}).id == asked.id
+    assert load_study(None, overrides={"train.epochs": 5, "train.patience": 2}).id != asked.id
+    assert load_study(None, overrides={"train.epochs": 5, "train.precision": "fp32"}).id != asked.id

@@ -38,14 +38,14 @@ def test_a_large_difference_is_better_and_its_mirror_worse(study, draw):
     back = pair_table(study(dict(reversed(correct.items())))).set_index(["model_a", "model_b"])
     assert forth.loc[("lete", "none"), "verdict"] == "better"
     assert back.loc[("none", "lete"), "verdict"] == "worse"
-    assert back.loc[("none", "lete"), "p_holm"] == pytest.approx(forth.loc[("lete", "none"), "p_holm"])
+    assert back.loc[("none", "lete"), "p_adjusted"] == pytest.approx(forth.loc[("lete", "none"), "p_adjusted"])
 
 
 def test_identical_models_are_equivalent(study, draw):
     right = draw({"a": 0.9})["a"]
     row = pair_table(study({"a": right, "b": right})).loc[0]
     assert (row["verdict"], row["p"], row["difference"], row["hedges_g"]) == ("equivalent", 1, 0, 0)
-    assert not row[["se", "t", "ci_low", "ci_high", "p_holm", "p_tost"]].isna().any()
+    assert not row[["se", "t", "ci_low", "ci_high", "p_adjusted", "p_tost"]].isna().any()
 
 
 def test_equivalence_takes_precedence_over_significance(study):
@@ -53,7 +53,7 @@ def test_equivalence_takes_precedence_over_significance(study):
     b = a.copy()
     b[:, :15] = False
     row = pair_table(study({"b": b, "a": a}, Plan(margin=0.01))).loc[0]
-    assert row["p_holm"] < 0.05
+    assert row["p_adjusted"] < 0.05
     assert row["verdict"] == "equivalent"
 
 
@@ -79,7 +79,7 @@ def test_pairs_outside_the_family_are_exploratory_and_do_not_cost_the_declared_o
     assert table["declared"].to_dict() == {("none", "sincos"): True, ("lete", "sincos"): True, ("lete", "none"): False}
     declared = table[table["declared"]]
     smaller, larger = sorted(declared["p"])
-    assert sorted(declared["p_holm"]) == pytest.approx([2 * smaller, max(2 * smaller, larger)])
+    assert sorted(declared["p_adjusted"]) == pytest.approx([2 * smaller, max(2 * smaller, larger)])
     assert "Exploratory" in finding.summary
     assert len(finding.data["verdicts"]) == 2
 
@@ -115,7 +115,7 @@ def test_a_model_without_a_finished_run_is_said_and_still_counts_in_the_correcti
     assert results.lost == [first]
     finding = significance(results)
     alone = pair_table(study(kept))
-    assert finding.tables["pairs"]["p_holm"].tolist() == pytest.approx(np.minimum(3 * alone["p"], 1).tolist())
+    assert finding.tables["pairs"]["p_adjusted"].tolist() == pytest.approx(np.minimum(3 * alone["p"], 1).tolist())
     assert f"Without any finished run: {first}." in finding.summary
     assert any(first in banner for banner in banners(results))
 

@@ -69,7 +69,7 @@ def test_significance_is_dark_below_alpha_light_elsewhere_and_never_on_the_diago
     assert np.isnan(np.diag(dark)).all()
     assert (np.nan_to_num(dark) == np.nan_to_num(dark.T)).all()
     for row in pairs.itertuples():
-        assert dark[place[row.model_a], place[row.model_b]] == (row.p_holm < 0.05)
+        assert dark[place[row.model_a], place[row.model_b]] == (row.p_adjusted < 0.05)
     assert {0.0, 1.0} <= set(dark[~np.isnan(dark)])
 
 

@@ -16,6 +16,8 @@ from pipeline.training.batches import batches_of
 from pipeline.training.choice import best_epoch, out_of_patience
 from pipeline.training.evaluation import predict, score
 from pipeline.training.loop import fit
+from pipeline.training.optimizers import OPTIMIZERS
+from pipeline.training.schedules import SCHEDULES
 from pipeline.training.start import start
 
 CPU = torch.device("cpu")
@@ -53,8 +55,8 @@ def test_another_seed_gives_other_weights():
     assert not same(weights(small()).model, weights(small(seed=1)).model)
 
 
-@pytest.mark.parametrize("scheduler", ["constant", "step", "cosine", "plateau"])
-@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
+@pytest.mark.parametrize("scheduler", SCHEDULES)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("embedding", ["position", "lete"])
 def test_a_resumed_run_ends_like_one_that_never_stopped(embedding, optimizer, scheduler):
     settings = {"train__optimizer": optimizer, "train__scheduler__name": scheduler}
