@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         of_verb.set_defaults(parser=of_verb)
         for name in names:
             flags = dict.fromkeys((f"--{name}", f"--{name.replace('_', '-')}"))
-            of_verb.add_argument(*flags, **{**OPTIONS[name], **OWN_MEANING.get((verb, name), {})})
+            of_verb.add_argument(*flags, default="", **{**OPTIONS[name], **OWN_MEANING.get((verb, name), {})})
         if verb == "ls":
             of_verb.add_argument("topic", nargs="?", default="", help="one of the lists")
     return parser
@@ -106,33 +106,28 @@ def _truth(text: str) -> bool:
     return text == "true"
 
 
-# An empty value means that the option is not given: so the commands of MLproject pass what nobody set. Defaults are empty
-# texts, which argparse hands to `type`, too.
+# An empty value means that the option is not given: so the commands of MLproject pass what nobody set. The default is an
+# empty text, which argparse hands to `type`, too.
 OPTIONS: dict[str, dict[str, Any]] = {
-    "config": {
-        "default": "", "type": _path, "metavar": "FILE", "help": "a JSON file of settings; config/ holds presets"
-    },
-    "models": {"default": "", "type": _words, "metavar": "A,B", "help": "variants of the study, or embeddings"},
-    "seeds": {"default": "", "type": _seeds, "metavar": "0,1,2", "help": "seeds of the study"},
-    "workers": {
-        "default": "", "type": _workers, "metavar": "N", "help": "processes that train at once (default: one a core)"
-    },
-    "device": {
-        "default": "", "type": _device, "metavar": "auto|cpu|cuda", "help": "where to train (default: auto)"
-    },
-    "study": {"default": "", "metavar": "ID", "help": "study to analyse (default: the newest)"},
+    "config": {"type": _path, "metavar": "FILE", "help": "a JSON file of settings; config/ holds presets"},
+    "models": {"type": _words, "metavar": "A,B", "help": "variants of the study, or embeddings"},
+    "seeds": {"type": _seeds, "metavar": "0,1,2", "help": "seeds of the study"},
+    "workers": {"type": _workers, "metavar": "N", "help": "processes that train at once (default: one a core)"},
+    "device": {"type": _device, "metavar": "auto|cpu|cuda", "help": "where to train (default: auto)"},
+    "study": {"metavar": "ID", "help": "study to analyse (default: the newest)"},
     "storage": {
-        "default": "", "metavar": "URL",
+        "metavar": "URL",
         "help": "PostgreSQL database that keeps machines apart which share a tracking server (default: OPTUNA_STORAGE)",
     },
-    "output": {
-        "default": "", "type": _path, "metavar": "FOLDER", "help": "folder of the results (default: results/STUDY)"
-    },
+    "output": {"type": _path, "metavar": "FOLDER", "help": "folder of the results (default: results/STUDY)"},
     "allow_missing": {
-        "default": "", "type": _truth, "nargs": "?", "const": True, "metavar": "true|false",
+        "type": _truth,
+        "nargs": "?",
+        "const": True,
+        "metavar": "true|false",
         "help": "analyse a study in which runs are missing",
     },
-}  # fmt: skip
+}
 OWN_MEANING: dict[tuple[str, str], dict[str, str]] = {
     ("train", "models"): {"metavar": "A", "help": "a variant of the file, or an embedding"},
     ("train", "seeds"): {"metavar": "0", "help": "seed of the run"},
