@@ -18,11 +18,13 @@ from analysis.plan import Declaration, Plan
 from analysis.schema import (
     ACCURACIES,
     CURVES,
+    PREDICTION_RANGES,
     PREDICTIONS,
     RUNS,
     ResultsError,
     check_columns,
     check_one,
+    check_range,
     check_unique,
 )
 
@@ -84,7 +86,9 @@ class Results:
         check_columns("curves", self.curves, CURVES)
         check_unique("curves", self.curves, ["model", "seed", "epoch", "split", "metric"])
         check_columns("predictions", self.predictions, PREDICTIONS)
-        _ = self.test_set  # the check that every run predicted the same sequences
+        for name, bounds in PREDICTION_RANGES.items():
+            check_range(f"predictions.{name}", self.predictions[name], *bounds)
+        _ = self.test_set, self.classes  # the checks that every run predicted the same sequences, of known classes
 
     def with_probe(self, name: str, table: pd.DataFrame) -> Self:
         """Return the same results with one more table of a probe."""
@@ -112,9 +116,7 @@ class Results:
                 f"runs.config_hash of {model}", rows["config_hash"], "config", "Give each config a variant of its own."
             )
         for name in ACCURACIES:
-            wrong = self.runs.loc[~self.runs[name].between(0, 1), name]
-            if len(wrong):
-                raise ResultsError(f"runs.{name}: must lie in [0, 1], got {wrong.iloc[0]}. Give rates, not percent.")
+            check_range(f"runs.{name}", self.runs[name], 0, 1, "Give rates, not percent.")
         if self.plan.reference and self.plan.reference not in self.models:
             if self.plan.reference in self.lost:
                 raise ResultsError(

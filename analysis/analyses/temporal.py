@@ -9,7 +9,6 @@ from math import nan, sqrt
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from analysis.figures import temporal_figure
 from analysis.findings import Finding
