@@ -8,6 +8,7 @@ from copy import copy
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
+from hashlib import blake2b
 from typing import Self
 
 import numpy as np
@@ -233,6 +234,21 @@ class Results:
     def correct(self) -> dict[str, NDArray[np.bool_]]:
         """Whether each model was right, (S, n), seeds ascending."""
         return {model: predicted == self.test_set.label for model, predicted in self.predicted.items()}
+
+    @cached_property
+    def fingerprints(self) -> dict[Cell, bytes]:
+        """A digest of what each cell predicted and how surely: two cells have the same where they agree bit for bit."""
+        both = zip(self._matrix("predicted"), self._matrix("log_likelihood"), strict=True)
+        digests = [blake2b(predicted_n.tobytes() + likely_n.tobytes()).digest() for predicted_n, likely_n in both]
+        return dict(zip(self._rows, digests, strict=True))
+
+    @cached_property
+    def copies(self) -> list[Cell]:
+        """The cells that repeat an earlier seed of their model bit for bit: they are no evidence of their own."""
+        first: dict[tuple[str, bytes], Cell] = {}
+        for cell, digest in self.fingerprints.items():
+            first.setdefault((cell[0], digest), cell)
+        return [cell for cell in self.fingerprints if cell not in first.values()]
 
     def curve(self, split: str, metric: str) -> pd.DataFrame:
         """Return one metric as a table of R rows, aligned with `runs`, and one column per epoch; NaN where not run."""

@@ -144,9 +144,15 @@ def _over_seeds(tests: dict[str, Estimate], images: int, level: float) -> dict[s
 
 
 def omnibus_table(results: Results) -> pd.DataFrame:
-    """Return the tests of all models at once, on the seeds that all have: F over seeds, Cochran's Q for each seed."""
+    """Return the tests of all models at once, on the seeds that all have: F over seeds, Cochran's Q for each seed.
+
+    A seed that any model only repeats is left out.
+    """
+    copied = {seed for _, seed in results.copies}
     shared = [
-        seed for seed in results.seeds(results.models[0]) if all(seed in results.seeds(m) for m in results.models)
+        seed
+        for seed in results.seeds(results.models[0])
+        if seed not in copied and all(seed in results.seeds(m) for m in results.models)
     ]
     correct_KSn = np.stack(
         [results.correct[m][[results.seeds(m).index(seed) for seed in shared]] for m in results.models]
@@ -170,7 +176,7 @@ def opinions(results: Results) -> Finding:
         return Finding("opinions", TITLE, "One model: nothing to compare.")
     table, omnibus = opinion_table(results), omnibus_table(results)
     if table.empty:
-        return Finding("opinions", TITLE, "No two models have a seed in common.")
+        return Finding("opinions", TITLE, "No two models have a seed in common that counts.")
     parts = [_reading(results)]
     for declared, head in ((True, "Declared pairs"), (False, "Exploratory pairs, not declared in the plan")):
         rows = table[table["declared"] == declared]
