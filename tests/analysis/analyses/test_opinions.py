@@ -76,6 +76,12 @@ def test_wilcoxon_with_five_seeds_is_refused_and_its_floor_explained(study, five
     assert six.tables["opinions"]["p_wilcoxon"].notna().all()
 
 
+def test_the_bootstrap_says_how_short_its_interval_is(study, five):
+    assert "holds the truth in 50 % with 2, 73 % with 3, 83 % with 5, 90 % with 10 and 92 % with 20 seeds" in (
+        opinions(study(five)).summary
+    )
+
+
 def test_the_sign_flip_test_never_decides_below_six_seeds(study, draw):
     results = study(draw({"none": 0.5, "lete": 0.9}, seeds=5))
     row = opinion_table(results).iloc[0]
