@@ -30,7 +30,7 @@ from analysis.statistics.seed_tests import (
     wilcoxon,
 )
 from analysis.statistics.two_way import Estimate, difference, hedges_g
-from analysis.wording import UNKNOWN, interval, listing, markdown_table, percent, points
+from analysis.wording import UNKNOWN, interval, listing, markdown_table, percent, plural, points
 
 TITLE = "Second opinions"
 
@@ -90,7 +90,7 @@ def _row(pair: Pair, results: Results, drawn: dict[str, Resampled]) -> _Row:
     two_way = difference(pair.correct_a, pair.correct_b, paired=paired)
     over_seeds = {"welch": welch(right_a, right_b), "paired_t": paired_t(right_a, right_b)}
     named = stream("seed tests", pair.model_a, pair.model_b)
-    floors = flip_floor(seeds), label_floor(seeds, seeds)
+    floors = flip_floor(right_a - right_b), label_floor(right_a, right_b)
     exact, mid = mcnemar(*discordant(pair.correct_a, pair.correct_b))
     low, high = two_way.interval(1 - plan.alpha)
     drawn_a, drawn_b = (
@@ -182,17 +182,28 @@ def opinions(results: Results) -> Finding:
         rows = table[table["declared"] == declared]
         if len(rows):
             parts += [f"{head}:", _tests(rows, results), _sizes(rows)]
-    refused = table.loc[table["wilcoxon_floor"] > results.plan.alpha, "seeds"]
-    if len(refused) and results.plan.pairing == "paired":
-        floor = flip_floor(int(refused.min()))
-        parts.append(
-            f"Refused: Wilcoxon's test. With {refused.min()} seeds its smallest two-sided p is {floor:g}, above alpha = "
-            f"{results.plan.alpha:g}: it could never be significant. The two-way test can, at any number of seeds from 2."
-        )
+    if results.plan.pairing == "paired":
+        parts += _refused(table, results.plan.alpha)
     parts += [_detectable(table, results), _omnibus(omnibus, results)]
     return Finding(
         name="opinions", title=TITLE, summary="\n\n".join(parts), tables={"opinions": table, "omnibus": omnibus}
     )
+
+
+def _refused(table: pd.DataFrame, alpha: float) -> list[str]:
+    """Say where Wilcoxon's test could never be significant, and why."""
+    refused = table[table["wilcoxon_floor"] > alpha]
+    if refused.empty:
+        return []
+    row = refused.loc[refused["wilcoxon_floor"].idxmax()]
+    ties = (
+        " (a seed on which both models tie does not count)" if row["wilcoxon_floor"] > 2.0 ** (1 - row["seeds"]) else ""
+    )
+    said = (
+        f"Refused: Wilcoxon's test. With {plural(row['seeds'], 'seed')}{ties} its smallest two-sided p is "
+        f"{row['wilcoxon_floor']:g}, above alpha = {alpha:g}: it could never be significant. The two-way test can."
+    )
+    return [said]
 
 
 def _reading(results: Results) -> str:
