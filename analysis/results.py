@@ -8,6 +8,7 @@ from copy import copy
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
+from hashlib import blake2b
 from typing import Self
 
 import numpy as np
@@ -18,11 +19,13 @@ from analysis.plan import Declaration, Plan
 from analysis.schema import (
     ACCURACIES,
     CURVES,
+    PREDICTION_RANGES,
     PREDICTIONS,
     RUNS,
     ResultsError,
     check_columns,
     check_one,
+    check_range,
     check_unique,
 )
 
@@ -84,7 +87,9 @@ class Results:
         check_columns("curves", self.curves, CURVES)
         check_unique("curves", self.curves, ["model", "seed", "epoch", "split", "metric"])
         check_columns("predictions", self.predictions, PREDICTIONS)
-        _ = self.test_set  # the check that every run predicted the same sequences
+        for name, bounds in PREDICTION_RANGES.items():
+            check_range(f"predictions.{name}", self.predictions[name], *bounds)
+        _ = self.test_set, self.classes  # the checks that every run predicted the same sequences, of known classes
 
     def with_probe(self, name: str, table: pd.DataFrame) -> Self:
         """Return the same results with one more table of a probe."""
@@ -112,9 +117,7 @@ class Results:
                 f"runs.config_hash of {model}", rows["config_hash"], "config", "Give each config a variant of its own."
             )
         for name in ACCURACIES:
-            wrong = self.runs.loc[~self.runs[name].between(0, 1), name]
-            if len(wrong):
-                raise ResultsError(f"runs.{name}: must lie in [0, 1], got {wrong.iloc[0]}. Give rates, not percent.")
+            check_range(f"runs.{name}", self.runs[name], 0, 1, "Give rates, not percent.")
         if self.plan.reference and self.plan.reference not in self.models:
             if self.plan.reference in self.lost:
                 raise ResultsError(
@@ -231,6 +234,21 @@ class Results:
     def correct(self) -> dict[str, NDArray[np.bool_]]:
         """Whether each model was right, (S, n), seeds ascending."""
         return {model: predicted == self.test_set.label for model, predicted in self.predicted.items()}
+
+    @cached_property
+    def fingerprints(self) -> dict[Cell, bytes]:
+        """A digest of what each cell predicted and how surely: two cells have the same where they agree bit for bit."""
+        both = zip(self._matrix("predicted"), self._matrix("log_likelihood"), strict=True)
+        digests = [blake2b(predicted_n.tobytes() + likely_n.tobytes()).digest() for predicted_n, likely_n in both]
+        return dict(zip(self._rows, digests, strict=True))
+
+    @cached_property
+    def copies(self) -> list[Cell]:
+        """The cells that repeat an earlier seed of their model bit for bit: they are no evidence of their own."""
+        first: dict[tuple[str, bytes], Cell] = {}
+        for cell, digest in self.fingerprints.items():
+            first.setdefault((cell[0], digest), cell)
+        return [cell for cell in self.fingerprints if cell not in first.values()]
 
     def curve(self, split: str, metric: str) -> pd.DataFrame:
         """Return one metric as a table of R rows, aligned with `runs`, and one column per epoch; NaN where not run."""

@@ -1,6 +1,7 @@
 """The columns of the three tables, and the checks that a table keeps to them."""
 
 from collections.abc import Iterable, Mapping
+from math import inf
 from typing import Literal
 
 import pandas as pd
@@ -51,6 +52,13 @@ PREDICTIONS: Mapping[str, Kind] = {
     "log_likelihood": "number",
 }
 ACCURACIES = ("best_accuracy", "final_accuracy", "test_accuracy")
+PREDICTION_RANGES: Mapping[str, tuple[float, float, str]] = {
+    "label": (0, inf, "Number the classes from 0, and give every sequence its class."),
+    "predicted": (0, inf, "Number the classes from 0."),
+    "confidence": (0, 1, "Give the probability of the predicted class, not percent."),
+    "log_likelihood": (-inf, 0, "Give the natural logarithm of the true class's probability."),
+}
+"""Least and greatest value of a column, and what to do where it passes them."""
 
 
 class ResultsError(ValueError):
@@ -71,6 +79,14 @@ def check_columns(where: str, table: pd.DataFrame, columns: Mapping[str, Kind]) 
                 f"{where}.{name}: must hold {kind} values without gaps, got dtype {table[name].dtype}"
                 f"{' with gaps' if table[name].isna().any() else ''}. Convert the column."
             )
+
+
+def check_range(where: str, values: pd.Series, low: float, high: float, remedy: str) -> None:
+    """Refuse values outside [low, high], and what is not a number."""
+    wrong = values[~values.between(low, high)]
+    if len(wrong):
+        must = f"at least {low:g}" if high == inf else f"at most {high:g}" if low == -inf else f"in [{low:g}, {high:g}]"
+        raise ResultsError(f"{where}: must lie {must}, got {wrong.iloc[0]}. {remedy}")
 
 
 def check_unique(where: str, table: pd.DataFrame, keys: list[str]) -> None:
@@ -96,6 +112,6 @@ def _is(kind: Kind, column: pd.Series) -> bool:
         return bool(types.is_string_dtype(values)) and not bool(column.isna().any())
     if types.is_bool_dtype(column) or not types.is_numeric_dtype(column):
         return False
-    if kind == "integer":
-        return bool(types.is_integer_dtype(column)) or bool((column % 1 == 0).all())
+    if kind == "integer":  # a nullable integer column may have gaps, and skips them where it is asked
+        return not column.isna().any() and (bool(types.is_integer_dtype(column)) or bool((column % 1 == 0).all()))
     return True

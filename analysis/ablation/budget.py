@@ -1,7 +1,7 @@
 """What a search could have found, and whether all models were searched alike.
 
-Source of the expected best: Dodge et al. 2019 (EMNLP, arXiv 1909.03004). That it is biased low near n = N:
-Tang et al. 2020 (ACL, arXiv 2004.13705).
+Source of the expected best: Dodge et al. 2019 (EMNLP, arXiv 1909.03004). Differs from it: drawn without replacement, as
+theirs is biased low near n = N (Tang et al. 2020, ACL, arXiv 2004.13705; Dodge et al. 2021, arXiv 2110.00613).
 
 Letters: N complete trials of one model.
 """
@@ -20,10 +20,12 @@ SPACE = ("dimension", "log10_volume")
 
 
 def expected_best(values_N: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return (N,): the expected highest of n = 1..N values drawn with replacement from the N observed ones."""
+    """Return (N,): the mean highest of all choices of n = 1..N of the N values, without bias for independent trials."""
     ordered, count = np.sort(values_N), len(values_N)
-    # P(highest <= v_(i)) = (i / N)^n, so v_(i) is the highest with the difference of two neighbours.
-    below_nN = (np.arange(count + 1) / count) ** np.arange(1, count + 1)[:, None]
+    # P(highest <= v_(i)) = C(i, n) / C(N, n), the product of (i - k) / (N - k) over k < n; v_(i) is the highest with the
+    # difference of two neighbours.
+    taken = np.arange(count)[:, None]
+    below_nN = (np.clip(np.arange(count + 1) - taken, 0, None) / (count - taken)).cumprod(axis=0)
     expected: NDArray[np.float64] = np.diff(below_nN, axis=1) @ ordered
     return expected
 
@@ -66,9 +68,10 @@ def search(trials: Trials) -> Finding:
     left = len(trials.per_trial) - len(trials.scores)
     summary = (
         f"Expected best {trials.goal} of n trials, brackets: its central {100 * LEVEL:g} % over redrawn searches. "
-        f"{'; '.join(said) or 'No trial is complete'}. It redraws the observed trials, so it holds for random search, is "
-        f"biased {'low' if trials.sign > 0 else 'high'} near n = N, where it can never pass the best value seen, "
-        "and is only indicative for TPE and other samplers whose trials depend on earlier ones. "
+        f"{'; '.join(said) or 'No trial is complete'}. It is the mean over all choices of n observed trials: without bias for "
+        "random search, though near n = N it rests on the best few alone, and only indicative for TPE and other samplers whose "
+        "trials depend on earlier ones. The brackets redraw trials with replacement and never pass the best value seen: near "
+        "n = N they are too narrow. "
         "Curves of models may cross: which is better can depend on the budget."
         + (
             f" {plural(left, 'trial')} without a value left out; leaving out pruned trials flatters the curve."

@@ -89,11 +89,22 @@ def _interactions(trials: Trials, table: pd.DataFrame) -> str:
     if pd.isna(top["low"]):
         return f"{said}, without an interval."
     bounds = ", ".join(trials.show_gap(top[end]).removesuffix(" points") for end in ("low", "high"))
-    clear = int(((table["low"] > 0) | (table["high"] < 0)).sum())
+    own = _own_cells(table)
+    clear = int(((own["low"] > 0) | (own["high"] < 0)).sum())
+    mirrored = ", counting once what a factor of two levels mirrors," if len(own) < len(table) else ""
     return (
-        f"{said} [{bounds}]; {clear} of {len(table)} cells have an interval without zero, unadjusted, where chance alone "
-        f"gives about {(1 - LEVEL) * len(table):.2g}."
+        f"{said} [{bounds}]; {clear} of {plural(len(own), 'cell')}{mirrored} {'has' if clear == 1 else 'have'} an interval "
+        f"without zero, unadjusted, where chance alone gives about {(1 - LEVEL) * len(own):.2g}."
     )
+
+
+def _own_cells(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the cells that say something of their own: the second of two levels mirrors the first, with its sign turned."""
+    kept = pd.Series(data=True, index=table.index)
+    for name in ("level_a", "level_b"):
+        of_pair = table.groupby(["factor_a", "factor_b"], sort=False)[name]
+        kept &= (of_pair.transform("nunique") != 2) | (table[name] == of_pair.transform("first"))  # noqa: PLR2004
+    return table[kept]
 
 
 def _contrast_figure(trials: Trials, contrasts: pd.DataFrame, found: Design) -> Figure:

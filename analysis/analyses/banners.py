@@ -1,5 +1,7 @@
 """What a reader must know before believing the numbers: one sentence each, for the head of the report."""
 
+from itertools import combinations
+
 import numpy as np
 
 from analysis.analyses.deviations import absent_seeds, extra_seeds
@@ -62,19 +64,37 @@ def _undeclared(results: Results) -> list[str]:
 
 
 def _degenerate(results: Results) -> list[str]:
-    found, constant = [], []
+    found, constant = _identical(results), []
     for model in results.models:
-        predicted_Sn, likelihood_Sn = results.predicted[model], results.log_likelihood[model]
-        distinct = {(p.tobytes(), q.tobytes()) for p, q in zip(predicted_Sn, likelihood_Sn, strict=True)}
-        if len(distinct) < len(predicted_Sn):
-            found.append(f"Seeds of {model} gave identical results: the seed was not applied, or a run counts twice.")
-        classes = zip(results.seeds(model), predicted_Sn, strict=True)
+        classes = zip(results.seeds(model), results.predicted[model], strict=True)
         constant += [(model, seed) for seed, values in classes if len(np.unique(values)) == 1]
     if constant:
         found.append(f"All predictions are one class: {name_cells(constant)}. The training failed.")
     if len(results.runs) == len(results.models):
         found.append("One seed per model: nothing can be decided about the algorithms. Train at least 2, better 10.")
     return found
+
+
+def _identical(results: Results) -> list[str]:
+    copies = {model: [seed for of, seed in results.copies if of == model] for model in results.models}
+    found = [
+        f"Seeds of {model} gave identical results: the seed was not applied, or a run counts twice. A copy is no evidence, so "
+        f"the verdicts leave out {_seeds(seeds)} of it."
+        for model, seeds in copies.items()
+        if seeds
+    ]
+    digests = results.fingerprints
+    for a, b in combinations(results.models, 2):
+        if same := [seed for seed in results.seeds(a) if digests[a, seed] == digests.get((b, seed))]:
+            found.append(
+                f"{a} and {b} gave identical results with {_seeds(same)}: what sets them apart was not applied, or a run counts "
+                "for both. That is no evidence that they are equivalent, and their verdict leaves it out."
+            )
+    return found
+
+
+def _seeds(seeds: list[int]) -> str:
+    return f"seed{'' if len(seeds) == 1 else 's'} {listing(map(str, seeds))}"
 
 
 def _lengths(results: Results) -> list[str]:

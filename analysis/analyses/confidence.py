@@ -8,10 +8,35 @@ import pandas as pd
 from analysis.analyses.probed import over_seeds
 from analysis.figures import reliability_figure
 from analysis.findings import Finding
-from analysis.metrics.predictions import calibration_error, negative_log_likelihood
+from analysis.metrics.predictions import (
+    brier_score,
+    calibrated_calibration_error,
+    calibration_error,
+    negative_log_likelihood,
+    risk_coverage,
+)
 from analysis.results import Results
 from analysis.statistics.reliability import BINS, confidence_bins
 from analysis.wording import UNKNOWN, listing, markdown_table
+
+MEASURES = (
+    "negative_log_likelihood",
+    "calibration_error",
+    "calibrated_calibration_error",
+    "brier_score",
+    "risk_coverage",
+    "overconfidence",
+)
+
+HEADER = (
+    "Model",
+    "Loss on test (NLL)",
+    "Calibration error (ECE), points",
+    "ECE if calibrated",
+    "Brier score",
+    "Risk over coverage (AURC)",
+    "Too sure by, points",
+)
 
 
 def confidence(results: Results) -> Finding:
@@ -31,7 +56,7 @@ def confidence(results: Results) -> Finding:
 
 
 def run_table(results: Results) -> pd.DataFrame:
-    """Return one row a run: the two measures, and by how much mean confidence exceeds accuracy."""
+    """Return one row a run: its measures, and by how much mean confidence exceeds accuracy."""
     excess = [
         float(sure_n.mean(dtype=float) - right_n.mean())
         for model in results.models
@@ -40,6 +65,9 @@ def run_table(results: Results) -> pd.DataFrame:
     return results.runs[["run_id", "model", "seed"]].assign(
         negative_log_likelihood=negative_log_likelihood(results),
         calibration_error=calibration_error(results),
+        calibrated_calibration_error=calibrated_calibration_error(results),
+        brier_score=brier_score(results),
+        risk_coverage=risk_coverage(results),
         overconfidence=excess,
     )
 
@@ -67,20 +95,25 @@ def mean_bins(bins: pd.DataFrame, level: float) -> pd.DataFrame:
 def model_table(runs: pd.DataFrame, level: float) -> pd.DataFrame:
     """Return one row a model: mean, low and high over seeds of each measure."""
     table = runs[["model"]].drop_duplicates().reset_index(drop=True)
-    for name in ("negative_log_likelihood", "calibration_error", "overconfidence"):
+    for name in MEASURES:
         found = over_seeds(runs, ["model"], name, level).set_index("model")
         for column in ("mean", "low", "high"):
             table[f"{name}_{column}"] = table["model"].map(found[column])
     return table
 
 
-def _summary(models: pd.DataFrame, level: float) -> str:
+def _lowest(models: pd.DataFrame) -> str:
+    if len(models) == 1:
+        return "One model: there is no other to compare it with."
     best = models.iloc[int(models["calibration_error_mean"].argmin())]
     others = models.drop(index=best.name)
-    apart = len(others) and (others["calibration_error_low"] > best["calibration_error_high"]).all()
-    lowest = f"Lowest mean calibration error: {best['model']}" + (
+    apart = (others["calibration_error_low"] > best["calibration_error_high"]).all()
+    return f"Lowest mean calibration error: {best['model']}" + (
         "." if apart else ", but its interval is not clear of the others'."
     )
+
+
+def _summary(models: pd.DataFrame, level: float) -> str:
     over = [str(row["model"]) for _, row in models.iterrows() if row["overconfidence_low"] > 0]
     under = [str(row["model"]) for _, row in models.iterrows() if row["overconfidence_high"] < 0]
     said = [
@@ -92,22 +125,26 @@ def _summary(models: pd.DataFrame, level: float) -> str:
             row["model"],
             _cell(row, "negative_log_likelihood", 1, ".3f"),
             _cell(row, "calibration_error", 100, ".2f"),
+            f"{100 * row['calibrated_calibration_error_mean']:.2f}",
+            _cell(row, "brier_score", 1, ".4f"),
+            _cell(row, "risk_coverage", 1, ".4f"),
             _cell(row, "overconfidence", 100, "+.2f"),
         ]
         for _, row in models.iterrows()
     ]
     return "\n".join(
         [
-            " ".join([lowest, *filter(None, said)]),
+            " ".join([_lowest(models), *filter(None, said)]),
             "",
-            markdown_table(
-                ["Model", "Loss on test (NLL)", "Calibration error (ECE), points", "Too sure by, points"], rows
-            ),
+            markdown_table(HEADER, rows),
             "",
             (
                 f"Means over seeds with intervals at {100 * level:g} % over seeds; lower is better. NLL is the mean of minus the "
                 "natural logarithm of the probability that the true class got. ECE is the mean distance between confidence "
-                f"(the probability of the predicted class) and accuracy in {BINS} bins with equally many sequences. "
+                f"(the probability of the predicted class) and accuracy in {BINS} bins with equally many sequences; "
+                "beside it stands what it would be on average if every answer were right as often as its confidence says, as few "
+                "sequences a bin never give 0. Brier score: the mean squared distance between confidence and being right, 1 or 0. "
+                "AURC: the mean share of wrong answers among the surest, over every share that is answered. "
                 "Too sure: mean confidence minus accuracy."
             ),
         ]

@@ -18,7 +18,7 @@ COSTS = {
 }
 """Title on the axis of the figure, and the unit there."""
 MEASURED = ("epoch_seconds", "peak_memory_bytes")
-"""Costs that vary from run to run: two models differ where their intervals over seeds do not overlap."""
+"""Costs that vary from run to run: what is known of two models is where their intervals over seeds do not overlap."""
 ABSENT = "-"
 
 
@@ -54,11 +54,15 @@ def _counted(table: pd.DataFrame) -> list[str]:
 
 
 def _dominating(table: pd.DataFrame, row: pd.Series) -> list[str]:
-    """Return the models that are no worse on any count and better on one; what is measured counts where intervals part."""
+    """Return the models that are shown to be no worse on any count, and better on one.
+
+    What is measured is shown where the intervals part: an interval that overlaps, or is missing with one seed, leaves open
+    which of the two is worse.
+    """
     no_worse, better = table["test_accuracy"] >= row["test_accuracy"], table["test_accuracy"] > row["test_accuracy"]
     for name in _counted(table):
         low, high = (f"{name}_low", f"{name}_high") if name in MEASURED else (name, name)
-        no_worse &= ~(table[low] > row[high])
+        no_worse &= table[high] <= row[low]
         better |= table[high] < row[low]
     return list(table.loc[no_worse & better, "model"])
 
@@ -80,8 +84,9 @@ def _summary(table: pd.DataFrame, level: float) -> str:
         [
             (
                 f"Dominated, that is no better on any of these means ({counted}) and worse on one: "
-                f"{'; '.join(beaten) or 'none'}. Time and memory count where their intervals do not overlap. The verdicts are about "
-                "accuracy alone: a difference of its means that is undecided may be chance."
+                f"{'; '.join(beaten) or 'none'}. Where intervals of time or memory overlap, or a model has one seed and so none, "
+                "either may be the better and neither is dominated. The verdicts are about accuracy alone: a difference of its "
+                "means that is undecided may be chance."
             ),
             "",
             markdown_table(header, rows),

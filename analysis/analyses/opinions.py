@@ -13,7 +13,7 @@ import pandas as pd
 from analysis.analyses.pairs import Pair, pairs
 from analysis.findings import Finding
 from analysis.results import Results
-from analysis.statistics.bootstrap import Resampled, crossed_interval, resample_images
+from analysis.statistics.bootstrap import COVERAGE, Resampled, crossed_interval, resample_images
 from analysis.statistics.detectable import seeds_needed, smallest_effect
 from analysis.statistics.effect_sizes import cohens_dz, posterior, probability_of_improvement
 from analysis.statistics.image_tests import cochran_q, discordant, mcnemar
@@ -30,7 +30,7 @@ from analysis.statistics.seed_tests import (
     wilcoxon,
 )
 from analysis.statistics.two_way import Estimate, difference, hedges_g
-from analysis.wording import UNKNOWN, interval, markdown_table, percent, points
+from analysis.wording import UNKNOWN, interval, listing, markdown_table, percent, plural, points
 
 TITLE = "Second opinions"
 
@@ -90,7 +90,7 @@ def _row(pair: Pair, results: Results, drawn: dict[str, Resampled]) -> _Row:
     two_way = difference(pair.correct_a, pair.correct_b, paired=paired)
     over_seeds = {"welch": welch(right_a, right_b), "paired_t": paired_t(right_a, right_b)}
     named = stream("seed tests", pair.model_a, pair.model_b)
-    floors = flip_floor(seeds), label_floor(seeds, seeds)
+    floors = flip_floor(right_a - right_b), label_floor(right_a, right_b)
     exact, mid = mcnemar(*discordant(pair.correct_a, pair.correct_b))
     low, high = two_way.interval(1 - plan.alpha)
     drawn_a, drawn_b = (
@@ -144,9 +144,15 @@ def _over_seeds(tests: dict[str, Estimate], images: int, level: float) -> dict[s
 
 
 def omnibus_table(results: Results) -> pd.DataFrame:
-    """Return the tests of all models at once, on the seeds that all have: F over seeds, Cochran's Q for each seed."""
+    """Return the tests of all models at once, on the seeds that all have: F over seeds, Cochran's Q for each seed.
+
+    A seed that any model only repeats is left out.
+    """
+    copied = {seed for _, seed in results.copies}
     shared = [
-        seed for seed in results.seeds(results.models[0]) if all(seed in results.seeds(m) for m in results.models)
+        seed
+        for seed in results.seeds(results.models[0])
+        if seed not in copied and all(seed in results.seeds(m) for m in results.models)
     ]
     correct_KSn = np.stack(
         [results.correct[m][[results.seeds(m).index(seed) for seed in shared]] for m in results.models]
@@ -170,32 +176,45 @@ def opinions(results: Results) -> Finding:
         return Finding("opinions", TITLE, "One model: nothing to compare.")
     table, omnibus = opinion_table(results), omnibus_table(results)
     if table.empty:
-        return Finding("opinions", TITLE, "No two models have a seed in common.")
+        return Finding("opinions", TITLE, "No two models have a seed in common that counts.")
     parts = [_reading(results)]
     for declared, head in ((True, "Declared pairs"), (False, "Exploratory pairs, not declared in the plan")):
         rows = table[table["declared"] == declared]
         if len(rows):
             parts += [f"{head}:", _tests(rows, results), _sizes(rows)]
-    refused = table.loc[table["wilcoxon_floor"] > results.plan.alpha, "seeds"]
-    if len(refused) and results.plan.pairing == "paired":
-        floor = flip_floor(int(refused.min()))
-        parts.append(
-            f"Refused: Wilcoxon's test. With {refused.min()} seeds its smallest two-sided p is {floor:g}, above alpha = "
-            f"{results.plan.alpha:g}: it could never be significant. The two-way test can, at any number of seeds from 2."
-        )
+    if results.plan.pairing == "paired":
+        parts += _refused(table, results.plan.alpha)
     parts += [_detectable(table, results), _omnibus(omnibus, results)]
     return Finding(
         name="opinions", title=TITLE, summary="\n\n".join(parts), tables={"opinions": table, "omnibus": omnibus}
     )
 
 
+def _refused(table: pd.DataFrame, alpha: float) -> list[str]:
+    """Say where Wilcoxon's test could never be significant, and why."""
+    refused = table[table["wilcoxon_floor"] > alpha]
+    if refused.empty:
+        return []
+    row = refused.loc[refused["wilcoxon_floor"].idxmax()]
+    ties = (
+        " (a seed on which both models tie does not count)" if row["wilcoxon_floor"] > 2.0 ** (1 - row["seeds"]) else ""
+    )
+    said = (
+        f"Refused: Wilcoxon's test. With {plural(row['seeds'], 'seed')}{ties} its smallest two-sided p is "
+        f"{row['wilcoxon_floor']:g}, above alpha = {alpha:g}: it could never be significant. The two-way test can."
+    )
+    return [said]
+
+
 def _reading(results: Results) -> str:
     margin = f"{100 * results.plan.margin:g}"
+    covered = listing(f"{share} % with {seeds}" for seeds, share in COVERAGE.items())
     return (
         "How to read them: all columns of p are two-sided and unadjusted, and belong to the difference on their left. The first is the "
         "headline test; the others take these sequences as given (t, permutation, rank) or these weights (McNemar: seeds "
         "significant by the mid-p, of all), so a smaller p there answers a narrower question. The floor is the smallest p "
-        "the test can give with so few seeds. The crossed bootstrap draws seeds and sequences again. Probability of "
+        "the test can give with so few seeds. The crossed bootstrap draws seeds and sequences again; its interval is too short: "
+        f"where seeds differ by more than the sequences explain, one at 95 % holds the truth in {covered} seeds. Probability of "
         "improvement: how often a run of the first model beats a run of the second. The last column is the chance, under a "
         f"flat prior, that the first is better by more than {margin} points / within {margin} / worse by more."
     )

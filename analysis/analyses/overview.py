@@ -1,13 +1,14 @@
 """The table of results: every metric of every model, with its spread over seeds."""
 
-import numpy as np
+from math import nan
+
 import pandas as pd
 
 from analysis.analyses.banners import banners
 from analysis.findings import Finding
 from analysis.metrics.registry import METRICS, metric_table
 from analysis.results import Results
-from analysis.statistics.two_way import accuracy
+from analysis.statistics.rates import rate_interval
 from analysis.wording import plural, with_interval
 
 ENVIRONMENT = ("dataset", "torch_version", "precision", "device")
@@ -49,18 +50,19 @@ def overview(results: Results) -> Finding:
 def model_table(results: Results, runs: pd.DataFrame) -> pd.DataFrame:
     """Return one row per model: seeds, then mean, sd over seeds (ddof 1) and count of each metric.
 
-    `test_accuracy_low` and `_high` bound the two-way interval of the mean at 1 - alpha, over seeds and images.
+    `test_accuracy_low` and `_high` bound the mean at 1 - alpha, over seeds and images; NaN with one seed.
     """
     rows = []
     for model in results.models:
         of_model = runs[runs["model"] == model]
-        estimate = accuracy(results.correct[model])
-        low, high = estimate.interval(1 - results.plan.alpha)
+        _, low, high = rate_interval(results.correct[model], 1 - results.plan.alpha)
+        if len(of_model) == 1:  # the interval over images alone would say nothing about seeds
+            low = high = nan
         row: dict[str, object] = {
             "model": model,
             "seeds": len(of_model),
-            "test_accuracy_low": np.clip(low, 0, 1),
-            "test_accuracy_high": np.clip(high, 0, 1),
+            "test_accuracy_low": low,
+            "test_accuracy_high": high,
         }
         for metric in METRICS:
             values = of_model[metric.name]

@@ -48,8 +48,8 @@ def expected_best_figure(table: pd.DataFrame, trials: Mapping[str, pd.Series], *
         figure,
         title="Expected best of n trials",
         subtitle=(
-            "Points at n = 1: the trials (means over seeds). Exact for random search,<br>"
-            "pessimistic at a line's end, only indicative for TPE"
+            "Points at n = 1: the trials (means over seeds). Unbiased for random search,<br>"
+            "noisier along a line, only indicative for TPE"
         ),
         width=110 + 760 + right,
         height=560 + 80,

@@ -1,9 +1,22 @@
 """What the predictions of a run on the test split say: how often it was right, and how sure it was."""
 
+from collections.abc import Callable
+
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.results import Results
-from analysis.statistics.reliability import confidence_bins, expected_error
+from analysis.statistics.reliability import (
+    brier,
+    calibrated_error,
+    confidence_bins,
+    expected_error,
+    risk_coverage_area,
+)
+
+Measure = Callable[[NDArray[np.generic], NDArray[np.bool_]], float]
+"""A number from the confidence of answers (n,) and whether they are right (n,)."""
 
 
 def accuracy_at_best_epoch(results: Results) -> pd.Series:
@@ -18,12 +31,31 @@ def negative_log_likelihood(results: Results) -> pd.Series:
 
 def calibration_error(results: Results) -> pd.Series:
     """Return the expected calibration error of each run on test; see `analysis.statistics.reliability`."""
-    errors = [
-        expected_error(confidence_bins(confidence_n, right_n))
+    return _of_confidence(results, lambda sure_n, right_n: expected_error(confidence_bins(sure_n, right_n)))
+
+
+def calibrated_calibration_error(results: Results) -> pd.Series:
+    """Return the calibration error that each run would show on average if its confidence were right."""
+    return _of_confidence(results, lambda sure_n, right_n: calibrated_error(confidence_bins(sure_n, right_n)))
+
+
+def brier_score(results: Results) -> pd.Series:
+    """Return Brier's score of the predicted class on test."""
+    return _of_confidence(results, brier)
+
+
+def risk_coverage(results: Results) -> pd.Series:
+    """Return the area under the curve of risk over coverage on test."""
+    return _of_confidence(results, risk_coverage_area)
+
+
+def _of_confidence(results: Results, measure: Measure) -> pd.Series:
+    answers = [
+        measure(sure_n, right_n)
         for model in results.models
-        for confidence_n, right_n in zip(results.confidence[model], results.correct[model], strict=True)
+        for sure_n, right_n in zip(results.confidence[model], results.correct[model], strict=True)
     ]
-    return _per_run(results, errors)
+    return _per_run(results, answers)
 
 
 def _per_run(results: Results, values: list[float]) -> pd.Series:

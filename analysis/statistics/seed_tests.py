@@ -7,12 +7,12 @@
 
 Values are whole numbers of correct answers, so that ties are ties.
 
-Letters: S seeds, K models, A arrangements.
+Letters: S seeds, K models, A arrangements, C choices of one model's values, R values that are left.
 """
 
 from functools import cache
-from itertools import combinations
-from math import comb
+from itertools import combinations, permutations
+from math import comb, factorial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,14 +87,25 @@ def _double_ranks(values: Values) -> Values:
     return ranks
 
 
-def flip_floor(seeds: int) -> float:
-    """Return the smallest p of tests that flip the signs of pairs."""
-    return float(min(1.0, 2.0 / 2**seeds))
+def flip_floor(gap_S: Values) -> float:
+    """Return the smallest p that tests can give which flip the signs of these gaps: a gap of zero has no sign to flip."""
+    return float(min(1.0, 2.0 / 2 ** np.count_nonzero(gap_S)))
 
 
-def label_floor(seeds_a: int, seeds_b: int) -> float:
-    """Return the smallest p of tests that permute labels."""
-    return min(1.0, 2 / comb(seeds_a + seeds_b, seeds_a))
+def label_floor(a_S: Values, b_S: Values) -> float:
+    """Return the smallest p that tests can give which permute the labels of these values.
+
+    At its most extreme a has the highest values or the lowest; of those that tie with its last one, any will do.
+    """
+    ordered, count = np.sort(np.concatenate([a_S, b_S])), len(a_S)
+    centre = count * int(ordered.sum())
+    extremes = []
+    for taken, last in ((ordered[:count], ordered[count - 1]), (ordered[-count:], ordered[-count])):
+        ways = comb(int((ordered == last).sum()), int((taken == last).sum()))
+        extremes.append((abs(int(taken.sum()) * len(ordered) - centre), ways))
+    furthest = max(distance for distance, _ in extremes)
+    reached = sum(ways for distance, ways in extremes if distance == furthest)
+    return min(1.0, reached / comb(len(ordered), count))
 
 
 def permutation_f(values_SK: Values, generator: np.random.Generator, *, paired: bool) -> tuple[float, float]:
@@ -110,12 +121,40 @@ def permutation_f(values_SK: Values, generator: np.random.Generator, *, paired: 
     f = ((between / seeds - centre) / (models - 1)) / (residual / (seeds * models - models)) if residual else np.inf
     if total * values_SK.size == int(values_SK.sum()) ** 2:
         return 0.0, 1.0
+    exact = factorial(models) ** (seeds - 1) if paired else factorial(seeds * models) // factorial(seeds) ** models
+    if exact <= EXACT_LABELS:
+        totals_AK = _totals_within(values_SK) if paired else _totals_over(values_SK)
+        return float(f), float(np.mean((totals_AK**2).sum(axis=1) >= between))
     if paired:
         shuffled_ASK = generator.permuted(np.tile(values_SK, (DRAWN, 1, 1)), axis=2)
     else:
         flat = generator.permuted(np.tile(values_SK.ravel(), (DRAWN, 1)), axis=1)
         shuffled_ASK = flat.reshape((DRAWN, seeds, models))
     return float(f), _drawn_p(_squares(shuffled_ASK), between)
+
+
+def _totals_within(values_SK: Values) -> Values:
+    """Return the totals of the models in every arrangement within seeds; the first seed stands: F forgets who is who."""
+    orders = np.array(list(permutations(range(values_SK.shape[1]))))
+    totals_AK = values_SK[:1]
+    for values_K in values_SK[1:]:
+        totals_AK = (totals_AK[:, None] + values_K[orders]).reshape(-1, len(values_K))
+    return totals_AK
+
+
+def _totals_over(values_SK: Values) -> Values:
+    """Return the totals of the models in every division of all values among them."""
+    seeds, models = values_SK.shape
+    totals_AK, left_AR = np.empty((1, 0), dtype=np.int64), values_SK.reshape(1, -1)
+    for size in range(seeds * models, seeds, -seeds):
+        chosen_CS = _subsets(size, seeds)
+        left = np.ones((len(chosen_CS), size), dtype=bool)
+        np.put_along_axis(left, chosen_CS, values=False, axis=1)
+        others_CR = np.nonzero(left)[1].reshape(len(chosen_CS), -1)
+        totals_A = left_AR[:, chosen_CS].sum(axis=2).ravel()
+        totals_AK = np.column_stack([np.repeat(totals_AK, len(chosen_CS), axis=0), totals_A])
+        left_AR = left_AR[:, others_CR].reshape(len(totals_AK), -1)
+    return np.column_stack([totals_AK, left_AR.sum(axis=1)])
 
 
 def _squares(values_ASK: Values) -> Values:

@@ -42,7 +42,7 @@ def make_tables(correct, *, epochs=6, classes=3, lengths=None, curve=None):
         for seed, right in enumerate(np.asarray(rows, dtype=bool)):
             cell = {"run_id": f"{model}-{seed}", "model": model, "seed": seed}
             label = np.arange(len(right)) % classes
-            confidence = 0.6 + 0.01 * seed
+            confidence = 0.6 + 0.01 * seed + 0.001 * index  # no two runs agree bit for bit
             predictions.append(
                 pd.DataFrame(
                     {

@@ -116,6 +116,24 @@ REFUSALS = {
     "short": (lambda parts: {**parts, "predictions": parts["predictions"].iloc[1:]}, r"got 3 of none seed 0"),
     "repeat": (spoil("predictions", "sample_id", 1), r"predictions.sample_id: must be the same for every run"),
     "other label": (spoil("predictions", "label", 2), r"predictions.label: must be the same for every run"),
+    "class -1": (spoil("predictions", "predicted", -1), r"predictions.predicted: must lie at least 0, got -1\. Number"),
+    "label -1": (spoil("predictions", "label", -1), r"predictions.label: must lie at least 0, got -1\. Number"),
+    "no label": (
+        lambda parts: {**parts, "predictions": parts["predictions"].assign(label=pd.array([None] * 16, dtype="Int64"))},
+        r"predictions.label: must hold integer values without gaps, got dtype Int64 with gaps\.",
+    ),
+    "confidence in percent": (
+        spoil("predictions", "confidence", 75.0),
+        r"predictions.confidence: must lie in \[0, 1\], got 75",
+    ),
+    "no confidence": (
+        spoil("predictions", "confidence", np.nan),
+        r"predictions.confidence: must lie in \[0, 1\], got nan",
+    ),
+    "a likelihood": (
+        spoil("predictions", "log_likelihood", 0.5),
+        r"predictions.log_likelihood: must lie at most 0, got 0\.5",
+    ),
     "repeats": (spoil("predictions", "sample_id", 1, slice(None)), r"predictions.sample_id: must be unique"),
 }
 
@@ -127,6 +145,11 @@ def test_bad_tables_are_refused_with_what_to_do(parts, case):
     with pytest.raises(ResultsError, match=message) as error:
         run_analyses(build(**changed))
     assert str(error.value).endswith(".")
+
+
+def test_a_class_without_a_name_is_refused_before_any_analysis(parts):
+    with pytest.raises(ResultsError, match=r"class_names: must name every class, got 2 names and class 2\."):
+        build(*parts, class_names=("zero", "one"))
 
 
 def test_a_reference_that_is_no_model_is_refused_with_the_closest(parts):

@@ -66,6 +66,17 @@ def test_a_planted_interaction_is_found_and_an_additive_study_has_none(trials_of
     assert interaction_table(trials_of(scores=planted))["interaction"].abs().tolist() == pytest.approx([0.02] * 4)
 
 
+def test_the_interaction_of_two_by_two_is_one_contrast_and_that_of_three_by_two_has_three(trials_of):
+    # Per seed .0075, .0075, .005: their interval holds no zero, and the other cells only turn its sign.
+    said = "1 of 1 cell, counting once what a factor of two levels mirrors, has an interval without zero, unadjusted, where "
+    assert f"{said}chance alone gives about 0.05." in effects(trials_of()).summary
+    spaces = {NAME: ["none", "lete", "rope"], DIM: [16, 32]}
+    points = [dict(zip(spaces, corner, strict=True)) for corner in itertools.product(*spaces.values())]
+    summary = effects(trials_of(points, np.random.default_rng(0).random((6, 4)), spaces)).summary
+    assert " of 3 cells, counting once" in summary
+    assert "gives about 0.15." in summary
+
+
 def test_differences_that_agree_to_the_last_digit_have_no_invented_variance(trials_of):
     # 0.3 - 0.1 and 0.8 - 0.6 differ by 5e-17 as floats.
     table = contrasts_of(trials_of(CORNERS[::2], [[0.1, 0.6], [0.3, 0.8]], {NAME: SPACES[NAME]}))

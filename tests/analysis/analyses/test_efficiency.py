@@ -32,13 +32,32 @@ def test_domination_names_the_better_model_and_is_hollow_in_the_figure(study, dr
     assert symbols == {"lete": "circle", "sincos": "circle-open"}
 
 
-@pytest.mark.parametrize(("seconds", "dominated"), [([1, 2, 3, 2, 3, 4], "sincos"), ([1, 1.1, 1.2, 5, 5.1, 5.2], "")])
+@pytest.mark.parametrize(
+    ("seconds", "dominated"),
+    [
+        ([2, 3, 4, 1, 2, 3], ""),  # they overlap
+        ([1, 1.1, 1.2, 5, 5.1, 5.2], ""),
+        ([5, 5.1, 5.2, 1, 1.1, 1.2], "sincos"),
+        ([2, 2, 2, 2, 2, 2], "sincos"),
+    ],
+)
 def test_time_counts_where_its_intervals_do_not_overlap(tables, draw, seconds, dominated):
     runs, curves, predictions = tables(draw({"lete": 0.7, "sincos": 0.9}))
     runs["epoch_seconds"] = [float(value) for value in seconds]
     runs[["parameters", "flops", "peak_memory_bytes"]] = [1000, 1e6, 1e6]
     table = efficiency(Results(runs, curves, predictions, plan=Plan())).tables["models"].set_index("model")
     assert table["dominated_by"]["lete"] == dominated
+
+
+@pytest.mark.parametrize(("seeds", "seconds"), [(2, [2, 2, 200, 300]), (1, [2, 200])])
+def test_a_fast_model_is_not_dominated_where_too_few_seeds_leave_the_time_open(tables, draw, seeds, seconds):
+    # With two seeds the interval of 200 and 300 s is 250 +- 12.7 * 50 s; with one there is none.
+    runs, curves, predictions = tables(draw({"a": 0.8, "b": 0.95}, seeds=seeds))
+    runs["epoch_seconds"] = [float(value) for value in seconds]
+    runs[["parameters", "flops", "peak_memory_bytes"]] = [1000, 1e6, 1e6]
+    found = efficiency(Results(runs, curves, predictions, plan=Plan()))
+    assert found.tables["models"]["dominated_by"].tolist() == ["", ""]
+    assert "and worse on one: none." in found.summary
 
 
 def test_costs_have_intervals_over_seeds(study, tables, draw):

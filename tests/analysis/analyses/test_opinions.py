@@ -48,9 +48,9 @@ def test_the_order_of_the_seeds_never_matters(study, five):
 def test_identical_models_give_p_one_everywhere_and_never_nan(study, draw, pairing):
     right = draw({"a": 0.9}, seeds=6)["a"]
     row = opinion_table(study({"a": right, "b": right}, Plan(pairing=pairing))).iloc[0]
-    names = ["p_welch", "p_paired_t", "p_permutation", "p_wilcoxon", "p_mann_whitney"]
+    names = ["p_welch", "p_paired_t", "p_permutation", "p_mann_whitney", "wilcoxon_floor"]
     assert row[names].tolist() == [1] * len(names)
-    assert not row.drop(["model_a", "model_b"]).isna().any()
+    assert not row.drop(["model_a", "model_b", "p_wilcoxon"]).isna().any()
     assert (row["improvement"], row["d_z"], row["mcnemar_significant"]) == (0.5, 0, 0)
     if pairing == "paired":
         assert (row["p"], row["p_within"]) == (1, 1)
@@ -71,9 +71,29 @@ def test_wilcoxon_with_five_seeds_is_refused_and_its_floor_explained(study, five
     assert "refused (0.0625)" in finding.summary
     assert "With 5 seeds its smallest two-sided p is 0.0625, above alpha = 0.05" in finding.summary
     assert "The two-way test can" in finding.summary
-    six = opinions(study(draw(RATES, seeds=6)))
+    six = opinions(study(draw({"none": 0.5, "sincos": 0.7, "lete": 0.9}, seeds=6)))  # no seed ties
     assert "refused" not in six.summary.lower()
     assert six.tables["opinions"]["p_wilcoxon"].notna().all()
+
+
+def test_seeds_on_which_both_models_tie_do_not_lower_the_floor(study):
+    # Right answers in 20: 1 of the one model, and of the other 0, 0, 5, 6, 7 and 8 more.
+    more = np.array([0, 0, 5, 6, 7, 8])[:, None]
+    right = {"none": np.arange(20) < np.ones_like(more), "lete": np.arange(20) < 1 + more}
+    finding = opinions(study(right))
+    row = finding.tables["opinions"].iloc[0]
+    assert (row["wilcoxon_floor"], row["permutation_floor"], row["p_permutation"]) == (0.125, 0.125, 0.125)
+    assert np.isnan(row["p_wilcoxon"])
+    assert (
+        "With 6 seeds (a seed on which both models tie does not count) its smallest two-sided p is 0.125"
+        in finding.summary
+    )
+
+
+def test_the_bootstrap_says_how_short_its_interval_is(study, five):
+    assert "holds the truth in 50 % with 2, 73 % with 3, 83 % with 5, 90 % with 10 and 92 % with 20 seeds" in (
+        opinions(study(five)).summary
+    )
 
 
 def test_the_sign_flip_test_never_decides_below_six_seeds(study, draw):

@@ -3,9 +3,8 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 from scipy.special import expit
-from statsmodels.stats.proportion import proportion_confint
 
-from analysis.analyses.temporal import bin_table, correlation_table, rate_interval, temporal
+from analysis.analyses.temporal import bin_table, correlation_table, temporal
 from analysis.statistics.length_slope import length_slope
 
 
@@ -19,17 +18,6 @@ def fading(lengths):
     """Return answers that are the rarer right the longer the sequence."""
     generator = np.random.default_rng(1)
     return {"lete": generator.random((3, 600)) < 1 - lengths / 250}
-
-
-def test_one_seed_gets_wilsons_interval():
-    right = np.arange(50) < 45
-    assert rate_interval(right[None], 0.95) == pytest.approx((0.9, *proportion_confint(45, 50, method="wilson")))
-
-
-def test_an_interval_has_a_width_when_every_answer_is_right():
-    rate, low, high = rate_interval(np.ones((3, 40), dtype=bool), 0.95)
-    assert (rate, high) == (1, 1)
-    assert low == pytest.approx(proportion_confint(40, 40, method="wilson")[0])
 
 
 def test_the_plain_correlation_is_scipys(study, fading, lengths):

@@ -77,3 +77,15 @@ def test_the_overview_gives_mean_spread_and_interval(results):
     assert (row["seeds"], row["test_accuracy_mean"]) == (2, 0.625)
     assert row["test_accuracy_sd"] == pytest.approx(np.std([0.75, 0.5], ddof=1))
     assert 0 <= row["test_accuracy_low"] < 0.625 < row["test_accuracy_high"] <= 1
+
+
+def test_a_model_that_is_always_right_has_an_interval_with_a_width(study):
+    # Wilson's lower end at 128 of 128 is 128 / (128 + 1.96^2) = .9709.
+    row = overview(study({"lete": np.ones((3, 128))})).tables["models"].iloc[0]
+    assert (row["test_accuracy_mean"], row["test_accuracy_high"]) == (1, 1)
+    assert row["test_accuracy_low"] == pytest.approx(128 / (128 + 1.959964**2))
+
+
+def test_one_seed_has_no_interval_as_it_says_nothing_about_seeds(study):
+    row = overview(study({"lete": np.ones((1, 128))})).tables["models"].iloc[0]
+    assert np.isnan([row["test_accuracy_low"], row["test_accuracy_high"]]).all()

@@ -1,3 +1,5 @@
+from itertools import combinations, permutations, product
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -74,11 +76,28 @@ def test_permutations_are_scipys(paired, generator):
 
 def test_the_floors_are_the_oracles_and_are_reached(oracle, generator):
     for seeds, floor in oracle["min_two_sided_p_wilcoxon_exact"].items():
-        assert flip_floor(int(seeds)) == floor == wilcoxon(np.arange(1, int(seeds) + 1), generator)
+        gaps = np.arange(1, int(seeds) + 1)
+        assert flip_floor(gaps) == floor == wilcoxon(gaps, generator)
     for seeds, floor in oracle["min_two_sided_p_mannwhitney_exact"].items():
         values = np.arange(2 * int(seeds))
-        assert label_floor(int(seeds), int(seeds)) == pytest.approx(floor)
+        assert label_floor(values[: int(seeds)], values[int(seeds) :]) == pytest.approx(floor)
         assert mann_whitney(values[: int(seeds)], values[int(seeds) :], generator) == pytest.approx(floor)
+
+
+def test_gaps_of_zero_raise_the_floor_of_the_tests_that_flip_signs(generator):
+    # Of 2^4 signs of the gaps that are not zero, two arrangements are extreme: 2 / 16.
+    gaps = np.array([0, 0, 5, 6, 7, 8])
+    assert flip_floor(gaps) == wilcoxon(gaps, generator) == sign_flip(gaps, generator) == 0.125
+    assert flip_floor(np.zeros(6, dtype=np.int64)) == 1
+
+
+@given(st.lists(st.integers(0, 3), min_size=6, max_size=6), st.integers(2, 4))
+@settings(deadline=None)
+def test_the_floor_of_label_permutations_is_the_smallest_p_of_any_division(values, count):
+    pooled, generator = np.array(values), stream("test")
+    divisions = [list(chosen) for chosen in combinations(range(6), count)]
+    found = [label_permutation(pooled[chosen], np.delete(pooled, chosen), generator) for chosen in divisions]
+    assert label_floor(pooled[:count], pooled[count:]) == pytest.approx(min(found))
 
 
 def test_many_seeds_are_sampled_and_agree_with_the_normal_approximation(generator):
@@ -130,4 +149,24 @@ def test_f_is_scipys_and_its_p_near_the_parametric_one(generator):
 def test_f_within_seeds_is_exact(generator):
     # Two seeds, two models: of 4 arrangements, 2 are as extreme as the observed one.
     _, p = permutation_f(np.array([[1, 2], [1, 2]]), generator, paired=True)
-    assert p == pytest.approx(0.5, abs=0.02)
+    assert p == 0.5
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_few_arrangements_of_f_are_all_counted(paired, generator):
+    values = np.array([[7, 9, 4], [8, 9, 5], [5, 6, 6]])
+    if paired:
+        orders = [np.array(order) for order in product(permutations(range(3)), repeat=3)]  # (6^3, seeds, models)
+        arranged = [np.take_along_axis(values, order, axis=1) for order in orders]
+    else:
+        arranged = [np.reshape(order, (3, 3)) for order in set(permutations(values.ravel().tolist()))]
+    between = [(one.sum(axis=0) ** 2).sum() for one in arranged]
+    _, p = permutation_f(values, generator, paired=paired)
+    assert p == pytest.approx(np.mean(np.array(between) >= (values.sum(axis=0) ** 2).sum()))
+    assert p == permutation_f(values, stream("another"), paired=paired)[1]
+
+
+def test_many_arrangements_of_f_are_drawn_and_agree_with_the_parametric_p(generator):
+    values = stream("many").integers(80, 100, size=(10, 4))
+    _, p = permutation_f(values, generator, paired=False)
+    assert p == pytest.approx(stats.f_oneway(*values.T).pvalue, abs=0.02)
