@@ -195,7 +195,7 @@ def _refused(table: pd.DataFrame, alpha: float) -> list[str]:
     refused = table[table["wilcoxon_floor"] > alpha]
     if refused.empty:
         return []
-    row = refused.iloc[refused["wilcoxon_floor"].argmax()]
+    row = refused.iloc[int(refused["wilcoxon_floor"].argmax())]
     ties = (
         " (a seed on which both models tie does not count)" if row["wilcoxon_floor"] > 2.0 ** (1 - row["seeds"]) else ""
     )
