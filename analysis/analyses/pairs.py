@@ -1,7 +1,8 @@
-"""Pairs of models and their answers, on the seeds that both have."""
+"""Pairs of models and their answers, on the seeds that both have and on all."""
 
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Literal
 
 from analysis.results import Results
 from analysis.statistics.two_way import Correct
@@ -18,8 +19,16 @@ class Pair:
     """(S, n), the seeds in the order of `seeds`."""
     correct_b: Correct
     """(S, n), likewise."""
+    every_a: Correct
+    """(S_A, n), all seeds of the first model."""
+    every_b: Correct
+    """(S_B, n), all seeds of the second."""
     declared: bool
     """Whether the plan's family names the pair."""
+
+    def answers(self, pairing: Literal["paired", "unpaired"]) -> tuple[Correct, Correct]:
+        """Return what the headline test compares: seeds that both have in pairs, or all seeds of each."""
+        return (self.correct_a, self.correct_b) if pairing == "paired" else (self.every_a, self.every_b)
 
 
 def pairs(results: Results) -> list[Pair]:
@@ -29,8 +38,9 @@ def pairs(results: Results) -> list[Pair]:
     for model_b, model_a in combinations(order, 2):
         seeds_a, seeds_b = results.seeds(model_a), results.seeds(model_b)
         shared = tuple(seed for seed in seeds_a if seed in seeds_b)
-        a_Sn = results.correct[model_a][[seeds_a.index(seed) for seed in shared]]
-        b_Sn = results.correct[model_b][[seeds_b.index(seed) for seed in shared]]
+        every_a, every_b = results.correct[model_a], results.correct[model_b]
+        a_Sn = every_a[[seeds_a.index(seed) for seed in shared]]
+        b_Sn = every_b[[seeds_b.index(seed) for seed in shared]]
         declared = results.plan.family == "all" or model_b == results.reference
-        found.append(Pair(model_a, model_b, shared, a_Sn, b_Sn, declared))
+        found.append(Pair(model_a, model_b, shared, a_Sn, b_Sn, every_a, every_b, declared))
     return found
