@@ -49,7 +49,7 @@ class Plan(BaseModel):
     primary_metric: Literal["test_accuracy"] = "test_accuracy"
     """Metric the verdicts are about: test accuracy at the epoch that was best on validation."""
     test: Literal["two_way"] = "two_way"
-    """Test that gives the verdicts: two-way t over seeds and images."""
+    """Test that gives the verdicts: two-way test over seeds and images, in the form of Behrens and Fisher."""
     reference: str = ""
     """Variant the others are held against; empty means the first variant."""
     family: Literal["all", "reference"] = "all"

@@ -1,163 +1,148 @@
-"""The headline test, tried on this very study: how often it is wrong, and how often it finds a planted difference.
+"""The verdicts, tried on this very study: how often they are wrong without any difference, and find a planted one.
 
-- The differences of a pair are split into the parts of their mean, of each image, of each seed, and of each answer. A
-  replicate drops the mean and swaps the two models at random: the image parts per image (all seeds together), the seed
-  parts per seed (all images), the rest by both. What made the models differ is gone, what makes them vary is kept.
+- The answers of all models are split into the parts of a model's mean, of each image, of each seed, and of each answer.
+  A replicate drops the means and permutes the models at random: the image parts per image (all seeds together), the rest
+  per image and per seed. What made the models differ is gone, what makes them vary is kept.
+- The parts of seeds are drawn from a normal distribution with their observed variance: three seeds of a pair can be
+  swapped in four ways that differ, and four cases say nothing about a level.
 - Swapping whole answers instead mixes the parts: the mean and the image parts then pass for seed noise, and a rate of
   .04 shows as .01 (simulated).
-- A planted difference adds one right answer of the first model, in every seed, on random images.
-- Pairs with the reference only; replicates are shared by the pairs.
+- A planted difference adds one right answer of one model, in every seed, on random images.
+- Replicates go through `significance.judge`, which gives the study's own verdicts: test, family and Holm.
 
-Letters: R replicates, S seeds, n images, P planted sizes.
+Letters: K models, S seeds, n images.
 """
-
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy import stats
 
-from analysis.analyses.pairs import Pair, pairs
+from analysis.analyses.significance import judge
 from analysis.findings import Finding
+from analysis.plan import Plan
 from analysis.results import Results
 from analysis.statistics.randomness import stream
-from analysis.statistics.two_way import Correct, satterthwaite
-from analysis.wording import listing
+from analysis.statistics.two_way import LEAST_SEEDS, Real
+from analysis.wording import listing, plural
 
 REPLICATES = 200
 PLANTED = (1, 2, 5)
 """Planted differences, in margins."""
 
-JUDGED_SEEDS = 6
-"""Seeds below which the rate is shown without a judgement."""
-
-Real = NDArray[np.float32]
-
-
-@dataclass(frozen=True, eq=False)
-class Replicates:
-    """Random signs and places, the same for every pair."""
-
-    images: Real
-    """(R, n): -1 where the models are swapped on an image, else 1."""
-    seeds: Real
-    """(R, S): -1 where they are swapped in a seed, else 1."""
-    other_seeds: Real
-    """Likewise, for the second model where seeds are independent."""
-    places: Real
-    """(R, n), uniform: an effect of size d is planted where they are under d."""
-
-
-def draw(replicates: int, seeds: int, images: int, generator: np.random.Generator) -> Replicates:
-    """Draw the replicates."""
-
-    def signs(count: int) -> Real:
-        return 2 * generator.integers(2, size=(replicates, count), dtype=np.int8).astype(np.float32) - 1
-
-    return Replicates(
-        images=signs(images),
-        seeds=signs(seeds),
-        other_seeds=signs(seeds),
-        places=generator.random((replicates, images), dtype=np.float32),
-    )
-
-
-def replicate_p(
-    a_Sn: Correct, b_Sn: Correct, drawn: Replicates, *, paired: bool, planted: Sequence[float]
-) -> NDArray[np.float64]:
-    """Return the p of the headline test (P, R), with differences of each size `planted`, on every replicate."""
-    seeds, images = a_Sn.shape
-    a, b = a_Sn.astype(np.float32), -b_Sn.astype(np.float32)
-    groups = [(a + b, drawn.seeds)] if paired else [(a, drawn.seeds), (b, drawn.other_seeds)]
-    image_n = (a + b).mean(axis=0) - (a + b).mean()
-    total_Rn = np.repeat(seeds * image_n[None], len(drawn.images), axis=0)
-    of_seeds_R, over_seeds = np.zeros((len(drawn.images), 1), dtype=np.float32), []
-    for values_Sn, all_signs in groups:
-        signs_RS = all_signs[:, :seeds]
-        seed_S = values_Sn.mean(axis=1) - values_Sn.mean()
-        rest_Sn = values_Sn - values_Sn.mean(axis=0) - seed_S[:, None]
-        total_Rn += signs_RS @ rest_Sn
-        of_seeds_R += (signs_RS @ seed_S)[:, None]
-        counts_RS = signs_RS * (images * seed_S + drawn.images @ rest_Sn.T)
-        over_seeds.append((counts_RS.var(axis=1, ddof=1, dtype=np.float64) / images**2, seeds))
-    total_Rn = total_Rn * drawn.images + of_seeds_R
-    return np.array([_p_values(total_Rn + seeds * (drawn.places < size), over_seeds, seeds) for size in planted])
-
-
-def _p_values(total_Rn: Real, over_seeds: list[tuple[NDArray[np.float64], int]], seeds: int) -> NDArray[np.float64]:
-    """Return the p of differences summed over seeds."""
-    images = total_Rn.shape[1]
-    over_images = total_Rn.var(axis=1, ddof=1, dtype=np.float64) / seeds**2
-    se, df = satterthwaite(*over_seeds, (over_images, images))
-    gap_R = np.abs(total_Rn.mean(axis=1, dtype=np.float64)) / seeds
-    with np.errstate(invalid="ignore", divide="ignore"):
-        p: NDArray[np.float64] = 2 * stats.t.sf(np.where(gap_R == 0, 0.0, gap_R / se), df)
-    return p
-
 
 def calibration(results: Results) -> Finding:
-    """Measure false positives and power of the headline test on the study's own predictions."""
-    plan, title = results.plan, "Calibration of the test on this study"
-    tried = [pair for pair in pairs(results) if pair.model_b == results.reference and len(pair.seeds) > 1]
-    if not tried:
-        stamp = "The test was not calibrated: that needs two models with 2 seeds each."
+    """Measure false verdicts and power on the study's own predictions."""
+    plan, title = results.plan, "Calibration of the verdicts on this study"
+    answers_KSn = answers(results)
+    models, seeds, images = answers_KSn.shape
+    if models == 1 or seeds < LEAST_SEEDS:
+        needed = f"two models with {LEAST_SEEDS} seeds" + (" in common." if plan.pairing == "paired" else " each.")
+        stamp = f"The verdicts were not calibrated: that needs {needed}"
         return Finding("calibration", title, stamp, data={"stamp": stamp})
-    most, images = max(len(pair.seeds) for pair in tried), len(results.test_set.label)
-    drawn = draw(REPLICATES, most, images, stream("calibration", most, images))
-    table = pd.DataFrame([_row(pair, drawn, results) for pair in tried])
-    stamp = _stamp(table, plan.alpha, most)
+    table = rates(answers_KSn, plan, stream("calibration", models, seeds, images))
+    stamp = _stamp(table.iloc[0], plan)
     return Finding(
         name="calibration",
         title=title,
         summary=(
-            f"{stamp}\n\nEach of {REPLICATES} replicates removes the mean difference of a pair and swaps its two models "
-            "on random sequences and in random seeds; then the headline test is run on it. For power, right answers are added "
-            "to one of them. Pairs with the reference, raw p."
+            f"{stamp}\n\nEach of {REPLICATES} replicates removes the mean differences, permutes the models on random sequences "
+            "and in random seeds, draws the shifts of seeds from a normal distribution with their variance, and gives verdicts "
+            "as for the study itself: same test, same pairs, same correction. For power, right answers are added to one model. "
+            "It cannot see what it assumes: a seed that lies far from its model's others (a collapse), runs or sequences that "
+            "are copies of each other, and sequences unlike those that the models will meet."
         ),
         tables={"calibration": table},
-        data={"stamp": stamp, "replicates": REPLICATES, "false_positives": float(table["false_positives"].mean())},
+        data={"stamp": stamp, "replicates": REPLICATES, "false_positives": float(table["false_positives"].iloc[0])},
     )
 
 
-def _row(pair: Pair, drawn: Replicates, results: Results) -> dict[str, object]:
-    plan = results.plan
+def answers(results: Results) -> Real:
+    """Return which answers were right (K, S, n), the reference first: seeds that all have if paired, else as many as all have."""
+    order = [results.reference, *(model for model in results.models if model != results.reference)]
+    if results.plan.pairing == "paired":
+        shared = [seed for seed in results.seeds(order[0]) if all(seed in results.seeds(model) for model in order)]
+        rows = [[results.seeds(model).index(seed) for seed in shared] for model in order]
+    else:
+        rows = [list(range(min(len(results.seeds(model)) for model in order)))] * len(order)
+    return np.stack([results.correct[model][row] for model, row in zip(order, rows, strict=True)]).astype(np.float32)
+
+
+def rates(answers_KSn: Real, plan: Plan, generator: np.random.Generator) -> pd.DataFrame:
+    """Return one row: shares of replicates with a false verdict, and those in which a planted difference is found.
+
+    `false_positives`: any declared pair is called better or worse. `false_equivalent`: a pair that differs by the margin
+    exactly is called equivalent. `power_k`: a pair that differs by k margins is called better.
+    """
+    models, seeds, images = answers_KSn.shape
+    index = [(a, b) for b in range(models) for a in range(b + 1, models)]
+    declared = np.array([plan.family == "all" or b == 0 for _, b in index])
     sizes = [0.0, *(times * plan.margin for times in PLANTED)]
-    p = replicate_p(pair.correct_a, pair.correct_b, drawn, paired=plan.pairing == "paired", planted=sizes)
-    false_positives, *powers = (p < plan.alpha).mean(axis=1)
-    row: dict[str, object] = {
-        "model_a": pair.model_a,
-        "model_b": pair.model_b,
+    verdicts = np.empty((REPLICATES, len(sizes), len(index)), dtype=object)
+    for replicate in range(REPLICATES):
+        null_KSn, places_n = permuted(answers_KSn, generator, paired=plan.pairing == "paired"), generator.random(images)
+        for place, size in enumerate(sizes):
+            planted_KSn = null_KSn.copy()
+            planted_KSn[1] += places_n < size
+            _, table = judge([(planted_KSn[a], planted_KSn[b]) for a, b in index], declared, models, plan)
+            verdicts[replicate, place] = table["verdict"]
+    wrong = np.isin(verdicts[:, 0, declared].astype(str), ["better", "worse"]).any(axis=1)
+    row = {
+        "models": models,
+        "pairs": int(declared.sum()),
+        "seeds": seeds,
         "replicates": REPLICATES,
-        "false_positives": float(false_positives),
+        "false_positives": float(wrong.mean()),
+        "false_equivalent": float((verdicts[:, 1, 0] == "equivalent").mean()),
     }
-    for times, size, power in zip(PLANTED, sizes[1:], powers, strict=True):
-        row |= {f"planted_{times}": size, f"power_{times}": float(power)}
-    return row
+    for place, times in enumerate(PLANTED, start=1):
+        row |= {f"planted_{times}": sizes[place], f"power_{times}": float((verdicts[:, place, 0] == "better").mean())}
+    return pd.DataFrame([row])
 
 
-def _stamp(table: pd.DataFrame, alpha: float, seeds: int) -> str:
-    rates = 100 * table["false_positives"]
-    found = f"{rates.mean():.1f} %"
-    if len(table) > 1:
-        found += f" (by pair {rates.min():.1f} to {rates.max():.1f} %)"
-    powers = [
-        f"{100 * table[f'planted_{times}'].iloc[0]:g} points in {100 * table[f'power_{times}'].mean():.0f} %"
-        for times in PLANTED
-    ]
+def permuted(answers_KSn: Real, generator: np.random.Generator, *, paired: bool) -> Real:
+    """Return a replicate (K, S, n) without any difference between the models, as the head of this module says."""
+    models, seeds, images = answers_KSn.shape
+    centred_KSn = answers_KSn - answers_KSn.mean(axis=(1, 2), keepdims=True)
+    image_Kn, seed_KS = centred_KSn.mean(axis=1), centred_KSn.mean(axis=2)
+    rest_KSn = centred_KSn - image_Kn[:, None] - seed_KS[..., None]
+    every_n = np.arange(images)
+    order_Kn = generator.permuted(np.tile(np.arange(models)[:, None], images), axis=0)
+    found_KSn = np.empty_like(answers_KSn)
+    for seed in range(seeds):
+        found_KSn[:, seed] = rest_KSn[:, seed][generator.permutation(models)[order_Kn], every_n]
+    found_KSn += image_Kn[order_Kn, every_n][:, None]
+    shifts_KS = generator.normal(scale=_seed_deviation(seed_KS, rest_KSn, paired=paired), size=seed_KS.shape)
+    found_KSn += shifts_KS[..., None].astype(found_KSn.dtype)
+    return found_KSn
+
+
+def _seed_deviation(seed_KS: Real, rest_KSn: Real, *, paired: bool) -> float:
+    """Return the standard deviation of a model over seeds, less what its single answers bring.
+
+    Paired, what all models share in a seed leaves every difference as it is, and does not count.
+    """
+    (models, seeds), images = seed_KS.shape, rest_KSn.shape[2]
+    if paired:
+        seed_KS, rest_KSn = seed_KS - seed_KS.mean(axis=0), rest_KSn - rest_KSn.mean(axis=0)
+    free = (models - paired) * (seeds - 1)
+    of_seeds, of_answers = (np.square(part, dtype=float).sum() / free for part in (seed_KS, rest_KSn))
+    return float(np.sqrt(max(of_seeds - of_answers / images**2, 0.0)))
+
+
+def _stamp(row: pd.Series, plan: Plan) -> str:
+    powers = [f"{100 * row[f'planted_{times}']:g} points in {100 * row[f'power_{times}']:.0f} %" for times in PLANTED]
     return (
-        f"Calibration on this study's own predictions: without any difference the test finds one in {found} of {REPLICATES} "
-        f"replicates, {_judged(rates.mean() / 100, alpha, seeds)}; it finds a planted difference of {listing(powers)}."
+        f"Calibration on this study's own predictions: without any difference, {plural(int(row['pairs']), 'declared pair')} "
+        f"give a false better or worse in {100 * row['false_positives']:.1f} % of {REPLICATES} replicates, "
+        f"{judged(row['false_positives'], plan.alpha)}; a pair that differs by the margin exactly is called equivalent in "
+        f"{100 * row['false_equivalent']:.1f} %, {judged(row['false_equivalent'], plan.alpha)}; "
+        f"a planted difference is found of {listing(powers)}."
     )
 
 
-def _judged(rate: float, alpha: float, seeds: int) -> str:
-    """Return what the rate says. Few seeds can be swapped in few ways, so that the replicates are nearly the same."""
-    if seeds < JUDGED_SEEDS:
-        return f"at a nominal {100 * alpha:g} % (a rough check: {seeds} seeds can be swapped in {2 ** (seeds - 1)} ways that differ)"
-    error = (alpha * (1 - alpha) / min(REPLICATES, 2 ** (seeds - 1))) ** 0.5
+def judged(rate: float, alpha: float) -> str:
+    """Return what a rate of false verdicts says."""
+    error = (alpha * (1 - alpha) / REPLICATES) ** 0.5
     holds = (
-        "no more than chance allows" if rate <= alpha + 3 * error else "MORE THAN IT SHOULD: its p are too small here"
+        "no more than chance allows" if rate <= alpha + 3 * error else "MORE THAN IT SHOULD: do not trust the verdicts"
     )
     return f"{holds} (nominal {100 * alpha:g} %, three standard errors {300 * error:.1f})"

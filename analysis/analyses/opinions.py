@@ -29,7 +29,7 @@ from analysis.statistics.seed_tests import (
     welch,
     wilcoxon,
 )
-from analysis.statistics.two_way import Estimate, difference, hedges_g
+from analysis.statistics.two_way import LEAST_SEEDS, Estimate, difference, hedges_g
 from analysis.wording import UNKNOWN, interval, listing, markdown_table, percent, plural, points
 
 TITLE = "Second opinions"
@@ -46,7 +46,7 @@ class _Row:
     ci_high: float
     p: float
     p_other_pairing: float
-    """Of the two-way t paired where the plan says unpaired, and the other way round."""
+    """Of the two-way test paired where the plan says unpaired, and the other way round."""
     p_welch: float
     welch_low: float
     welch_high: float
@@ -87,7 +87,8 @@ def _row(pair: Pair, results: Results, drawn: dict[str, Resampled]) -> _Row:
     plan, paired, seeds = results.plan, results.plan.pairing == "paired", len(pair.seeds)
     images = pair.correct_a.shape[1]
     right_a, right_b = pair.correct_a.sum(axis=1), pair.correct_b.sum(axis=1)
-    two_way = difference(pair.correct_a, pair.correct_b, paired=paired)
+    two_way = difference(*pair.answers(plan.pairing), paired=paired)
+    other = difference(*pair.answers("unpaired" if paired else "paired"), paired=not paired)
     over_seeds = {"welch": welch(right_a, right_b), "paired_t": paired_t(right_a, right_b)}
     named = stream("seed tests", pair.model_a, pair.model_b)
     floors = flip_floor(right_a - right_b), label_floor(right_a, right_b)
@@ -112,8 +113,8 @@ def _row(pair: Pair, results: Results, drawn: dict[str, Resampled]) -> _Row:
         difference=two_way.value,
         ci_low=low,
         ci_high=high,
-        p=two_way.p,
-        p_other_pairing=difference(pair.correct_a, pair.correct_b, paired=not paired).p,
+        p=two_way.p if two_way.df >= LEAST_SEEDS - 1 else nan,
+        p_other_pairing=other.p if other.df >= LEAST_SEEDS - 1 else nan,
         **_over_seeds(over_seeds, images, 1 - plan.alpha),
         p_permutation=(sign_flip(right_a - right_b, named) if paired else label_permutation(right_a, right_b, named)),
         permutation_floor=floors[not paired],
@@ -201,7 +202,8 @@ def _refused(table: pd.DataFrame, alpha: float) -> list[str]:
     )
     said = (
         f"Refused: Wilcoxon's test. With {plural(row['seeds'], 'seed')}{ties} its smallest two-sided p is "
-        f"{row['wilcoxon_floor']:g}, above alpha = {alpha:g}: it could never be significant. The two-way test can."
+        f"{row['wilcoxon_floor']:g}, above alpha = {alpha:g}: it could never be significant. "
+        f"The two-way test can, at any number of seeds from {LEAST_SEEDS}."
     )
     return [said]
 
@@ -223,7 +225,7 @@ def _reading(results: Results) -> str:
 def _tests(rows: pd.DataFrame, results: Results) -> str:
     paired = results.plan.pairing == "paired"
     rank = "wilcoxon" if paired else "mann_whitney"
-    header = ["Pair", f"Difference, points [{100 * (1 - results.plan.alpha):g} %]", "Two-way t"]
+    header = ["Pair", f"Difference, points [{100 * (1 - results.plan.alpha):g} %]", "Two-way test"]
     header += ["unpaired" if paired else "paired", "Welch t", "Paired t"]
     header += ["Sign-flip (floor)" if paired else "Label permutation (floor)"]
     header += ["Wilcoxon (floor)" if paired else "Mann-Whitney (floor)", "McNemar"]

@@ -1,4 +1,4 @@
-"""Pairs of models and their answers, on the seeds that both have.
+"""Pairs of models and their answers, on the seeds that both have and on all.
 
 A seed counts where both runs are evidence of their own: neither repeats an earlier seed of its model bit for bit, nor
 the other model's run.
@@ -6,6 +6,9 @@ the other model's run.
 
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Literal
+
+import numpy as np
 
 from analysis.results import Cell, Results
 from analysis.statistics.two_way import Correct
@@ -22,8 +25,16 @@ class Pair:
     """(S, n), the seeds in the order of `seeds`."""
     correct_b: Correct
     """(S, n), likewise."""
+    every_a: Correct
+    """(S_A, n), all seeds of the first model."""
+    every_b: Correct
+    """(S_B, n), all seeds of the second."""
     declared: bool
     """Whether the plan's family names the pair."""
+
+    def answers(self, pairing: Literal["paired", "unpaired"]) -> tuple[Correct, Correct]:
+        """Return what the headline test compares: seeds that both have in pairs, or all seeds of each."""
+        return (self.correct_a, self.correct_b) if pairing == "paired" else (self.every_a, self.every_b)
 
 
 def pairs(results: Results) -> list[Pair]:
@@ -37,10 +48,22 @@ def pairs(results: Results) -> list[Pair]:
         )
         a_Sn = results.correct[model_a][[seeds_a.index(seed) for seed in shared]]
         b_Sn = results.correct[model_b][[seeds_b.index(seed) for seed in shared]]
+        every_a, every_b = _own(results, model_a, model_b), _own(results, model_b, model_a)
         declared = results.plan.family == "all" or model_b == results.reference
-        found.append(Pair(model_a, model_b, shared, a_Sn, b_Sn, declared))
+        found.append(Pair(model_a, model_b, shared, a_Sn, b_Sn, every_a, every_b, declared))
     return found
 
 
 def _counts(results: Results, a: Cell, b: Cell) -> bool:
     return not {a, b} & set(results.copies) and results.fingerprints[a] != results.fingerprints[b]
+
+
+def _own(results: Results, model: str, other: str) -> Correct:
+    """Return the answers of all runs of a model that repeat neither an earlier one nor one of the other model."""
+    others = {results.fingerprints[other, seed] for seed in results.seeds(other)}
+    kept = [
+        (model, seed) not in set(results.copies) and results.fingerprints[model, seed] not in others
+        for seed in results.seeds(model)
+    ]
+    own_Sn: Correct = results.correct[model][np.array(kept)]
+    return own_Sn

@@ -7,10 +7,13 @@
 - Intervals are unadjusted and belong to the raw p.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from math import inf, nan
+from math import inf, nan, sqrt
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.analyses.deviations import deviations
 from analysis.analyses.pairs import Pair, pairs
@@ -19,35 +22,51 @@ from analysis.findings import Finding
 from analysis.plan import Plan
 from analysis.results import Results
 from analysis.statistics.outlook import outlook
-from analysis.statistics.two_way import Estimate, difference, hedges_g, holm
+from analysis.statistics.two_way import LEAST_SEEDS, Correct, Real, TwoWay, difference, hedges_g, holm
 from analysis.wording import bullets, interval, listing, p_value, plural, points, rounded
 
-FALSE_POSITIVES = {2: 13, 3: 8, 4: 7}
-"""Percent of studies without a difference in which the test finds one at alpha = 0.05, by number of seeds.
-
-The most over all shares of the seeds in the variance: tests/analysis/statistics/test_two_way.py simulates it.
-"""
 VERDICTS = ("better", "worse", "equivalent", "undecided")
 
 
 def pair_table(results: Results) -> pd.DataFrame:
     """Return one row per pair; differences, intervals and margins in [0, 1] units of accuracy."""
     plan, found = results.plan, pairs(results)
+    if not found:
+        return pd.DataFrame()
     models = len(results.models) + len(results.lost)
+    answers, declared = [pair.answers(plan.pairing) for pair in found], np.array([pair.declared for pair in found])
+    gaps, judged = judge(answers, declared, models, plan)
+    sizes = family_sizes(models, plan)
+    table = pd.DataFrame([_row(pair, gap, plan, sizes[pair.declared]) for pair, gap in zip(found, gaps, strict=True)])
+    return table.join(judged)
+
+
+def family_sizes(models: int, plan: Plan) -> dict[bool, int]:
+    """Return over how many pairs Holm corrects a declared pair, and one that is not declared."""
     every = models * (models - 1) // 2
-    sizes = {True: every if plan.family == "all" else models - 1, False: every}
-    table = pd.DataFrame([_row(pair, plan, sizes[pair.declared]) for pair in found])
-    if table.empty:
-        return table
-    for name in ("p", "p_tost"):
-        table[f"{name}_adjusted"] = holm(table[name].to_numpy(), sizes[False])
-        declared = table["declared"].to_numpy()
-        table.loc[declared, f"{name}_adjusted"] = holm(table.loc[declared, name].to_numpy(), sizes[True])
-    table["verdict"] = [
-        _verdict(gap, p, p_equivalent, plan.alpha)
-        for gap, p, p_equivalent in table[["difference", "p_adjusted", "p_tost_adjusted"]].to_numpy(dtype=float)
+    return {True: every if plan.family == "all" else models - 1, False: every}
+
+
+def judge(
+    answers: Sequence[tuple[Correct | Real, Correct | Real]], declared: NDArray[np.bool_], models: int, plan: Plan
+) -> tuple[list[TwoWay], pd.DataFrame]:
+    """Return the difference of each pair's answers, and p, p of equivalence, both Holm-adjusted, and the verdict.
+
+    `models` counts those without runs. Below LEAST_SEEDS there is no p, and so no verdict.
+    """
+    gaps = [difference(a_Sn, b_Sn, paired=plan.pairing == "paired") for a_Sn, b_Sn in answers]
+    raw = {"p": [gap.p for gap in gaps], "p_tost": [gap.p_equivalent(plan.margin) for gap in gaps]}
+    few = np.array([gap.df < LEAST_SEEDS - 1 for gap in gaps])
+    sizes, table = family_sizes(models, plan), pd.DataFrame({name: np.where(few, nan, p) for name, p in raw.items()})
+    for name in raw:
+        adjusted = holm(table[name].to_numpy(), sizes[False])
+        adjusted[declared] = holm(table.loc[declared, name].to_numpy(), sizes[True])
+        table[f"{name}_adjusted"] = adjusted
+    verdicts = [
+        _verdict(gap.value, p, p_equivalent, plan.alpha)
+        for gap, p, p_equivalent in zip(gaps, table["p_adjusted"], table["p_tost_adjusted"], strict=True)
     ]
-    return table
+    return gaps, table.assign(verdict=verdicts)
 
 
 @dataclass(frozen=True)
@@ -56,17 +75,19 @@ class _Row:
     model_b: str
     declared: bool
     seeds: int
+    """Seeds that both have where they are paired, else those of the model with fewer."""
     images: int
     difference: float
     ci_low: float
     ci_high: float
     se: float
+    se_images: float
+    """Part of the standard error that belongs to the images; its square is taken as known."""
     t: float
     df: float
-    p: float
+    """Degrees of freedom of the variance over seeds: seeds - 1."""
     tost_low: float
     tost_high: float
-    p_tost: float
     hedges_g: float
     smallest_margin: float
     """Margin that the test could have shown to hold, had the difference been zero."""
@@ -74,13 +95,13 @@ class _Row:
     images_to_decide: float
 
 
-def _row(pair: Pair, plan: Plan, family_size: int) -> dict[str, object]:
-    seeds, images = pair.correct_a.shape
-    paired = plan.pairing == "paired"
-    gap = difference(pair.correct_a, pair.correct_b, paired=paired) if seeds else Estimate(nan, nan, nan)
+def _row(pair: Pair, gap: TwoWay, plan: Plan, family_size: int) -> dict[str, object]:
+    a_Sn, b_Sn = pair.answers(plan.pairing)
+    seeds, images = min(len(a_Sn), len(b_Sn)), a_Sn.shape[1]
     low, high = gap.interval(1 - plan.alpha)
     tost_low, tost_high = gap.interval(1 - 2 * plan.alpha)
-    needed = outlook(pair.correct_a, pair.correct_b, paired=paired, alpha=plan.alpha / family_size, margin=plan.margin)
+    paired, alpha = plan.pairing == "paired", plan.alpha / family_size
+    needed = outlook(a_Sn, b_Sn, paired=paired, alpha=alpha, margin=plan.margin)
     row = _Row(
         model_a=pair.model_a,
         model_b=pair.model_b,
@@ -91,14 +112,13 @@ def _row(pair: Pair, plan: Plan, family_size: int) -> dict[str, object]:
         ci_low=low,
         ci_high=high,
         se=gap.se,
+        se_images=sqrt(gap.over_images),
         t=gap.t,
         df=gap.df,
-        p=gap.p,
         tost_low=tost_low,
         tost_high=tost_high,
-        p_tost=gap.p_equivalent(plan.margin),
-        hedges_g=hedges_g(pair.correct_a.sum(axis=1), pair.correct_b.sum(axis=1)),
-        smallest_margin=gap.half_width(1 - 2 * plan.alpha / family_size),
+        hedges_g=hedges_g(a_Sn.sum(axis=1), b_Sn.sum(axis=1)),
+        smallest_margin=gap.half_width(1 - 2 * alpha) if seeds >= LEAST_SEEDS else nan,
         seeds_to_decide=needed.seeds,
         images_to_decide=needed.images,
     )
@@ -119,6 +139,10 @@ def effect(row: pd.Series) -> str:
         return "no seed in common"
     if pd.isna(row["se"]):
         return f"{points(row['difference'])} points, no interval"
+    if pd.isna(row["p"]):
+        return (
+            f"{points(row['difference'])} points {interval(row['ci_low'], row['ci_high'])}, g = {row['hedges_g']:.2f}"
+        )
     return (
         f"{points(row['difference'])} points {interval(row['ci_low'], row['ci_high'])}, {p_value(row['p'])} "
         f"(Holm: {p_value(row['p_adjusted'])}), g = {row['hedges_g']:.2f}"
@@ -140,8 +164,8 @@ def verdict_line(row: pd.Series, plan: Plan) -> str:
 
 def what_would_decide(row: pd.Series) -> str:
     """Return what an undecided pair needs, in words."""
-    if row["seeds"] < 2:  # noqa: PLR2004  a variance over seeds needs two
-        return "needs 2 seeds"
+    if row["seeds"] < LEAST_SEEDS:
+        return f"needs {LEAST_SEEDS} seeds"
     seeds, images = row["seeds_to_decide"], row["images_to_decide"]
     ways = []
     if seeds < inf:
@@ -189,7 +213,7 @@ def _notes(table: pd.DataFrame, plan: Plan, results: Results) -> str:
     test = "paired by seed" if plan.pairing == "paired" else "with independent seeds"
     notes = [
         (
-            f"Test: two-way t over seeds and sequences, {test}; Holm over the declared pairs at alpha = {plan.alpha:g}; "
+            f"Test: two-way test over seeds and sequences, {test}; Holm over the declared pairs at alpha = {plan.alpha:g}; "
             f"equivalence margin {100 * plan.margin:g} points. Intervals are at {100 * (1 - plan.alpha):g} % and "
             "unadjusted. A difference that is not significant is not evidence of equality."
         ),
@@ -205,8 +229,10 @@ def _notes(table: pd.DataFrame, plan: Plan, results: Results) -> str:
         notes.append(bullets([_sentence(row, plan) for _, row in explored.iterrows()]))
     if (table["verdict"] == "undecided").any():
         notes.append(
-            "What would decide a pair assumes that the observed difference and variances hold, a power of 80 %, "
-            "and the strictest step of Holm. From few seeds it is a rough guess."
+            "What would decide a pair is a projection, not a promise: it is the size of study that decides 80 % of the time "
+            "at the strictest step of Holm if the observed difference and variances are the true ones. They are not exactly, "
+            "and undecided pairs are those where chance made the difference look unclear. Seeds added to a finished study "
+            "because it was undecided also raise the rate of false verdicts above the level."
         )
     if results.missing:
         notes.append("Cells are missing: each pair uses the seeds that both of its models have.")
@@ -218,11 +244,11 @@ def _notes(table: pd.DataFrame, plan: Plan, results: Results) -> str:
 
 def _caution(table: pd.DataFrame) -> str:
     fewest = int(table["seeds"].min())
-    if fewest not in FALSE_POSITIVES:
+    if fewest >= LEAST_SEEDS:
         return ""
     return (
-        f"{fewest} seeds are few: where they differ by more than the sequences explain, the test finds a difference that is "
-        f"not there in up to {FALSE_POSITIVES[fewest]} % of studies at a nominal 5 %; with 5 seeds in 6 %, with 10 in 5 %."
+        f"{plural(fewest, 'seed')} of a pair: too few for a verdict. It needs {LEAST_SEEDS} of each model, and 5 to 10 "
+        "find much smaller differences."
     )
 
 
@@ -241,7 +267,7 @@ def _sentence(row: pd.Series, plan: Plan) -> str:
 def _shown(declared: pd.DataFrame) -> str:
     margins = declared["smallest_margin"].dropna()
     if margins.empty:
-        return "No margin could have been shown: each model needs 2 seeds."
+        return f"No margin could have been shown: each model needs {LEAST_SEEDS} seeds."
     low, high = 100 * margins.min(), 100 * margins.max()
     size = f"{high:.2f}" if f"{low:.2f}" == f"{high:.2f}" else f"{low:.2f} to {high:.2f}"
     return (

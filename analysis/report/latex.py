@@ -49,7 +49,7 @@ def significance_table(findings: Sequence[Finding]) -> str:
         ]
         for _, row in pairs.iterrows()
     ]
-    note = "Two-way t over seeds and sequences; intervals are unadjusted; g: Hedges' g; *: not declared in the plan."
+    note = "Two-way test over seeds and sequences; intervals are unadjusted; g: Hedges' g; *: not declared in the plan."
     return _table("llrrrrl", header, rows, note)
 
 

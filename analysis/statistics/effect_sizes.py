@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from analysis.statistics.two_way import Estimate
 
@@ -24,16 +23,12 @@ class Posterior(NamedTuple):
 
 
 def posterior(gap: Estimate, margin: float) -> Posterior:
-    """Return where the true difference lies, under a flat prior: Student's t around the estimate.
+    """Return where the true difference lies, under a flat prior: the error of the estimate around it.
 
     Source: the Bayesian t-test of Benavoli et al. 2017 (JMLR 18(77)), without its correction for cross-validation.
-    Differs from it: standard error and df may be those of the two-way test.
+    Differs from it: the error may be that of the two-way test, which is a posterior too.
     """
-    if gap.se == 0:
-        better, worse = float(gap.value > margin), float(gap.value < -margin)
-    else:
-        better = float(stats.t.sf((margin - gap.value) / gap.se, gap.df))
-        worse = float(stats.t.cdf((-margin - gap.value) / gap.se, gap.df))
+    better, worse = gap.tail(margin - gap.value), gap.tail(margin + gap.value)
     return Posterior(better, 1 - better - worse, worse)
 
 

@@ -1,24 +1,29 @@
 """What would decide an undecided pair: more seeds on these images, or more images with these seeds.
 
 The observed variances are split into seed noise, model-by-image interaction, and the noise of one seed on one image,
-and the standard error of the two-way test is projected to other numbers of seeds and images. Assumed: the observed
-difference and variances hold, and a study should decide with a power of 80 %. With few seeds this is a rough guess.
+and the two-way test is projected to other numbers of seeds and images: the chance of a verdict is averaged over the
+variances over seeds that such a study may find. Assumed: the observed difference and variances are the true ones.
+Undecided pairs are a selection in which they are not, so the chance is a projection and no promise.
 
-Letters: S seeds, n images.
+Unpaired, the two parts over seeds count as one with Satterthwaite's degrees of freedom.
+
+Letters: S seeds, n images, Q quantiles.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import inf
+from math import inf, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
 from analysis.statistics.detectable import POWER
-from analysis.statistics.two_way import Correct, satterthwaite
+from analysis.statistics.two_way import Correct, mixed_tail
 
 MOST_SEEDS = 100
 MOST_IMAGES_FACTOR = 100
+_QUANTILES = (np.arange(15) + 0.5) / 15
 
 
 @dataclass(frozen=True)
@@ -31,35 +36,62 @@ class Outlook:
 
 def outlook(a_Sn: Correct, b_Sn: Correct, *, paired: bool, alpha: float, margin: float) -> Outlook:
     """Return how many seeds, or images, would settle a minus b at level alpha (already corrected for its family)."""
-    seeds, images = a_Sn.shape
+    seeds, images = min(len(a_Sn), len(b_Sn)), a_Sn.shape[1]
     if min(seeds, images) < 2:  # noqa: PLR2004  a variance needs two values
         return Outlook(2, inf)
-    gap_Sn = a_Sn.astype(np.int8) - b_Sn.astype(np.int8)
-    gap = float(gap_Sn.mean())
-    noise_n = gap_Sn.var(axis=0, ddof=1) if paired else a_Sn.var(axis=0, ddof=1) + b_Sn.var(axis=0, ddof=1)
-    noise = float(noise_n.mean())
-    gap_S = gap_Sn.mean(axis=1)
-    of_seeds = (
-        float(gap_S.var(ddof=1)) if paired else float(a_Sn.mean(axis=1).var(ddof=1) + b_Sn.mean(axis=1).var(ddof=1))
-    )
-    seed_variance = max(0.0, of_seeds - noise / images)
-    image_variance = max(0.0, float(gap_Sn.mean(axis=0).var(ddof=1)) - noise / seeds)
+    groups = [a_Sn.astype(np.int8) - b_Sn] if paired else [a_Sn, b_Sn]
+    gap_n = a_Sn.mean(axis=0) - b_Sn.mean(axis=0)
+    noises = [float(group_Sn.var(axis=0, ddof=1).mean()) for group_Sn in groups]
+    of_seeds = [
+        max(0.0, float(group_Sn.mean(axis=1).var(ddof=1)) - noise / images)
+        for group_Sn, noise in zip(groups, noises, strict=True)
+    ]
+    flips = sum(noise / len(group_Sn) for group_Sn, noise in zip(groups, noises, strict=True))
+    of_images = max(0.0, float(gap_n.var(ddof=1)) - flips)
 
-    def decided(seeds_K: NDArray[np.float64], images_K: NDArray[np.float64]) -> NDArray[np.bool_]:
-        over_seeds = (seed_variance + noise / images_K, seeds_K)
-        se, df = satterthwaite(over_seeds, (image_variance + noise / seeds_K, images_K))
-        spare = stats.t.ppf(POWER, df)
-        different = abs(gap) >= (stats.t.ppf(1 - alpha / 2, df) + spare) * se
-        equivalent = margin - abs(gap) >= (stats.t.ppf(1 - alpha, df) + spare) * se
-        return np.asarray(different | equivalent)
+    def decided(seeds: float, images: float) -> float:
+        shares = [(variance + noise / images) / seeds for variance, noise in zip(of_seeds, noises, strict=True)]
+        share = sum(shares)
+        df = (seeds - 1) * (share**2 / sum(part**2 for part in shares) if share else 1.0)
+        over_images = of_images / images + 2 / ((images + 1) * (images + 2))  # with the two made-up images
+        return chance(abs(float(gap_n.mean())), share, df, over_images, alpha=alpha, margin=margin)
 
-    more_seeds = np.arange(seeds + 1, max(MOST_SEEDS, seeds + 1) + 1, dtype=float)
-    more_images = images * np.geomspace(1, MOST_IMAGES_FACTOR, 200)[1:]
+    more_seeds = range(seeds + 1, max(MOST_SEEDS, seeds + 1) + 1)
+    more_images = list(images * np.geomspace(1, MOST_IMAGES_FACTOR, 200)[1:])
     return Outlook(
-        _first(more_seeds, decided(more_seeds, np.full_like(more_seeds, images))),
-        _first(more_images, decided(np.full_like(more_images, seeds), more_images)),
+        _first(more_seeds, lambda count: decided(count, images)),
+        _first(more_images, lambda count: decided(seeds, count)),
     )
 
 
-def _first(candidates: NDArray[np.float64], holds: NDArray[np.bool_]) -> float:
-    return float(candidates[holds.argmax()]) if holds.any() else inf
+def chance(gap: float, over_seeds: float, df: float, over_images: float, *, alpha: float, margin: float) -> float:
+    """Return the chance of a verdict, different or equivalent, where the true gap and squared standard errors are these."""
+    found_Q = over_seeds * stats.chi2.ppf(_QUANTILES, df) / df
+    se = sqrt(over_seeds + over_images)
+    different_Q = _critical(found_Q, df, over_images, alpha / 2)
+    room_Q = np.maximum(margin - _critical(found_Q, df, over_images, alpha), 0)
+    outside_Q = special.ndtr((gap - different_Q) / se) + special.ndtr((-gap - different_Q) / se)
+    inside_Q = special.ndtr((room_Q - gap) / se) - special.ndtr((-room_Q - gap) / se)
+    return float(np.where(room_Q >= different_Q, 1, outside_Q + inside_Q).mean())
+
+
+def _critical(over_seeds_Q: NDArray[np.float64], df: float, over_images: float, tail: float) -> NDArray[np.float64]:
+    """Return the size of a gap whose one-sided p is `tail`, by bisection."""
+    low_Q = np.zeros_like(over_seeds_Q)
+    high_Q = np.sqrt(over_seeds_Q + over_images) * max(1, 2 * stats.t.isf(tail, df))
+    for _ in range(26):
+        middle_Q = (low_Q + high_Q) / 2
+        above_Q = mixed_tail(middle_Q, [over_seeds_Q], [df], over_images) > tail
+        low_Q, high_Q = np.where(above_Q, middle_Q, low_Q), np.where(above_Q, high_Q, middle_Q)
+    return np.asarray(high_Q)
+
+
+def _first(candidates: Sequence[float], chance_of: Callable[[float], float]) -> float:
+    """Return the least candidate with the power, by bisection: more of both only helps."""
+    if chance_of(candidates[-1]) < POWER:
+        return inf
+    low, high = 0, len(candidates) - 1
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if chance_of(candidates[middle]) >= POWER else (middle + 1, high)
+    return float(candidates[low])

@@ -1,26 +1,44 @@
 """The headline test: a difference of accuracies over re-trained models and new images at once.
 
-With a_s, b_s the accuracies of seed s and d_i the mean difference on image i over the seeds, the variance of the
-difference is the sum of parts, each a sample variance (ddof 1) over its count:
+A Behrens-Fisher form. The error of a difference is a sum of independent errors: one over seeds, whose variance is
+estimated from few of them and keeps its own degrees of freedom, and one over images, taken as known because images are
+many. With g_si in {-1, 0, 1} the gap of a pair on image i in seed s, gap_s its mean over the n images and d_i its mean
+over the S seeds:
 
-- unpaired: var(a)/S_A + var(b)/S_B + var(d)/n
-- paired (streams shared by design): var(a - b)/S + var(d)/n
+- seeds: Vs = var(gap_s) / S with S - 1 degrees of freedom where pairs share their streams by design; otherwise
+  var(a_s) / S_A with S_A - 1 and var(b_s) / S_B with S_B - 1 apart, so that the models may have other seeds
+- coin flips: Ve = mean_i var_s(g_si) / (S n), which the variance over seeds holds already; unpaired the sum of both models'
+- images: B = max(Vi - Ve, 0) with Vi = var(d_i with +1 and -1 appended) / (n + 2): two made-up images, because n images
+  without a difference do not prove that there is none (the plus-four rule of Agresti and Coull 1998, by analogy)
 
-and the degrees of freedom are Satterthwaite's. Sums are taken over whole numbers of correct answers, so that a
-variance that is zero is exactly zero.
+p is the mean of 2 Phi(-|gap| / sqrt V) over V = B + Vs (S - 1) / chi^2, chi^2 distributed with S - 1 degrees of freedom;
+unpaired over B + Va (S_A - 1) / chi_a^2 + Vb (S_B - 1) / chi_b^2, the two independent. It is the fiducial solution of
+Behrens 1929 and Fisher 1935, equally the Bayesian posterior under Jeffreys' prior, with one part known: Student's t for
+B = 0, the normal test for Vs = 0. The means are taken by Gauss's quadrature over chi, unlike plain quantiles of chi^2
+also right in the tails that Holm's levels need.
 
-Letters: S seeds, n images.
+Other estimates of this package (of one model's accuracy, of means over seeds) are Student's, with Satterthwaite's degrees
+of freedom where they have two parts. Sums are taken over whole numbers of correct answers, so that a variance that is
+zero is exactly zero.
+
+Letters: S seeds, n images, K nodes.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import exp, inf, lgamma, log, nan, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import optimize, special, stats
 
 Correct = NDArray[np.bool_]
+Real = NDArray[np.floating]
+
+LEAST_SEEDS = 3
+"""Seeds of each model from which a pair gets a verdict: two leave the variance over seeds one degree of freedom."""
+_NODES = 64
 
 
 @dataclass(frozen=True)
@@ -35,7 +53,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its standard error and degrees of freedom; all but the value are NaN when they cannot be had."""
+    """A value with a Student's t error; all but the value are NaN when they cannot be had."""
 
     value: float
     se: float
@@ -51,7 +69,15 @@ class Estimate:
     @property
     def p(self) -> float:
         """Two-sided p of the value against zero."""
-        return float(2 * stats.t.sf(abs(self.t), self.df))
+        if self.value == 0 and not np.isnan(self.se):
+            return 1.0
+        return 2 * self.tail(abs(self.value))
+
+    def tail(self, size: float) -> float:
+        """Return the chance of an error above `size`."""
+        if self.se == 0:
+            return float(np.heaviside(-size, 0.5))
+        return float(stats.t.sf(size / self.se, self.df))
 
     def interval(self, level: float) -> tuple[float, float]:
         """Return the two-sided interval at `level`."""
@@ -65,9 +91,70 @@ class Estimate:
     def p_equivalent(self, margin: float) -> float:
         """Return the p of two one-sided tests that the value lies within `margin` of zero."""
         room = margin - abs(self.value)
-        if self.se == 0:
-            return 0.0 if room > 0 else 1.0
-        return float(stats.t.sf(room / self.se, self.df))
+        return 1.0 if room == 0 else self.tail(room)
+
+
+@dataclass(frozen=True)
+class TwoWay(Estimate):
+    """A difference whose error is one over seeds, estimated, and one over images, known; `df` is the smaller of the seeds'."""
+
+    over_seeds: tuple[float, ...]
+    """Squared standard error of each part that is estimated from seeds."""
+    seed_df: tuple[int, ...]
+    """Degrees of freedom of each."""
+    over_images: float
+    """Squared standard error of the images."""
+
+    def tail(self, size: float) -> float:
+        """Return the chance of an error above `size`."""
+        if self.se == 0 or np.isnan(self.se):
+            return super().tail(size)
+        return float(mixed_tail(np.array(size), self.over_seeds, self.seed_df, self.over_images))
+
+    def half_width(self, level: float) -> float:
+        """Return half the length of the two-sided interval at `level`: the size that p does not reject."""
+        if self.se == 0 or np.isnan(self.se):
+            return self.se
+        high = self.se
+        while self.tail(high) > (1 - level) / 2:
+            high *= 2
+        found = optimize.brentq(lambda size: self.tail(size) - (1 - level) / 2, 0, high, xtol=1e-14 * high, rtol=1e-14)
+        return float(found)
+
+
+def mixed_tail(
+    size: Real, over_seeds: Sequence[float | Real], seed_df: Sequence[float], over_images: float | Real
+) -> NDArray[np.float64]:
+    """Return the chance of an error above `size`: normal, its variance averaged over what the seeds leave open.
+
+    All but `seed_df` broadcast; the variance must not be zero.
+    """
+    scales_KP, weights_K = _nodes(tuple(seed_df))
+    variance = np.asarray(over_images, dtype=float)[..., None]
+    for share, scale_K in zip(over_seeds, scales_KP.T, strict=True):
+        variance = variance + np.asarray(share, dtype=float)[..., None] * scale_K
+    tails: NDArray[np.float64] = special.ndtr(-np.asarray(size)[..., None] / np.sqrt(variance)) @ weights_K
+    return tails
+
+
+@cache
+def _nodes(seed_df: tuple[float, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return nodes (K, parts) of df / chi^2 and their weights (K,): Gauss-Legendre over each chi, and their products.
+
+    The integrand is smooth in chi, and chi has a standard deviation of at most 0.71 around at most sqrt(df).
+    """
+    points, weights = np.polynomial.legendre.leggauss(_NODES)
+    scales, chances = [], []
+    for df in seed_df:
+        low, high = max(0.0, sqrt(df) - 9), sqrt(df) + 9
+        place_K = (points + 1) / 2
+        chi_K = low + (high - low) * place_K**2  # denser near zero, where the variance has no bound
+        chance_K = weights * place_K * stats.chi.pdf(chi_K, df)
+        scales.append(df / chi_K**2)
+        chances.append(chance_K / chance_K.sum())
+    grids = np.meshgrid(*scales, indexing="ij")
+    products = np.prod(np.meshgrid(*chances, indexing="ij"), axis=0)
+    return np.stack([grid.ravel() for grid in grids], axis=1), products.ravel()
 
 
 def estimate(value: float, parts: Sequence[Part]) -> Estimate:
@@ -82,19 +169,6 @@ def estimate(value: float, parts: Sequence[Part]) -> Estimate:
     return Estimate(value, sqrt(total), df)
 
 
-def satterthwaite(
-    *parts: tuple[NDArray[np.float64], NDArray[np.float64] | int],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return standard errors and degrees of freedom of many estimates: each part is (variance, count)."""
-    shares = [variance / count for variance, count in parts]
-    total = np.sum(shares, axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):  # 0 / 0 where nothing varies at all
-        df = total**2 / np.sum(
-            [share**2 / (count - 1) for share, (_, count) in zip(shares, parts, strict=True)], axis=0
-        )
-    return np.sqrt(total), np.where(total > 0, df, inf)
-
-
 def accuracy(correct_Sn: Correct) -> Estimate:
     """Estimate the accuracy of one model from which answers were correct."""
     seeds, images = correct_Sn.shape
@@ -103,17 +177,32 @@ def accuracy(correct_Sn: Correct) -> Estimate:
     return estimate(int(right_S.sum()) / (seeds * images), parts)
 
 
-def difference(a_Sn: Correct, b_Sn: Correct, *, paired: bool) -> Estimate:
-    """Estimate the accuracy of a minus that of b; paired needs the same seeds in the same order."""
+def difference(a_Sn: Correct | Real, b_Sn: Correct | Real, *, paired: bool) -> TwoWay:
+    """Estimate the accuracy of a minus that of b, answers (S_A, n) and (S_B, n): the headline test.
+
+    Paired needs the same seeds in the same order; otherwise every seed of each model counts, shared or not.
+    """
     (seeds_a, images), (seeds_b, _) = a_Sn.shape, b_Sn.shape
-    right_a, right_b = a_Sn.sum(axis=1), b_Sn.sum(axis=1)
+    scale = seeds_a * seeds_b
     scaled_n = a_Sn.sum(axis=0) * seeds_b - b_Sn.sum(axis=0) * seeds_a
-    over_images = Part(_variance(scaled_n, seeds_a * seeds_b), images)
-    if paired:
-        over_seeds = [Part(_variance(right_a - right_b, images), seeds_a)]
-    else:
-        over_seeds = [Part(_variance(right_a, images), seeds_a), Part(_variance(right_b, images), seeds_b)]
-    return estimate(int(scaled_n.sum()) / (seeds_a * seeds_b * images), [*over_seeds, over_images])
+    value = float(scaled_n.sum()) / (scale * images) if scale else nan
+    groups = [np.subtract(a_Sn, b_Sn, dtype=np.result_type(a_Sn, np.int8))] if paired else [a_Sn, b_Sn]
+    seed_df = tuple(len(group_Sn) - 1 for group_Sn in groups)
+    if min(seed_df) < 1:
+        return TwoWay(value, nan, nan, (nan,) * len(groups), seed_df, nan)
+    over_seeds = tuple(_variance(group_Sn.sum(axis=1), images) / len(group_Sn) for group_Sn in groups)
+    padded = np.concatenate([scaled_n, [scale, -scale]])
+    flips = sum(_flips(group_Sn) for group_Sn in groups)
+    over_images = max(_variance(padded, scale) / (images + 2) - flips, 0.0)
+    return TwoWay(value, sqrt(sum(over_seeds) + over_images), min(seed_df), over_seeds, seed_df, over_images)
+
+
+def _flips(values_Sn: Correct | Real) -> float:
+    """Return the part of the squared standard error that belongs to single answers: mean_i var_s / (S n)."""
+    seeds, images = values_Sn.shape
+    squares = float(np.square(values_Sn).sum(dtype=float))
+    between = float(np.square(values_Sn.sum(axis=0, dtype=float)).sum()) / seeds
+    return float(max(squares - between, 0.0) / ((seeds - 1) * images * seeds * images))
 
 
 def hedges_g(a_S: NDArray[np.number], b_S: NDArray[np.number]) -> float:

@@ -27,7 +27,7 @@ from pipeline.ablation.reading import load_ablation
 from pipeline.ablation.worker import Shift, work
 from pipeline.errors import RunError, UsageError
 from pipeline.stored_study import find_study, load_results
-from pipeline.study import Cell, load_run, load_study
+from pipeline.study import load_run, load_study
 from pipeline.tracking import Connection, Stopped
 from pipeline.train import run_cell
 
@@ -124,7 +124,7 @@ def one_point_of_the_grid():
 
 def trained(study, tracker):
     """Train the cells of a study as `compare` does; return their runs."""
-    cells = [Cell(model, config) for model, config in study.cells()]
+    cells = study.cells()
     return [run_cell(cell, tracker, device="cpu", report=lambda *_: None).run_id for cell in cells]
 
 

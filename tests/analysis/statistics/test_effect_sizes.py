@@ -3,6 +3,7 @@ import pytest
 from baycomp import CorrelatedTTest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from analysis.statistics.effect_sizes import cohens_dz, posterior, probability_of_improvement
 from analysis.statistics.two_way import Estimate, Part, difference, estimate
@@ -49,5 +50,8 @@ def test_the_posterior_mirrors_and_sums_to_one(value, se, df, margin):
     assert min(there) >= -1e-12
 
 
-def test_the_posterior_of_identical_models_is_within_the_margin():
-    assert posterior(difference(A, A, paired=True), 0.002) == (0, 1, 0)
+def test_the_posterior_of_identical_models_is_symmetric_and_as_wide_as_few_images_leave_it():
+    found = posterior(difference(A, A, paired=True), 0.002)
+    # Four images without a difference: variance 2 / 5 with a one and a minus one, over 6 images.
+    assert found.better == found.worse == pytest.approx(stats.norm.sf(0.002 / np.sqrt(2 / 5 / 6)))
+    assert posterior(Estimate(0, 0, 1), 0.002) == (0, 1, 0)
