@@ -82,8 +82,8 @@ def rates(answers_KSn: Real, plan: Plan, generator: np.random.Generator) -> pd.D
         for place, size in enumerate(sizes):
             planted_KSn = null_KSn.copy()
             planted_KSn[1] += places_n < size
-            _, table = judge([(planted_KSn[a], planted_KSn[b]) for a, b in index], declared, models, plan)
-            verdicts[replicate, place] = table["verdict"]
+            _, found = judge([(planted_KSn[a], planted_KSn[b]) for a, b in index], declared, models, plan)
+            verdicts[replicate, place] = found["verdict"]
     wrong = np.isin(verdicts[:, 0, declared].astype(str), ["better", "worse"]).any(axis=1)
     row = {
         "models": models,
@@ -111,7 +111,7 @@ def permuted(answers_KSn: Real, generator: np.random.Generator, *, paired: bool)
         found_KSn[:, seed] = rest_KSn[:, seed][generator.permutation(models)[order_Kn], every_n]
     found_KSn += image_Kn[order_Kn, every_n][:, None]
     shifts_KS = generator.normal(scale=_seed_deviation(seed_KS, rest_KSn, paired=paired), size=seed_KS.shape)
-    found_KSn += shifts_KS[..., None].astype(found_KSn.dtype)
+    found_KSn += shifts_KS[..., None]
     return found_KSn
 
 

@@ -10,6 +10,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import inf, nan, sqrt
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,7 +39,7 @@ def pair_table(results: Results) -> pd.DataFrame:
     gaps, judged = judge(answers, declared, models, plan)
     sizes = family_sizes(models, plan)
     table = pd.DataFrame([_row(pair, gap, plan, sizes[pair.declared]) for pair, gap in zip(found, gaps, strict=True)])
-    return table.join(judged)
+    return table.assign(**judged)
 
 
 def family_sizes(models: int, plan: Plan) -> dict[bool, int]:
@@ -49,24 +50,26 @@ def family_sizes(models: int, plan: Plan) -> dict[bool, int]:
 
 def judge(
     answers: Sequence[tuple[Correct | Real, Correct | Real]], declared: NDArray[np.bool_], models: int, plan: Plan
-) -> tuple[list[TwoWay], pd.DataFrame]:
+) -> tuple[list[TwoWay], dict[str, NDArray[Any]]]:
     """Return the difference of each pair's answers, and p, p of equivalence, both Holm-adjusted, and the verdict.
 
     `models` counts those without runs. Below LEAST_SEEDS there is no p, and so no verdict.
     """
     gaps = [difference(a_Sn, b_Sn, paired=plan.pairing == "paired") for a_Sn, b_Sn in answers]
-    raw = {"p": [gap.p for gap in gaps], "p_tost": [gap.p_equivalent(plan.margin) for gap in gaps]}
     few = np.array([gap.df < LEAST_SEEDS - 1 for gap in gaps])
-    sizes, table = family_sizes(models, plan), pd.DataFrame({name: np.where(few, nan, p) for name, p in raw.items()})
-    for name in raw:
-        adjusted = holm(table[name].to_numpy(), sizes[False])
-        adjusted[declared] = holm(table.loc[declared, name].to_numpy(), sizes[True])
-        table[f"{name}_adjusted"] = adjusted
-    verdicts = [
-        _verdict(gap.value, p, p_equivalent, plan.alpha)
-        for gap, p, p_equivalent in zip(gaps, table["p_adjusted"], table["p_tost_adjusted"], strict=True)
-    ]
-    return gaps, table.assign(verdict=verdicts)
+    sizes, found = family_sizes(models, plan), dict[str, NDArray[Any]]()
+    for name, raw in (("p", [gap.p for gap in gaps]), ("p_tost", [gap.p_equivalent(plan.margin) for gap in gaps])):
+        p = np.where(few, nan, raw)
+        adjusted = holm(p, sizes[False])
+        adjusted[declared] = holm(p[declared], sizes[True])
+        found |= {name: p, f"{name}_adjusted": adjusted}
+    found["verdict"] = np.array(
+        [
+            _verdict(gap.value, p, p_equivalent, plan.alpha)
+            for gap, p, p_equivalent in zip(gaps, found["p_adjusted"], found["p_tost_adjusted"], strict=True)
+        ]
+    )
+    return gaps, found
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,7 @@ def _verdict(gap: float, p: float, p_equivalent: float, alpha: float) -> str:
 def effect(row: pd.Series) -> str:
     """Return the effect of a pair in words: points with interval first, then p, then Hedges' g."""
     if row["seeds"] == 0:
-        return "no seed in common"
+        return "no seed in common that counts"
     if pd.isna(row["se"]):
         return f"{points(row['difference'])} points, no interval"
     if pd.isna(row["p"]):
