@@ -114,22 +114,22 @@ class MlflowTracker(Tracker):
         """
         self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
         self._database = database or os.environ.get("OPTUNA_STORAGE") or ""
+        self._absolute = _absolute(self.uri)
         if self.uri.startswith("http"):
             _ask(self.uri)
-        mlflow.set_tracking_uri(self.uri)
         self._places: dict[str, str] = {}
         self._downloaded: dict[str, Path] = {}
         self.ownership, self.checkpoints, self.remote = self._owning()
         # Two processes that meet a new store would both migrate it. A server does that before it answers.
         with self.ownership.locks.lock("store") if isinstance(self.ownership, ByLocks) else nullcontext():
-            self._client = MlflowClient(self.uri)
+            self._client = MlflowClient(self._absolute)
             self._experiment = self._open_experiment()
 
     def _owning(self) -> tuple[Ownership, Path, bool]:
         """Return what keeps processes apart, the folder of checkpoints, and whether others do not see that."""
         folder = Path("checkpoints")
         if self.uri.startswith("sqlite"):
-            file = Path(str(make_url(self.uri).database)).resolve()
+            file = Path(str(make_url(self._absolute).database))
             return ByLocks("files", FileLocks.beside(file)), file.parent / folder, False
         if self.uri.startswith("postgresql"):
             return _owning_by(self.uri), folder, True
@@ -298,18 +298,20 @@ class MlflowTracker(Tracker):
 
     @contextmanager
     def _as_active(self) -> Iterator[None]:
-        """Make the experiment MLflow's active one, where a model goes.
+        """Make the store and the experiment MLflow's active ones, where a model goes.
 
-        MLflow also writes it to the environment, where the next store of this process would take it for the user's.
+        MLflow also writes both to the environment, where the next store of this process would take them for the user's.
         """
-        name, given = "MLFLOW_EXPERIMENT_ID", os.environ.get("MLFLOW_EXPERIMENT_ID")
+        given = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID")}
+        mlflow.set_tracking_uri(self._absolute)
         mlflow.set_experiment(experiment_id=self._experiment)
         try:
             yield
         finally:
-            os.environ.pop(name, None)
-            if given is not None:
-                os.environ[name] = given
+            for name, value in given.items():
+                os.environ.pop(name, None)
+                if value is not None:
+                    os.environ[name] = value
 
     @_mapped
     def fetch(self, run_id: str, path: str) -> Path:
@@ -358,7 +360,7 @@ class MlflowTracker(Tracker):
         return self._places.get(run_id) or self._places[self.get(run_id).id]
 
     def _repository(self, run_id: str) -> Any:  # noqa: ANN401 - mlflow is untyped here
-        return get_artifact_repository(self._place(run_id), tracking_uri=self.uri)
+        return get_artifact_repository(self._place(run_id), tracking_uri=self._absolute)
 
     @cached_property
     def _downloads(self) -> Path:
@@ -381,6 +383,17 @@ class MlflowTracker(Tracker):
     def page(self, run_id: str) -> str:
         """Return the run's page in the MLflow UI, from its root."""
         return f"#/experiments/{self._experiment}/runs/{run_id}"
+
+
+def _absolute(uri: str) -> str:
+    """Return the address for MLflow, which keeps one store per address for as long as a process lives.
+
+    The relative path of an SQLite store means another store once the working folder has changed.
+    """
+    if not uri.startswith("sqlite"):
+        return uri
+    address = make_url(uri)
+    return address.set(database=str(Path(str(address.database)).resolve())).render_as_string(hide_password=False)
 
 
 def _owning_by(database: str) -> Ownership:

@@ -52,7 +52,7 @@ def empty_store(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("store")
     with contextlib.chdir(folder):  # the default experiment keeps its artifacts where it was made
-        MlflowClient("sqlite:///mlflow.db").search_experiments()
+        MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
     return folder / "mlflow.db"
 
 

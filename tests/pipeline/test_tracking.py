@@ -148,8 +148,8 @@ def test_all_who_ask_for_the_run_of_something_get_the_same(tracker):
     assert [run.id for run in tracker.find(**wanted)] == [one]
 
 
-@pytest.mark.parametrize("name", ["o'brien", 'o\'brien said "yes"'])
-def test_a_store_works_in_a_folder_whose_name_has_quotes(workplace, empty_store, monkeypatch, name):
+@pytest.mark.parametrize("name", ["o'brien", 'o\'brien said "yes"', "50 % #1? é"])
+def test_a_store_works_in_a_folder_with_any_name(workplace, empty_store, monkeypatch, name):
     (workplace / name).mkdir()
     shutil.copy(empty_store, workplace / name / "mlflow.db")
     monkeypatch.chdir(workplace / name)
@@ -161,6 +161,15 @@ def test_a_store_works_in_a_folder_whose_name_has_quotes(workplace, empty_store,
     with tracker.hold(tracker.sole("sole", {"cell": "x"}, tags={})):
         assert [each.name for each in tracker.find(status="RUNNING", cell="x")] == ["sole"]
     assert connect().fetch(run, "a.txt").read_text() == "text"
+
+
+def test_one_process_has_a_store_per_working_folder(workplace, empty_store, monkeypatch):
+    for folder in (workplace / "one", workplace / "other"):
+        folder.mkdir()
+        shutil.copy(empty_store, folder / "mlflow.db")
+        monkeypatch.chdir(folder)
+        connect().create("run", tags={"folder": folder.name})
+        assert [run.tags["folder"] for run in connect().find()] == [folder.name]
 
 
 def test_the_mlflow_run_keeps_the_raw_param_that_mlflow_logged(mlflow_tracker):
