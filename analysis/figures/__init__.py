@@ -14,6 +14,7 @@ from analysis.figures.estimates import Row, estimates_figure
 from analysis.figures.export import FigureError, plot_script, sized, to_html, to_json, to_png, to_svg
 from analysis.figures.importance import importance_figure
 from analysis.figures.pareto import pareto_figure
+from analysis.figures.profile import profile_figure
 from analysis.figures.significance import significance_figure
 from analysis.figures.temporal import temporal_figure
 from analysis.figures.time_use import anytime_figure, time_use_figure
@@ -36,6 +37,7 @@ __all__ = [
     "kernel_figure",
     "pareto_figure",
     "plot_script",
+    "profile_figure",
     "reliability_figure",
     "significance_figure",
     "sized",

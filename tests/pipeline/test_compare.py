@@ -171,6 +171,7 @@ def test_the_analysis_writes_every_promised_file_and_stores_it(memory, workplace
         "encoding_spectrum",
         "encoding_kernel",
         "efficiency",
+        "performance_profiles",
         "reliability",
     ]
     promised = [f"{stem}.{kind}" for stem in figures for kind in ("png", "svg", "html")]

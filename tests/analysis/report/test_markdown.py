@@ -44,6 +44,7 @@ def test_every_figure_is_shown_once(findings):
         "convergence_analysis",
         "temporal_patterns",
         "confusion_matrices",
+        "performance_profiles",
         "reliability",
         "efficiency",
         "statistical_significance",
@@ -182,8 +183,9 @@ def test_what_a_reader_must_know_stands_at_the_head(case, tables, draw):
     spoil, said = BANNERS[case]
     results = Results(*spoil(*tables(draw(RATES))), plan=Plan(), allow_missing=True)
     found = banners(results)
-    assert len(found) == 1
-    assert said in found[0]
+    assert [said in banner for banner in found].count(True) == 1
+    # A seed that answers with one class lies far from the others, too.
+    assert len(found) == 1 + (case == "one class")
     text = report(run_analyses(results, ["overview"]))
     assert text.index(said) < text.index("## Verdict")
 
