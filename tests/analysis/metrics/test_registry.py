@@ -6,28 +6,15 @@ from analysis.analyses.overview import overview
 from analysis.metrics.curves import convergence_epoch
 from analysis.metrics.registry import METRICS, metric_table
 
-RIGHT = {"lete": [[1, 1, 1, 0], [1, 1, 0, 0]]}
-# Its first window of five with a standard deviation under .005 is epochs 4 to 8.
-RISING = [0.10, 0.50, 0.80, 0.900, 0.901, 0.902, 0.903, 0.904, 0.960, 0.961, 0.962, 0.963]
 
-
-def rising(_model, _seed, split, epoch):
-    return RISING[epoch - 1] + {"train": 0.02, "validation": 0.0, "test": -0.01}[split]
-
-
-@pytest.fixture
-def results(study):
-    return study(RIGHT, epochs=12, curve=rising)
-
-
-def test_a_convergence_that_was_not_reached_is_no_number(study):
-    results = study(RIGHT, epochs=4, curve=lambda *_: 0.9)
+def test_a_convergence_that_was_not_reached_is_no_number(study, right):
+    results = study(right, epochs=4, curve=lambda *_: 0.9)
     assert convergence_epoch(results).isna().all()
     summary = convergence(results).summary
     assert "It needs 5 epochs; these runs have 4." in summary
     assert "- lete: train minus test" in summary  # what needs no convergence is said all the same
     assert "over all epochs (validation)" in summary
-    results = study(RIGHT, epochs=6, curve=lambda _m, _s, _split, epoch: epoch / 10)
+    results = study(right, epochs=6, curve=lambda _m, _s, _split, epoch: epoch / 10)
     assert "lete: convergence not reached; train minus test" in convergence(results).summary
 
 
@@ -53,20 +40,20 @@ def test_only_the_best_accuracy_is_chosen_on_test():
     assert [metric.name for metric in METRICS if metric.caveat] == ["best_accuracy"]
 
 
-def test_stability_over_epochs_and_over_seeds_are_two_numbers(results):
+def test_stability_over_epochs_and_over_seeds_are_two_numbers(results, rising):
     row = convergence(results).tables["models"].iloc[0]
     assert row["sd_over_seeds"] == pytest.approx(np.std([0.75, 0.5], ddof=1))
-    assert row["training_stability"] == pytest.approx(np.std(RISING[-10:], ddof=1))
+    assert row["training_stability"] == pytest.approx(np.std(rising[-10:], ddof=1))
     assert row["seconds_to_90"] == 4 * 2.0
 
 
-def test_the_area_under_the_curve_is_the_mean_over_epochs(results):
-    assert metric_table(results)["mean_validation_accuracy"].tolist() == pytest.approx([sum(RISING) / 12] * 2)
+def test_the_area_under_the_curve_is_the_mean_over_epochs(results, rising):
+    assert metric_table(results)["mean_validation_accuracy"].tolist() == pytest.approx([sum(rising) / 12] * 2)
 
 
-def test_epochs_and_seconds_to_each_mark_are_told_with_how_many_seeds_reached_it(study):
+def test_epochs_and_seconds_to_each_mark_are_told_with_how_many_seeds_reached_it(study, right):
     # An epoch takes 2 s. Only seed 1 reaches 90 % (epoch 3); both reach 99 % of their own best, in epochs 1 and 3.
-    found = convergence(study(RIGHT, epochs=3, curve=lambda _m, seed, _split, epoch: 0.8 + seed * 0.05 * (epoch - 1)))
+    found = convergence(study(right, epochs=3, curve=lambda _m, seed, _split, epoch: 0.8 + seed * 0.05 * (epoch - 1)))
     assert (
         "| lete | 82.50 % | 3 epochs, 6 s (1 of 2 seeds) | not reached | not reached | 2 epochs, 4 s |" in found.summary
     )
