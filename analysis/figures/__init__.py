@@ -11,7 +11,7 @@ from analysis.figures.effects import interaction_figure
 from analysis.figures.efficiency import efficiency_figure
 from analysis.figures.encoding import gates_figure, kernel_figure, spectrum_figure
 from analysis.figures.estimates import Row, estimates_figure
-from analysis.figures.export import FigureError, plot_script, sized, to_html, to_json, to_png, to_svg
+from analysis.figures.export import SCRIPT_FILE, FigureError, plot_script, sized, to_html, to_json, to_png, to_svg
 from analysis.figures.importance import importance_figure
 from analysis.figures.pareto import pareto_figure
 from analysis.figures.profile import profile_figure
@@ -21,6 +21,7 @@ from analysis.figures.time_use import anytime_figure, time_use_figure
 from analysis.figures.training import training_curves_figure
 
 __all__ = [
+    "SCRIPT_FILE",
     "Figure",
     "FigureError",
     "Row",

@@ -175,7 +175,13 @@ def test_the_analysis_writes_every_promised_file_and_stores_it(memory, workplace
         "reliability",
     ]
     promised = [f"{stem}.{kind}" for stem in figures for kind in ("png", "svg", "html")]
-    promised += ["training_histories.json", "summary.json", "results_summary.csv", "detailed_analysis.json"]
+    promised += [
+        "plotly.min.js",
+        "training_histories.json",
+        "summary.json",
+        "results_summary.csv",
+        "detailed_analysis.json",
+    ]
     promised += [
         "analysis_report.md",
         "analysis_report.html",
