@@ -2,7 +2,8 @@
 
 Source: Liu et al. 2024, arXiv 2404.19756 (pykan's `KANLayer`); FasterKAN, repository AthanasiosDelis/faster-kan
 (reflectional switch activations 1 - tanh^2).
-Differs from it: pykan's parameters are evaluated by `bspline_basis`, once per value instead of once per dimension.
+Differs from it: pykan's parameters are evaluated by `bspline_basis`, once per value instead of once per dimension. The
+width h of FasterKAN's bumps is their distance; the repository has a constant beside it (1/h = 0.5), whatever the distance.
 
 Letters: U values, D output dimensions, G B-splines or bumps, K knots, P rows.
 """

@@ -1,7 +1,8 @@
 """Stacked Mamba blocks over the events, read at the last one.
 
 Source: Gu and Dao 2023, "Mamba", arXiv 2312.00752, section 3.4: h + block(norm(h)), with a norm at the end.
-Differs from it: sequences lie end to end instead of being padded (`models/selective_scan.py`).
+Differs from it: sequences lie end to end instead of being padded (`models/selective_scan.py`), and what a block adds has
+dropout; the authors' has none.
 
 Always in float32: the compiled scan is, and so are the step sizes, which bf16 would round.
 

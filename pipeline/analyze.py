@@ -1,6 +1,7 @@
 """Analyse a study from the tracking store alone, and write what came out to a folder and to the study's run."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from shutil import copyfile
 from tempfile import TemporaryDirectory
@@ -9,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import run_analyses
-from analysis.figures import FigureError, to_html, to_png, to_svg
+from analysis.figures import SCRIPT_FILE, Figure, FigureError, plot_script, to_html, to_png, to_svg
 from analysis.findings import Finding
 from analysis.report.html import page
 from analysis.report.latex import results_table, significance_table
@@ -49,12 +50,11 @@ def analyze_study(study: StoredStudy, tracker: Tracker, *, output: Path, allow_m
         "significance_table.tex": significance_table(findings),
         "analysis_report.md": markdown,
         "analysis_report.html": page(markdown, figures),
-        **{f"{stem}.html": to_html(figure) for stem, figure in figures.items()},
     }
-    try:
-        images, problem = {"png": to_png(figures), "svg": to_svg(figures)}, None
-    except FigureError as error:
-        images, problem = {}, error
+    images, problem = _drawn(figures)
+    drawings = {stem: image.decode() for stem, image in images["svg"].items()}
+    texts[SCRIPT_FILE] = plot_script()
+    texts |= {f"{stem}.html": to_html(stem, figure, drawings.get(stem, "")) for stem, figure in figures.items()}
     with TemporaryDirectory() as scratch:
         folder = Path(scratch)
         for name, text in texts.items():
@@ -71,6 +71,14 @@ def analyze_study(study: StoredStudy, tracker: Tracker, *, output: Path, allow_m
     if problem:
         raise problem
     return findings
+
+
+def _drawn(figures: Mapping[str, Figure]) -> tuple[dict[str, dict[str, bytes]], FigureError | None]:
+    """Return the figures as PNG and SVG, by kind; without a browser none, and the error."""
+    try:
+        return {"png": to_png(figures), "svg": to_svg(figures)}, None
+    except FigureError as error:
+        return {"png": {}, "svg": {}}, error
 
 
 def _collect_runs(results: Results, tracker: Tracker, folder: Path) -> None:

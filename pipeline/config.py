@@ -61,7 +61,7 @@ class PlateauSchedule(Config):
 
     def changes(self, epochs: int) -> bool:
         """Say whether the learning rate can differ from its start within so many epochs."""
-        return self.plateau_epochs < epochs
+        return self.plateau_epochs + 1 < epochs
 
 
 AnySchedule = Annotated[ConstantSchedule | StepSchedule | CosineSchedule | PlateauSchedule, Field(discriminator="name")]
@@ -75,7 +75,7 @@ class TrainConfig(Config):
     batch_size: int = Field(128, ge=1)
     """Sequences an update."""
     accumulation_steps: int = Field(1, ge=1)
-    """Parts that a batch is computed in: the same update with less memory."""
+    """Parts that a batch is computed in, with less memory: the same update but for other masks of dropout and a load balance per part."""
     batching: Literal["random", "bucketed"] = "random"
     """`random` draws each batch from the whole split; `bucketed` groups similar lengths: faster, but biased by class."""
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"

@@ -4,6 +4,7 @@ from itertools import combinations
 
 import numpy as np
 
+from analysis.analyses.collapses import collapse_banner
 from analysis.analyses.deviations import absent_seeds, extra_seeds
 from analysis.metrics.curves import CONVERGENCE_WINDOW
 from analysis.metrics.predictions import accuracy_at_best_epoch
@@ -21,7 +22,7 @@ def banners(results: Results) -> list[str]:
             f"Missing cells: {name_cells(results.missing)}. Each pair is compared on the seeds that both of its models "
             "have; runs that fail are seldom a random sample."
         )
-    found += _undeclared(results) + _degenerate(results)
+    found += _undeclared(results) + collapse_banner(results) + _degenerate(results)
     if "tuning_trials" in results.runs and results.runs["tuning_trials"].nunique() > 1:
         trials = results.runs.groupby("model", observed=True, sort=False)["tuning_trials"].max()
         spent = listing(f"{model} {plural(int(count), 'trial')}" for model, count in trials.items())
@@ -52,9 +53,11 @@ def banners(results: Results) -> list[str]:
 def _undeclared(results: Results) -> list[str]:
     declared, found = results.declaration, []
     if declared and (extra := extra_seeds(results, declared)):
+        alpha, looks = 100 * results.plan.alpha, len(extra) + 1
         found.append(
-            f"Extra seeds, not in the plan: {listing(map(str, extra))}. Adding seeds until p falls under alpha finds a "
-            "difference that is not there in 14 % of studies at a nominal 5 %."
+            f"Extra seeds, not in the plan: {listing(map(str, extra))}. If they were added because of what the study showed, its "
+            f"verdicts are not at {alpha:g} %: looked at once before and once now they are wrong in up to {min(2 * alpha, 100):g} % "
+            f"of studies, looked at before each added seed in up to {min(looks * alpha, 100):g} %."
         )
     if declared and (absent := absent_seeds(results, declared)):
         found.append(

@@ -2,8 +2,10 @@
 
 If every answer were an independent coin flip with the image's own chance p_i of being right, the accuracies of S seeds
 would still vary. That variance is predicted from the answers themselves, without bias, and compared with the observed.
+Beside it stand the interquartile mean, which a collapsed seed does not move, and the performance profile, which shows it.
 
-Source: Jordan 2024, arXiv 2304.01910. Differs from it: the ratio carries an interval, from chi-squared with S - 1 df.
+Sources: Jordan 2024, arXiv 2304.01910 (differs from it: the ratio carries an interval, from chi-squared with S - 1 df);
+interquartile mean and performance profiles: Agarwal et al. 2021, arXiv 2108.13264.
 
 Letters: S seeds, n images.
 """
@@ -15,9 +17,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from analysis.figures import profile_figure
 from analysis.findings import Finding
 from analysis.results import Results
 from analysis.statistics.two_way import Correct
+from analysis.wording import percent
 
 LEVEL = 0.95
 
@@ -56,8 +60,14 @@ def split(correct_Sn: Correct) -> Split:
 
 def variance(results: Results) -> Finding:
     """Compare the variance over seeds with that of coin flips per image."""
+    accuracies = {model: results.correct[model].mean(axis=1) for model in results.models}
     rows = [
-        {"model": model, "seeds": len(results.correct[model]), **asdict(split(results.correct[model]))}
+        {
+            "model": model,
+            "seeds": len(accuracies[model]),
+            "interquartile_mean": float(stats.trim_mean(accuracies[model], 0.25)),
+            **asdict(split(results.correct[model])),
+        }
         for model in results.models
     ]
     table = pd.DataFrame(rows)
@@ -71,9 +81,12 @@ def variance(results: Results) -> Finding:
         summary=(
             f"{said}\n\nCoin flips: what the accuracies would vary by if each answer were drawn anew with its sequence's own "
             "chance of being right. Variance beyond that is of the models; the rest is of the measurement, and more test "
-            "sequences would remove it. With few seeds the interval of the ratio is wide."
+            "sequences would remove it. With few seeds the interval of the ratio is wide. The interquartile mean leaves out the lowest "
+            "and the highest quarter of the seeds (from four seeds on); it is another quantity than the mean, and no verdict is "
+            "about it."
         ),
         tables={"variance": table},
+        figures={"performance_profiles": profile_figure(accuracies, results.models)},
     )
 
 
@@ -81,7 +94,10 @@ def _sentence(row: pd.Series, alpha: float) -> str:
     if row["seeds"] < 2:  # noqa: PLR2004
         return f"{row['model']}: needs 2 seeds."
     observed, predicted = (f"{100 * row[name]:.3f}" for name in ("observed_sd", "predicted_sd"))
-    said = f"{row['model']}: sd over seeds {observed} points, coin flips predict {predicted}"
+    middle = percent(row["interquartile_mean"])
+    said = (
+        f"{row['model']}: interquartile mean {middle}, sd over seeds {observed} points, coin flips predict {predicted}"
+    )
     if pd.isna(row["ratio_low"]):
         return f"{said}: the seeds agree on every sequence."
     found = (

@@ -11,15 +11,17 @@ from analysis.figures.effects import interaction_figure
 from analysis.figures.efficiency import efficiency_figure
 from analysis.figures.encoding import gates_figure, kernel_figure, spectrum_figure
 from analysis.figures.estimates import Row, estimates_figure
-from analysis.figures.export import FigureError, plot_script, sized, to_html, to_json, to_png, to_svg
+from analysis.figures.export import SCRIPT_FILE, FigureError, plot_script, sized, to_html, to_json, to_png, to_svg
 from analysis.figures.importance import importance_figure
 from analysis.figures.pareto import pareto_figure
+from analysis.figures.profile import profile_figure
 from analysis.figures.significance import significance_figure
 from analysis.figures.temporal import temporal_figure
 from analysis.figures.time_use import anytime_figure, time_use_figure
 from analysis.figures.training import training_curves_figure
 
 __all__ = [
+    "SCRIPT_FILE",
     "Figure",
     "FigureError",
     "Row",
@@ -36,6 +38,7 @@ __all__ = [
     "kernel_figure",
     "pareto_figure",
     "plot_script",
+    "profile_figure",
     "reliability_figure",
     "significance_figure",
     "sized",

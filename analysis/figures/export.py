@@ -1,7 +1,8 @@
-"""Figures as self-contained HTML, PNG and SVG."""
+"""Figures as pages, PNG and SVG."""
 
 import asyncio
 from collections.abc import Mapping
+from html import escape
 
 from choreographer.errors import BrowserClosedError, BrowserFailedError, ChromeNotFoundError
 from kaleido import Kaleido
@@ -14,10 +15,28 @@ class FigureError(RuntimeError):
     """A figure that cannot be drawn to a file. Its message says what is needed."""
 
 
-def to_html(figure: Figure) -> str:
-    """Return a page that shows the figure without network."""
-    page: str = figure.to_html(include_plotlyjs=True)
-    return page
+SCRIPT_FILE = "plotly.min.js"
+"""The file beside the pages of figures that makes them interactive."""
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{name}</title></head><body>
+<div id="figure">{drawing}</div>
+<script src="{script}"></script>
+<script>
+if (window.Plotly) {{
+  const figure = {data}, place = document.getElementById("figure");
+  place.replaceChildren();
+  Plotly.newPlot(place, figure.data, figure.layout);
+}}
+</script></body></html>
+"""
+
+
+def to_html(name: str, figure: Figure, drawing: str) -> str:
+    """Return a page that shows the figure with SCRIPT_FILE beside it, and `drawing`, an SVG, without.
+
+    A page shown out of its folder, as by the MLflow UI, cannot reach the script.
+    """
+    return _PAGE.format(name=escape(name), drawing=drawing, script=SCRIPT_FILE, data=to_json(figure))
 
 
 def sized(figure: Figure, *, width: int = 1100, height: int = 640) -> Figure:
@@ -52,8 +71,7 @@ def to_svg(figures: Mapping[str, Figure]) -> dict[str, bytes]:
 
 def _drawn(figures: Mapping[str, Figure], kind: str, scale: float) -> dict[str, bytes]:
     try:
-        # Not kaleido's server: without a browser its thread dies, and its caller waits for ever.
-        return asyncio.run(_draw(figures, kind, scale)) if figures else {}
+        return _tried_twice(figures, kind, scale) if figures else {}
     except (ChromeNotFoundError, BrowserFailedError, BrowserClosedError) as error:
         raise FigureError(
             "figures: PNG export needs a Chromium browser, got none that starts. "
@@ -61,6 +79,15 @@ def _drawn(figures: Mapping[str, Figure], kind: str, scale: float) -> dict[str, 
         ) from error
     except KaleidoError as error:
         raise FigureError(f"figures: must be drawable by plotly, got an error: {error}. Report it.") from error
+
+
+def _tried_twice(figures: Mapping[str, Figure], kind: str, scale: float) -> dict[str, bytes]:
+    """Draw the figures, again where the browser did not start or was killed: on a loaded machine both happen once."""
+    # Not kaleido's server: without a browser its thread dies, and its caller waits for ever.
+    try:
+        return asyncio.run(_draw(figures, kind, scale))
+    except (BrowserFailedError, BrowserClosedError):
+        return asyncio.run(_draw(figures, kind, scale))
 
 
 async def _draw(figures: Mapping[str, Figure], kind: str, scale: float) -> dict[str, bytes]:

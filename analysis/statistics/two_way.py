@@ -17,9 +17,9 @@ Behrens 1929 and Fisher 1935, equally the Bayesian posterior under Jeffreys' pri
 B = 0, the normal test for Vs = 0. The means are taken by Gauss's quadrature over chi, unlike plain quantiles of chi^2
 also right in the tails that Holm's levels need.
 
-Other estimates of this package (of one model's accuracy, of means over seeds) are Student's, with Satterthwaite's degrees
-of freedom where they have two parts. Sums are taken over whole numbers of correct answers, so that a variance that is
-zero is exactly zero.
+One model's accuracy has the same two errors. Other estimates of this package (of means over seeds) are Student's, with
+Satterthwaite's degrees of freedom where they have two parts. Sums are taken over whole numbers of correct answers, so that
+a variance that is zero is exactly zero.
 
 Letters: S seeds, n images, K nodes.
 """
@@ -96,7 +96,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class TwoWay(Estimate):
-    """A difference whose error is one over seeds, estimated, and one over images, known; `df` is the smaller of the seeds'."""
+    """A value whose error is one over seeds, estimated, and one over images, known; `df` is the smaller of the seeds'."""
 
     over_seeds: tuple[float, ...]
     """Squared standard error of each part that is estimated from seeds."""
@@ -169,12 +169,12 @@ def estimate(value: float, parts: Sequence[Part]) -> Estimate:
     return Estimate(value, sqrt(total), df)
 
 
-def accuracy(correct_Sn: Correct) -> Estimate:
-    """Estimate the accuracy of one model from which answers were correct."""
+def accuracy(correct_Sn: Correct) -> TwoWay:
+    """Estimate the accuracy of one model from which answers (S, n) were correct."""
     seeds, images = correct_Sn.shape
     right_S, right_n = correct_Sn.sum(axis=1), correct_Sn.sum(axis=0)
-    parts = [Part(_variance(right_S, images), seeds), Part(_variance(right_n, seeds), images)]
-    return estimate(int(right_S.sum()) / (seeds * images), parts)
+    value = int(right_S.sum()) / (seeds * images)
+    return _two_way(value, [correct_Sn], _variance(right_n, seeds) / images)
 
 
 def difference(a_Sn: Correct | Real, b_Sn: Correct | Real, *, paired: bool) -> TwoWay:
@@ -187,13 +187,17 @@ def difference(a_Sn: Correct | Real, b_Sn: Correct | Real, *, paired: bool) -> T
     scaled_n = a_Sn.sum(axis=0) * seeds_b - b_Sn.sum(axis=0) * seeds_a
     value = float(scaled_n.sum()) / (scale * images) if scale else nan
     groups = [np.subtract(a_Sn, b_Sn, dtype=np.result_type(a_Sn, np.int8))] if paired else [a_Sn, b_Sn]
+    padded = np.concatenate([scaled_n, [scale, -scale]])
+    return _two_way(value, groups, _variance(padded, scale) / (images + 2) if scale else nan)
+
+
+def _two_way(value: float, groups: Sequence[Correct | Real], of_images: float) -> TwoWay:
+    """Return `value` with the errors of its groups of answers (S, n); `of_images` still holds the coin flips of answers."""
     seed_df = tuple(len(group_Sn) - 1 for group_Sn in groups)
     if min(seed_df) < 1:
         return TwoWay(value, nan, nan, (nan,) * len(groups), seed_df, nan)
-    over_seeds = tuple(_variance(group_Sn.sum(axis=1), images) / len(group_Sn) for group_Sn in groups)
-    padded = np.concatenate([scaled_n, [scale, -scale]])
-    flips = sum(_flips(group_Sn) for group_Sn in groups)
-    over_images = max(_variance(padded, scale) / (images + 2) - flips, 0.0)
+    over_seeds = tuple(_variance(group_Sn.sum(axis=1), group_Sn.shape[1]) / len(group_Sn) for group_Sn in groups)
+    over_images = max(of_images - sum(_flips(group_Sn) for group_Sn in groups), 0.0)
     return TwoWay(value, sqrt(sum(over_seeds) + over_images), min(seed_df), over_seeds, seed_df, over_images)
 
 

@@ -21,15 +21,15 @@ from optuna.distributions import CategoricalDistribution
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL, create_engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from pipeline.ablation.pruning import SameEpochMedian
 from pipeline.ablation.space import DIRECTIONS, POINT, AblationStudy, Point
 from pipeline.ablation.storage import Place, Storage
 from pipeline.config import digest_of
 from pipeline.errors import UsageError
-from pipeline.tracking.base import LOCKS
 from pipeline.tracking.ownership import clock, locks_of
 
 DEFAULT_STORAGE = "sqlite:///optuna.db"
@@ -39,6 +39,8 @@ GRACE_SECONDS = 180.0
 """After how long without such a mark a trial of another host counts as dead."""
 SQLITE_SECONDS = 60
 """How long a process waits for another that writes to the same SQLite file."""
+LOCKS = Path("checkpoints") / "locks"
+"""A lock file per process that has trials, which says to others on this host that it lives."""
 BEATING = "beats"
 """Name of the thread that marks a trial."""
 DEFINITION = "definition"
@@ -75,6 +77,7 @@ class Queue:
             self._check_definition(url)
         self._id = self._storage.get_study_id_from_name(study.name)
         self._owner = {"host": socket.gethostname(), "lock": str((LOCKS / f"worker-{uuid.uuid4().hex}.lock").resolve())}
+        LOCKS.mkdir(parents=True, exist_ok=True)
         self._alive = FileLock(self._owner["lock"])
         self._alive.acquire()  # before the first claim: a trial whose lock is free counts as left by the dead
 
@@ -269,9 +272,9 @@ def without_replaced(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 def _connect(url: str) -> RDBStorage:
     try:
         arguments = _engine_arguments(make_url(url))
-        LOCKS.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(url, poolclass=NullPool, **arguments)
         # Two processes that meet a new database would both create its tables.
-        with FileLock(LOCKS / "optuna.lock"):
+        with locks_of(engine).lock("tables"):
             return RDBStorage(url, engine_kwargs=arguments)
     except (SQLAlchemyError, ImportError, OSError, optuna.exceptions.OptunaError, RuntimeError, ValueError) as error:
         reason = str(error.__cause__ or error).strip().splitlines()[0]

@@ -13,8 +13,6 @@ from pipeline.config import digest_of
 from pipeline.tracking.ownership import HOLD_SECONDS, BusyError, Check, LostError, Ownership
 from pipeline.tracking.run import Run, Status
 
-LOCKS = Path("checkpoints") / "locks"
-"""A lock file a worker of an ablation study, which says that it lives."""
 ERROR_FILE = "error.txt"
 """Artifact of a run: the traceback of what it failed by last."""
 

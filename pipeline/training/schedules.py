@@ -32,7 +32,9 @@ def cosine(optimizer: Optimizer, settings: Any, epochs: int) -> LRScheduler:  # 
 
 def plateau(optimizer: Optimizer, settings: Any, _epochs: int) -> LRScheduler:  # noqa: ANN401 - a PlateauSchedule
     """Multiply the rate by `factor` when validation accuracy has not risen for `plateau_epochs` epochs."""
-    return ReduceLROnPlateau(optimizer, "max", factor=settings.factor, patience=settings.plateau_epochs)
+    # torch waits for one epoch more than its patience, and takes a rise of less than its threshold for none.
+    patience = settings.plateau_epochs - 1
+    return ReduceLROnPlateau(optimizer, "max", factor=settings.factor, patience=patience, threshold=0.0)
 
 
 SCHEDULES = {"constant": constant, "step": step, "cosine": cosine, "plateau": plateau}

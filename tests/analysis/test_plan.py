@@ -35,6 +35,13 @@ def test_a_study_as_planned_deviates_in_nothing(tables, draw):
     assert "| exclusions | none |" in text
 
 
+def test_seeds_added_by_hand_are_said_with_the_level_that_is_left(tables, draw):
+    [banner] = banners(build(tables, draw, seeds=(0,)))
+    assert "not in the plan: 1 and 2." in banner
+    assert "looked at once before and once now they are wrong in up to 10 % of studies" in banner
+    assert "looked at before each added seed in up to 15 %" in banner
+
+
 DEVIATIONS = {
     "extra seed": ({"seeds": (0, 1)}, None, "Extra seeds, not in the plan: 2."),
     "absent seed": ({"seeds": (0, 1, 2, 3)}, None, "Planned seeds that were left out: 3."),

@@ -11,7 +11,7 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
-from sqlalchemy import event
+from sqlalchemy import create_engine, event
 
 from pipeline.ablation import queue as queues
 from pipeline.ablation.pruning import STARTUP_TRIALS, SameEpochMedian
@@ -202,6 +202,24 @@ def test_the_exclusion_of_a_database_keeps_others_out_by_name(study, kind, reque
     assert inside.is_set()
     assert clock(queue._engine) == pytest.approx(time.time(), abs=5)  # the server is on this machine
     queue.close()
+
+
+def test_the_tables_of_a_new_database_are_created_by_one_whatever_the_working_folders(study, workplace, monkeypatch):
+    url = f"sqlite:///{workplace}/optuna.db"
+    opened = threading.Event()
+
+    def meet():
+        Queue(study, url).close()
+        opened.set()
+
+    (workplace / "elsewhere").mkdir()
+    monkeypatch.chdir(workplace / "elsewhere")
+    with locks_of(create_engine(url)).lock("tables"):
+        meeting = threading.Thread(target=meet)
+        meeting.start()
+        assert not opened.wait(0.3)
+    meeting.join(timeout=60)
+    assert opened.is_set()
 
 
 def waiting(folder, count):

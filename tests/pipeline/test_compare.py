@@ -171,10 +171,17 @@ def test_the_analysis_writes_every_promised_file_and_stores_it(memory, workplace
         "encoding_spectrum",
         "encoding_kernel",
         "efficiency",
+        "performance_profiles",
         "reliability",
     ]
     promised = [f"{stem}.{kind}" for stem in figures for kind in ("png", "svg", "html")]
-    promised += ["training_histories.json", "summary.json", "results_summary.csv", "detailed_analysis.json"]
+    promised += [
+        "plotly.min.js",
+        "training_histories.json",
+        "summary.json",
+        "results_summary.csv",
+        "detailed_analysis.json",
+    ]
     promised += [
         "analysis_report.md",
         "analysis_report.html",

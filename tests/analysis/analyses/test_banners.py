@@ -67,8 +67,9 @@ def test_what_a_reader_must_know_stands_at_the_head(case, tables, draw):
     spoil, said = BANNERS[case]
     results = Results(*spoil(*tables(draw(RATES))), plan=Plan(), allow_missing=True)
     found = banners(results)
-    assert len(found) == 1
-    assert said in found[0]
+    assert [said in banner for banner in found].count(True) == 1
+    # A seed that answers with one class lies far from the others, too.
+    assert len(found) == 1 + (case == "one class")
     text = report(run_analyses(results, ["overview"]))
     assert text.index(said) < text.index("## Verdict")
 

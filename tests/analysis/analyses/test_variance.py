@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from analysis.analyses.variance import split
+from analysis.analyses.variance import split, variance
 from analysis.statistics.randomness import stream
 
 A = np.array([[1, 1, 0, 1], [1, 0, 0, 1]], dtype=bool)
@@ -29,3 +29,13 @@ def test_seeds_that_agree_have_no_variance_to_split():
     found = split(np.repeat(A[:1], 3, axis=0))
     assert (found.observed, found.predicted, found.ratio, found.p) == (0, 0, 1, 1)
     assert np.isnan(split(A[:1]).p)
+
+
+def test_the_interquartile_mean_and_the_profile_show_a_seed_that_fell_behind(study):
+    right = np.arange(1000) < np.array([300, 880, 890, 900, 910])[:, None]
+    finding = variance(study({"lete": right, "none": right[[1, 1, 2, 3, 3]]}))
+    assert finding.tables["variance"]["interquartile_mean"].tolist() == pytest.approx([0.89, 0.89])
+    lete, none = finding.figures["performance_profiles"].data
+    assert (list(lete.x)[1:-1], list(lete.y)[1:-1]) == ([30, 88, 89, 90, 91], pytest.approx([80, 60, 40, 20, 0]))
+    assert lete.line.shape == "hv"  # the share falls where a seed stands
+    assert list(none.x)[1:-1] == [88, 88, 89, 90, 90]

@@ -1,16 +1,56 @@
+import subprocess
+
 import pytest
 from choreographer.browsers.chromium import Chromium
+from choreographer.errors import BrowserClosedError
 
-from analysis.figures import Figure, FigureError, to_html, to_png
+from analysis.figures import SCRIPT_FILE, Figure, FigureError, export, plot_script, to_html, to_png
 
-
-def test_a_page_needs_no_network(figures):
-    page = to_html(figures["statistical_significance"])
-    assert "<script src=" not in page
-    assert len(page) < 8_000_000
+BROWSER = Chromium.find_browser(skip_local=False)
+needs_browser = pytest.mark.skipif(not BROWSER, reason="no Chromium: scripts/browser.sh gets one")
 
 
-@pytest.mark.skipif(not Chromium.find_browser(skip_local=False), reason="no Chromium: scripts/browser.sh gets one")
+@needs_browser
+def test_a_page_is_interactive_beside_the_script_and_a_drawing_without_it(figures, tmp_path):
+    page = tmp_path / "figure.html"
+    page.write_text(to_html("a < b", figures["statistical_significance"], "<svg id='drawing'></svg>"))
+
+    def shown():
+        command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", page.as_uri()]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+
+    alone = shown()
+    assert 'id="drawing"' in alone
+    assert "js-plotly-plot" not in alone
+    (tmp_path / SCRIPT_FILE).write_text(plot_script())
+    whole = shown()
+    assert 'id="drawing"' not in whole
+    assert "js-plotly-plot" in whole
+    assert "<title>a &lt; b</title>" in whole
+
+
+def test_a_page_is_small_and_asks_for_no_network(figures):
+    page = to_html("figure", figures["statistical_significance"], "")
+    assert page.count("src=") == 1
+    assert f'src="{SCRIPT_FILE}"' in page
+    assert len(page) < 100_000
+
+
+def test_drawing_is_tried_twice(monkeypatch):
+    tries = []
+
+    async def draw(figures, _kind, _scale):
+        tries.append(1)
+        if len(tries) == 1:
+            raise BrowserClosedError
+        return dict.fromkeys(figures, b"drawn")
+
+    monkeypatch.setattr(export, "_draw", draw)
+    assert to_png({"figure": Figure()}) == {"figure": b"drawn"}
+    assert len(tries) == 2
+
+
+@needs_browser
 def test_pngs_have_the_size_of_the_layout(figures):
     drawn = to_png({"figure": figures["convergence_analysis"]}, scale=1)
     signature, header = drawn["figure"][:8], drawn["figure"][16:24]

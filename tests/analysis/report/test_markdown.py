@@ -29,6 +29,7 @@ def test_every_figure_is_shown_once(findings):
         "convergence_analysis",
         "temporal_patterns",
         "confusion_matrices",
+        "performance_profiles",
         "reliability",
         "efficiency",
         "statistical_significance",

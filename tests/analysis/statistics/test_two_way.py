@@ -137,10 +137,15 @@ def test_equivalence_is_the_oracles_and_statsmodels(oracle):
     assert found.p_equivalent(0.25) == pytest.approx(p)
 
 
-def test_the_accuracy_of_one_model_has_both_variances():
+def test_the_accuracy_of_one_model_has_both_variances_and_coin_flips_once():
     found = accuracy(A)
-    squared = A.mean(axis=1).var(ddof=1) / 2 + A.mean(axis=0).var(ddof=1) / 4
-    assert (found.value, found.se) == pytest.approx((5 / 8, sqrt(squared)))
+    seeds, images, flips = (
+        A.mean(axis=1).var(ddof=1) / 2, A.mean(axis=0).var(ddof=1) / 4, A.var(axis=0, ddof=1).mean() / 8,
+    )  # fmt: skip
+    assert (found.value, found.over_seeds[0], found.over_images) == pytest.approx((5 / 8, seeds, images - flips))
+    assert found.se == pytest.approx(sqrt(seeds + images - flips))
+    assert found.seed_df == (1,)
+    assert isnan(accuracy(A[:1]).se)
 
 
 def test_hedges_g_is_the_oracles(oracle):
