@@ -1,5 +1,6 @@
 """One thread for all tests, as in every run; folders and a database of their own for those that need them."""
 
+import contextlib
 import getpass
 import os
 import shutil
@@ -35,6 +36,24 @@ def workplace(tmp_path, monkeypatch):
     ):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory):
+    """A migrated SQLite store; migrating one takes seconds, copying it none."""
+    from mlflow.tracking import MlflowClient  # noqa: PLC0415
+
+    folder = tmp_path_factory.mktemp("store")
+    with contextlib.chdir(folder):  # the default experiment keeps its artifacts where it was made
+        MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def mlflow_store(workplace, empty_store):
+    """The local MLflow store of the workplace, empty."""
+    shutil.copy(empty_store, workplace / "mlflow.db")
+    return workplace / "mlflow.db"
 
 
 @pytest.fixture

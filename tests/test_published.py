@@ -6,10 +6,10 @@ from mlflow.tracking import MlflowClient
 from scripts.published import histories
 
 
-def test_runs_of_train_and_of_ablations_are_no_part_of_the_record(tmp_path):
-    store = f"sqlite:///{tmp_path}/mlflow.db"
+def test_runs_of_train_and_of_ablations_are_no_part_of_the_record(mlflow_store):
+    store = f"sqlite:///{mlflow_store}"
     client = MlflowClient(store)
-    experiment = client.create_experiment("any", artifact_location=str(tmp_path))
+    experiment = client.create_experiment("any", artifact_location=str(mlflow_store.parent))
 
     def add(parent=None, accuracies=(), **tags):
         nested = {"mlflow.parentRunId": parent} if parent else {}

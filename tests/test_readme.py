@@ -41,7 +41,7 @@ from pipeline.study import load_run
 from pipeline.tracking import MemoryTracker
 from pipeline.train import run_cell
 
-tracker = MemoryTracker(Path("artifacts"))
+tracker = MemoryTracker(Path("trained"))
 cell = Cell("example", load_run(None, json.loads(sys.argv[1])))
 outcome = run_cell(cell, tracker, device="cpu", report=lambda *_: None)
 print(json.dumps({"embedding": type(cell.config.model.embedding).__name__, **tracker.get(outcome.run_id).metrics}))
@@ -76,8 +76,8 @@ from pipeline.train import run_cell
 
 tracker = MemoryTracker(Path("artifacts"))
 small = {"data.name": "mnist_sample", "data.max_events": 4, "model.hidden_dim": 2, "model.num_layers": 1, "train.epochs": 1}
-if sys.argv[1:]:  # the run of another process, whose files are still there
-    run_id = tracker.create("a", tags=json.loads(sys.argv[1]))
+if sys.argv[2:]:  # the run of another process, whose files are still there
+    run_id = tracker.create("a", tags=json.loads(sys.argv[2]))
 else:
     run_id = run_cell(Cell("a", load_run(None, small)), tracker, device="cpu", report=lambda *_: None).run_id
 probes = probe_tables([(run_id, "a", 0)], tracker)
@@ -147,6 +147,24 @@ def run(root, *arguments):
     return done.stdout
 
 
+def example_overrides():
+    """Return the settings of the command beside the example of an embedding."""
+    [command] = blocks(section("A time embedding"), "sh")
+    words = command.split()
+    assert words[:3] == ["python", "-m", "pipeline"]
+    options = parse(words[3:])
+    assert options.verb == "train"
+    [model] = options.models
+    return read_values(options.overrides) | {"model.embedding.name": model}
+
+
+@pytest.fixture(scope="module")
+def told(extended):
+    """What the examples say when they are used: in one process, as starting one takes longer than all of them."""
+    lines = run(extended, "-c", TRAIN + ANALYSE + PROBE, json.dumps(example_overrides())).splitlines()
+    return dict(zip(("train", "analyse", "probe"), map(json.loads, lines), strict=True))
+
+
 @pytest.mark.parametrize("title", EXAMPLES)
 def test_an_example_has_fewer_than_fifteen_lines(title):
     for pair in batched(blocks(section(title), "python"), 2):
@@ -154,15 +172,8 @@ def test_an_example_has_fewer_than_fifteen_lines(title):
         assert len([line for line in lines if line.strip() and not line.startswith("# ")]) <= MOST_LINES
 
 
-def test_the_embedding_of_the_readme_trains_by_the_command_beside_it(extended):
-    [command] = blocks(section("A time embedding"), "sh")
-    words = command.split()
-    assert words[:3] == ["python", "-m", "pipeline"]
-    options = parse(words[3:])
-    assert options.verb == "train"
-    [model] = options.models
-    overrides = read_values(options.overrides) | {"model.embedding.name": model}
-    told = json.loads(run(extended, "-c", TRAIN, json.dumps(overrides)))
+def test_the_embedding_of_the_readme_trains_by_the_command_beside_it(told):
+    told = told["train"]
     assert told["embedding"] == "LogTimeConfig"
     assert told["epochs"] == 1
     assert 0 < told["train/loss"] < 3
@@ -174,16 +185,16 @@ def test_the_embedding_of_the_readme_keeps_the_contract(extended):
     assert re.search(r"1\d passed", told)
 
 
-def test_the_metric_and_the_analysis_of_the_readme_run(extended):
-    told = json.loads(run(extended, "-c", ANALYSE))
+def test_the_metric_and_the_analysis_of_the_readme_run(told):
+    told = told["analyse"]
     assert told["worst_class"] == [0.5, 0.5, 0.0, 0.5]
     assert told["summary"] == "1 of 6 test sequences are missed by every run."
     assert told["hardest"][0] == {"sample_id": 1, "label": 1, "length": 11, "missed": 1.0}
     assert "## Hardest sequences" in told["report"]
 
 
-def test_the_probe_of_the_readme_is_measured_and_analysed(extended):
-    told = json.loads(run(extended, "-c", PROBE))
+def test_the_probe_of_the_readme_is_measured_and_analysed(extended, told):
+    told = told["probe"]
     assert told["weights"][-2:] == ["layers.0.weight_hh_l0", "layers.0.weight_ih_l0"]
     assert told["summary"] == "The largest is embedding.table.weight of a."  # 784 x 64 draws of N(0, 1): about 224
 
@@ -191,7 +202,7 @@ def test_the_probe_of_the_readme_is_measured_and_analysed(extended):
     source = probe.read_text(encoding="utf-8")
     assert source.count("float(") == 1
     probe.write_text(source.replace("float(", "1000 * float("), encoding="utf-8")
-    edited = json.loads(run(extended, "-c", PROBE, tags))
+    edited = json.loads(run(extended, "-c", PROBE, "", tags))
     assert edited["largest"] == pytest.approx(1000 * told["largest"])
     [new] = set(edited["files"]) - set(told["files"])  # nothing else was measured again
     assert new.startswith("weight_norms-")

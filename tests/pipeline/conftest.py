@@ -1,6 +1,5 @@
 """Stores of runs for the tests of the pipeline, and work for its other processes."""
 
-import contextlib
 import importlib
 import re
 import shutil
@@ -43,24 +42,6 @@ def source(tmp_path, monkeypatch):
 
     yield edit
     forget()
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory):
-    """A migrated SQLite store; migrating one takes seconds, copying it none."""
-    from mlflow.tracking import MlflowClient  # noqa: PLC0415
-
-    folder = tmp_path_factory.mktemp("store")
-    with contextlib.chdir(folder):  # the default experiment keeps its artifacts where it was made
-        MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
-    return folder / "mlflow.db"
-
-
-@pytest.fixture
-def mlflow_store(workplace, empty_store):
-    """The local MLflow store of the workplace, empty."""
-    shutil.copy(empty_store, workplace / "mlflow.db")
-    return workplace / "mlflow.db"
 
 
 @pytest.fixture

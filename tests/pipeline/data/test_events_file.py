@@ -1,8 +1,5 @@
 """A file of one's own: what is read from it, what is refused, and with which line."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +7,10 @@ import pandas as pd
 import pytest
 import torch
 
+from pipeline.__main__ import main
 from pipeline.config import config_hash
 from pipeline.data import DataError
 from pipeline.data.events_file import EventsFileConfig
-from pipeline.identity import ROOT
 from pipeline.settings import build_run
 
 WRITERS = {
@@ -316,13 +313,11 @@ def test_a_path_must_be_given_and_lead_to_a_file(tmp_path):
 
 
 @pytest.mark.parametrize("case", ["a missing column", "a negative time", "a truncated Parquet file"])
-def test_the_command_line_prints_the_line_and_ends_with_2(write, tmp_path, case):
+def test_the_command_line_prints_the_line_and_ends_with_2(write, workplace, capsys, case):
     content, _, kind, message = MALFORMED[case]
-    words = ["-m", "pipeline", "train", "--data.name", "events_file", "--data.path", write(content(), kind)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    path = write(content(), kind)
+    assert main(["train", "--data.name", "events_file", "--data.path", path]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+    assert [str(each) for each in workplace.iterdir()] == [path]
