@@ -70,6 +70,8 @@ def serving(env, log):
         try:
             deadline = time.monotonic() + 180
             while health(env):
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    server.wait(0.5)
                 assert server.poll() is None, log.read_text()
                 assert time.monotonic() < deadline, log.read_text()
             yield

@@ -14,6 +14,7 @@ from pipeline.tracking import MemoryTracker
 def launched(monkeypatch):
     """The module of the work of other processes, which find it by the path they are given."""
     monkeypatch.syspath_prepend(Path(__file__).parent)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # a fork server imports from there alone
     return importlib.import_module("launched")
 
 

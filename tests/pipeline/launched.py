@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 
 
@@ -44,6 +45,14 @@ class UnreadableError(ValueError):
 
 def fail_unreadably(_task, _notify):
     raise UnreadableError(1, 2)
+
+
+def ablate(*options):
+    """Conduct the study of this folder, in a session of its own: its workers can be killed with it."""
+    from pipeline.__main__ import main  # noqa: PLC0415 - the other work starts sooner without
+
+    os.setsid()
+    sys.exit(main(["ablate", "--config", "study.json", *options]))
 
 
 def claim_all(task, notify):

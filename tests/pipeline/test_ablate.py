@@ -1,15 +1,16 @@
 """Ablation studies from the file to the tree of runs, on the small real sample."""
 
+import contextlib
 import json
+import multiprocessing
 import os
 import pickle
 import random
 import re
 import signal
-import subprocess
-import sys
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from types import SimpleNamespace
@@ -31,7 +32,6 @@ from pipeline.study import load_run, load_study
 from pipeline.tracking import Connection, Stopped
 from pipeline.train import run_cell
 
-ROOT = Path(__file__).resolve().parents[2]
 SMALL = {
     "data.name": "mnist_sample",
     "data.max_events": 12,
@@ -379,23 +379,36 @@ def test_stopping_a_run_is_no_error(memory):
     assert "error" not in memory.get(run_id).tags
 
 
-def kill_and_restart(command, kills, generator):
-    """Start a command, kill all its processes after a random while, `kills` times; then let it end."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+def begun(queue):
+    """Return how many trials somebody has begun."""
+    return sum(trial.state != TrialState.WAITING for trial in queue.trials())
+
+
+def kill_and_restart(work, queue, kills):
+    """Start the study, kill all processes a moment after a trial more has begun, `kills` times; then let it end.
+
+    The processes are forked from one that has imported everything, as that takes longer than the study.
+    """
+    context, generator = multiprocessing.get_context("forkserver"), random.Random(kills)  # noqa: S311
+    context.set_forkserver_preload(["pipeline.verbs", "pipeline.ablation.conduct", "pipeline.tracking.mlflow_tracker"])
     for _ in range(kills):
-        process = subprocess.Popen(command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL)
-        try:
-            process.wait(timeout=generator.uniform(4, 12))
-        except subprocess.TimeoutExpired:
+        before = begun(queue)
+        process = context.Process(target=work)
+        process.start()
+        while begun(queue) <= before:
+            process.join(0.2)
+            assert process.is_alive()
+        process.join(generator.uniform(0, 0.5))
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, timeout=600)
+        process.join()
+    process = context.Process(target=work)
+    process.start()
+    process.join()
+    assert process.exitcode == 0
 
 
-def assert_nine(study, tracker, storage):
-    queue = Queue(study, storage)
-    trials = queue.trials()
-    queue.close()
+def assert_nine(trials, tracker):
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 9
     assert len({trial.user_attrs["point"] for trial in trials}) == 9
     parent = tracker.find(kind="ablation")[0]
@@ -409,19 +422,17 @@ def assert_nine(study, tracker, storage):
 NINE = {**SMALL, "train.epochs": 3, "model.hidden_dim": [6, 8, 10], "model.embedding.dim": [4, 6, 8]}
 
 
-def ablate_command(*options):
-    return [sys.executable, "-m", "pipeline", "ablate", "--config", "study.json", *options]
+@pytest.mark.slow
+def test_a_grid_killed_twice_ends_with_nine_trials_and_nothing_running(mlflow_tracker, storage, launched):
+    queue = Queue(read(NINE), storage)
+    kill_and_restart(partial(launched.ablate, "--workers", "1"), queue, kills=2)
+    assert_nine(queue.trials(), mlflow_tracker)
+    queue.close()
 
 
 @pytest.mark.slow
-def test_a_grid_killed_four_times_ends_with_nine_trials_and_nothing_running(mlflow_tracker, storage):
-    study = read(NINE)
-    kill_and_restart(ablate_command("--workers", "1"), 4, random.Random(7))  # noqa: S311
-    assert_nine(study, mlflow_tracker, storage)
-
-
-@pytest.mark.slow
-def test_the_same_with_three_workers_on_postgresql(mlflow_tracker, postgres):
-    study = read(NINE)
-    kill_and_restart(ablate_command("--workers", "3", "--storage", postgres), 4, random.Random(8))  # noqa: S311
-    assert_nine(study, mlflow_tracker, postgres)
+def test_the_same_with_two_workers_on_postgresql_killed_twice(mlflow_tracker, postgres, launched):
+    queue = Queue(read(NINE), postgres)
+    kill_and_restart(partial(launched.ablate, "--workers", "2", "--storage", postgres), queue, kills=2)
+    assert_nine(queue.trials(), mlflow_tracker)
+    queue.close()
