@@ -234,8 +234,9 @@ def _notes(table: pd.DataFrame, plan: Plan, results: Results) -> str:
         notes.append(
             "What would decide a pair is a projection, not a promise: it is the size of study that decides 80 % of the time "
             "at the strictest step of Holm if the observed difference and variances are the true ones. They are not exactly, "
-            "and undecided pairs are those where chance made the difference look unclear. Seeds added to a finished study "
-            "because it was undecided also raise the rate of false verdicts above the level."
+            "and undecided pairs are those where chance made the difference look unclear: in simulated studies the seeds it names "
+            "decided 78 to 84 % of such pairs, the sequences it names 22 to 43 %. Seeds added to a finished study because it "
+            "was undecided also raise the rate of false verdicts above the level."
         )
     if results.missing:
         notes.append("Cells are missing: each pair uses the seeds that both of its models have.")
