@@ -21,7 +21,7 @@ from torch.utils.checkpoint import checkpoint
 
 from models.config import Config, ModelError
 from models.time_embeddings import AnyTimeEmbedding, TimeEmbedding
-from models.time_embeddings.base import PointwiseConfig, valid_events
+from models.time_embeddings.base import Codes, PointwiseConfig, valid_events
 from models.time_embeddings.position import PositionConfig
 
 CALL_COST_EVENTS = 100
@@ -126,18 +126,20 @@ class Classifier(nn.Module, ABC):
         lengths_B = lengths[order_B].to(times.device)
         if self.time_order is not None:
             times_BL = _reordered(times_BL, lengths_B, self.time_order)
-        if self.checkpoint_embedding and torch.is_grad_enabled():
-            codes_BLD: Tensor = checkpoint(self.embedding, times_BL, lengths_B, use_reentrant=False)
-        else:
-            codes_BLD = self.embedding(times_BL, lengths_B)
+        inputs = self._encode(times_BL, lengths_B)
         if features is not None:
-            # Padding is zeroed: it gets no gradient, but zero times NaN is NaN.
-            padding_BL = ~valid_events(times_BL, lengths_B)
-            features_BLF = features[rows, :longest].masked_fill(padding_BL[..., None], 0)
-            codes_BLD = torch.cat([codes_BLD, features_BLF.to(codes_BLD.dtype)], dim=-1)
-        states_BH = self.last_states(codes_BLD, sorted_lengths)
+            valid_BL = valid_events(times_BL, lengths_B)
+            codes_ND, features_NF = inputs.of_each(valid_BL), features[rows, :longest][valid_BL]
+            inputs = Codes.of_events(torch.cat([codes_ND, features_NF.to(codes_ND.dtype)], dim=-1), valid_BL)
+        states_BH = self.last_states(inputs, sorted_lengths)
         logits_BC: Tensor = self.head(self.dropout(states_BH))
         return logits_BC[torch.empty_like(rows).scatter_(0, rows, torch.arange(len(rows), device=rows.device))]
+
+    def _encode(self, times_BL: Tensor, lengths_B: Tensor) -> Codes:
+        if self.checkpoint_embedding and torch.is_grad_enabled():
+            codes: Codes = checkpoint(self.embedding.codes, times_BL, lengths_B, use_reentrant=False)
+            return codes
+        return self.embedding.codes(times_BL, lengths_B)
 
     def check(self, times: Tensor, gaps: Tensor) -> None:
         """Raise `ModelError` unless it can take every event of a data set: raw times (N,), and the gaps (N,) before them."""
@@ -146,7 +148,7 @@ class Classifier(nn.Module, ABC):
         self.embedding.check(times, gaps)
 
     @abstractmethod
-    def last_states(self, inputs_BLD: Tensor, lengths: list[int]) -> Tensor:
+    def last_states(self, inputs: Codes, lengths: list[int]) -> Tensor:
         """Return the state (B, H) after the last event of each row; `lengths` descend, 0 gives the initial state."""
 
     def penalty(self) -> Tensor | None:
@@ -186,9 +188,9 @@ class RecurrentConfig(ClassifierConfig):
 class RecurrentClassifier(Classifier):
     """Stacked single-layer recurrent layers, time-major."""
 
-    def last_states(self, inputs_BLD: Tensor, lengths: list[int]) -> Tensor:
+    def last_states(self, inputs: Codes, lengths: list[int]) -> Tensor:
         """Return the top layer's state (B, H) after the last event of each row."""
-        inputs_LBD = inputs_BLD.transpose(0, 1)
+        inputs_LBD = inputs.padded().transpose(0, 1)
         cuts = cut_in_time(lengths)
         states: list[Tensor | tuple[Tensor, Tensor] | None] = [None] * len(self.layers)
         finals: list[Tensor] = []
