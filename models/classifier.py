@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from models.config import Config, ModelError
+from models.lstm.choice import runs_compiled
 from models.time_embeddings import AnyTimeEmbedding, TimeEmbedding
 from models.time_embeddings.base import Codes, PointwiseConfig, valid_events
 from models.time_embeddings.position import PositionConfig
@@ -188,9 +189,20 @@ class RecurrentConfig(ClassifierConfig):
 class RecurrentClassifier(Classifier):
     """Stacked single-layer recurrent layers, time-major."""
 
+    compiled = True
+    """Whether stacks of LSTM may run compiled, where the machine can; else they run layer by layer in torch."""
+
     def last_states(self, inputs: Codes, lengths: list[int]) -> Tensor:
         """Return the top layer's state (B, H) after the last event of each row."""
-        inputs_LBD = inputs.padded().transpose(0, 1)
+        layers = [layer for layer in self.layers if isinstance(layer, nn.LSTM)]
+        if self.compiled and layers and runs_compiled(inputs.rows):
+            from models.lstm.function import last_states  # noqa: PLC0415 - numba takes half a second to import
+
+            return last_states(layers, *inputs, lengths, self.dropout.p if self.training else 0.0)
+        return self._last_states_in_torch(inputs.padded(), lengths)
+
+    def _last_states_in_torch(self, inputs_BLD: Tensor, lengths: list[int]) -> Tensor:
+        inputs_LBD = inputs_BLD.transpose(0, 1)
         cuts = cut_in_time(lengths)
         states: list[Tensor | tuple[Tensor, Tensor] | None] = [None] * len(self.layers)
         finals: list[Tensor] = []
