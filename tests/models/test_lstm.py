@@ -2,9 +2,12 @@
 
 import gc
 import itertools
+import os
+import subprocess
 import sys
 from copy import deepcopy
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +27,7 @@ from models.lstm.cell import Dropout, add_kept
 from models.lstm.function import last_states
 from models.lstm.product import PANEL, multiply, pack, padded
 
+ROOT = Path(__file__).parents[2]
 WIDTHS = (1, 2, 3, 5, 7, 8, 13, 16, 17, 31, 33, 48, 63, 64, 65, 100, 127, 128, 129, 130)
 SHAPES = {
     "one event": [1],
@@ -370,3 +374,43 @@ def test_steps_hold_every_event_once(monkeypatch):
     assert steps.counts.tolist() == [4, 3, 3, 1, 1, 0]
     assert steps.starts.tolist() == [0, 4, 7, 10, 11]
     assert steps.row_of_event.tolist() == [0, 5, 10, 15, 1, 6, 11, 2, 7, 12, 3, 4]
+
+
+WIDE = """
+import sys
+import numpy as np
+from llvmlite import binding
+
+features = binding.get_host_cpu_features()
+
+
+class Features(dict):
+    flatten = lambda self: features.flatten()  # what numba compiles for
+
+
+binding.get_host_cpu_features = lambda: Features(features, avx512f=sys.argv[1] == "wide")
+
+from models.lstm.product import PANEL, multiply, pack, padded
+
+generator = np.random.default_rng(0)
+left, right = (generator.standard_normal(shape).astype(np.float32) for shape in ((29, 40), (40, 50)))
+panels = np.empty((padded(50) // PANEL, 40, PANEL), np.float32)
+pack(right.ravel(), 50, 1, 40, 50, panels)
+result = np.zeros((29, padded(50)), np.float32)
+multiply(29, left, 0, 40, panels, result, 0, False)
+print(PANEL, result[:, :50].tobytes().hex())
+"""
+
+
+@pytest.mark.slow
+def test_the_width_of_the_registers_changes_no_bit(tmp_path):
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", WIDE, width],
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / width), "PYTHONPATH": str(ROOT)},
+            capture_output=True, text=True, check=True,
+        ).stdout.split()
+        for width in ("wide", "narrow")
+    ]  # fmt: skip
+    assert [panel for panel, _ in said] == ["32", "16"]
+    assert said[0][1] == said[1][1]
