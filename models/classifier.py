@@ -3,8 +3,9 @@
 Here are what all backbones share, and the recurrent ones; `models/registry.py` lists them all.
 
 - A batch is sorted by length before the backbone sees it, and the logits are put back in order.
-- The recurrent backbones cut the batch in time: each stretch of events runs only over the sequences that are still
-  alive. The numbers are those of a packed sequence; `python -m pipeline bench` measures the speed against it.
+- An LSTM runs compiled where the machine can (`models/lstm/`). Else the recurrent backbones cut the batch in time: each
+  stretch of events runs only over the sequences that are still alive. Either way the numbers are those of a packed
+  sequence; `python -m pipeline bench` measures the speed against it.
 
 Letters: B sequences, L events (padded), D width of the input, H width of the state, C classes, A sequences alive.
 """
