@@ -3,8 +3,9 @@
 Here are what all backbones share, and the recurrent ones; `models/registry.py` lists them all.
 
 - A batch is sorted by length before the backbone sees it, and the logits are put back in order.
-- The recurrent backbones cut the batch in time: each stretch of events runs only over the sequences that are still
-  alive. The numbers are those of a packed sequence; `python -m pipeline bench` measures the speed against it.
+- An LSTM runs compiled where the machine can (`models/lstm/`). Else the recurrent backbones cut the batch in time: each
+  stretch of events runs only over the sequences that are still alive. Either way the numbers are those of a packed
+  sequence; `python -m pipeline bench` measures the speed against it.
 
 Letters: B sequences, L events (padded), D width of the input, H width of the state, C classes, A sequences alive.
 """
@@ -20,8 +21,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from models.config import Config, ModelError
+from models.lstm.choice import runs_compiled
 from models.time_embeddings import AnyTimeEmbedding, TimeEmbedding
-from models.time_embeddings.base import PointwiseConfig, valid_events
+from models.time_embeddings.base import Codes, PointwiseConfig, valid_events
 from models.time_embeddings.position import PositionConfig
 
 CALL_COST_EVENTS = 100
@@ -126,18 +128,20 @@ class Classifier(nn.Module, ABC):
         lengths_B = lengths[order_B].to(times.device)
         if self.time_order is not None:
             times_BL = _reordered(times_BL, lengths_B, self.time_order)
-        if self.checkpoint_embedding and torch.is_grad_enabled():
-            codes_BLD: Tensor = checkpoint(self.embedding, times_BL, lengths_B, use_reentrant=False)
-        else:
-            codes_BLD = self.embedding(times_BL, lengths_B)
+        inputs = self._encode(times_BL, lengths_B)
         if features is not None:
-            # Padding is zeroed: it gets no gradient, but zero times NaN is NaN.
-            padding_BL = ~valid_events(times_BL, lengths_B)
-            features_BLF = features[rows, :longest].masked_fill(padding_BL[..., None], 0)
-            codes_BLD = torch.cat([codes_BLD, features_BLF.to(codes_BLD.dtype)], dim=-1)
-        states_BH = self.last_states(codes_BLD, sorted_lengths)
+            valid_BL = valid_events(times_BL, lengths_B)
+            codes_ND, features_NF = inputs.of_each(valid_BL), features[rows, :longest][valid_BL]
+            inputs = Codes.of_events(torch.cat([codes_ND, features_NF.to(codes_ND.dtype)], dim=-1), valid_BL)
+        states_BH = self.last_states(inputs, sorted_lengths)
         logits_BC: Tensor = self.head(self.dropout(states_BH))
         return logits_BC[torch.empty_like(rows).scatter_(0, rows, torch.arange(len(rows), device=rows.device))]
+
+    def _encode(self, times_BL: Tensor, lengths_B: Tensor) -> Codes:
+        if self.checkpoint_embedding and torch.is_grad_enabled():
+            codes: Codes = checkpoint(self.embedding.codes, times_BL, lengths_B, use_reentrant=False)
+            return codes
+        return self.embedding.codes(times_BL, lengths_B)
 
     def check(self, times: Tensor, gaps: Tensor) -> None:
         """Raise `ModelError` unless it can take every event of a data set: raw times (N,), and the gaps (N,) before them."""
@@ -146,7 +150,7 @@ class Classifier(nn.Module, ABC):
         self.embedding.check(times, gaps)
 
     @abstractmethod
-    def last_states(self, inputs_BLD: Tensor, lengths: list[int]) -> Tensor:
+    def last_states(self, inputs: Codes, lengths: list[int]) -> Tensor:
         """Return the state (B, H) after the last event of each row; `lengths` descend, 0 gives the initial state."""
 
     def penalty(self) -> Tensor | None:
@@ -186,8 +190,19 @@ class RecurrentConfig(ClassifierConfig):
 class RecurrentClassifier(Classifier):
     """Stacked single-layer recurrent layers, time-major."""
 
-    def last_states(self, inputs_BLD: Tensor, lengths: list[int]) -> Tensor:
+    compiled = True
+    """Whether stacks of LSTM may run compiled, where the machine can; else they run layer by layer in torch."""
+
+    def last_states(self, inputs: Codes, lengths: list[int]) -> Tensor:
         """Return the top layer's state (B, H) after the last event of each row."""
+        layers = [layer for layer in self.layers if isinstance(layer, nn.LSTM)]
+        if self.compiled and layers and runs_compiled(inputs.rows):
+            from models.lstm.function import last_states  # noqa: PLC0415 - numba takes half a second to import
+
+            return last_states(layers, *inputs, lengths, self.dropout.p if self.training else 0.0)
+        return self._last_states_in_torch(inputs.padded(), lengths)
+
+    def _last_states_in_torch(self, inputs_BLD: Tensor, lengths: list[int]) -> Tensor:
         inputs_LBD = inputs_BLD.transpose(0, 1)
         cuts = cut_in_time(lengths)
         states: list[Tensor | tuple[Tensor, Tensor] | None] = [None] * len(self.layers)

@@ -17,13 +17,15 @@ from torch import Tensor, nn
 
 from models.classifier import Classifier, ClassifierConfig
 from models.selective_scan import NORM_EPSILON, MambaBlock, Ragged
+from models.time_embeddings.base import Codes
 
 
 class MambaClassifier(Classifier):
     """Layers: a linear map to width H, the blocks, a final norm."""
 
-    def last_states(self, inputs_BLD: Tensor, lengths: list[int]) -> Tensor:
+    def last_states(self, inputs: Codes, lengths: list[int]) -> Tensor:
         """Return the normed output (B, H) at the last event of each row."""
+        inputs_BLD = inputs.padded()
         states_BH = inputs_BLD.new_zeros(len(lengths), self.head.in_features)
         alive = sum(length > 0 for length in lengths)
         if alive == 0:

@@ -1,6 +1,6 @@
 """Compiled CPU kernels, float32: the depthwise convolution and the selective scan of the Mamba block, with gradients.
 
-Source: the equations of `models/selective_scan.py`; the exponential is Cephes' `expf` (Moshier 1992).
+Source: the equations of `models/selective_scan.py`.
 Differs from it: the backward pass recomputes the states of one sequence at a time, which stay in the cache, instead of
 storing those of all; SiLU is fused into both.
 
@@ -8,34 +8,17 @@ Letters: N events, I inner width, S width of the state, W width of the convoluti
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
-from numba import njit, types
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-Array = NDArray[Any]
-Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+from models.compilation import ONE, compiled, exponential, sigmoid
 
-# Reductions may be reordered so that they vectorise; NaN and infinity keep their meaning.
-FAST = {"reassoc", "contract", "nsz", "arcp"}
-compiled = cast("Callable[[Kernel], Kernel]", njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST))
-ONE = np.float32(1)
-HALF = np.float32(0.5)
-LOG2_E = np.float32(1.44269504088896341)
-LN2_HIGH = np.float32(0.693359375)
-LN2_LOW = np.float32(-2.12194440e-4)
-EXP_LIMIT = np.float32(87)
-C0 = np.float32(1.9875691500e-4)
-C1 = np.float32(1.3981999507e-3)
-C2 = np.float32(8.3334519073e-3)
-C3 = np.float32(4.1665795894e-2)
-C4 = np.float32(1.6666665459e-1)
-C5 = np.float32(5.0000001201e-1)
+Array = NDArray[Any]
 
 
 class ScanArrays(NamedTuple):
@@ -68,32 +51,6 @@ class Taps(NamedTuple):
     """(I,)."""
 
 
-def _bitcast(typing_context: Any, bits: Any) -> Any:  # noqa: ANN401, ARG001 - numba's protocol
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
-        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
-
-    return types.float32(types.int32), generate
-
-
-_float_of_bits = cast("Callable[[np.int32], np.float32]", intrinsic(_bitcast))
-
-
-@compiled
-def _exp(x: np.float32) -> np.float32:
-    """exp(x) to 1e-7 relative, between exp(-87) and exp(87); no branch and no call, so that loops over it vectorise."""
-    x = min(max(x, -EXP_LIMIT), EXP_LIMIT)
-    power = np.floor(x * LOG2_E + HALF)
-    r = x - power * LN2_HIGH - power * LN2_LOW
-    series = ((((C0 * r + C1) * r + C2) * r + C3) * r + C4) * r + C5
-    value: np.float32 = (series * r * r + r + ONE) * _float_of_bits((np.int32(power) + np.int32(127)) << np.int32(23))
-    return value
-
-
-@compiled
-def _sigmoid(x: np.float32) -> np.float32:
-    return ONE / (ONE + _exp(-x))
-
-
 @compiled
 def _scan_forward(inputs: ScanArrays, starts: Array, y: Array) -> None:
     x, step, a, b, c, d, z = inputs
@@ -110,11 +67,11 @@ def _scan_forward(inputs: ScanArrays, starts: Array, y: Array) -> None:
             for s in range(states):
                 b_s, c_s = b[k, s], c[k, s]
                 for i in range(inner):
-                    value = _exp(step[k, i] * a[s, i]) * state[s, i] + drive[i] * b_s
+                    value = exponential(step[k, i] * a[s, i]) * state[s, i] + drive[i] * b_s
                     state[s, i] = value
                     total[i] += value * c_s
             for i in range(inner):
-                y[k, i] = total[i] * z[k, i] * _sigmoid(z[k, i])
+                y[k, i] = total[i] * z[k, i] * sigmoid(z[k, i])
 
 
 @compiled
@@ -127,7 +84,7 @@ def _recompute(inputs: ScanArrays, start: int, end: int, decay: Array, state: Ar
         for s in range(states):
             b_s = b[k, s]
             for i in range(inner):
-                decay[j, s, i] = _exp(step[k, i] * a[s, i])
+                decay[j, s, i] = exponential(step[k, i] * a[s, i])
                 state[j + 1, s, i] = decay[j, s, i] * state[j, s, i] + step[k, i] * x[k, i] * b_s
 
 
@@ -154,7 +111,7 @@ def _reverse(  # noqa: PLR0917 - a kernel's buffers
     grad_drive = np.empty(inner, np.float32)
     for k in range(end - 1, start - 1, -1):
         for i in range(inner):
-            gate = _sigmoid(z[k, i])
+            gate = sigmoid(z[k, i])
             grad_total[i] = grad_y[k, i] * z[k, i] * gate
             grads.z[k, i] = grad_y[k, i] * gate * (ONE + z[k, i] * (ONE - gate))
             total[i] = d[i] * x[k, i]
@@ -201,7 +158,7 @@ def _convolve_forward(taps: Taps, index: Array, starts: Array, out: Array) -> No
         for k in range(starts[sequence], starts[sequence + 1]):
             _convolve_event(taps, index, starts[sequence], k, out[k])
             for i in range(out.shape[1]):
-                out[k, i] *= _sigmoid(out[k, i])
+                out[k, i] *= sigmoid(out[k, i])
 
 
 @compiled
@@ -213,7 +170,7 @@ def _convolve_backward(taps: Taps, index: Array, starts: Array, grad_out: Array,
         for k in range(first, starts[sequence + 1]):
             _convolve_event(taps, index, first, k, grad)
             for i in range(inner):
-                gate = _sigmoid(grad[i])
+                gate = sigmoid(grad[i])
                 grad[i] = grad_out[k, i] * gate * (ONE + grad[i] * (ONE - gate))
                 grads.bias[i] += grad[i]
             for back in range(min(width, k - first + 1)):

@@ -56,10 +56,10 @@ class Ragged:
         """Return the events (N, ...) of padded (B, L, ...)."""
         return padded[self.rows, self.columns]
 
-    def gather(self, flat: Tensor, width: int) -> Tensor:
-        """Return (B, `width`, D) of flat (N, D), of which there is at least one; arbitrary on padding."""
-        index_BL = self.starts[:-1, None] + torch.arange(width, device=flat.device)
-        return nn.functional.embedding(index_BL.clamp_max(len(flat) - 1), flat)
+    def places(self, width: int) -> Tensor:
+        """Return the place (B, `width`) of each event in the flat array, which has at least one; any place on padding."""
+        index_BL = self.starts[:-1, None] + torch.arange(width, device=self.starts.device)
+        return index_BL.clamp_max(len(self.rows) - 1)
 
     def change(self, flat: Tensor) -> Tensor:
         """Return the difference (N, I) of each event of flat (N, I) to the one before; zero for the first of a sequence."""

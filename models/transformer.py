@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from models.classifier import Classifier, ClassifierConfig
+from models.time_embeddings.base import Codes
 
 
 class TransformerBlock(nn.Module):
@@ -65,14 +66,14 @@ class Start(nn.Module):
 class TransformerClassifier(Classifier):
     """Layers: a linear map to width H, the start, the blocks, a final norm."""
 
-    def last_states(self, inputs_BLD: Tensor, lengths: list[int]) -> Tensor:
+    def last_states(self, inputs: Codes, lengths: list[int]) -> Tensor:
         """Return the normed output (B, H) at the last event of each row."""
         # Padding comes after the events, so the causal mask hides it. The start is at 0, the last event at its length.
-        outputs_BLH, (*body, norm) = inputs_BLD, self.layers
+        outputs_BLH, (*body, norm) = inputs.padded(), self.layers
         for layer in body:
             outputs_BLH = layer(outputs_BLH)
-        rows_B = torch.arange(len(lengths), device=inputs_BLD.device)
-        states_BH: Tensor = norm(outputs_BLH[rows_B, torch.tensor(lengths, device=inputs_BLD.device)])
+        rows_B = torch.arange(len(lengths), device=outputs_BLH.device)
+        states_BH: Tensor = norm(outputs_BLH[rows_B, torch.tensor(lengths, device=outputs_BLH.device)])
         return states_BH
 
 

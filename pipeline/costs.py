@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.classifier import Classifier
+from models.classifier import Classifier, RecurrentClassifier
+from models.lstm import workspace
 from pipeline.data import EventDataset
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -25,12 +26,15 @@ def flops_of(model: Classifier, dataset: EventDataset) -> int:
     """
     middle_1 = dataset.lengths.cpu().argsort(stable=True)[len(dataset) // 2][None]
     batch = dataset.to(torch.device("cpu")).batch(middle_1)
+    plain_model = deepcopy(model).cpu().eval()
+    if isinstance(plain_model, RecurrentClassifier):
+        plain_model.compiled = False
     # A fused recurrent layer hides its products from the counter, so the plain one runs, on the processor.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="TF32 acceleration on top of oneDNN")
         plain = torch.backends.mkldnn.flags(enabled=False)
         with plain, FlopCounterMode(display=False) as counter:
-            deepcopy(model).cpu().eval()(batch.times, batch.features, batch.lengths)
+            plain_model(batch.times, batch.features, batch.lengths)
     return int(counter.get_total_flops())
 
 
@@ -59,7 +63,8 @@ class PeakMemory:
 
 
 def _return_freed() -> None:
-    """Let the C library give freed memory back, which would else hide what is allocated next; where it can."""
+    """Give back memory that is kept for later, which would else hide what is allocated next; the C library's where it can."""
+    workspace.release()
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
         trim(0)
 

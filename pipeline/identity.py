@@ -1,7 +1,7 @@
 """What a run is: all that decides its numbers, and nothing else. Equal cells have equal results.
 
 A cell is identified by the settings that have an effect, the seed, the content of the data, the code that its training
-executes (`pipeline/code.py`), the version of torch, the precision and the kind of device.
+executes (`pipeline/code.py`), the version of torch, the precision, the kind of device, and what an LSTM runs in.
 `docs/decisions/0013-identity.md` says what is covered and why.
 """
 
@@ -11,13 +11,14 @@ from functools import cache
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from models.classifier import Classifier
 from models.registry import AnyModel
 from pipeline.code import Code, Definition, code_of, place_of
 from pipeline.config import RunConfig, TrainConfig, config_hash, digest_of
 from pipeline.data import Splits
-from pipeline.machine import resolve_device, resolve_precision
+from pipeline.machine import resolve_device, resolve_kernel, resolve_precision
 from pipeline.training.batches import BATCHINGS
 from pipeline.training.choice import best_epoch, out_of_patience
 from pipeline.training.evaluation import predict
@@ -58,6 +59,8 @@ def identity(config: RunConfig, splits: Splits, device: str) -> dict[str, str]:
         "precision": resolve_precision(config.train.precision, resolved),
         "device": resolved.type,
     }
+    if _built(config.model).has_lstm:
+        parts["lstm_kernel"] = resolve_kernel(parts["precision"], resolved)
     cell = {"cell": digest_of({**parts, "seed": config.seed})[:16], "variant": digest_of(parts)[:16]}
     described = {"config_hash": config_hash(config), "seed": str(config.seed)}
     return {**parts, **cell, **described, "shared_code_digest": shared_code_digest()}
@@ -105,6 +108,7 @@ class _Built:
         """The classes of its modules, and the configs that built them."""
         self.frequencies = any(weight.requires_grad for weight in model.embedding.raw_frequencies())
         """Whether it trains frequencies that may have a rate of their own."""
+        self.has_lstm = any(isinstance(module, nn.LSTM) for module in model.modules())
 
 
 @cache

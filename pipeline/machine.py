@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from models.lstm.choice import can_compile
 from pipeline.errors import UsageError
 
 
@@ -47,6 +48,11 @@ def has_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001 - torch has no public test
+
+
+def resolve_kernel(precision: str, device: torch.device) -> str:
+    """Return what an LSTM runs in: `compiled`, as in `models/lstm/`, or `torch`; their numbers differ in the last bits."""
+    return "compiled" if device.type == "cpu" and precision == "fp32" and can_compile() else "torch"
 
 
 def environment() -> dict[str, str]:

@@ -215,9 +215,10 @@ def load_results(study: StoredStudy, tracker: Tracker, *, allow_missing: bool, p
             continue
         numbers = {name: run.metrics[name] for name in SCORES} | {name: int(run.metrics[name]) for name in COUNTS}
         numbers |= {name: run.metrics.get(name, nan) for name in COSTS}
-        # Runs from before these tags were written lack them.
+        # Runs from before these tags were written lack them; the kernel is of models with an LSTM alone.
         later = {
             "shared_code_digest": run.tags.get("shared_code_digest", "unknown"),
+            "lstm_kernel": run.tags.get("lstm_kernel"),
             "tuning_trials": manifest.tuning_trials.get(entry.model, 0),
         }
         runs.append({**key, "status": run.status, **{name: run.tags[name] for name in DECIDES}, **later, **numbers})

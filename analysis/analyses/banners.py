@@ -12,6 +12,13 @@ from analysis.results import Results, name_cells
 from analysis.wording import listing, percent, plural
 
 RECORDED_TOLERANCE = 0.001
+CONDITIONS = {
+    "torch_version": "builds of torch",
+    "precision": "precisions",
+    "device": "devices",
+    "lstm_kernel": "kernels of the LSTM",
+}
+"""What should be the same of all runs, in words; the last is known of models with an LSTM alone."""
 
 
 def banners(results: Results) -> list[str]:
@@ -27,8 +34,8 @@ def banners(results: Results) -> list[str]:
         trials = results.runs.groupby("model", observed=True, sort=False)["tuning_trials"].max()
         spent = listing(f"{model} {plural(int(count), 'trial')}" for model, count in trials.items())
         found.append(f"Unequal tuning budgets: {spent}. The model that was tuned more has an advantage.")
-    for column, what in (("torch_version", "builds of torch"), ("precision", "precisions"), ("device", "devices")):
-        used = sorted(set(results.runs[column].astype(str)))
+    for column, what in CONDITIONS.items():
+        used = sorted(set(results.runs[column].dropna().astype(str))) if column in results.runs else []
         if len(used) > 1:
             found.append(f"The runs used different {what}: {listing(used)}. Part of a difference may come from that.")
     mixed = [model for model, runs in results.runs.groupby("model", observed=True) if runs["code_digest"].nunique() > 1]

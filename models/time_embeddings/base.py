@@ -1,10 +1,11 @@
 """What every time embedding is: a module from event times to codes.
 
-Letters: B sequences, L events (padded), U distinct times, D width of the code, T horizon of the dataset.
+Letters: B sequences, L events (padded), N real events end to end, U distinct times, R rows that events index, D width of
+the code, T horizon of the dataset.
 """
 
 from abc import ABC, abstractmethod
-from typing import Literal
+from typing import Literal, NamedTuple, Self
 
 import torch
 from pydantic import Field, field_validator
@@ -76,6 +77,29 @@ def check_ascent(gaps_U: Tensor) -> None:
         )
 
 
+class Codes(NamedTuple):
+    """The codes of events, each distinct one once where an embedding knows them."""
+
+    rows: Tensor
+    """(R, D), at least one."""
+    row_of_event: Tensor
+    """(B, L); any row on padding."""
+
+    @classmethod
+    def of_events(cls, codes_ND: Tensor, valid_BL: Tensor) -> Self:
+        """Take a row for each real event, in the order of the mask (B, L)."""
+        row_of_BL = valid_BL.flatten().cumsum(0).sub(1).clamp_min(0).view(valid_BL.shape)
+        return cls(codes_ND if len(codes_ND) else codes_ND.new_zeros(1, codes_ND.shape[1]), row_of_BL)
+
+    def of_each(self, valid_BL: Tensor) -> Tensor:
+        """Return the codes (N, D) of the real events, in the order of the mask (B, L)."""
+        return nn.functional.embedding(self.row_of_event[valid_BL], self.rows)
+
+    def padded(self) -> Tensor:
+        """Return the codes (B, L, D); arbitrary on padding, but finite."""
+        return nn.functional.embedding(self.row_of_event, self.rows)
+
+
 class TimeEmbedding(nn.Module, ABC):
     """Base of the time embeddings: times (B, L) in the dataset's unit -> codes (B, L, D) in the parameters' dtype.
 
@@ -92,12 +116,20 @@ class TimeEmbedding(nn.Module, ABC):
 
     def forward(self, times: Tensor, lengths: Tensor) -> Tensor:
         """Encode times (B, L), of which the first lengths (B,) of each row are real; codes on padding are arbitrary, but finite."""
+        return self.codes(times, lengths).padded()
+
+    def codes(self, times: Tensor, lengths: Tensor) -> Codes:
+        """Encode times (B, L) as `forward` does, without repeating what events share."""
         with torch.autocast(times.device.type, enabled=False):
-            return self.embed(times.to(self.own.dtype), lengths)
+            codes = self.embed(times.to(self.own.dtype), lengths)
+            if isinstance(codes, Codes):
+                return codes
+            valid_BL = valid_events(times, lengths)
+            return Codes.of_events(codes[valid_BL], valid_BL)
 
     @abstractmethod
-    def embed(self, times: Tensor, lengths: Tensor) -> Tensor:
-        """Return the codes (B, L, D) of times (B, L) in the module's dtype; see `forward`."""
+    def embed(self, times: Tensor, lengths: Tensor) -> Tensor | Codes:
+        """Return the codes (B, L, D) of times (B, L) in the module's dtype, or each distinct one once; see `forward`."""
 
     def check(self, times: Tensor, gaps: Tensor) -> None:
         """Raise `ModelError` unless every event of a data set has a code: raw times (N,), and the gaps (N,) before them."""
@@ -153,8 +185,8 @@ class PointwiseEmbedding(TimeEmbedding):
         """Return what is encoded of times (B, L), unscaled: themselves, or the gaps before them; arbitrary on padding."""
         return times.diff(dim=1, prepend=times[:, :1]) if self.time_input == "gap" else times
 
-    def embed(self, times: Tensor, lengths: Tensor) -> Tensor:
-        """Encode the distinct real times or gaps and gather; gradients flow through the gather."""
+    def embed(self, times: Tensor, lengths: Tensor) -> Codes:
+        """Encode the distinct real times or gaps."""
         valid_BL = valid_events(times, lengths)
         times_U, index_N = torch.unique(self.inputs(times)[valid_BL], return_inverse=True)
         if len(times_U) == 0:
@@ -164,4 +196,4 @@ class PointwiseEmbedding(TimeEmbedding):
         codes_UD = self.encode(times_U if self.time_factor == 1.0 else times_U * self.time_factor)
         index_BL = torch.zeros(times.shape, dtype=torch.long, device=times.device)
         index_BL[valid_BL] = index_N
-        return nn.functional.embedding(index_BL, codes_UD)
+        return Codes(codes_UD, index_BL)

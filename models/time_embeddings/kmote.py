@@ -20,13 +20,20 @@ from typing import Any, Literal, Self
 
 import torch
 from pydantic import Field, field_validator, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.basis import Wavelet
 from models.config import ModelError
 from models.kmote import EXPERT_KINDS, KMOTE, Gating, Router, expert_input, input_slope, kinds_of, wave_frequencies
 from models.selective_scan import Ragged
-from models.time_embeddings.base import TimeEmbedding, TimeEmbeddingConfig, TimeInput, check_ascent
+from models.time_embeddings.base import (
+    Codes,
+    TimeEmbedding,
+    TimeEmbeddingConfig,
+    TimeInput,
+    check_ascent,
+    valid_events,
+)
 
 FEWEST_STEPS = 3
 """Time steps that a second difference needs."""
@@ -162,13 +169,13 @@ class KMOTEEmbedding(TimeEmbedding):
         self._penalty: Tensor | None = None
         self._gatings: dict[str, Gating] = {}
 
-    def embed(self, times: Tensor, lengths: Tensor) -> Tensor:
-        """Return codes (B, L, D) of ascending times (B, L)."""
+    def embed(self, times: Tensor, lengths: Tensor) -> Codes:
+        """Return the codes of ascending times (B, L)."""
         events = Ragged.of(lengths.to(times.device))
         if self.training:
             self._penalty = None
         if len(events.rows) == 0:
-            return times.new_zeros(*times.shape, self.dim)
+            return Codes.of_events(times.new_zeros(0, self.dim), valid_events(times, lengths))
         gaps = times.diff(dim=1, prepend=times[:, :1])
         pairs = DistinctPairs.of(events.flatten(gaps if self.time_input == "gap" else times), events.flatten(gaps))
         check_ascent(pairs.gaps)
@@ -176,8 +183,8 @@ class KMOTEEmbedding(TimeEmbedding):
         context_P2 = torch.stack([values_U[pairs.time_of_pair], s_G[pairs.gap_of_pair]], dim=-1)
         mixture_PD, gating = self.kmote(values_U, pairs.time_of_pair, context_P2, pairs.event_counts)
         gatings = {"gate": gating}
-        codes_ND = self._remember(mixture_PD, context_P2, pairs, gatings, events)
-        if not codes_ND.isfinite().all():
+        rows_RD, row_of_N = self._remember(mixture_PD, context_P2, pairs, gatings, events)
+        if not rows_RD.isfinite().all():
             part = "the Mamba blocks" if mixture_PD.isfinite().all() else "the mixture of experts (kmote)"
             raise FloatingPointError(
                 f"model.embedding {self.config.name}: codes must be finite, got NaN or infinity from {part}. "
@@ -186,7 +193,7 @@ class KMOTEEmbedding(TimeEmbedding):
         if self.training:
             self._penalty = self._regularise(gatings)
             self._gatings = {name: replace(gating, balance=gating.balance.detach()) for name, gating in gatings.items()}
-        return events.gather(codes_ND, times.shape[1])
+        return Codes(rows_RD, row_of_N[events.places(times.shape[1])])
 
     def _remember(
         self,
@@ -195,10 +202,10 @@ class KMOTEEmbedding(TimeEmbedding):
         pairs: DistinctPairs,
         gatings: dict[str, Gating],
         events: Ragged,
-    ) -> Tensor:
-        """Return codes (N, D): the mixture of each event's pair, and nothing of the past."""
+    ) -> tuple[Tensor, Tensor]:
+        """Return codes (R, D) and the row of each event (N,): the mixture of its pair, and nothing of the past."""
         del context_P2, gatings, events
-        return nn.functional.embedding(pairs.pair_of_event, mixture_PD)
+        return mixture_PD, pairs.pair_of_event
 
     def _scaled(self, values_U: Tensor, time_input: TimeInput) -> Tensor:
         """Return u of times or s of gaps, or as `time_scale` says."""

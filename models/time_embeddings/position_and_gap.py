@@ -10,7 +10,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from models.time_embeddings.base import TimeEmbedding, TimeEmbeddingConfig
+from models.time_embeddings.base import Codes, TimeEmbedding, TimeEmbeddingConfig, valid_events
 from models.time_embeddings.position import PositionConfig, PositionGapConfig
 
 
@@ -39,6 +39,8 @@ class PositionAndGap(TimeEmbedding):
         self.time = PositionConfig(dim=dim).build(horizon=horizon)
         self.gap = PositionGapConfig(dim=dim).build(horizon=horizon)
 
-    def embed(self, times: Tensor, lengths: Tensor) -> Tensor:
-        """Return codes (B, L, D) of times (B, L), which must be whole numbers in [0, T); ModelError otherwise."""
-        return self.time.embed(times, lengths) + self.gap.embed(times, lengths)
+    def embed(self, times: Tensor, lengths: Tensor) -> Codes:
+        """Return the codes of times (B, L), which must be whole numbers in [0, T); ModelError otherwise."""
+        valid_BL = valid_events(times, lengths)
+        times_ND, gaps_ND = (part.codes(times, lengths).of_each(valid_BL) for part in (self.time, self.gap))
+        return Codes.of_events(times_ND + gaps_ND, valid_BL)

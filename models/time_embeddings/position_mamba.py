@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from models.selective_scan import MambaBlock, Ragged
-from models.time_embeddings.base import TimeEmbedding, TimeEmbeddingConfig
+from models.time_embeddings.base import Codes, TimeEmbedding, TimeEmbeddingConfig, valid_events
 from models.time_embeddings.position import PositionConfig
 
 
@@ -62,11 +62,11 @@ class PositionMamba(TimeEmbedding):
         self.leave = nn.Linear(width, config.dim)
         self.norm = nn.LayerNorm(config.dim)
 
-    def embed(self, times: Tensor, lengths: Tensor) -> Tensor:
-        """Return codes (B, L, D) of times (B, L), which must be whole numbers in [0, T); ModelError otherwise."""
+    def embed(self, times: Tensor, lengths: Tensor) -> Codes:
+        """Return the codes of times (B, L), which must be whole numbers in [0, T); ModelError otherwise."""
         events = Ragged.of(lengths.to(times.device))
         if len(events.rows) == 0:
-            return times.new_zeros(*times.shape, self.dim)
+            return Codes.of_events(times.new_zeros(0, self.dim), valid_events(times, lengths))
         times_U, index_N = torch.unique(events.flatten(times), return_inverse=True)
         codes_UD = self.position.encode(times_U)
         codes_ND = nn.functional.embedding(index_N, codes_UD)
@@ -74,4 +74,4 @@ class PositionMamba(TimeEmbedding):
         for block in self.blocks:
             hidden_RM = nn.functional.embedding(index_N, hidden_RM) + block(hidden_RM, index_N, None, events)
             index_N = torch.arange(len(index_N), device=index_N.device)
-        return events.gather(self.norm(codes_ND + self.leave(hidden_RM)), times.shape[1])
+        return Codes(self.norm(codes_ND + self.leave(hidden_RM)), events.places(times.shape[1]))

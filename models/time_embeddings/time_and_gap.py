@@ -14,7 +14,7 @@ import torch
 from pydantic import field_validator
 from torch import Tensor
 
-from models.time_embeddings.base import TimeEmbedding, TimeEmbeddingConfig
+from models.time_embeddings.base import Codes, TimeEmbedding, TimeEmbeddingConfig, valid_events
 from models.time_embeddings.scalar import ScalarConfig
 
 
@@ -49,6 +49,8 @@ class TimeAndGap(TimeEmbedding):
         self.time = ScalarConfig(dim=half, time_scale=scale).build(horizon=horizon)
         self.gap = ScalarConfig(dim=half, time_scale=scale, time_input="gap").build(horizon=horizon)
 
-    def embed(self, times: Tensor, lengths: Tensor) -> Tensor:
-        """Return codes (B, L, D) of times (B, L)."""
-        return torch.cat([self.time.embed(times, lengths), self.gap.embed(times, lengths)], dim=-1)
+    def embed(self, times: Tensor, lengths: Tensor) -> Codes:
+        """Return the codes of times (B, L)."""
+        valid_BL = valid_events(times, lengths)
+        halves = [part.codes(times, lengths).of_each(valid_BL) for part in (self.time, self.gap)]
+        return Codes.of_events(torch.cat(halves, dim=-1), valid_BL)

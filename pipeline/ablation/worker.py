@@ -29,6 +29,7 @@ CONDITIONS = {
     "torch_version": "builds of torch",
     "precision": "precisions",
     "device": "devices",
+    "lstm_kernel": "kernels of the LSTM",
     "shared_code_digest": "versions of the code that all models share",
 }
 """What must be the same of all trials for their differences to be those of the settings, in words."""

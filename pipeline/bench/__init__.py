@@ -30,11 +30,14 @@ from analysis.report.html import page
 from analysis.report.markdown import report
 from analysis.results import Results
 from analysis.statistics.randomness import stream
-from models.classifier import Classifier
+from models.classifier import Classifier, LSTMConfig, RecurrentClassifier
+from models.lstm.choice import can_compile
 from models.time_embeddings import TIME_EMBEDDINGS, PointwiseEmbedding
 from pipeline.ablation.conduct import conduct
 from pipeline.ablation.reading import load_ablation
+from pipeline.bench.lstm import operations_of, rate_of_product
 from pipeline.bench.tracking import time_tracking
+from pipeline.config import RunConfig
 from pipeline.console import Meter, say, show
 from pipeline.data import Splits
 from pipeline.identity import ROOT
@@ -56,6 +59,7 @@ TRIALS, TRIALS_SHOWN = 100, 10
 """Trials of the search whose overhead is measured, and how many of them a median is of."""
 RECIPE = "usual recipe (packed), fp32"
 OURS = "position, fp32"
+IN_TORCH = "position, fp32, LSTM of torch"
 
 Seconds = Mapping[str, list[float]]
 """The seconds of each timed round, by side."""
@@ -106,6 +110,7 @@ def bench() -> None:
         ),
         [_row(name, seconds) for name in seconds],
     )
+    _tell_of_lstm(seconds)
     seconds_taken, peak = cost_of_analysis()
     say(
         f"analysis and report of {ANALYSED_RUNS} runs x {ANALYSED_SEQUENCES:,} predictions: {seconds_taken:.1f} s, "
@@ -128,9 +133,31 @@ def bench() -> None:
     say(f"python -m pipeline --help: {statistics.median(help_seconds):.2f} s (median of {len(help_seconds)})")
 
 
+def _tell_of_lstm(seconds: Seconds) -> None:
+    """Compare the compiled LSTM with torch's, and its products alone with the whole update."""
+    if not can_compile():
+        say("the LSTM is not compiled for this processor")
+        return
+    ratios = [torch_s / own_s for torch_s, own_s in zip(seconds[IN_TORCH], seconds[OURS], strict=True)]
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    say(
+        f"compiled LSTM against torch's, whole update: {middle:.2f}x (quartiles {low:.2f}-{high:.2f}, n = {len(ratios)})"
+    )
+    config, train = _training_data("position")
+    assert isinstance(config.model, LSTMConfig)  # noqa: S101 - it is the default
+    rate = statistics.median(rate_of_product(config.model, config.train.batch_size) for _ in range(ROUNDS))
+    floor = operations_of(config.model, int(train.train.lengths.sum())) / rate
+    share = statistics.median(floor / own_s for own_s in seconds[OURS])
+    say(
+        f"its product: {rate / 1e9:.0f} GFLOP/s; the products alone take {100 * share:.0f} % of the whole update "
+        f"(medians, n = {ROUNDS})"
+    )
+
+
 def time_training() -> dict[str, list[float]]:
     """Time every side on the same batches, round by round."""
     sides = {RECIPE: _epochs("position", "fp32", packed=True), OURS: _epochs("position", "fp32")}
+    sides[IN_TORCH] = _epochs("position", "fp32", compiled=False)
     if has_bf16(torch.device("cpu")):
         sides["position, bf16"] = _epochs("position", "bf16")
     else:
@@ -150,16 +177,23 @@ def time_training() -> dict[str, list[float]]:
     return seconds
 
 
-def _epochs(embedding: str, precision: str, *, packed: bool = False) -> Iterator[Epoch]:
+def _epochs(embedding: str, precision: str, *, packed: bool = False, compiled: bool = True) -> Iterator[Epoch]:
     """Train on the first sequences of Event-MNIST; an epoch is a round."""
-    config = build_run({"model.embedding.name": embedding, "train.epochs": ROUNDS + 1})
-    full = config.data.load()
-    train = full.train.select(torch.arange(BATCHES * config.train.batch_size))
-    splits = Splits(train, full.validation.select(torch.arange(1)), full.test.select(torch.arange(1)))
+    config, splits = _training_data(embedding)
     training = start(config, splits, torch.device("cpu"))
+    assert isinstance(training.model, RecurrentClassifier)  # noqa: S101 - it is the default
+    training.model.compiled = compiled
     if packed:
         training.model = PackedClassifier(training.model)  # type: ignore[assignment]
     return fit(training, splits, config, precision)
+
+
+def _training_data(embedding: str) -> tuple[RunConfig, Splits]:
+    """Return the settings of a side and the sequences of its round."""
+    config = build_run({"model.embedding.name": embedding, "train.epochs": ROUNDS + 1})
+    full = config.data.load()
+    train = full.train.select(torch.arange(BATCHES * config.train.batch_size))
+    return config, Splits(train, full.validation.select(torch.arange(1)), full.test.select(torch.arange(1)))
 
 
 def _row(name: str, seconds: Seconds) -> tuple[str, ...]:

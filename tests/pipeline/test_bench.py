@@ -1,10 +1,13 @@
 import sys
 
+import pytest
 import torch
 
 from analysis import run_analyses
 from analysis.analyses.registry import ANALYSES
+from models.classifier import LSTMConfig
 from pipeline import bench
+from pipeline.bench.lstm import operations_of
 from pipeline.settings import build_run
 from pipeline.training.start import start
 
@@ -43,3 +46,20 @@ def test_the_made_up_study_is_analysed_whole():
     models = findings[0].tables["models"]
     assert models["seeds"].tolist() == [2, 2]
     assert models["test_accuracy_mean"].between(0.9, 1).all()
+
+
+def test_the_operations_of_an_update_are_those_of_the_closed_form():
+    # Forward: 4 H x H products of 2 operations a number, one in the first layer and two in the second; backward twice that.
+    assert operations_of(LSTMConfig(hidden_dim=3, num_layers=2), events=10) == 10 * 3 * (3 * 2 * 4 * 3 * 3)
+
+
+@pytest.mark.parametrize("compilable", [True, False])
+def test_what_is_told_of_the_lstm_is_the_ratio_within_a_round(compilable, monkeypatch, capsys):
+    monkeypatch.setattr(bench, "can_compile", lambda: compilable)
+    sample = build_run({"data.name": "mnist_sample", "train.batch_size": 8})
+    monkeypatch.setattr(bench, "_training_data", lambda _: (sample, sample.data.load()))
+    bench._tell_of_lstm({bench.IN_TORCH: [3.0, 40.0, 5.0], bench.OURS: [2.0, 20.0, 2.0]})
+    said = "".join(capsys.readouterr())
+    assert ("2.00x" in said) == compilable
+    assert ("GFLOP/s" in said) == compilable
+    assert ("not compiled" in said) != compilable

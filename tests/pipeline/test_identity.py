@@ -59,6 +59,10 @@ CHANGES = {
     "an operator in the loop": ("pipeline/training/loop.py", r"len\(part\) / len\(indices_B\)", "len(part) * len(indices_B)"),
     "the order of the data": ("pipeline/training/batches.py", r"split\(size\)\)\n\n\ndef bucketed", "split(size + 1))\n\n\ndef bucketed"),
     "the cutting of the LSTM": ("models/classifier.py", "CALL_COST_EVENTS = 100", "CALL_COST_EVENTS = 101"),
+    "the compiled recurrence": ("models/lstm/recurrence.py", "if waiting.filled", "if 2 * waiting.filled"),
+    "a kernel that it calls": ("models/lstm/cell.py", r"f\[j\] \* cell_before\[j\] \+", "f[j] * cell_before[j] -"),
+    "the compiled product": ("models/lstm/product.py", "ROWS_AT_ONCE = 16", "ROWS_AT_ONCE = 8"),
+    "an elementary function": ("models/compilation.py", "TANH_SMALL = np.float32\\(0.625\\)", "TANH_SMALL = np.float32(0.5)"),
     "the recurrence": ("models/classifier.py", r"outputs, states\[depth\] = layer", "outputs, states[0] = layer"),
     "this embedding": ("models/time_embeddings/position.py", r"nn\.functional\.embedding|nn\.Embedding", r"1 * \g<0>"),
     "the base of this embedding": ("models/time_embeddings/base.py", r"times_U \* self\.time_factor", "times_U / self.time_factor"),
@@ -116,6 +120,18 @@ def test_where_a_file_lies_is_no_part_of_the_identity(tmp_path):
 def test_whatever_decides_the_numbers_is_in_the_identity(monkeypatch, settings):
     monkeypatch.setattr("pipeline.machine.has_bf16", lambda _: True)
     assert cell_of({}) != cell_of(settings)
+
+
+def test_what_an_lstm_runs_in_is_in_its_identity_and_in_no_other(monkeypatch):
+    models = [{}, {"model__name": "gru"}]
+    cells = {}
+    for found in (True, False):
+        monkeypatch.setattr("pipeline.machine.can_compile", lambda found=found: found)
+        cells[found] = [cell_of(settings) for settings in models]
+        built = config()
+        assert identity(built, built.data.load(), "cpu")["lstm_kernel"] == ("compiled" if found else "torch")
+    assert cells[True][0] != cells[False][0]
+    assert cells[True][1] == cells[False][1]
 
 
 KMOTE = {"model__embedding__name": "kmote"}

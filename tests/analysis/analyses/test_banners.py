@@ -46,12 +46,22 @@ def tuned(runs, curves, predictions):
     return runs, curves, predictions
 
 
+def kernels(*names):
+    def changed(runs, curves, predictions):
+        # A model without an LSTM has none, which makes no difference.
+        runs["lstm_kernel"] = [*names, *[None] * (len(runs) - len(names))]
+        return runs, curves, predictions
+
+    return changed
+
+
 BANNERS = {
     "shared code": (change("shared_code_digest", "other", [6, 7, 8]), "code that all models share"),
     "tuning": (tuned, "Unequal tuning budgets: none 0 trials, sincos 0 trials and lete 30 trials."),
     "precision": (change("precision", "bf16"), "different precisions: bf16 and fp32"),
     "torch": (change("torch_version", "2.12.0"), "different builds of torch: 2.12.0 and 2.13.0"),
     "device": (change("device", "cuda"), "different devices: cpu and cuda"),
+    "kernel": (kernels("compiled", "torch"), "different kernels of the LSTM: compiled and torch"),
     "code": (change("code_digest", "other"), "trained by different code: none."),
     "epochs": (change("epochs", 5), "between 5 and 6 epochs"),
     "missing": (change("status", "FAILED"), "Missing cells: none seed 0."),

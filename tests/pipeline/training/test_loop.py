@@ -8,7 +8,7 @@ import torch
 from models.time_embeddings import TIME_EMBEDDINGS
 from pipeline.errors import UsageError
 from pipeline.identity import ROOT
-from pipeline.machine import has_bf16, resolve_device, resolve_precision
+from pipeline.machine import has_bf16, resolve_device, resolve_kernel, resolve_precision
 from pipeline.settings import build_run
 from pipeline.study import load_study
 from pipeline.training import loop as module
@@ -174,6 +174,26 @@ def test_bf16_keeps_the_embedding_and_the_result_in_float32():
     assert half.dtype == torch.float32
     torch.testing.assert_close(half, full, atol=0.05, rtol=0)
     assert not torch.equal(half, full)
+
+
+def test_a_compiled_lstm_learns_what_that_of_torch_learns():
+    config = small(model__dropout=0.0)
+    splits = config.data.load()
+    answers = []
+    for compiled in (True, False):
+        training = start(config, splits, CPU)
+        training.model.compiled = compiled
+        list(fit(training, splits, config, "fp32"))
+        answers.append(predict(training.model, splits.test))
+    torch.testing.assert_close(*answers, atol=1e-4, rtol=0)
+    assert torch.equal(*answers) == (resolve_kernel("fp32", CPU) == "torch")
+
+
+def test_a_compiled_lstm_is_for_full_precision_on_a_processor(monkeypatch):
+    monkeypatch.setattr("pipeline.machine.can_compile", lambda: True)
+    assert resolve_kernel("fp32", CPU) == "compiled"
+    assert resolve_kernel("bf16", CPU) == "torch"
+    assert resolve_kernel("fp32", torch.device("cuda")) == "torch"
 
 
 def test_predictions_do_not_depend_on_the_batches():

@@ -1,0 +1,136 @@
+"""Compilation of Python functions for the CPU, and elementary functions that such code calls.
+
+Source: the exponential and the hyperbolic tangent in float32 are Cephes' `expf` and `tanhf` (Moshier 1992).
+Differs from it: arguments of the exponential are clamped instead of overflowing, and no branch is taken, so that loops
+over them vectorise. In float64 they are those of the C library.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numba import njit, types
+from numba.core.caching import IndexDataCacheFile
+from numba.extending import intrinsic, overload
+
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+Number = Any
+"""A float32 or a float64."""
+
+# Reductions may be reordered so that they vectorise; NaN and infinity keep their meaning.
+FAST = {"reassoc", "contract", "nsz", "arcp"}
+# The reduction of an argument subtracts a large and a small part one after the other: reordering would lose the small one.
+IN_ORDER = {"contract", "nsz"}
+NO_CACHE = "no locator available"
+"""What numba says where neither the folder of the source nor the user's cache can be written."""
+FOLDER = Path(__file__).parent
+SOURCES = ("compilation.py", "scan_kernels.py", "lstm/*.py")
+"""Files of `FOLDER` with code that is compiled."""
+
+
+def compiled(kernel: Kernel) -> Kernel:
+    """Compile a function at its first call; the result is kept on disk, in this process alone where no folder can be written."""
+    compile_it = partial(njit, nogil=True, error_model="numpy", fastmath=FAST)
+    try:
+        cached: Any = compile_it(kernel, cache=True)
+    except RuntimeError as error:
+        if NO_CACHE not in str(error):
+            raise
+        return cast("Kernel", compile_it(kernel))
+    # numba compiles anew where the file of a function has changed, but not where that of a function that it calls has.
+    place = cached._cache  # noqa: SLF001 - there is no public way to say so
+    name = f"{place._impl.filename_base}.{_digest_of_sources()[:16]}"  # noqa: SLF001
+    place._cache_file = IndexDataCacheFile(place.cache_path, name, place._impl.locator.get_source_stamp())  # noqa: SLF001
+    return cast("Kernel", cached)
+
+
+@cache
+def _digest_of_sources() -> str:
+    files = [path for pattern in SOURCES for path in sorted(FOLDER.glob(pattern))]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+
+
+# ------------------------------------------------------------------------------------------------ elementary functions
+
+ZERO, ONE, TWO, HALF = np.float32(0), np.float32(1), np.float32(2), np.float32(0.5)
+LOG2_E = np.float32(1.44269504088896341)
+LN2_HIGH = np.float32(0.693359375)
+LN2_LOW = np.float32(-2.12194440e-4)
+EXP_LIMIT = np.float32(87)
+EXP_0 = np.float32(1.9875691500e-4)
+EXP_1 = np.float32(1.3981999507e-3)
+EXP_2 = np.float32(8.3334519073e-3)
+EXP_3 = np.float32(4.1665795894e-2)
+EXP_4 = np.float32(1.6666665459e-1)
+EXP_5 = np.float32(5.0000001201e-1)
+TANH_SMALL = np.float32(0.625)
+TANH_0 = np.float32(-5.70498872745e-3)
+TANH_1 = np.float32(2.06390887954e-2)
+TANH_2 = np.float32(-5.37397155531e-2)
+TANH_3 = np.float32(1.33314422036e-1)
+TANH_4 = np.float32(-3.33332819422e-1)
+
+
+def _bitcast(typing_context: Any, bits: Any) -> Any:  # noqa: ANN401, ARG001 - numba's protocol
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+
+    return types.float32(types.int32), generate
+
+
+_float_of_bits = cast("Callable[[np.int32], np.float32]", intrinsic(_bitcast))
+
+
+def _by_precision(single: Callable[[Number], Number], double: Callable[[Number], Number]) -> Callable[[Number], Number]:
+    """Return a function for compiled code that is one of two, by the type of its argument."""
+
+    def function(x: Number) -> Number:
+        return double(x)
+
+    def choose(x: Number) -> Callable[[Number], Number]:
+        return single if x == types.float32 else double
+
+    overload(function, jit_options={"fastmath": IN_ORDER, "error_model": "numpy"})(choose)
+    return function
+
+
+def _exponential_32(x: Number) -> Number:
+    x = min(max(x, -EXP_LIMIT), EXP_LIMIT)
+    power = np.floor(x * LOG2_E + HALF)
+    r = x - power * LN2_HIGH - power * LN2_LOW
+    series = ((((EXP_0 * r + EXP_1) * r + EXP_2) * r + EXP_3) * r + EXP_4) * r + EXP_5
+    return (series * r * r + r + ONE) * _float_of_bits((np.int32(power) + np.int32(127)) << np.int32(23))
+
+
+def _exponential_64(x: Number) -> Number:
+    return math.exp(x)
+
+
+exponential = _by_precision(_exponential_32, _exponential_64)
+"""exp(x), for compiled code; in float32 to 1.2e-7 relative, between exp(-87) and exp(87)."""
+
+
+def _hyperbolic_tangent_32(x: Number) -> Number:
+    square = x * x
+    series = (((TANH_0 * square + TANH_1) * square + TANH_2) * square + TANH_3) * square + TANH_4
+    small = x + x * square * series
+    large = ONE - TWO / (exponential(TWO * x) + ONE)
+    return small if abs(x) < TANH_SMALL else large
+
+
+def _hyperbolic_tangent_64(x: Number) -> Number:
+    return math.tanh(x)
+
+
+hyperbolic_tangent = _by_precision(_hyperbolic_tangent_32, _hyperbolic_tangent_64)
+"""tanh(x), for compiled code; in float32 to 3e-7 relative."""
+
+
+@compiled
+def sigmoid(x: Number) -> Number:
+    """Return 1 / (1 + exp(-x)), for compiled code."""
+    return ONE / (ONE + exponential(-x))

@@ -1,0 +1,103 @@
+"""The elementwise part of an LSTM for one event, forward and backward, and the mask of dropout.
+
+Source: Hochreiter and Schmidhuber 1997 with the forget gate of Gers et al. 2000, gates in torch's order i, f, g, o:
+c' = f c + i g, h = o tanh(c'). The mask is the finaliser of MurmurHash3 (Appleby), applied twice with a key each.
+
+Several short loops over few arrays instead of one: the compiler proves that arrays do not overlap before it vectorises,
+and gives up where there are many.
+
+Letters: J layers, H width of the state.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.compilation import ONE, ZERO, compiled, hyperbolic_tangent, sigmoid
+
+Array = NDArray[Any]
+
+MIX_1, MIX_2 = np.uint32(0x85EBCA6B), np.uint32(0xC2B2AE35)
+SHIFT_1, SHIFT_2 = np.uint32(16), np.uint32(13)
+
+
+class Dropout(NamedTuple):
+    """The masks between layers: functions of the place of a number, so that nothing is stored."""
+
+    keys: Array
+    """(J, 2) uint32, two for the mask above each layer; that above the last is not used."""
+    threshold: np.uint32
+    """A number is dropped where its hash is below; 0 drops none."""
+    scale: np.floating[Any]
+    """1 / (1 - rate)."""
+
+
+@compiled
+def add(total: Array, part: Array) -> None:
+    """Add an array to the beginning of another."""
+    for j in range(part.shape[0]):
+        total[j] += part[j]
+
+
+@compiled
+def activate(  # noqa: PLR0917 - a kernel's buffers
+    gates: Array, source: Array, cell_before: Array, cell: Array, cell_tangent: Array, hidden: Array
+) -> None:
+    """Turn sums and what comes from their source (4 H,) into gates, and write cell, tanh(cell) and hidden state (H,)."""
+    width = cell.shape[0]
+    i, f, g, o = gates[:width], gates[width : 2 * width], gates[2 * width : 3 * width], gates[3 * width : 4 * width]
+    add(gates, source)
+    for j in range(2 * width):
+        gates[j] = sigmoid(gates[j])
+    for j in range(width):
+        g[j] = hyperbolic_tangent(g[j])
+    for j in range(width):
+        o[j] = sigmoid(o[j])
+    for j in range(width):
+        cell[j] = f[j] * cell_before[j] + i[j] * g[j]
+    for j in range(width):
+        tangent = hyperbolic_tangent(cell[j])
+        cell_tangent[j] = tangent
+        hidden[j] = o[j] * tangent
+
+
+@compiled
+def differentiate(  # noqa: PLR0917 - a kernel's buffers
+    gates: Array, cell_before: Array, cell_tangent: Array, grad_hidden: Array, grad_cell: Array, grad_sums: Array
+) -> None:
+    """Write the gradients of the sums (4 H,), and turn that of the cell (H,) into that of the cell before."""
+    width = cell_before.shape[0]
+    i, f, g, o = gates[:width], gates[width : 2 * width], gates[2 * width : 3 * width], gates[3 * width : 4 * width]
+    d_i, d_f = grad_sums[:width], grad_sums[width : 2 * width]
+    d_g, d_o = grad_sums[2 * width : 3 * width], grad_sums[3 * width : 4 * width]
+    for j in range(width):
+        grad_cell[j] += grad_hidden[j] * o[j] * (ONE - cell_tangent[j] * cell_tangent[j])
+    for j in range(width):
+        d_o[j] = grad_hidden[j] * cell_tangent[j] * o[j] * (ONE - o[j])
+    for j in range(width):
+        d_i[j] = grad_cell[j] * g[j] * i[j] * (ONE - i[j])
+    for j in range(width):
+        d_g[j] = grad_cell[j] * i[j] * (ONE - g[j] * g[j])
+    for j in range(width):
+        d_f[j] = grad_cell[j] * cell_before[j] * f[j] * (ONE - f[j])
+    for j in range(width):
+        grad_cell[j] *= f[j]
+
+
+@compiled
+def _mixed(bits: np.uint32) -> np.uint32:
+    bits = np.uint32((bits ^ (bits >> SHIFT_1)) * MIX_1)
+    bits = np.uint32((bits ^ (bits >> SHIFT_2)) * MIX_2)
+    return np.uint32(bits ^ (bits >> SHIFT_1))
+
+
+@compiled
+def add_kept(total: Array, part: Array, place: int, layer: int, dropout: Dropout) -> None:
+    """Add those of the numbers (H,) that are kept above a layer, scaled; the first of them has the place `place`."""
+    first, second = dropout.keys[layer]
+    threshold, scale = dropout.threshold, dropout.scale
+    for j in range(total.shape[0]):
+        # Of two 32-bit numbers numba makes one of 64: without the casts the loop does not vectorise.
+        bits = _mixed(np.uint32(_mixed(np.uint32(np.uint32(place + j) ^ first)) ^ second))
+        total[j] += part[j] * (scale if bits >= threshold else ZERO)

@@ -1,0 +1,157 @@
+"""The compiled LSTM as a function of tensors, with gradients.
+
+Letters: N events, B sequences, A sequences with an event, J layers, H width of the state, R rows of the table, T steps,
+G width of four gates in whole panels.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from models.lstm.cell import Dropout
+from models.lstm.product import PANEL, pack, padded
+from models.lstm.recurrence import EVENTS_AT_ONCE, Gradients, Panels, States, Steps, Waiting, backward, forward
+from models.lstm.workspace import take
+
+Array = NDArray[Any]
+
+LARGEST_BITS = 2**32
+
+
+def last_states(
+    layers: Sequence[nn.LSTM], rows_RD: Tensor, row_of_BL: Tensor, lengths: Sequence[int], dropout: float
+) -> Tensor:
+    """Return the top layer's state (B, H) after the last event of each sequence.
+
+    Event k of sequence b reads the row row_of[b, k]; `lengths` descend, and 0 gives the initial state. `dropout` is the
+    rate between the layers, drawn from torch's global generator.
+    """
+    weights = [layer.all_weights[0] for layer in layers]
+    width, counts = layers[0].hidden_size, _counts(lengths)
+    states_BH = rows_RD.new_zeros(len(lengths), width)
+    if len(counts) == 1:
+        return states_BH
+    alive = int(counts[0])
+    steps_T1 = torch.arange(len(counts) - 1)[:, None]
+    row_of_N = row_of_BL[:alive, : len(counts) - 1].T[steps_T1 < torch.tensor(lengths[:alive])]
+    input_weight, _, *biases = weights[0]
+    table_R4H = torch.addmm(biases[0] + biases[1], rows_RD, input_weight.T)
+    recurrent_J = torch.stack([recurrent for _, recurrent, *_ in weights])
+    # The first layer reads its inputs in the table: something fills its place, so that all stacks are numbered alike.
+    between_J = torch.stack([recurrent_J[0].detach(), *(between for between, *_ in weights[1:])])
+    bias_J = torch.stack([biases[0].detach(), *(one + other for _, _, one, other in weights[1:])])
+    masks = _draw_masks(len(layers), dropout, rows_RD.dtype)
+    finals_AH = lstm(counts, row_of_N, masks, table_R4H, recurrent_J, between_J, bias_J)
+    return torch.cat([finals_AH, states_BH[alive:]])
+
+
+def _counts(lengths: Sequence[int]) -> Array:
+    """Return (T + 1,) how many of the descending lengths are above 0, 1, ..., the longest."""
+    ascending = np.asarray(lengths[::-1])
+    return len(lengths) - np.searchsorted(ascending, np.arange(ascending[-1] + 1), side="right")
+
+
+def _draw_masks(layers: int, rate: float, dtype: torch.dtype) -> Dropout:
+    """Draw the keys of the masks from torch's global generator; none where nothing is dropped."""
+    shape = (layers, 2)
+    keys = torch.randint(LARGEST_BITS, shape) if rate and layers > 1 else torch.zeros(shape, dtype=torch.long)
+    scale: Any = torch.tensor(1 / (1 - rate), dtype=dtype).numpy()[()]
+    return Dropout(keys.numpy().astype(np.uint32), np.uint32(round(rate * LARGEST_BITS)), scale)
+
+
+class _LSTM(torch.autograd.Function):
+    @staticmethod
+    def forward(  # noqa: PLR0917 - torch's protocol
+        ctx: Any,  # noqa: ANN401
+        counts: Array,
+        row_of_N: Tensor,
+        dropout: Dropout,
+        table_R4H: Tensor,
+        recurrent_J: Tensor,
+        between_J: Tensor,
+        bias_J: Tensor,
+    ) -> Tensor:
+        keeps = any(ctx.needs_input_grad)
+        steps = _steps(counts, row_of_N, keeps)
+        events, rows = len(row_of_N), len(row_of_N) if keeps else 2 * int(counts[0])
+        memory = take(sum(_sizes(recurrent_J, events, rows, dropout)), recurrent_J.dtype)
+        states = _states(memory, recurrent_J, events, rows, dropout)
+        finals_AH = recurrent_J.new_empty(int(counts[0]), recurrent_J.shape[2])
+        panels = Panels(_packed(recurrent_J, transposed=True), _packed(between_J, transposed=True))
+        forward(steps, _array(table_R4H), _array(bias_J), panels, states, dropout, finals_AH.numpy())
+        if keeps:
+            ctx.save_for_backward(recurrent_J, between_J, memory)
+            ctx.steps, ctx.dropout, ctx.rows = steps, dropout, len(table_R4H)
+        return finals_AH
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_AH: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401 - torch's protocol
+        recurrent_J, between_J, memory = ctx.saved_tensors
+        events = len(ctx.steps.row_of_event)
+        states = _states(memory, recurrent_J, events, events, ctx.dropout)
+        panels = Panels(_packed(recurrent_J, transposed=False), _packed(between_J, transposed=False))
+        layers, wide, width = recurrent_J.shape
+        gradients = Gradients(
+            *(recurrent_J.new_zeros(shape).numpy() for shape in ((ctx.rows, wide), (layers, wide))),
+            *(recurrent_J.new_zeros(layers, wide, padded(width)).numpy() for _ in range(2)),
+        )
+        waiting = _waiting(recurrent_J, EVENTS_AT_ONCE + len(grad_AH))
+        backward(ctx.steps, panels, states, ctx.dropout, _array(grad_AH), waiting, gradients)
+        weights = (torch.from_numpy(part)[..., :width] for part in (gradients.recurrent, gradients.between))
+        return None, None, None, torch.from_numpy(gradients.table), *weights, torch.from_numpy(gradients.bias)
+
+
+lstm = cast("Callable[..., Tensor]", _LSTM.apply)
+
+
+def _array(tensor: Tensor) -> Array:
+    array: Array = tensor.detach().contiguous().numpy()
+    return array
+
+
+def _steps(counts: Array, row_of_N: Tensor, keeps: bool) -> Steps:
+    """Lay out the steps of `counts` (T + 1,); the states of all are kept, or those of two."""
+    starts = counts[:-1].cumsum() - counts[:-1]
+    places = starts if keeps else np.arange(len(starts)) % 2 * counts[0]
+    return Steps(counts, starts, places, row_of_N.numpy())
+
+
+def _sizes(weights_J: Tensor, events: int, rows: int, dropout: Dropout) -> list[int]:
+    """Return how many numbers each of the states takes."""
+    layers, wide, width = weights_J.shape
+    hidden = [layers * events * width] * (2 if dropout.threshold else 1)
+    return [layers * rows * padded(wide), layers * rows * width, layers * rows * width, *hidden]
+
+
+def _states(memory: Tensor, weights_J: Tensor, events: int, rows: int, dropout: Dropout) -> States:
+    """Divide memory into the states of layers of weights (J, 4 H, H), of which gates and cells have so many rows."""
+    layers, _, width = weights_J.shape
+    parts = memory.split(_sizes(weights_J, events, rows, dropout))
+    gates, cell, cell_tangent = (part.view(layers, rows, -1).numpy() for part in parts[:3])
+    hidden, *passed = (part.view(layers, events, width).numpy() for part in parts[3:])
+    return States(gates, cell, cell_tangent, hidden, passed[0] if passed else hidden)
+
+
+def _packed(weights_J: Tensor, *, transposed: bool) -> Array:
+    """Pack weights (J, 4 H, H), or their transposes, as right factors of a product."""
+    (layers, high, wide), array = weights_J.shape, _array(weights_J)
+    depth, width = (wide, high) if transposed else (high, wide)
+    row_stride, column_stride = (1, wide) if transposed else (wide, 1)
+    panels = np.empty((layers, padded(width) // PANEL, depth, PANEL), array.dtype)
+    for layer in range(layers):
+        pack(array[layer].reshape(-1), row_stride, column_stride, depth, width, panels[layer])
+    return panels
+
+
+def _waiting(weights_J: Tensor, events: int) -> Waiting:
+    """Allocate room for `events` that wait for the gradients of weights (J, 4 H, H)."""
+    _, wide, width = weights_J.shape
+    sums = weights_J.new_empty(events, wide + PANEL).numpy()
+    before, below = (weights_J.new_zeros(padded(width) // PANEL, events, PANEL).numpy() for _ in range(2))
+    return Waiting(np.zeros(1, np.int64), sums, before, below)

@@ -1,0 +1,201 @@
+"""A matrix product for compiled CPU code whose right factor is packed once and used many times.
+
+Source: the blocking of Goto and van de Geijn 2008, doi 10.1145/1356052.1356053: a tile of the result stays in registers
+while the shared dimension runs.
+Differs from it: an LSTM multiplies a few dozen rows at a time by the same weights. So the weights are packed once a
+batch, and the left factor, which the first cache holds, is read where it lies.
+
+- Every number is one chain of fused multiply-adds in the order of the shared dimension, whatever the number of rows:
+  an event gets the same bits in every company, and neither threads nor the width of the registers change them.
+
+Letters: M rows of the result, N its columns, K shared dimension, W width of a panel of columns.
+"""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+from llvmlite import binding, ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from models.compilation import compiled
+
+Array = NDArray[Any]
+
+WIDE = bool(binding.get_host_cpu_features().get("avx512f"))
+"""Whether the processor has 32 registers of 16 float32 instead of 16 of 8."""
+LANES = 16 if WIDE else 8
+"""float32 in a register."""
+TILE_ROWS = 12 if WIDE else 6
+"""Rows of a tile: with two registers a row, as many as leave some for the factors."""
+PANEL = 2 * LANES
+"""Width W of a panel."""
+ROWS_AT_ONCE = 16 * TILE_ROWS
+"""Rows that all panels pass before the next rows: as many as stay in the cache beside a panel."""
+
+
+def padded(width: int) -> int:
+    """Return the width of whole panels for `width` columns."""
+    return -(-width // PANEL) * PANEL
+
+
+@compiled
+def pack(  # noqa: PLR0917 - a kernel's buffers
+    source: Array, row_stride: int, column_stride: int, depth: int, width: int, panels: Array
+) -> None:
+    """Fill panels (N / W, K, W) from a flat matrix (K, N) of the given strides, zero beyond its last column."""
+    for panel in range(panels.shape[0]):
+        for k in range(depth):
+            for j in range(PANEL):
+                column = panel * PANEL + j
+                inside = column < width
+                panels[panel, k, j] = source[k * row_stride + column * column_stride] if inside else np.float32(0)
+
+
+class _Tile:
+    """The code of one tile: sums of `rows` rows and one panel, kept in registers over the shared dimension."""
+
+    def __init__(self, builder: Any, scalar: Any, rows: int) -> None:  # noqa: ANN401 - of llvmlite
+        self.builder, self.rows = builder, rows
+        self.scalar, self.vector, self.index = scalar, ir.VectorType(scalar, LANES), ir.IntType(64)
+        zero = ir.Constant(self.vector, [0.0] * LANES)
+        self.sums = [[cgutils.alloca_once_value(builder, zero) for _ in range(2)] for _ in range(rows)]
+        kind = {"float": "f32", "double": "f64"}[str(scalar)]
+        function = ir.FunctionType(self.vector, [self.vector] * 3)
+        self.multiply_add = cgutils.get_or_insert_function(builder.module, function, f"llvm.fma.v{LANES}{kind}")
+
+    def at(self, pointer: Any, *terms: tuple[Any, Any]) -> Any:  # noqa: ANN401
+        """Return the pointer moved by the sum of products."""
+        for one, other in terms:
+            pointer = self.builder.gep(pointer, [self.builder.mul(one, other)])
+        return pointer
+
+    def vectors(self, pointer: Any) -> list[Any]:  # noqa: ANN401
+        """Return pointers to the two registers of a panel's row."""
+        return [
+            self.builder.bitcast(self.builder.gep(pointer, [self.index(k * LANES)]), self.vector.as_pointer())
+            for k in range(2)
+        ]
+
+    def spread(self, value: Any) -> Any:  # noqa: ANN401
+        """Return a register full of one number."""
+        undefined = ir.Constant(self.vector, ir.Undefined)
+        first = self.builder.insert_element(undefined, value, ir.IntType(32)(0))
+        return self.builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(ir.IntType(32), LANES), None))
+
+    def load(self, pointer: Any) -> Any:  # noqa: ANN401
+        """Return what lies at a pointer to a register; it need not be aligned."""
+        return self.builder.load(pointer, align=4)
+
+    def sum(self, left: Any, row_stride: Any, column_stride: Any, panel: Any, depth: Any) -> None:  # noqa: ANN401
+        """Add the products of the rows at `left` and a packed panel."""
+        lefts = [self.at(left, (self.index(row), row_stride)) for row in range(self.rows)]
+        with cgutils.for_range(self.builder, depth) as loop:
+            columns = [self.load(part) for part in self.vectors(self.at(panel, (loop.index, self.index(PANEL))))]
+            along = self.builder.mul(loop.index, column_stride)
+            for begin, sums in zip(lefts, self.sums, strict=True):
+                factor = self.spread(self.builder.load(self.builder.gep(begin, [along])))
+                for column, total in zip(columns, sums, strict=True):
+                    product = self.builder.call(self.multiply_add, [factor, column, self.builder.load(total)])
+                    self.builder.store(product, total)
+
+    def write(self, result: Any, stride: Any, adds: Any) -> None:  # noqa: ANN401
+        """Write the sums to rows of the result, or add them to what is there."""
+        for row, sums in enumerate(self.sums):
+            for place, total in zip(self.vectors(self.at(result, (self.index(row), stride))), sums, strict=True):
+                before = self.builder.select(adds, self.load(place), ir.Constant(self.vector, [0.0] * LANES))
+                self.builder.store(self.builder.fadd(before, self.builder.load(total)), place, align=4)
+
+
+def _tile_function(module: ir.Module, scalar: ir.Type) -> ir.Function:
+    """Return the function of a module that multiplies a tile, with code for every number of rows and a switch between them."""
+    name, place, pointer = f"multiply_tile.{scalar}.{LANES}", ir.IntType(64), scalar.as_pointer()
+    if name in module.globals:
+        return module.globals[name]
+    kinds = [place, pointer, place, place, pointer, place, pointer, place, ir.IntType(1)]
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), name)
+    function.linkage = "linkonce_odr"
+    function.attributes.add("noinline")  # it is long, and would be compiled again wherever it is used
+    rows, left, row_stride, column_stride, panel, depth, result, stride, adds = function.args
+    builder, end = ir.IRBuilder(function.append_basic_block("entry")), function.append_basic_block("end")
+    switch = builder.switch(rows, end)
+    for count in range(1, TILE_ROWS + 1):
+        block = function.append_basic_block(f"rows{count}")
+        switch.add_case(place(count), block)
+        builder.position_at_end(block)
+        tile = _Tile(builder, scalar, count)
+        tile.sum(left, row_stride, column_stride, panel, depth)
+        tile.write(result, stride, adds)
+        builder.branch(end)
+    builder.position_at_end(end)
+    builder.ret_void()
+    return function
+
+
+def _call_tile(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401 - numba's protocol
+    """Write a call of that function, with pointers for arrays and places in them."""
+    kinds = signature.args
+    rows, left, left_at, row_stride, column_stride, panels, panel_at, depth, result, result_at, stride, adds = arguments
+
+    def pointer(position: int, array: Any, at: Any) -> Any:  # noqa: ANN401
+        return builder.gep(context.make_array(kinds[position])(context, builder, array).data, [at])
+
+    function = _tile_function(builder.module, context.get_value_type(kinds[1].dtype))
+    left, panel = pointer(1, left, left_at), pointer(5, panels, panel_at)
+    result = pointer(8, result, result_at)
+    builder.call(function, [rows, left, row_stride, column_stride, panel, depth, result, stride, adds])
+    return context.get_dummy_value()
+
+
+@intrinsic
+def _multiply_tile(  # noqa: PLR0917 - numba's protocol
+    typing_context: Any,  # noqa: ANN401, ARG001
+    rows: Any,  # noqa: ANN401, ARG001
+    left: Any,  # noqa: ANN401
+    left_at: Any,  # noqa: ANN401, ARG001
+    row_stride: Any,  # noqa: ANN401, ARG001
+    column_stride: Any,  # noqa: ANN401, ARG001
+    panels: Any,  # noqa: ANN401
+    panel_at: Any,  # noqa: ANN401, ARG001
+    depth: Any,  # noqa: ANN401, ARG001
+    result: Any,  # noqa: ANN401
+    result_at: Any,  # noqa: ANN401, ARG001
+    stride: Any,  # noqa: ANN401, ARG001
+    adds: Any,  # noqa: ANN401, ARG001
+) -> Any:  # noqa: ANN401
+    """Multiply up to `TILE_ROWS` rows by one panel; `_at` are places in the flat memory of contiguous arrays."""
+    place, flag = types.intp, types.boolean
+    left_terms, panel_terms = (left, place, place, place), (panels, place, place)
+    return types.void(place, *left_terms, *panel_terms, result, place, place, flag), _call_tile
+
+
+multiply_tile = cast("Callable[..., None]", _multiply_tile)
+
+
+@compiled
+def multiply(  # noqa: PLR0917 - a kernel's buffers
+    rows: int, left: Array, left_at: int, left_stride: int, panels: Array, result: Array, result_at: int, adds: bool
+) -> None:
+    """Write `rows` rows of left (M, K) times packed panels (N / W, K, W) to result (M, N), or add them to it.
+
+    Left and result are contiguous and begin at `_at` in their flat memory; a row of the result is as wide as the panels.
+    """
+    count, depth = panels.shape[0], panels.shape[1]
+    stride = count * PANEL
+    for first in range(0, rows, ROWS_AT_ONCE):
+        last = min(first + ROWS_AT_ONCE, rows)
+        tiles = -(-(last - first) // TILE_ROWS)
+        for panel in range(count):
+            row = first
+            for tile in range(tiles):
+                # Rows left over are shared out, because a tile of one row leaves most of the processor idle.
+                size = -(-(last - row) // (tiles - tile))
+                multiply_tile(
+                    size, left, left_at + row * left_stride, left_stride, 1,
+                    panels, panel * depth * PANEL, depth,
+                    result, result_at + row * stride + panel * PANEL, stride, adds,
+                )  # fmt: skip
+                row += size

@@ -1,0 +1,290 @@
+"""The passes of stacked LSTM layers over packed events, forward and backward.
+
+Events are packed: those of the first time step of all sequences, then those of the second. Sequences are sorted by
+length, the longest first, so a step is a block of rows and its predecessor the first rows of the block before.
+All layers take a step before any takes the next, while its rows are in the cache. What the first layer reads was
+projected before: its sums start from rows of a table that events index.
+
+Letters: N events, T steps, B sequences, J layers, H width of the state, R rows of the table, P panels, W width of a panel,
+G width of four gates in whole panels, D width of the state in whole panels.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.compilation import compiled
+from models.lstm.cell import Dropout, activate, add, add_kept, differentiate
+from models.lstm.product import PANEL, TILE_ROWS, multiply, multiply_tile
+
+Array = NDArray[Any]
+
+EVENTS_AT_ONCE = 128
+"""Events whose share of the gradient of weights is one product: as many as leave a panel and a few columns in the first cache."""
+
+
+class Steps(NamedTuple):
+    """Where the events lie."""
+
+    counts: Array
+    """(T + 1,) sequences that have a step, descending; the last is 0."""
+    starts: Array
+    """(T,) the first event of a step."""
+    places: Array
+    """(T,) the first row of a step in gates and cells: `starts`, or two blocks in turn where no gradient is wanted."""
+    row_of_event: Array
+    """(N,) the row of the table that an event reads."""
+
+
+class Panels(NamedTuple):
+    """Packed weights (J, P, K, W)."""
+
+    recurrent: Array
+    """From the state before to the sums."""
+    between: Array
+    """From the layer below to the sums; the first layer's is not used."""
+
+
+class States(NamedTuple):
+    """What the forward pass writes and the backward pass reads."""
+
+    gates: Array
+    """(J, rows, G), at the places of the steps."""
+    cell: Array
+    """(J, rows, H), at the places of the steps."""
+    cell_tangent: Array
+    """(J, rows, H), at the places of the steps."""
+    hidden: Array
+    """(J, N, H)."""
+    passed: Array
+    """(J, N, H) what a layer passes to the next: the hidden states after dropout, or themselves."""
+
+
+class Gradients(NamedTuple):
+    """What the backward pass writes."""
+
+    table: Array
+    """(R, 4 H)."""
+    bias: Array
+    """(J, 4 H); the first layer's is in the table."""
+    recurrent: Array
+    """(J, 4 H, D)."""
+    between: Array
+    """(J, 4 H, D); the first layer's is not used."""
+
+
+class Waiting(NamedTuple):
+    """Events of a layer whose share of the gradient of weights is still to be added: the factors of one product."""
+
+    filled: Array
+    """(1,) how many."""
+    sums: Array
+    """(events, S) gradients of the sums; S is a little more than 4 H, lest a column meets one part of the cache alone."""
+    before: Array
+    """(P, events, W) the states before, in panels."""
+    below: Array
+    """(P, events, W) what the layer below passed, in panels."""
+
+
+@compiled
+def forward(  # noqa: PLR0917 - a kernel's buffers
+    steps: Steps, table: Array, bias: Array, panels: Panels, states: States, dropout: Dropout, finals: Array
+) -> None:
+    """Run all events; write the states, and the top layer's last hidden state of each sequence to finals (B, H)."""
+    layers = bias.shape[0]
+    for layer in range(layers):
+        for step in range(len(steps.places)):
+            _sums(steps, step, layer, panels, states)
+            _cells(steps, step, layer, table, bias, states)
+            if layer + 1 < layers and dropout.threshold:
+                _drop(steps, step, layer, states, dropout)
+    for step in range(len(steps.places)):
+        for row in range(steps.counts[step + 1], steps.counts[step]):
+            finals[row] = states.hidden[layers - 1, steps.starts[step] + row]
+
+
+@compiled
+def _sums(steps: Steps, step: int, layer: int, panels: Panels, states: States) -> None:
+    """Write what the state before and the layer below add to the gates of a step."""
+    count, place = steps.counts[step], steps.places[step]
+    gates, hidden = states.gates, states.hidden
+    events, width = hidden.shape[1], hidden.shape[2]
+    result_at = (layer * gates.shape[1] + place) * gates.shape[2]
+    if step:
+        before_at = (layer * events + steps.starts[step - 1]) * width
+        multiply(count, hidden, before_at, width, panels.recurrent[layer], gates, result_at, False)
+    else:
+        gates[layer, place : place + count] = 0
+    if layer:
+        below_at = ((layer - 1) * events + steps.starts[step]) * width
+        multiply(count, states.passed, below_at, width, panels.between[layer], gates, result_at, True)
+
+
+@compiled
+def _cells(  # noqa: PLR0917 - a kernel's buffers
+    steps: Steps, step: int, layer: int, table: Array, bias: Array, states: States
+) -> None:
+    """Turn the sums of a step into gates and states."""
+    place, start = steps.places[step], steps.starts[step]
+    zero = np.zeros_like(states.cell[0, 0])
+    for row in range(steps.counts[step]):
+        here = place + row
+        before = states.cell[layer, steps.places[step - 1] + row] if step else zero
+        activate(
+            states.gates[layer, here],
+            bias[layer] if layer else table[steps.row_of_event[start + row]],
+            before,
+            states.cell[layer, here],
+            states.cell_tangent[layer, here],
+            states.hidden[layer, start + row],
+        )
+
+
+@compiled
+def _drop(steps: Steps, step: int, layer: int, states: States, dropout: Dropout) -> None:
+    """Write what a step passes to the next layer."""
+    width = states.hidden.shape[2]
+    for row in range(steps.counts[step]):
+        event = steps.starts[step] + row
+        states.passed[layer, event] = 0
+        add_kept(states.passed[layer, event], states.hidden[layer, event], event * width, layer, dropout)
+
+
+@compiled
+def backward(  # noqa: PLR0917 - a kernel's buffers
+    steps: Steps,
+    panels: Panels,
+    states: States,
+    dropout: Dropout,
+    grad_finals: Array,
+    waiting: Waiting,
+    gradients: Gradients,
+) -> None:
+    """Add all gradients, layer by layer from the top, each from the last step to the first; `panels` are of transposed weights."""
+    layers, events, width = states.hidden.shape
+    sequences, wide = len(grad_finals), panels.recurrent.shape[1] * PANEL
+    grad_passed = np.empty((events, wide), grad_finals.dtype)
+    for layer in range(layers - 1, -1, -1):
+        grad_hidden = np.zeros((sequences, wide), grad_finals.dtype)
+        grad_cell = np.zeros((sequences, width), grad_finals.dtype)
+        for step in range(len(steps.places) - 1, -1, -1):
+            if layer == layers - 1:
+                _read_finals(steps, step, grad_finals, grad_hidden)
+            else:
+                _read_passed(steps, step, layer, grad_passed, dropout, grad_hidden[:, :width])
+            if waiting.filled[0] + steps.counts[step] > len(waiting.sums):
+                _add_products(layer, waiting, gradients)
+            _differentiate(steps, step, layer, states, grad_hidden, grad_cell, waiting)
+            _go_back(steps, step, layer, panels, waiting, grad_hidden, grad_passed)
+            _collect(steps, step, layer, states, waiting, gradients)
+        _add_products(layer, waiting, gradients)
+
+
+@compiled
+def _read_finals(steps: Steps, step: int, grad_finals: Array, grad_hidden: Array) -> None:
+    """Take the gradients of the sequences that end with a step."""
+    for row in range(steps.counts[step + 1], steps.counts[step]):
+        add(grad_hidden[row], grad_finals[row])
+
+
+@compiled
+def _read_passed(  # noqa: PLR0917 - a kernel's buffers
+    steps: Steps, step: int, layer: int, grad_passed: Array, dropout: Dropout, grad_hidden: Array
+) -> None:
+    """Add the gradients of what a layer passed up."""
+    width = grad_hidden.shape[1]
+    for row in range(steps.counts[step]):
+        event = steps.starts[step] + row
+        if dropout.threshold:
+            add_kept(grad_hidden[row], grad_passed[event], event * width, layer, dropout)
+        else:
+            add(grad_hidden[row], grad_passed[event, :width])
+
+
+@compiled
+def _differentiate(  # noqa: PLR0917 - a kernel's buffers
+    steps: Steps, step: int, layer: int, states: States, grad_hidden: Array, grad_cell: Array, waiting: Waiting
+) -> None:
+    """Write the gradients of the sums of a step behind those that wait."""
+    zero = np.zeros_like(states.cell[0, 0])
+    for row in range(steps.counts[step]):
+        here = steps.places[step] + row
+        before = states.cell[layer, steps.places[step - 1] + row] if step else zero
+        differentiate(
+            states.gates[layer, here],
+            before,
+            states.cell_tangent[layer, here],
+            grad_hidden[row],
+            grad_cell[row],
+            waiting.sums[waiting.filled[0] + row],
+        )
+
+
+@compiled
+def _go_back(  # noqa: PLR0917 - a kernel's buffers
+    steps: Steps, step: int, layer: int, panels: Panels, waiting: Waiting, grad_hidden: Array, grad_passed: Array
+) -> None:
+    """Write the gradients of the states before a step, and of what the layer below passed to it."""
+    count, sums, stride = steps.counts[step], waiting.sums, waiting.sums.shape[1]
+    if step:
+        multiply(count, sums, waiting.filled[0] * stride, stride, panels.recurrent[layer], grad_hidden, 0, False)
+    if layer:
+        result_at = steps.starts[step] * grad_passed.shape[1]
+        multiply(count, sums, waiting.filled[0] * stride, stride, panels.between[layer], grad_passed, result_at, False)
+
+
+@compiled
+def _collect(  # noqa: PLR0917 - a kernel's buffers
+    steps: Steps, step: int, layer: int, states: States, waiting: Waiting, gradients: Gradients
+) -> None:
+    """Add a step to the gradients of table and biases, and let it wait for those of the weights."""
+    zero = np.zeros_like(states.hidden[0, 0])
+    width = 4 * len(zero)
+    for row in range(steps.counts[step]):
+        here = steps.places[step] + row
+        slot = waiting.filled[0] + row
+        _to_panels(states.hidden[layer, steps.places[step - 1] + row] if step else zero, slot, waiting.before)
+        if layer:
+            _to_panels(states.passed[layer - 1, here], slot, waiting.below)
+            add(gradients.bias[layer], waiting.sums[slot, :width])
+        else:
+            add(gradients.table[steps.row_of_event[here]], waiting.sums[slot, :width])
+    waiting.filled[0] += steps.counts[step]
+
+
+@compiled
+def _to_panels(row: Array, slot: int, panels: Array) -> None:
+    """Write a row to its place in panels (P, events, W)."""
+    whole = len(row) // PANEL
+    for panel in range(whole):
+        for j in range(PANEL):
+            panels[panel, slot, j] = row[panel * PANEL + j]
+    for j in range(len(row) - whole * PANEL):
+        panels[whole, slot, j] = row[whole * PANEL + j]
+
+
+@compiled
+def _add_products(layer: int, waiting: Waiting, gradients: Gradients) -> None:
+    """Add the events that wait to the gradients of the weights."""
+    events = waiting.filled[0]
+    for first in range(0, events, EVENTS_AT_ONCE):
+        count = min(EVENTS_AT_ONCE, events - first)
+        _add_product(first, count, waiting.sums, waiting.before, gradients.recurrent, layer)
+        if layer:
+            _add_product(first, count, waiting.sums, waiting.below, gradients.between, layer)
+    waiting.filled[0] = 0
+
+
+@compiled
+def _add_product(first: int, events: int, sums: Array, panels: Array, result: Array, layer: int) -> None:  # noqa: PLR0917
+    """Add the product of so many events' sums, transposed, and panels to a layer's (4 H, D)."""
+    rows, wide = result.shape[1], result.shape[2]
+    stride, depth = sums.shape[1], panels.shape[1]
+    for panel in range(panels.shape[0]):
+        for row in range(0, rows, TILE_ROWS):
+            multiply_tile(
+                min(TILE_ROWS, rows - row), sums, first * stride + row, 1, stride,
+                panels, (panel * depth + first) * PANEL, events,
+                result, (layer * rows + row) * wide + panel * PANEL, wide, True,
+            )  # fmt: skip
