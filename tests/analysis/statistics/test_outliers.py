@@ -38,6 +38,13 @@ def test_accuracies_that_chance_on_the_images_explains_are_near():
     assert far_seeds(accuracies, 1_000_000)["a"].tolist() == [False, False, False, True]
 
 
+def test_the_deviation_of_chance_is_the_binomial_one():
+    # Six deviations of 0.9 on 2,500 images are 3.6 points.
+    near, far = ({"a": np.array([0.9, 0.9, 0.9, 0.9 - gap])} for gap in (0.0359, 0.0361))
+    assert not far_seeds(near, 2500)["a"].any()
+    assert far_seeds(far, 2500)["a"].tolist() == [False, False, False, True]
+
+
 def test_two_seeds_cannot_say_which_of_them_lies_far():
     found = far_seeds({"a": np.array([0.1, 0.9]), "b": np.array([0.9, 0.9, 0.9])}, IMAGES)
     assert {model: far_S.tolist() for model, far_S in found.items()} == {"a": [False] * 2, "b": [False] * 3}

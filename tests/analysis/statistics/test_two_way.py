@@ -153,6 +153,7 @@ def test_hedges_g_is_the_oracles(oracle):
     assert hedges_g(np.array(known["a"]), np.array(known["b"])) == pytest.approx(known["hedges_g"])
     assert hedges_g(np.array([3, 3]), np.array([3, 3])) == 0
     assert hedges_g(np.array([4, 4]), np.array([3, 3])) == inf
+    assert hedges_g(np.array([3, 3]), np.array([4, 4])) == -inf
     assert isnan(hedges_g(np.array([4]), np.array([3])))
 
 
