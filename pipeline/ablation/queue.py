@@ -292,6 +292,9 @@ def _engine_arguments(url: URL) -> dict[str, Any]:
         raise ValueError("only SQLite and PostgreSQL are supported")
     if url.database in (None, "", ":memory:"):
         raise ValueError("in memory, where no other process sees it")
+    # Before the lock beside the database, which would make the folder.
+    if not Path(str(url.database)).absolute().parent.is_dir():
+        raise ValueError("in a folder that does not exist")
     return {"connect_args": {"timeout": SQLITE_SECONDS}}
 
 

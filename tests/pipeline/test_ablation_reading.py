@@ -167,7 +167,7 @@ def test_a_wrong_file_says_where_what_and_what_to_do(read, tree, parts):
     [
         ({"model.hidden_dim": [8, -1]}, [], "point hidden_dim=-1: model.hidden_dim: must be at least 1, got -1"),
         (SPACE, ["--storage", "postgresql://someone:secret@127.0.0.1:9/none"], "--storage: must be a database that answers"),
-        (SPACE, ["--storage", "sqlite:///nowhere/optuna.db"], "--storage: must be a database that answers"),
+        (SPACE, ["--storage", "sqlite:///nowhere/optuna.db"], "optuna.db (in a folder that does not exist)"),
         (SPACE, ["--storage", "sqlite://"], "in memory, where no other process sees it"),
         (SPACE, ["--storage", "mysql://localhost/optuna"], "only SQLite and PostgreSQL are supported"),
         (SPACE, ["--storage", "no database"], "--storage: must be a database that answers, got no database"),
