@@ -27,6 +27,12 @@ def interrupt_first(task, notify):
     time.sleep(100)
 
 
+def ignore_interrupts(_task, notify):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    notify(os.getpid())
+    time.sleep(100)
+
+
 def interrupt_itself(task, notify):
     if task == "end":
         return

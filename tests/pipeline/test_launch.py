@@ -36,6 +36,22 @@ def test_an_interrupt_of_the_launcher_stops_the_workers(launched):
     assert time.monotonic() - began < 50  # of the 100 seconds that the other would take
 
 
+def test_a_worker_that_does_not_end_when_it_is_asked_to_is_killed_after_a_while(launched, monkeypatch):
+    monkeypatch.setattr(launch, "GRACE_SECONDS", 1)
+    workers = []
+
+    def interrupt(worker):
+        workers.append(worker)
+        raise KeyboardInterrupt
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        list(run_tasks([1, 2], launched.ignore_interrupts, workers=2, notify=interrupt))
+    assert time.monotonic() - began < 50  # of the 100 seconds that it would take
+    with pytest.raises(ProcessLookupError):
+        os.kill(workers[0], 0)
+
+
 @pytest.mark.parametrize("tasks", [["now", "now"], ["end", "late"]], ids=["both", "beside an idle one"])
 def test_workers_that_were_interrupted_end_the_launcher_as_interrupted_not_as_killed(launched, monkeypatch, tasks):
     monkeypatch.setattr(launch, "POLL_SECONDS", 60)  # the pool sees it first, while other workers still end
