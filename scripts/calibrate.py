@@ -135,7 +135,7 @@ def error_rates(case: Case, *, studies: int) -> dict[str, object]:
     world, generator = WORLDS[name], stream("calibrate", *case)
     accuracies = [world.accuracy] * max(MODELS) + [world.accuracy - margin for margin in MARGINS]
     plans = [Plan(pairing=pairing, margin=margin) for margin in MARGINS]  # type: ignore[arg-type] # one of two words
-    wrong, equal, covered = np.zeros((3, studies, max(len(MODELS), len(MARGINS))))
+    wrong, (equal, covered) = np.zeros((studies, len(MODELS))), np.zeros((2, studies, len(MARGINS)))
     for study in range(studies):
         answers_KSn = world.answers(accuracies, seeds, generator)
         for place, models in enumerate(MODELS):
@@ -152,8 +152,8 @@ def error_rates(case: Case, *, studies: int) -> dict[str, object]:
         "seeds": seeds,
         "studies": studies,
         **family_wise,
-        "false_equivalent": float(equal[:, : len(MARGINS)].mean(axis=0).max()),
-        "coverage": float(covered[:, : len(MARGINS)].mean(axis=0).min()),
+        "false_equivalent": float(equal.mean(axis=0).max()),
+        "coverage": float(covered.mean(axis=0).min()),
     }
 
 

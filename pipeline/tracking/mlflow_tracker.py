@@ -393,6 +393,11 @@ def _absolute(uri: str) -> str:
     if not uri.startswith("sqlite"):
         return uri
     address = make_url(uri)
+    if address.database in (None, "", ":memory:"):
+        raise UsageError(
+            f"MLFLOW_TRACKING_URI: must be a store that other processes see, got {uri}, which is in memory. "
+            f"Name a file, as in {DEFAULT_URI}."
+        )
     return address.set(database=str(Path(str(address.database)).resolve())).render_as_string(hide_password=False)
 
 

@@ -163,6 +163,15 @@ def test_a_store_works_in_a_folder_with_any_name(workplace, empty_store, monkeyp
     assert connect().fetch(run, "a.txt").read_text() == "text"
 
 
+@pytest.mark.parametrize("uri", ["sqlite://", "sqlite:///:memory:"])
+def test_a_store_in_memory_is_refused_and_no_file_of_its_name_is_made(workplace, uri):
+    with pytest.raises(
+        UsageError, match=r"MLFLOW_TRACKING_URI: must be a store that other processes see, got sqlite://"
+    ):
+        connect(uri)
+    assert list(workplace.iterdir()) == []
+
+
 def test_one_process_has_a_store_per_working_folder(workplace, empty_store, monkeypatch):
     for folder in (workplace / "one", workplace / "other"):
         folder.mkdir()
