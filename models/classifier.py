@@ -199,7 +199,8 @@ class RecurrentClassifier(Classifier):
         if self.compiled and layers and runs_compiled(inputs.rows):
             from models.lstm.function import last_states  # noqa: PLC0415 - numba takes half a second to import
 
-            return last_states(layers, *inputs, lengths, self.dropout.p if self.training else 0.0)
+            rate = self.dropout.p if self.training else 0.0
+            return last_states(layers, inputs.rows, inputs.row_of_event, lengths, rate, shared=inputs.shared)
         return self._last_states_in_torch(inputs.padded(), lengths)
 
     def _last_states_in_torch(self, inputs_BLD: Tensor, lengths: list[int]) -> Tensor:

@@ -1,7 +1,7 @@
 """The compiled LSTM as a function of tensors, with gradients.
 
-Letters: N events, B sequences, A sequences with an event, J layers, H width of the state, R rows of the table, T steps,
-G width of four gates in whole panels.
+Letters: N events, B sequences, A sequences with an event, J layers, H width of the state, I width of the inputs, R rows of
+the table, T steps, G width of four gates in whole panels.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,12 +24,19 @@ LARGEST_BITS = 2**32
 
 
 def last_states(
-    layers: Sequence[nn.LSTM], rows_RD: Tensor, row_of_BL: Tensor, lengths: Sequence[int], dropout: float
+    layers: Sequence[nn.LSTM],
+    rows_RD: Tensor,
+    row_of_BL: Tensor,
+    lengths: Sequence[int],
+    dropout: float,
+    *,
+    shared: bool = True,
 ) -> Tensor:
     """Return the top layer's state (B, H) after the last event of each sequence.
 
     Event k of sequence b reads the row row_of[b, k]; `lengths` descend, and 0 gives the initial state. `dropout` is the
-    rate between the layers, drawn from torch's global generator.
+    rate between the layers, drawn from torch's global generator. Rows that events share are projected once each; where
+    they do not share them, the projection is part of the recurrence, which costs less.
     """
     weights = [layer.all_weights[0] for layer in layers]
     width, counts = layers[0].hidden_size, _counts(lengths)
@@ -39,14 +46,19 @@ def last_states(
     alive = int(counts[0])
     steps_T1 = torch.arange(len(counts) - 1)[:, None]
     row_of_N = row_of_BL[:alive, : len(counts) - 1].T[steps_T1 < torch.tensor(lengths[:alive])]
-    input_weight, _, *biases = weights[0]
-    table_R4H = torch.addmm(biases[0] + biases[1], rows_RD, input_weight.T)
+    input_4HI: Tensor = weights[0][0]
     recurrent_J = torch.stack([recurrent for _, recurrent, *_ in weights])
-    # The first layer reads its inputs in the table: something fills its place, so that all stacks are numbered alike.
+    # The first layer has no layer below: something fills its place, so that all stacks are numbered alike.
     between_J = torch.stack([recurrent_J[0].detach(), *(between for between, *_ in weights[1:])])
-    bias_J = torch.stack([biases[0].detach(), *(one + other for _, _, one, other in weights[1:])])
+    bias_J = torch.stack([one + other for _, _, one, other in weights])
     masks = _draw_masks(len(layers), dropout, rows_RD.dtype)
-    finals_AH = lstm(counts, row_of_N, masks, table_R4H, recurrent_J, between_J, bias_J)
+    if shared:
+        table_R4H = torch.addmm(bias_J[0], rows_RD, input_4HI.T)
+        inputs_NI, input_4HI = rows_RD[:0].detach(), input_4HI.detach()
+    else:
+        table_R4H = rows_RD.new_empty(0, len(input_4HI))
+        inputs_NI = nn.functional.embedding(row_of_N, rows_RD)
+    finals_AH = lstm(counts, row_of_N, masks, table_R4H, inputs_NI, input_4HI, recurrent_J, between_J, bias_J)
     return torch.cat([finals_AH, states_BH[alive:]])
 
 
@@ -72,6 +84,8 @@ class _LSTM(torch.autograd.Function):
         row_of_N: Tensor,
         dropout: Dropout,
         table_R4H: Tensor,
+        inputs_NI: Tensor,
+        input_4HI: Tensor,
         recurrent_J: Tensor,
         between_J: Tensor,
         bias_J: Tensor,
@@ -80,31 +94,32 @@ class _LSTM(torch.autograd.Function):
         steps = _steps(counts, row_of_N, keeps)
         events, rows = len(row_of_N), len(row_of_N) if keeps else 2 * int(counts[0])
         memory = take(sum(_sizes(recurrent_J, events, rows, dropout)), recurrent_J.dtype)
-        states = _states(memory, recurrent_J, events, rows, dropout)
+        states = _states(memory, recurrent_J, inputs_NI, events, rows, dropout)
         finals_AH = recurrent_J.new_empty(int(counts[0]), recurrent_J.shape[2])
-        panels = Panels(_packed(recurrent_J, transposed=True), _packed(between_J, transposed=True))
+        panels = _panels(recurrent_J, between_J, input_4HI, transposed=True)
         forward(steps, _array(table_R4H), _array(bias_J), panels, states, dropout, finals_AH.numpy())
         if keeps:
-            ctx.save_for_backward(recurrent_J, between_J, memory)
+            ctx.save_for_backward(recurrent_J, between_J, inputs_NI, input_4HI, memory)
             ctx.steps, ctx.dropout, ctx.rows = steps, dropout, len(table_R4H)
         return finals_AH
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_AH: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401 - torch's protocol
-        recurrent_J, between_J, memory = ctx.saved_tensors
+        recurrent_J, between_J, inputs_NI, input_4HI, memory = ctx.saved_tensors
         events = len(ctx.steps.row_of_event)
-        states = _states(memory, recurrent_J, events, events, ctx.dropout)
-        panels = Panels(_packed(recurrent_J, transposed=False), _packed(between_J, transposed=False))
-        layers, wide, width = recurrent_J.shape
-        gradients = Gradients(
-            *(recurrent_J.new_zeros(shape).numpy() for shape in ((ctx.rows, wide), (layers, wide))),
-            *(recurrent_J.new_zeros(layers, wide, padded(width)).numpy() for _ in range(2)),
-        )
-        waiting = _waiting(recurrent_J, EVENTS_AT_ONCE + len(grad_AH))
+        states = _states(memory, recurrent_J, inputs_NI, events, events, ctx.dropout)
+        panels = _panels(recurrent_J, between_J, input_4HI, transposed=False)
+        (layers, wide, width), (count, read) = recurrent_J.shape, inputs_NI.shape
+        table_R4H, bias_J = (recurrent_J.new_zeros(shape) for shape in ((ctx.rows, wide), (layers, wide)))
+        grad_NI = recurrent_J.new_empty(count, padded(read))
+        grad_J = [recurrent_J.new_zeros(layers, wide, padded(width)) for _ in range(2)]
+        projection = recurrent_J.new_zeros(1, wide, padded(read))
+        gradients = Gradients(*(part.numpy() for part in (table_R4H, grad_NI, bias_J, *grad_J, projection)))
+        waiting = _waiting(recurrent_J, read, EVENTS_AT_ONCE + len(grad_AH))
         backward(ctx.steps, panels, states, ctx.dropout, _array(grad_AH), waiting, gradients)
-        weights = (torch.from_numpy(part)[..., :width] for part in (gradients.recurrent, gradients.between))
-        return None, None, None, torch.from_numpy(gradients.table), *weights, torch.from_numpy(gradients.bias)
+        first = (table_R4H, grad_NI[:, :read], projection[0, :, :read])
+        return None, None, None, *first, *(part[..., :width] for part in grad_J), bias_J
 
 
 lstm = cast("Callable[..., Tensor]", _LSTM.apply)
@@ -129,17 +144,27 @@ def _sizes(weights_J: Tensor, events: int, rows: int, dropout: Dropout) -> list[
     return [layers * rows * padded(wide), layers * rows * width, layers * rows * width, *hidden]
 
 
-def _states(memory: Tensor, weights_J: Tensor, events: int, rows: int, dropout: Dropout) -> States:
+def _states(  # noqa: PLR0917 - the shapes of a batch
+    memory: Tensor, weights_J: Tensor, inputs_NI: Tensor, events: int, rows: int, dropout: Dropout
+) -> States:
     """Divide memory into the states of layers of weights (J, 4 H, H), of which gates and cells have so many rows."""
     layers, _, width = weights_J.shape
     parts = memory.split(_sizes(weights_J, events, rows, dropout))
     gates, cell, cell_tangent = (part.view(layers, rows, -1).numpy() for part in parts[:3])
     hidden, *passed = (part.view(layers, events, width).numpy() for part in parts[3:])
-    return States(gates, cell, cell_tangent, hidden, passed[0] if passed else hidden)
+    return States(gates, cell, cell_tangent, hidden, passed[0] if passed else hidden, _array(inputs_NI))
+
+
+def _panels(recurrent_J: Tensor, between_J: Tensor, input_4HI: Tensor, *, transposed: bool) -> Panels:
+    return Panels(
+        _packed(recurrent_J, transposed=transposed),
+        _packed(between_J, transposed=transposed),
+        _packed(input_4HI[None], transposed=transposed)[0],
+    )
 
 
 def _packed(weights_J: Tensor, *, transposed: bool) -> Array:
-    """Pack weights (J, 4 H, H), or their transposes, as right factors of a product."""
+    """Pack weights (J, 4 H, H or I), or their transposes, as right factors of a product."""
     (layers, high, wide), array = weights_J.shape, _array(weights_J)
     depth, width = (wide, high) if transposed else (high, wide)
     row_stride, column_stride = (1, wide) if transposed else (wide, 1)
@@ -149,9 +174,9 @@ def _packed(weights_J: Tensor, *, transposed: bool) -> Array:
     return panels
 
 
-def _waiting(weights_J: Tensor, events: int) -> Waiting:
-    """Allocate room for `events` that wait for the gradients of weights (J, 4 H, H)."""
+def _waiting(weights_J: Tensor, read: int, events: int) -> Waiting:
+    """Allocate room for `events` that wait for the gradients of weights (J, 4 H, H) and (4 H, `read`)."""
     _, wide, width = weights_J.shape
     sums = weights_J.new_empty(events, wide + PANEL).numpy()
-    before, below = (weights_J.new_zeros(padded(width) // PANEL, events, PANEL).numpy() for _ in range(2))
-    return Waiting(np.zeros(1, np.int64), sums, before, below)
+    parts = [weights_J.new_zeros(padded(size) // PANEL, events, PANEL).numpy() for size in (width, width, read)]
+    return Waiting(np.zeros(1, np.int64), sums, *parts)

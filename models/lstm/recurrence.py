@@ -2,11 +2,12 @@
 
 Events are packed: those of the first time step of all sequences, then those of the second. Sequences are sorted by
 length, the longest first, so a step is a block of rows and its predecessor the first rows of the block before.
-All layers take a step before any takes the next, while its rows are in the cache. What the first layer reads was
-projected before: its sums start from rows of a table that events index.
+What the first layer reads stands in one of two forms. Where events share inputs, these were projected before: the sums
+start from rows of a table that events index. Else each event has its inputs, and the first layer multiplies them as
+the others multiply the states of the layer below.
 
-Letters: N events, T steps, B sequences, J layers, H width of the state, R rows of the table, P panels, W width of a panel,
-G width of four gates in whole panels, D width of the state in whole panels.
+Letters: N events, T steps, B sequences, J layers, H width of the state, I width of the inputs, R rows of the table,
+P panels, W width of a panel, G width of four gates in whole panels, D width of the state or of the inputs in whole panels.
 """
 
 from typing import Any, NamedTuple
@@ -44,6 +45,8 @@ class Panels(NamedTuple):
     """From the state before to the sums."""
     between: Array
     """From the layer below to the sums; the first layer's is not used."""
+    inputs: Array
+    """(P, K, W) from the inputs to the sums, of the first layer; not used with a table."""
 
 
 class States(NamedTuple):
@@ -59,6 +62,8 @@ class States(NamedTuple):
     """(J, N, H)."""
     passed: Array
     """(J, N, H) what a layer passes to the next: the hidden states after dropout, or themselves."""
+    inputs: Array
+    """(N, I) what the first layer reads; no rows with a table."""
 
 
 class Gradients(NamedTuple):
@@ -66,12 +71,16 @@ class Gradients(NamedTuple):
 
     table: Array
     """(R, 4 H)."""
+    inputs: Array
+    """(N, D) of what the first layer reads; no rows with a table."""
     bias: Array
-    """(J, 4 H); the first layer's is in the table."""
+    """(J, 4 H); the first layer's is in the table, if there is one."""
     recurrent: Array
     """(J, 4 H, D)."""
     between: Array
     """(J, 4 H, D); the first layer's is not used."""
+    projection: Array
+    """(1, 4 H, D) of the first layer's weights of the inputs."""
 
 
 class Waiting(NamedTuple):
@@ -85,6 +94,8 @@ class Waiting(NamedTuple):
     """(P, events, W) the states before, in panels."""
     below: Array
     """(P, events, W) what the layer below passed, in panels."""
+    inputs: Array
+    """(P, events, W) what the first layer read, in panels."""
 
 
 @compiled
@@ -119,6 +130,9 @@ def _sums(steps: Steps, step: int, layer: int, panels: Panels, states: States) -
     if layer:
         below_at = ((layer - 1) * events + steps.starts[step]) * width
         multiply(count, states.passed, below_at, width, panels.between[layer], gates, result_at, True)
+    elif len(states.inputs):
+        read_at, read = steps.starts[step] * states.inputs.shape[1], states.inputs.shape[1]
+        multiply(count, states.inputs, read_at, read, panels.inputs, gates, result_at, True)
 
 
 @compiled
@@ -133,7 +147,7 @@ def _cells(  # noqa: PLR0917 - a kernel's buffers
         before = states.cell[layer, steps.places[step - 1] + row] if step else zero
         activate(
             states.gates[layer, here],
-            bias[layer] if layer else table[steps.row_of_event[start + row]],
+            bias[layer] if layer or len(states.inputs) else table[steps.row_of_event[start + row]],
             before,
             states.cell[layer, here],
             states.cell_tangent[layer, here],
@@ -176,7 +190,7 @@ def backward(  # noqa: PLR0917 - a kernel's buffers
             if waiting.filled[0] + steps.counts[step] > len(waiting.sums):
                 _add_products(layer, waiting, gradients)
             _differentiate(steps, step, layer, states, grad_hidden, grad_cell, waiting)
-            _go_back(steps, step, layer, panels, waiting, grad_hidden, grad_passed)
+            _go_back(steps, step, layer, panels, waiting, grad_hidden, grad_passed, gradients.inputs)
             _collect(steps, step, layer, states, waiting, gradients)
         _add_products(layer, waiting, gradients)
 
@@ -223,15 +237,25 @@ def _differentiate(  # noqa: PLR0917 - a kernel's buffers
 
 @compiled
 def _go_back(  # noqa: PLR0917 - a kernel's buffers
-    steps: Steps, step: int, layer: int, panels: Panels, waiting: Waiting, grad_hidden: Array, grad_passed: Array
+    steps: Steps,
+    step: int,
+    layer: int,
+    panels: Panels,
+    waiting: Waiting,
+    grad_hidden: Array,
+    grad_passed: Array,
+    grad_inputs: Array,
 ) -> None:
-    """Write the gradients of the states before a step, and of what the layer below passed to it."""
+    """Write the gradients of the states before a step, and of what the layer below passed to it or the first one read."""
     count, sums, stride = steps.counts[step], waiting.sums, waiting.sums.shape[1]
     if step:
         multiply(count, sums, waiting.filled[0] * stride, stride, panels.recurrent[layer], grad_hidden, 0, False)
     if layer:
         result_at = steps.starts[step] * grad_passed.shape[1]
         multiply(count, sums, waiting.filled[0] * stride, stride, panels.between[layer], grad_passed, result_at, False)
+    elif len(grad_inputs):
+        result_at = steps.starts[step] * grad_inputs.shape[1]
+        multiply(count, sums, waiting.filled[0] * stride, stride, panels.inputs, grad_inputs, result_at, False)
 
 
 @compiled
@@ -247,6 +271,9 @@ def _collect(  # noqa: PLR0917 - a kernel's buffers
         _to_panels(states.hidden[layer, steps.places[step - 1] + row] if step else zero, slot, waiting.before)
         if layer:
             _to_panels(states.passed[layer - 1, here], slot, waiting.below)
+            add(gradients.bias[layer], waiting.sums[slot, :width])
+        elif len(states.inputs):
+            _to_panels(states.inputs[here], slot, waiting.inputs)
             add(gradients.bias[layer], waiting.sums[slot, :width])
         else:
             add(gradients.table[steps.row_of_event[here]], waiting.sums[slot, :width])
@@ -273,6 +300,8 @@ def _add_products(layer: int, waiting: Waiting, gradients: Gradients) -> None:
         _add_product(first, count, waiting.sums, waiting.before, gradients.recurrent, layer)
         if layer:
             _add_product(first, count, waiting.sums, waiting.below, gradients.between, layer)
+        elif len(gradients.inputs):
+            _add_product(first, count, waiting.sums, waiting.inputs, gradients.projection, 0)
     waiting.filled[0] = 0
 
 

@@ -84,12 +84,14 @@ class Codes(NamedTuple):
     """(R, D), at least one."""
     row_of_event: Tensor
     """(B, L); any row on padding."""
+    shared: bool = True
+    """Whether events may share rows; else each real event has its own."""
 
     @classmethod
     def of_events(cls, codes_ND: Tensor, valid_BL: Tensor) -> Self:
         """Take a row for each real event, in the order of the mask (B, L)."""
         row_of_BL = valid_BL.flatten().cumsum(0).sub(1).clamp_min(0).view(valid_BL.shape)
-        return cls(codes_ND if len(codes_ND) else codes_ND.new_zeros(1, codes_ND.shape[1]), row_of_BL)
+        return cls(codes_ND if len(codes_ND) else codes_ND.new_zeros(1, codes_ND.shape[1]), row_of_BL, shared=False)
 
     def of_each(self, valid_BL: Tensor) -> Tensor:
         """Return the codes (N, D) of the real events, in the order of the mask (B, L)."""

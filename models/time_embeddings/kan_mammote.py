@@ -110,11 +110,14 @@ class KANMAMMOTE(KMOTEEmbedding):
         pairs: DistinctPairs,
         gatings: dict[str, Gating],
         events: Ragged,
-    ) -> tuple[Tensor, Tensor]:
-        """Return codes (R, D) and the row of each event (N,): the mixture of its pair, plus what the Mamba blocks made of the past."""
+    ) -> tuple[Tensor, Tensor, bool]:
+        """Return codes (R, D), the row of each event (N,), and whether events share rows.
+
+        The code of an event is the mixture of its pair, plus what the Mamba blocks made of the past.
+        """
         pair_of_N = pairs.pair_of_event
         if self.enter is None or self.leave is None or self.norm is None:
-            return mixture_PD, pair_of_N
+            return mixture_PD, pair_of_N, True
         mixture_ND = nn.functional.embedding(pair_of_N, mixture_PD)
         relative_PD: Tensor | None = None
         if self.kmote_rel is not None:
@@ -125,7 +128,7 @@ class KANMAMMOTE(KMOTEEmbedding):
         for block in self.blocks:
             hidden_RM = nn.functional.embedding(index_N, hidden_RM) + block(hidden_RM, index_N, drive, events)
             index_N = torch.arange(len(index_N), device=index_N.device)
-        return self.norm(mixture_ND + self.leave(hidden_RM)), torch.arange(len(pair_of_N), device=pair_of_N.device)
+        return self.norm(mixture_ND + self.leave(hidden_RM)), index_N, False
 
     def _drive(
         self, mixture_PD: Tensor, mixture_ND: Tensor, relative_PD: Tensor | None, pair_of_N: Tensor, events: Ragged

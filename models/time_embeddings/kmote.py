@@ -183,7 +183,7 @@ class KMOTEEmbedding(TimeEmbedding):
         context_P2 = torch.stack([values_U[pairs.time_of_pair], s_G[pairs.gap_of_pair]], dim=-1)
         mixture_PD, gating = self.kmote(values_U, pairs.time_of_pair, context_P2, pairs.event_counts)
         gatings = {"gate": gating}
-        rows_RD, row_of_N = self._remember(mixture_PD, context_P2, pairs, gatings, events)
+        rows_RD, row_of_N, shared = self._remember(mixture_PD, context_P2, pairs, gatings, events)
         if not rows_RD.isfinite().all():
             part = "the Mamba blocks" if mixture_PD.isfinite().all() else "the mixture of experts (kmote)"
             raise FloatingPointError(
@@ -193,7 +193,7 @@ class KMOTEEmbedding(TimeEmbedding):
         if self.training:
             self._penalty = self._regularise(gatings)
             self._gatings = {name: replace(gating, balance=gating.balance.detach()) for name, gating in gatings.items()}
-        return Codes(rows_RD, row_of_N[events.places(times.shape[1])])
+        return Codes(rows_RD, row_of_N[events.places(times.shape[1])], shared)
 
     def _remember(
         self,
@@ -202,10 +202,10 @@ class KMOTEEmbedding(TimeEmbedding):
         pairs: DistinctPairs,
         gatings: dict[str, Gating],
         events: Ragged,
-    ) -> tuple[Tensor, Tensor]:
-        """Return codes (R, D) and the row of each event (N,): the mixture of its pair, and nothing of the past."""
+    ) -> tuple[Tensor, Tensor, bool]:
+        """Return codes (R, D), the row of each event (N,), and whether events share rows: the mixture of its pair alone."""
         del context_P2, gatings, events
-        return mixture_PD, pairs.pair_of_event
+        return mixture_PD, pairs.pair_of_event, True
 
     def _scaled(self, values_U: Tensor, time_input: TimeInput) -> Tensor:
         """Return u of times or s of gaps, or as `time_scale` says."""

@@ -74,4 +74,4 @@ class PositionMamba(TimeEmbedding):
         for block in self.blocks:
             hidden_RM = nn.functional.embedding(index_N, hidden_RM) + block(hidden_RM, index_N, None, events)
             index_N = torch.arange(len(index_N), device=index_N.device)
-        return Codes(self.norm(codes_ND + self.leave(hidden_RM)), events.places(times.shape[1]))
+        return Codes(self.norm(codes_ND + self.leave(hidden_RM)), events.places(times.shape[1]), shared=False)

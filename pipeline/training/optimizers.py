@@ -30,17 +30,17 @@ def weight_groups(model: Classifier, config: TrainConfig) -> Groups:
 
 def adamw(weights: Groups, config: TrainConfig) -> Optimizer:
     """Return AdamW, whose decay is apart from the gradient."""
-    return AdamW(weights, lr=config.learning_rate, weight_decay=config.weight_decay)
+    return AdamW(weights, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
 
 
 def adam(weights: Groups, config: TrainConfig) -> Optimizer:
     """Return Adam, whose decay is an L2 gradient."""
-    return Adam(weights, lr=config.learning_rate, weight_decay=config.weight_decay)
+    return Adam(weights, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
 
 
 def sgd(weights: Groups, config: TrainConfig) -> Optimizer:
     """Return SGD with momentum 0.9."""
-    return SGD(weights, lr=config.learning_rate, weight_decay=config.weight_decay, momentum=0.9)
+    return SGD(weights, lr=config.learning_rate, weight_decay=config.weight_decay, momentum=0.9, fused=True)
 
 
 OPTIMIZERS = {"adamw": adamw, "adam": adam, "sgd": sgd}

@@ -70,18 +70,20 @@ def assert_near(ours, theirs, tolerance):
 
 
 def compare(layers, table, rows, lengths):
-    """Compare values and all gradients with torch's in float64."""
+    """Compare values and all gradients with torch's in float64: inputs projected before, and in the recurrence."""
     sides = []
     for run, stacked, inputs in (
-        (partial(last_states, dropout=0.0), layers, table),
         (packed_states, deepcopy(layers).double(), table.detach().double().requires_grad_()),
+        (partial(last_states, dropout=0.0), layers, table),
+        (partial(last_states, dropout=0.0, shared=False), layers, table),
     ):
         states = run(stacked, inputs, rows, lengths)
         weight = torch.linspace(-1, 2, states.numel(), dtype=states.dtype).view_as(states)
         wanted = [inputs, *stacked.parameters()]
         sides.append([states, *torch.autograd.grad((states * weight).sum(), wanted)])
-    for ours, theirs in zip(*sides, strict=True):
-        assert_near(ours.double(), theirs, TOLERANCE[table.dtype])
+    for side in sides[1:]:
+        for ours, theirs in zip(side, sides[0], strict=True):
+            assert_near(ours.double(), theirs, TOLERANCE[table.dtype])
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
