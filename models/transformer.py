@@ -69,7 +69,9 @@ class TransformerClassifier(Classifier):
     def last_states(self, inputs: Codes, lengths: list[int]) -> Tensor:
         """Return the normed output (B, H) at the last event of each row."""
         # Padding comes after the events, so the causal mask hides it. The start is at 0, the last event at its length.
-        outputs_BLH, (*body, norm) = inputs.padded(), self.layers
+        codes_BLD, (project, *body, norm) = inputs.padded(), self.layers
+        with torch.autocast(codes_BLD.device.type, enabled=False):  # bf16 would give neighbouring times one code
+            outputs_BLH = project(codes_BLD)
         for layer in body:
             outputs_BLH = layer(outputs_BLH)
         rows_B = torch.arange(len(lengths), device=outputs_BLH.device)

@@ -129,6 +129,59 @@ def test_the_backbone_runs_under_autocast_and_near_its_own_precision(backbone):
         close(model(*draw(), LENGTHS).float(), exact, atol=0.05)
 
 
+def distinct(rows):
+    return len(rows.flatten(1).unique(dim=0))
+
+
+@pytest.mark.parametrize("embedding", TIME_EMBEDDINGS)
+@pytest.mark.parametrize("backbone", ["lstm", "gru"])
+def test_bf16_gives_no_two_times_one_code(backbone, embedding, monkeypatch):
+    """What the first layer reads of 784 times, and of 784 gaps: rounded once, `scalar` would keep 453 and `log_gap` 154."""
+    model, read = build(backbone, embedding, feature_dim=0).eval(), []
+
+    def record(parts, *_):
+        read.append(parts)
+        raise StopIteration
+
+    monkeypatch.setattr(torch, backbone, record)
+    times = torch.stack([torch.zeros(HORIZON), torch.arange(float(HORIZON))], dim=1)
+    lengths = torch.full((HORIZON,), 2)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), pytest.raises(StopIteration):
+        model(times, None, lengths)
+    codes = model.embedding(times, lengths)[:, 1]
+    order = lengths.argsort(descending=True, stable=True)
+    assert read[0].dtype == torch.bfloat16
+    assert distinct(read[0][1]) == distinct(codes[order])
+
+
+@pytest.mark.parametrize("backbone", ["mamba", "transformer"])
+def test_the_map_of_the_codes_stays_in_float32_under_bf16(backbone):
+    model, types = build(backbone).eval(), []
+    model.layers[0].register_forward_hook(lambda _, __, output: types.append(output.dtype))
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        model(*draw(), LENGTHS)
+    assert types == [torch.float32]
+
+
+@pytest.mark.parametrize("backbone", ["lstm", "gru"])
+def test_two_parts_of_a_code_go_through_the_weights_of_the_first_layer(backbone, monkeypatch):
+    """The sum of both products, here in float32, is that of the codes up to what two numbers of bf16 cannot hold."""
+    model = build(backbone, "scalar").eval()
+    exact = model(*draw(), LENGTHS)
+    run = getattr(torch, backbone)
+
+    def in_float32(parts, *others):
+        with torch.autocast("cpu", enabled=False):
+            return run(parts.float(), *others)
+
+    monkeypatch.setattr(torch, backbone, in_float32)
+    monkeypatch.setattr(type(model), "compiled", False)
+    for part in (*model.layers[1:], model.head):
+        monkeypatch.setattr(part, "forward", torch.autocast("cpu", enabled=False)(part.forward))
+    with torch.autocast("cpu", torch.bfloat16):
+        close(model(*draw(), LENGTHS), exact, atol=1e-4)
+
+
 @EACH
 def test_every_field_of_a_backbone_is_documented(backbone):
     assert all(field.description for name, field in MODELS[backbone].model_fields.items() if name != "name")
