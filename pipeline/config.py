@@ -89,7 +89,7 @@ class TrainConfig(Config):
     scheduler: AnySchedule = StepSchedule()
     """How the learning rate changes from epoch to epoch."""
     clip_norm: float = Field(1.0, ge=0)
-    """Largest norm of the gradient; 0 does not clip."""
+    """Largest norm of the gradient, and of that of frequencies with a rate of their own; 0 does not clip."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Precision of the backbone (of Mamba always fp32); `auto` is bf16 where the processor has matrix units for it, else fp32."""
     patience: int = Field(0, ge=0)

@@ -3,7 +3,8 @@
 Source: Chen et al. 2025, "Rethinking Time Encoding via Learnable Transformation Functions", arXiv 2505.00887, and the
 authors' repository chenxi1228/LeTE, whose weights load into this module by name.
 Differs from it: the spline's weights are initialised (the authors leave them as they lie in memory), LayerNorm and
-scale stay when only one half is used, whole-number times work, and one matmul replaces an N x d x d x K product.
+scale stay when only one half is used, whole-number times work, and one matmul replaces an N x d x d x K product. The
+slopes are learned as logarithms (`slopes: log`); the authors learn them as they are (`slopes: linear`).
 
 Scaling: raw times; `unit` feeds t/T, on which most slopes do nothing.
 
@@ -38,11 +39,14 @@ class LeTEFields(PointwiseConfig):
     """Normalise the code of each event."""
     scale: bool = True
     """Multiply the code by a learnable vector."""
+    slopes: Literal["log", "linear"] = "log"
+    """How the slopes are learned, which span nine powers of ten: `log` as their logarithms, so that a step changes each by a
+    share of itself, `linear` as they are, as the authors do."""
 
     def encoder(self, *, horizon: float) -> "LeTE":
         """Build the module; its slopes do not depend on the horizon."""
         del horizon
-        return LeTE(dim=self.dim, p=self.p, layer_norm=self.layer_norm, scale=self.scale)
+        return LeTE(dim=self.dim, p=self.p, layer_norm=self.layer_norm, scale=self.scale, slopes=self.slopes)
 
 
 class LeTEConfig(LeTEFields):
@@ -92,23 +96,27 @@ class LeTEGapConfig(LeTEFields):
 
 
 class LeTE(PointwiseEmbedding):
-    """Fourier and spline halves side by side, normalised and scaled; parameter names are the authors'."""
+    """Fourier and spline halves side by side, normalised and scaled; parameter names are the authors' with linear slopes."""
 
-    def __init__(self, *, dim: int, p: float, layer_norm: bool, scale: bool) -> None:
+    def __init__(
+        self, *, dim: int, p: float, layer_norm: bool, scale: bool, slopes: Literal["log", "linear"] = "log"
+    ) -> None:
         """Give floor(p D) dimensions to the Fourier half and the others to the spline half."""
         super().__init__(dim)
         fourier, spline = math.floor(p * dim), dim - math.floor(p * dim)
-        self.w1_fourier = _ladder(fourier) if fourier else None
+        ladder = LogLadder if slopes == "log" else _linear_ladder
+        self.w1_fourier = ladder(fourier) if fourier else None
         self.w2_fourier = FourierSum(fourier) if fourier else None
-        self.w1_spline = _ladder(spline) if spline else None
+        self.w1_spline = ladder(spline) if spline else None
         self.w2_spline = SplineSum(spline) if spline else None
         self.layernorm = nn.LayerNorm(dim) if layer_norm else nn.Identity()
         self.scale_weight = nn.Parameter(torch.ones(dim)) if scale else None
 
     def raw_frequencies(self) -> list[Tensor]:
-        """Return the slopes of both halves, unless times are scaled down before."""
+        """Return the slopes of both halves, or their logarithms, unless times are scaled down before."""
         lines = [line for line in (self.w1_fourier, self.w1_spline) if line is not None]
-        return [line.weight for line in lines] if self.time_factor == 1.0 else []
+        learned = [line.exponent if isinstance(line, LogLadder) else line.weight for line in lines]
+        return learned if self.time_factor == 1.0 else []
 
     def angular_frequencies(self) -> Tensor:
         """Return the slopes of the Fourier half; a spline has no frequency."""
@@ -127,7 +135,27 @@ class LeTE(PointwiseEmbedding):
         return codes_UD if self.scale_weight is None else codes_UD * self.scale_weight
 
 
-def _ladder(dim: int) -> nn.Linear:
+class LogLadder(nn.Module):
+    """y_i = 10^(e_i) t + b_i with learned e_i, from 0 down to -9."""
+
+    def __init__(self, dim: int) -> None:
+        """Start from the ladder without offsets."""
+        super().__init__()
+        self.out_features = dim
+        self.exponent = nn.Parameter(frequency_ladder(dim).log10()[:, None])
+        self.bias = nn.Parameter(torch.zeros(dim))
+
+    @property
+    def weight(self) -> Tensor:
+        """The slopes (D, 1)."""
+        return 10**self.exponent
+
+    def forward(self, times_U1: Tensor) -> Tensor:
+        """Return (U, D) of times (U, 1)."""
+        return nn.functional.linear(times_U1, self.weight, self.bias)
+
+
+def _linear_ladder(dim: int) -> nn.Linear:
     line = nn.Linear(1, dim)
     with torch.no_grad():
         line.weight.copy_(frequency_ladder(dim)[:, None])

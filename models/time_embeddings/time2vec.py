@@ -49,7 +49,10 @@ class Time2VecConfig(PointwiseConfig):
 
 
 class Time2Vec(PointwiseEmbedding):
-    """[w_0 t + b_0, F(w_i t + b_i)]."""
+    """[w_0 t + b_0, F(w_i t + b_i)].
+
+    The slope w_0 is learned as slowly as the frequencies (`train.frequency_rate`): it multiplies raw times as they do.
+    """
 
     def __init__(self, *, frequencies: Tensor, phases: Tensor, activation: Activation) -> None:
         """Train `frequencies` and `phases` (D,) from the values given."""

@@ -92,7 +92,6 @@ def _train_epoch(
     Losses and norms stay on the device until the epoch is over: reading one would make the processor wait for the device.
     """
     model, optimizer = training.model.train(), training.optimizer
-    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     losses: list[Tensor] = []
     rights: list[Tensor] = []
     norms: list[Tensor] = []
@@ -110,15 +109,22 @@ def _train_epoch(
             losses.append(loss.detach().double() * len(part))
             rights.append((logits_BC.argmax(1) == batch.labels).sum())
             objectives.append(objective.detach())
-        norm = nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
-        if config.train.clip_norm:
-            nn.utils.clip_grads_with_norm_(weights, config.train.clip_norm, norm)
+        norms.append(_clip([group["params"] for group in optimizer.param_groups], config.train.clip_norm))
         optimizer.step()
-        norms.append(norm)
     _check_finite("loss", torch.stack(objectives), number)
     _check_finite("gradient norm", norms_S := torch.stack(norms), number)
     loss_sum, correct = torch.stack(losses).sum().item(), torch.stack(rights).sum().item()
     return Score(loss_sum / len(dataset), correct / len(dataset)), norms_S.double().mean().item()
+
+
+def _clip(groups: list[list[Tensor]], limit: float) -> Tensor:
+    """Clip the gradient of each group of weights to a norm of `limit`, if it is not 0; return the norm of all before."""
+    norms = []
+    for weights in groups:
+        norms.append(nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None]))
+        if limit:
+            nn.utils.clip_grads_with_norm_(weights, limit, norms[-1])
+    return torch.stack(norms).square().sum().sqrt()
 
 
 def _check_finite(what: str, values_S: Tensor, epoch: int) -> None:

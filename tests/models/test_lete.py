@@ -19,7 +19,7 @@ def build(**fields):
 @pytest.mark.parametrize("file", ["lete_dim32_p05.npz", "lete_dim16_p025.npz"])
 def test_the_authors_weights_give_the_authors_codes(file):
     golden = np.load(GOLDEN / file)
-    embedding = build(dim=int(golden["dim"]), p=float(golden["p"])).double()
+    embedding = build(dim=int(golden["dim"]), p=float(golden["p"]), slopes="linear").double()
     embedding.load_state_dict(
         {key.removeprefix("param/"): torch.from_numpy(golden[key]) for key in golden if key.startswith("param/")}
     )
@@ -55,6 +55,28 @@ def test_norm_and_scale_can_be_left_out():
 def test_slopes_start_on_a_ladder_from_1_to_a_billionth():
     slopes = build(dim=20).w1_fourier.weight.detach()[:, 0].log10()
     torch.testing.assert_close(slopes, -torch.arange(10.0), atol=1e-5, rtol=1e-5)
+
+
+def test_the_form_of_the_slopes_changes_no_code_but_what_a_step_does():
+    forms = {form: build(slopes=form) for form in ("log", "linear")}
+    forms["linear"].load_state_dict(
+        {
+            (name.replace("exponent", "weight")): 10**value if name.endswith("exponent") else value
+            for name, value in forms["log"].state_dict().items()
+        }
+    )
+    times, lengths = torch.arange(784.0)[None], torch.tensor([784])
+    codes = [form(times, lengths) for form in forms.values()]
+    torch.testing.assert_close(*codes, atol=1e-4, rtol=0)
+    moved = {}
+    for name, form in forms.items():
+        weights, before = form.raw_frequencies(), form.angular_frequencies()
+        optimizer = torch.optim.Adam(weights, lr=0.01)
+        form(times, lengths).square().cumsum(-1).sum().backward()
+        optimizer.step()
+        moved[name] = (form.angular_frequencies() / before - 1).abs()
+    assert moved["log"].max() < 10**0.011 - 1
+    assert moved["linear"].max() > 1e5
 
 
 def test_no_weight_is_left_as_it_lay_in_memory():

@@ -238,7 +238,7 @@ def test_learned_frequencies_of_raw_times_have_a_rate_of_their_own_and_do_not_de
     first, *rest = training.optimizer.param_groups
     lines = {"lete": {"w1_fourier", "w1_spline"}, "lete_gap": {"w1_fourier", "w1_spline"}}
     lines |= {"lete_fourier": {"w1_fourier"}, "lete_spline": {"w1_spline"}}
-    expected = {"frequencies"} if name in RAW else {f"{line}.weight" for line in lines.get(name, ())}
+    expected = {"frequencies"} if name in RAW else {f"{line}.exponent" for line in lines.get(name, ())}
     assert {names[weight] for group in rest for weight in group["params"]} == expected
     assert [(group["lr"], group["weight_decay"]) for group in rest] == [(pytest.approx(1e-3), 0)] * bool(expected)
     assert (first["lr"], first["weight_decay"]) == (1e-2, 1e-4)
@@ -264,6 +264,7 @@ def test_the_published_protocols_train_frequencies_as_all_weights():
     for file in ("lete_paper", "kan_mammote_protocol"):
         for config in load_study(ROOT / f"config/{file}.json").variants.values():
             assert config.train.frequency_rate == 1
+            assert getattr(config.model.embedding, "slopes", "linear") == "linear"
 
 
 def test_the_cosine_schedule_takes_every_group_to_its_final_fraction():
