@@ -31,7 +31,7 @@ from pipeline.training.batches import batches_of
 from pipeline.training.loop import fit
 from pipeline.training.start import start
 
-ROUNDS = 5
+ROUNDS = 3
 QUICK_BATCH = 64
 """Sequences of the one update of a round, where it is to be quick; else the 512 of the protocol."""
 AUTHORS, OURS, BF16 = "LeTE authors' recipe", "ours, fp32", "ours, bf16"

@@ -58,7 +58,7 @@ SECTIONS = {
         "One update of 512 sequences under the published protocol (`config/lete_paper.json`: LeTE, one layer, Adam, no dropout). "
         "Their recipe is written again as it was published: a torch `DataLoader`, the encoder on every padded event, packing. "
         "Ours trains the same model from the same weights on the same batch.",
-        recipe_lines, 45, 5,
+        recipe_lines, 65, 5,
     ),
     "growth": Section(
         "Growth",
@@ -89,7 +89,7 @@ SECTIONS = {
     "analysis": Section(
         "Analysis",
         "All analyses, figures and the report of a made-up study of ten models, in a new process.",
-        analysis_lines, 15, 10,
+        analysis_lines, 30, 10,
     ),
     "trials": Section(
         "Trials of an ablation study",

@@ -1,6 +1,8 @@
 import json
+import os
 import shutil
 import sys
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -9,7 +11,7 @@ from analysis import run_analyses
 from analysis.analyses.registry import ANALYSES
 from models.classifier import LSTMConfig
 from models.time_embeddings import TIME_EMBEDDINGS
-from pipeline.bench import command, growth, processes, published, registry, rounds, studies, tracking, training
+from pipeline.bench import command, growth, processes, published, registry, rounds, store, studies, tracking, training
 from pipeline.bench.command import bench
 from pipeline.bench.lines import Line, at_least, at_most
 from pipeline.bench.lstm import operations_of
@@ -20,6 +22,7 @@ from pipeline.errors import RunError, UsageError
 from pipeline.identity import ROOT
 from pipeline.settings import build_run
 from pipeline.study import load_run
+from pipeline.tracking import MemoryTracker
 from pipeline.training.start import start
 
 
@@ -111,15 +114,24 @@ def test_what_is_told_of_the_lstm_is_the_ratio_within_a_round(compilable, monkey
     monkeypatch.setattr(training, "training_data", lambda *_: (sample, sample.data.load()))
     monkeypatch.setattr(training, "has_bf16", lambda _: True)
     seconds = {training.IN_TORCH: [3.0, 40.0], training.OURS: [2.0, 20.0], training.BF16: [1.0, 10.0]}
-    monkeypatch.setattr(training, "alternate", lambda sides, _: {name: seconds[name] for name in sides})
-    lines = {line.name: line for line in training.lstm_lines(quick=True)}
-    assert lines["bf16 against torch's LSTM in fp32, whole update"].values == (3, 4)
-    if compilable:
-        assert lines["compiled LSTM against torch's, whole update"].values == (1.5, 2)
-        [early, late] = lines["share of the update that its products alone would take"].values
-        assert early == pytest.approx(10 * late)
-    else:
-        assert lines[training.IN_TORCH].values == (3, 40)
+    monkeypatch.setattr(
+        training,
+        "alternate",
+        lambda sides, _: {name: seconds.get(name) or [run(), run()] for name, run in sides.items()},
+    )
+    monkeypatch.setattr(training, "operations_of", lambda *_: 10**9)
+    monkeypatch.setattr(training, "rate_of_product", lambda *_: 10**9)
+    lines = {line.name: line.values for line in training.lstm_lines(quick=True)}
+    assert lines.pop("bf16 against torch's LSTM in fp32, whole update") == (3, 4)
+    assert lines == (
+        {
+            "compiled LSTM against torch's, whole update": (1.5, 2),
+            "share of the update that its products alone would take": (50, 5),
+            "product of 128 rows, 128 x 512": (1, 1),
+        }
+        if compilable
+        else {training.IN_TORCH: (3, 40)}
+    )
 
 
 def test_the_operations_of_an_update_are_those_of_the_closed_form():
@@ -166,6 +178,52 @@ def test_the_time_of_help_is_that_of_a_process(monkeypatch):
     )
     assert processes.time_help(rounds=2) == [0.25, 0.5]
     assert started == [([sys.executable, "-m", "pipeline", "--help"], True)] * 2
+
+
+def test_a_training_process_is_measured_over_one_that_imports_torch(monkeypatch, workplace):
+    (workplace / "store").touch()
+    monkeypatch.setattr(rounds, "_ready_store", lambda: workplace / "store")
+    monkeypatch.setattr(processes.time, "monotonic", lambda: 10.0)
+    said = {"import": "peak of 1000\n", "train": "first batch at 12.5\nepoch 1\npeak of 3000\n"}
+    asked = []
+
+    def run(_code, *arguments):
+        asked.append(arguments)
+        return said["train" if arguments else "import"]
+
+    monkeypatch.setattr(processes, "_run", run)
+    wait, cpu = processes.start_lines(quick=False)
+    assert wait.values == (2.5,) * processes.STARTS
+    assert len(cpu.values) == processes.STARTS
+    assert len(set(asked)) == len(asked) == processes.STARTS + 1  # a cell that is trained already would not train
+    over, training_process, torch_process = processes.memory_lines(quick=False)
+    assert over.values == pytest.approx((2000 * 1024 / 1e6,) * processes.PEAKS)
+    assert (training_process.median, torch_process.median) == pytest.approx((3.072, 1.024))
+
+
+def test_a_store_is_asked_at_every_size_and_told_apart_from_a_server(monkeypatch, workplace):
+    (workplace / "store").touch()
+    trackers = {}
+
+    def connect(uri=None):
+        uri = uri or os.environ["MLFLOW_TRACKING_URI"]
+        return trackers.setdefault(uri, MemoryTracker(workplace / f"artifacts{len(trackers)}"))
+
+    monkeypatch.setattr(rounds, "_ready_store", lambda: workplace / "store")
+    monkeypatch.setattr(store, "connect", connect)
+    monkeypatch.setattr("pipeline.ls.connect", connect)
+    monkeypatch.setattr(store, "_server", lambda: nullcontext("http://there"))
+    monkeypatch.setattr(store, "SIZES", (10, 20))
+    monkeypatch.setattr(store, "HTTP_SIZES", (10,))
+    monkeypatch.setattr(store, "CLAIMS", 2)
+    lines = store.store_lines(quick=False)
+    commands = ("compare, nothing to do", "ls studies", "analyze, reading the runs")
+    sizes = [f"{size} runs, {kind}" for size, kind in ((10, "SQLite"), (20, "SQLite"), (10, "HTTP"))]
+    claims = [f"claim of one of {size} trials, SQLite" for size in (10, 20)]
+    assert [line.name for line in lines] == [f"{one}: {size}" for size in sizes for one in commands] + claims
+    assert [line.name for line in lines if line.target] == ["compare, nothing to do: 20 runs, SQLite"]
+    counts = [len(tracker.find(status="FINISHED", dataset="synthetic")) for tracker in trackers.values()]
+    assert counts == [20, 10]  # what was made up for one size stays for the next
 
 
 def test_a_process_that_fails_is_said_with_what_it_said():
