@@ -1,6 +1,7 @@
 """What was measured, with where and when: a JSON file that a later run of some sections changes in these alone."""
 
 import os
+import platform
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -45,7 +46,7 @@ class Origin(BaseModel):
         return cls(
             date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             commit=known.get("mlflow.source.git.commit", "")[:9] + " and changes" * (known.get("dirty") == "true"),
-            environment=environment(),
+            environment={**environment(), "platform": f"{platform.system()} {platform.machine()}"},
             cores=os.cpu_count() or 1,
             load=os.getloadavg()[0],
             precision=resolve_precision("auto", torch.device("cpu")),

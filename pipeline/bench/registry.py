@@ -88,7 +88,7 @@ SECTIONS = {
     "help": Section("Help", "New processes.", help_lines, 1, 1),
     "analysis": Section(
         "Analysis",
-        "All analyses, figures and the report of a made-up study of ten models, in a new process.",
+        "All analyses, figures and the report of a made-up study, in a new process.",
         analysis_lines, 30, 10,
     ),
     "trials": Section(

@@ -23,9 +23,9 @@ from pipeline.bench.rounds import TINY, workplace
 from pipeline.costs import peak_resident
 from pipeline.tracking import connect
 
-MODELS, EPOCHS = 10, 50
-RUNS, SEQUENCES = 100, 10_000
-QUICK_RUNS, QUICK_SEQUENCES = 20, 1000
+EPOCHS = 50
+RUNS, MODELS, SEQUENCES = 100, 10, 10_000
+QUICK_RUNS, QUICK_MODELS, QUICK_SEQUENCES = 8, 4, 1000
 """Size of the made-up study whose analysis is measured."""
 TRIALS, TRIALS_SHOWN = 100, 10
 """Trials of the search whose overhead is measured, and how many of them a line is of."""
@@ -33,10 +33,10 @@ TRIALS, TRIALS_SHOWN = 100, 10
 
 def analysis_lines(*, quick: bool) -> list[Line]:
     """Return the seconds of analysing a made-up study, and the peak memory of the new process that did it."""
-    runs, sequences = (QUICK_RUNS, QUICK_SEQUENCES) if quick else (RUNS, SEQUENCES)
+    runs, models, sequences = (QUICK_RUNS, QUICK_MODELS, QUICK_SEQUENCES) if quick else (RUNS, MODELS, SEQUENCES)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        seconds, peak = pool.submit(_analyse, runs, sequences).result()
-    name = f"analysis and report of {runs} runs x {sequences:,} predictions"
+        seconds, peak = pool.submit(_analyse, runs, models, sequences).result()
+    name = f"analysis and report of {models} models, {runs} runs x {sequences:,} predictions"
     lines = [Line(name=name, unit="s", values=(seconds,), target=None if quick else at_most(20))]
     if peak is not None:
         target = None if quick else at_most(2)
@@ -44,8 +44,8 @@ def analysis_lines(*, quick: bool) -> list[Line]:
     return lines
 
 
-def _analyse(runs: int, sequences: int) -> tuple[float, int | None]:
-    results = made_up_study(runs, MODELS, sequences)
+def _analyse(runs: int, models: int, sequences: int) -> tuple[float, int | None]:
+    results = made_up_study(runs, models, sequences)
     began = time.perf_counter()
     findings = run_analyses(results)
     markdown = report(findings)
