@@ -35,7 +35,7 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
         ("config", "models", "seeds", "workers", "device", "study", "output", "storage"),
     ),
     "ls": ("list embeddings, models, datasets, metrics, analyses, presets and settings", ()),
-    "bench": ("measure speed against the usual recipes", ()),
+    "bench": ("measure speed, memory and overheads on this machine", ("only", "quick", "output")),
 }
 """What each verb does, and its options. One that reads settings from a file takes them as options, too."""
 EPILOG = (
@@ -127,12 +127,21 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "true|false",
         "help": "analyse a study in which runs are missing",
     },
+    "only": {"type": _words, "metavar": "A,B", "help": "benchmarks to run, such as training,growth (default: all)"},
+    "quick": {
+        "type": _truth,
+        "nargs": "?",
+        "const": True,
+        "metavar": "true|false",
+        "help": "fewer rounds and smaller sizes, in a minute; what cannot be quick is left out",
+    },
 }
 OWN_MEANING: dict[tuple[str, str], dict[str, str]] = {
     ("train", "models"): {"metavar": "A", "help": "a variant of the file, or an embedding"},
     ("train", "seeds"): {"metavar": "0", "help": "seed of the run"},
     ("ablate", "models"): {"help": "rows of the study"},
     ("ablate", "storage"): {"help": "database of the study (default: OPTUNA_STORAGE, or else sqlite:///optuna.db)"},
+    ("bench", "output"): {"help": "folder of benchmarks.md and .json (default: docs; with --quick, none)"},
     ("ablate", "study"): {"metavar": "NAME", "help": "name of the study (default: that of its file)"},
 }
 """What an option means to one verb, where it is something else than to the others."""
@@ -207,9 +216,9 @@ def _run(verb: str, options: Mapping[str, Any]) -> None:
 
         return ls(options["topic"])
     if verb == "bench":
-        from pipeline.bench import bench
+        from pipeline.bench.command import bench
 
-        return bench()
+        return bench(**{name: options[name] for name in VERBS["bench"][1]})
     from pipeline import verbs
     from pipeline.settings import read_values
 

@@ -46,14 +46,20 @@ def duration(seconds: float) -> str:
 class Meter:
     """Progress over the epochs of several runs, whose cost differs."""
 
-    def __init__(self, epochs: Mapping[str, int], seconds: Mapping[str, float], workers: int) -> None:
-        """Take, by run, the number of epochs to come and the seconds of one; and how many runs go on at once."""
+    def __init__(
+        self, epochs: Mapping[str, int], seconds: Mapping[str, float], workers: int, unit: str = "epochs"
+    ) -> None:
+        """Take, by run, the number of epochs to come and the seconds of one; and how many runs go on at once.
+
+        `unit` is what epochs are called.
+        """
         self._left = dict(epochs)
         self._seconds = dict(seconds)
         self._total = sum(epochs.values())
         self._workers = workers
+        self._unit = unit
         self._last_line = time.monotonic()
-        count = TextColumn("epochs, {task.fields[left]} left")
+        count = TextColumn(f"{unit}, {{task.fields[left]}} left")
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), count)
         self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._bar.add_task("training", total=self._total, left=duration(self.seconds_left))
@@ -71,7 +77,7 @@ class Meter:
         self._bar.update(self._task, completed=done, left=left)
         if not console.is_terminal and time.monotonic() - self._last_line > QUIET_SECONDS:
             self._last_line = time.monotonic()
-            say(f"{done}/{self._total} epochs, {left} left; {text}")
+            say(f"{done}/{self._total} {self._unit}, {left} left; {text}")
 
     def end(self, run: str) -> None:
         """Strike out what a run has left, because it stopped early, failed, or was finished elsewhere."""

@@ -62,6 +62,11 @@ class PeakMemory:
         return {"peak_memory_bytes": max(peak - self.before, self.earlier)}
 
 
+def peak_resident() -> int | None:
+    """Return the largest resident set in bytes that this process has had; None where the system does not tell."""
+    return _status("VmHWM") if STATUS.exists() else None
+
+
 def _return_freed() -> None:
     """Give back memory that is kept for later, which would else hide what is allocated next; the C library's where it can."""
     workspace.release()

@@ -13,7 +13,7 @@ import torch
 
 from models.cards import card
 from models.time_embeddings import TIME_EMBEDDINGS
-from pipeline.bench import BATCHES, OURS, ROUNDS, time_training
+from pipeline.bench.training import BATCHES_OF_ENCODINGS, ROUNDS_OF_ENCODINGS, time_encodings
 from pipeline.machine import processor
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "encodings.md"
@@ -55,17 +55,12 @@ def written(text: str) -> dict[str, str]:
 
 def measured() -> dict[str, str]:
     """Return the median ratio of an update to one of the position table, round by round, as `bench` prints it."""
-    seconds = time_training()
-    return {
-        name: f"{statistics.median(own / table for own, table in zip(seconds[side], seconds[OURS], strict=True)):.2f}x"
-        for name in TIME_EMBEDDINGS
-        for side in [f"{name}, fp32"]
-    }
+    return {name: f"{statistics.median(values):.2f}x" for name, values in time_encodings().items()}
 
 
 def machine() -> str:
     """Return the sentence that says where and how the step times were measured."""
-    return f"Measured on {processor()}, torch {torch.__version__}, n = {ROUNDS} rounds of {BATCHES} updates."
+    return f"Measured on {processor()}, torch {torch.__version__}, n = {ROUNDS_OF_ENCODINGS} rounds of {BATCHES_OF_ENCODINGS} updates."
 
 
 if __name__ == "__main__":

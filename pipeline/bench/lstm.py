@@ -7,7 +7,7 @@ import numpy as np
 from models.classifier import LSTMConfig
 from models.lstm.product import PANEL, multiply, pack, padded
 
-REPEATS = 50
+REPEATS = 200
 """Products that are timed together."""
 PASSES = 3
 """Products of the same size that a product of the forward pass brings about: itself, and two for its gradients."""

@@ -26,13 +26,14 @@ def test_a_table_aligns_numbers_right_and_prints_brackets(capsys):
     assert lines == [" name   parameters  code", " table      25,088  W[t]", " sines           0  [sin, cos]"]
 
 
-def test_lines_come_seldom_where_there_is_no_terminal(capsys, monkeypatch):
+@pytest.mark.parametrize(("options", "unit"), [({}, "epochs"), ({"unit": "rounds"}, "rounds")])
+def test_lines_come_seldom_where_there_is_no_terminal(capsys, monkeypatch, options, unit):
     now = [0.0]
     monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
-    with Meter({"a": 9}, {"a": 1}, workers=1) as meter:
+    with Meter({"a": 9}, {"a": 1}, workers=1, **options) as meter:
         for now[0] in (1.0, 2.0, 16.0, 17.0):
             meter.advance("a", 1, "brought something")
-    assert capsys.readouterr().out == "3/9 epochs, 6 s left; brought something\n"
+    assert capsys.readouterr().out == f"3/9 {unit}, 6 s left; brought something\n"
 
 
 def test_a_narrow_table_cuts_nothing(capsys, monkeypatch):

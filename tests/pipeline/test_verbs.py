@@ -65,6 +65,9 @@ def one_line(capsys):
         (["ls", "embedings"], "Did you mean embeddings?"),
         (["ls", "settings", "more"], "more: must be left out of ls"),
         (["bench", "--threshold=1"], "--threshold: must be left out of bench"),
+        (["bench", "--only", "help,trainig"], "Did you mean training?"),
+        (["bench", "--only=store", "--quick"], "--only: must be benchmarks that can be quick, got store"),
+        (["bench", "--output", "mlflow.db"], "--output: must be a folder that can be written, got mlflow.db"),
         (["compare", "--threshold", "0.5", "--threshold=0.6"], "--threshold: must be given once"),
         (["compare", "--seeds"], "--seeds: expected one argument"),
         (["analyze", "--allow_missing", "maybe"], "must be true or false, got maybe"),
@@ -140,7 +143,7 @@ def test_a_study_that_another_process_works_on_is_one_line(memory, monkeypatch, 
             "--config", "--models", "--seeds", "--workers", "--device", "--study", "--output", "--storage"
         ]),
         ("ls", []),
-        ("bench", []),
+        ("bench", ["--only", "--quick", "--output"]),
     ],
 )  # fmt: skip
 def test_the_help_of_a_verb_shows_what_it_takes_and_no_more(capsys, verb, options):

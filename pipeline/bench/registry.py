@@ -1,0 +1,106 @@
+"""The registry of benchmarks: a section each, in the order of the page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipeline.bench.growth import growth_lines
+from pipeline.bench.lines import Line
+from pipeline.bench.processes import help_lines, memory_lines, start_lines
+from pipeline.bench.published import recipe_lines
+from pipeline.bench.store import store_lines
+from pipeline.bench.studies import analysis_lines, trial_lines
+from pipeline.bench.tracking import tracking_lines
+from pipeline.bench.training import encoding_lines, lstm_lines, training_lines
+
+
+class Measure(Protocol):
+    """What measures a section; `quick` asks for fewer rounds and smaller sizes of the same."""
+
+    def __call__(self, *, quick: bool) -> Sequence[Line]:
+        """Return the lines."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """Lines that are measured together."""
+
+    title: str
+    what: str
+    """How they are measured, as Markdown."""
+    measure: Measure
+    seconds: float
+    """What it takes on two cores, roughly."""
+    quick_seconds: float = 0
+    """What it takes with `--quick`; 0 where it cannot be quick."""
+
+
+SECTIONS = {
+    "training": Section(
+        "Training speed",
+        "Updates of 128 random sequences of Event-MNIST, two layers of LSTM of width 128, one thread. The usual recipe encodes "
+        "every padded event and packs the codes for `nn.LSTM`; it has the weights, the batches and the optimiser of ours.",
+        training_lines, 75, 15,
+    ),
+    "lstm": Section(
+        "The LSTM",
+        "The same update with the compiled LSTM and with torch's, which is cut in time; and what the matrix products of the "
+        "compiled one would take alone, at the rate of one such product.",
+        lstm_lines, 20, 4,
+    ),
+    "encodings": Section(
+        "Encodings",
+        "The step of every encoding against that of the position table, in the same round; updates of 128 sequences.",
+        encoding_lines, 80,
+    ),
+    "lete-recipe": Section(
+        "The recipe of the LeTE authors",
+        "One update of 512 sequences under the published protocol (`config/lete_paper.json`: LeTE, one layer, Adam, no dropout). "
+        "Their recipe is written again as it was published: a torch `DataLoader`, the encoder on every padded event, packing. "
+        "Ours trains the same model from the same weights on the same batch.",
+        recipe_lines, 65, 5,
+    ),
+    "growth": Section(
+        "Growth",
+        "Seconds of an epoch as its sequences, their events or the width of the LSTM grow, and of a whole `compare` of tiny "
+        "models on SQLite as seeds or models do. The exponent is the slope of the line of least squares through the logarithms "
+        "of four points: 1 is linear. The work in the width grows with its square.",
+        growth_lines, 75, 8,
+    ),
+    "tracking": Section(
+        "Tracking",
+        "A whole training of 50 epochs, packaging of the model included, with MLflow on SQLite and with the tracker in memory, in "
+        "turn. It is tiny, so that what MLflow adds is more than noise; the ratio for a training of a useful size is computed.",
+        tracking_lines, 45,
+    ),
+    "memory": Section(
+        "Memory",
+        "Peak resident set of new processes, as Linux tells it: a training of 2,000 images of Event-MNIST with 2,000 test images, "
+        "and `import torch`.",
+        memory_lines, 45,
+    ),
+    "start-up": Section(
+        "Start-up",
+        "`python -m pipeline train` on the small sample, one epoch, in new processes with a store that is migrated and kernels "
+        "that are compiled.",
+        start_lines, 36,
+    ),
+    "help": Section("Help", "New processes.", help_lines, 1, 1),
+    "analysis": Section(
+        "Analysis",
+        "All analyses, figures and the report of a made-up study, in a new process.",
+        analysis_lines, 30, 10,
+    ),
+    "trials": Section(
+        "Trials of an ablation study",
+        "Seconds from one trial of a random search to the next, with one update of a tiny model in it.",
+        trial_lines, 40,
+    ),
+    "store": Section(
+        "A store that grows",
+        "What commands take with so many finished runs in the store, asked directly (SQLite) and through a tracking server "
+        "on the same machine (HTTP). The runs are made up; calls are those of the tracker.",
+        store_lines, 190,
+    ),
+}  # fmt: skip
+"""By the name that `--only` takes."""
