@@ -115,7 +115,8 @@ def _train(job: _Job, report: Report) -> None:
         if epoch.number > logged:
             job.tracker.log_metrics(job.run_id, history[-1], step=epoch.number)
         if best_epoch(history) == epoch.number:
-            best = {"model": deepcopy(training.model.state_dict()), "epoch": epoch.number}
+            weights = deepcopy(training.model.state_dict())
+            best = {"model": weights, "epoch": epoch.number, "cell": job.unfinished.cell}
         job.unfinished.save({**training.state_dict(), "history": history, "best": best, **memory.metrics()})
         report(job.cell, history)
     training.model.load_state_dict(best["model"])
