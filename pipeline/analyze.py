@@ -17,7 +17,9 @@ from analysis.report.latex import results_table, significance_table
 from analysis.report.markdown import description, report
 from analysis.report.records import detailed_analysis, summary, training_histories
 from analysis.results import Results
+from pipeline.evidence import read
 from pipeline.output import check_output, deliver
+from pipeline.run_record import BEST_FILE, ENVIRONMENT_FILE, LOG_FILE
 from pipeline.stored_study import StoredStudy, load_results
 from pipeline.tracking import Tracker
 
@@ -32,9 +34,8 @@ def analyze_study(study: StoredStudy, tracker: Tracker, *, output: Path, allow_m
     results = load_results(study, tracker, allow_missing=allow_missing)
     findings = run_analyses(results)
     figures = {stem: figure for finding in findings for stem, figure in finding.figures.items()}
-    environment = json.loads(
-        tracker.fetch(results.runs["run_id"].iloc[0], "environment.json").read_text(encoding="utf-8")
-    )
+    first = tracker.get(results.runs["run_id"].iloc[0])
+    environment = json.loads(read(first, [ENVIRONMENT_FILE], tracker)[ENVIRONMENT_FILE].read_text(encoding="utf-8"))
     pages = {run_id: tracker.page(run_id) for run_id in results.runs["run_id"]}
     links = {
         run_id: f"{tracker.uri.rstrip('/')}/{page}" for run_id, page in pages.items() if tracker.uri.startswith("http")
@@ -65,7 +66,7 @@ def analyze_study(study: StoredStudy, tracker: Tracker, *, output: Path, allow_m
         _collect_runs(results, tracker, folder)
         deliver(folder, output, tracker, study.parent.id)
     means = _table(findings, "overview", "models").set_index("model")["test_accuracy_mean"]
-    tracker.log_metrics(study.parent.id, {f"{model}/test_accuracy": float(mean) for model, mean in means.items()})
+    tracker.log_scalars(study.parent.id, {f"{model}/test_accuracy": float(mean) for model, mean in means.items()})
     tracker.log_table(study.parent.id, "significance.json", _table(findings, "significance", "pairs"))
     tracker.set_tags(study.parent.id, {"mlflow.note.content": description(findings, pages)})
     if problem:
@@ -86,11 +87,11 @@ def _collect_runs(results: Results, tracker: Tracker, folder: Path) -> None:
     (folder / "logs").mkdir()
     validation = results.curve("validation", "accuracy").max(axis=1).fillna(0)
     for _, run in results.runs.iterrows():
-        copyfile(tracker.fetch(run["run_id"], "train.log"), folder / "logs" / f"{run['model']}-seed{run['seed']}.log")
+        copyfile(tracker.fetch(run["run_id"], LOG_FILE), folder / "logs" / f"{run['model']}-seed{run['seed']}.log")
     for model in results.models:
         best = validation.where(results.runs["model"] == model).argmax()
-        weights = tracker.fetch(str(results.runs["run_id"].iloc[best]), "checkpoints/best.pt")
-        copyfile(weights, folder / f"{model}_best.pth")
+        chosen = tracker.get(str(results.runs["run_id"].iloc[best]))
+        copyfile(read(chosen, [BEST_FILE], tracker)[BEST_FILE], folder / f"{model}_best.pth")
 
 
 def _json(value: object) -> str:
