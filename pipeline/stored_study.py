@@ -8,6 +8,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from math import nan
 from typing import Any, Self
 
@@ -201,21 +202,28 @@ def read_manifest(parent: Run, tracker: Tracker) -> Manifest:
     return manifest.with_runs({cell: run.id for cell, run in ended.items()})
 
 
-def find_study(tracker: Tracker, wanted: str = "") -> StoredStudy:
-    """Return a study by its id or the id of its run, the newest by default."""
+def find_parent(tracker: Tracker, wanted: str = "") -> Run:
+    """Return the run of a study by the study's id or its own, the newest study by default."""
     studies = tracker.find(kind=STUDY_KIND) + (tracker.find(kind=ABLATION_KIND) if wanted else [])
     chosen = [run for run in studies if not wanted or wanted in (run.id, run.tags["study"])]
     if not chosen:
         known = ", ".join(f"{run.tags['study']} ({run.name})" for run in studies[:5]) or "none yet"
+        near = get_close_matches(wanted, [name for run in studies for name in (run.tags["study"], run.id)], n=1)
         raise UsageError(
             f"--study: must be a study in {tracker.uri} (known: {known}), got {wanted or 'a store without any'}. "
-            "Run compare first, or name a known one."
+            + (f"Did you mean {near[0]}?" if near else "Run compare first, or name a known one.")
         )
+    return chosen[0]
+
+
+def find_study(tracker: Tracker, wanted: str = "") -> StoredStudy:
+    """Return a study by its id or the id of its run, the newest by default."""
+    parent = find_parent(tracker, wanted)
     try:
-        return StoredStudy(chosen[0], read_manifest(chosen[0], tracker))
+        return StoredStudy(parent, read_manifest(parent, tracker))
     except FileNotFoundError:
         raise UsageError(
-            f"--study: must be a study of named models, got {wanted or chosen[0].id}, a grid, a search, or a study that "
+            f"--study: must be a study of named models, got {wanted or parent.id}, a grid, a search, or a study that "
             "ended before its first run. Read its own report, or run the study again."
         ) from None
 
@@ -259,7 +267,7 @@ def load_results(study: StoredStudy, tracker: Tracker, *, allow_missing: bool, p
         probes=probe_tables(finished, tracker) if probes else {},
         plan=manifest.plan,
         allow_missing=allow_missing,
-        declaration=_declaration(study, tracker),
+        declaration=read_declaration(study, tracker),
         class_names=_class_names(stored[finished[0][0]], tracker),
     )
     if wanted := wanted_sequences(results):
@@ -289,7 +297,7 @@ def _class_names(run: Run, tracker: Tracker) -> tuple[str, ...]:
     return tuple(json.loads(files[CLASSES_FILE].read_text(encoding="utf-8"))) if files else ()
 
 
-def _declaration(study: StoredStudy, tracker: Tracker) -> Declaration | None:
+def read_declaration(study: StoredStudy, tracker: Tracker) -> Declaration | None:
     """Return the plan as it was stored before the runs; one that does not fit its hash is refused."""
     promised = study.parent.tags.get("plan_hash")
     if not promised:

@@ -1,26 +1,21 @@
 """Files that have changed since they were stored: each is named in one line, with what mends it, and nothing is written."""
 
 import json
-from shutil import copyfile, copytree
+from shutil import copyfile
 
 import pandas as pd
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.compare import compare
 from pipeline.evidence import TAG, Evidence, found, replace_text
 from pipeline.ls import LISTS
 from pipeline.run_record import concluded
 from pipeline.settings import build_run
 from pipeline.stored_study import find_study, load_results
-from pipeline.study import Cell, load_study
+from pipeline.study import Cell
 from pipeline.tracking import MemoryTracker
 from pipeline.train import run_cell
 
-TINY = {
-    "data.name": "synthetic", "data.train_size": 32, "data.validation_size": 16, "data.test_size": 32,
-    "model.embedding.dim": 4, "model.hidden_dim": 4, "train.epochs": 2,
-}  # fmt: skip
 SCALARS = (
     "test_accuracy",
     "best_accuracy",
@@ -31,28 +26,6 @@ SCALARS = (
     "epoch_seconds",
     "flops",
 )
-
-
-def twin(tracker, folder):
-    """Return a copy of a store in memory."""
-    copy = MemoryTracker(copytree(tracker._folder, folder))
-    copy._runs, copy.params, copy.history = dict(tracker._runs), dict(tracker.params), dict(tracker.history)
-    return copy
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory):
-    tracker = MemoryTracker(tmp_path_factory.mktemp("original") / "store")
-    compare(load_study(None, models=["none", "sincos"], seeds=[0, 1], overrides=TINY), tracker, workers=1, device="cpu")
-    load_results(find_study(tracker), tracker, allow_missing=False)  # measures the probes
-    return tracker
-
-
-@pytest.fixture
-def store(original, workplace, monkeypatch):
-    copy = twin(original, workplace / "store")
-    monkeypatch.setattr("pipeline.verbs.open_store", lambda *_: (copy, None))
-    return copy
 
 
 def parts(store):
@@ -239,7 +212,7 @@ class Killed(MemoryTracker):
     def _dying(self, call):
         def counted(*arguments, **options):
             run_id = arguments[0]
-            if self.left < 0 or sum("epoch" in row for _, row in self.history[run_id]) < TINY["train.epochs"]:
+            if self.left < 0 or sum("epoch" in row for _, row in self.history[run_id]) < 2:
                 return call(*arguments, **options)
             self._die()
             result = call(*arguments, **options)
@@ -255,8 +228,8 @@ class Killed(MemoryTracker):
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_scalars_are_recorded_once_wherever_the_run_is_killed_while_it_concludes(workplace, after):
-    cell, killed = Cell("tiny", build_run({**TINY, "model.embedding.name": "none"})), 0
+def test_scalars_are_recorded_once_wherever_the_run_is_killed_while_it_concludes(workplace, tiny, after):
+    cell, killed = Cell("tiny", build_run({**tiny, "model.embedding.name": "none"})), 0
     for number in range(100):
         store = Killed(workplace / f"{number}")
         store.dies_at(number, after=after)
