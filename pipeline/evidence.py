@@ -23,7 +23,7 @@ MANIFEST_FILE = "study.json"
 PLAN_FILE = "plan.json"
 """Artifact of the parent run: what was declared before the first training."""
 OUTPUTS_FILE = "digests.json"
-"""Artifact of the parent run: the digests of all that an analysis stored with it, by path."""
+"""Artifact of the parent run: the digests of all that analyses have stored with it, by path."""
 PROBE_FOLDER = "probes/"
 """Folder of artifacts for what was measured on a trained model, which can be measured again."""
 
@@ -132,9 +132,21 @@ def unfit(run: Run, path: str, said: str, tracker: Tracker) -> UsageError:
     return UsageError(f"run {run.name} ({run.id}): {path} {said}. {mend}")
 
 
-def outputs_text(files: Mapping[str, Path]) -> str:
-    """Return the digests of files by their paths, as `OUTPUTS_FILE` holds them."""
-    return json.dumps({path: digest_of_file(file) for path, file in files.items()}, indent=2)
+def add_outputs(run_id: str, files: Mapping[str, Path], tracker: Tracker) -> None:
+    """Store the digests of files that were stored with a run, by their paths, beside those of earlier ones."""
+    digests = {path: digest_of_file(file) for path, file in files.items()}
+    try:
+        earlier = outputs(tracker.get(run_id), tracker)
+    except UsageError:  # it has changed: what it says of earlier files is worth nothing
+        earlier = {}
+    replace_text(run_id, OUTPUTS_FILE, json.dumps({**earlier, **digests}, indent=2), tracker)
+
+
+def outputs(run: Run, tracker: Tracker) -> dict[str, str]:
+    """Return the digests of what analyses have stored with a run, by path; none where nothing has digests."""
+    files = found(run, [OUTPUTS_FILE], tracker)
+    digests: dict[str, str] = json.loads(files[OUTPUTS_FILE].read_text(encoding="utf-8")) if files else {}
+    return digests
 
 
 def digest_of_text(text: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from shutil import copyfile
 
 from pipeline.errors import UsageError
-from pipeline.evidence import OUTPUTS_FILE, outputs_text, replace_text
+from pipeline.evidence import add_outputs
 from pipeline.study import read_json
 from pipeline.tracking import Tracker
 
@@ -38,4 +38,4 @@ def deliver(folder: Path, output: Path, tracker: Tracker, run_id: str) -> None:
         temporary = place.with_name(f".{place.name}.{uuid.uuid4().hex}.tmp")  # others may write the same study
         copyfile(file, temporary)
         temporary.replace(place)
-    replace_text(run_id, OUTPUTS_FILE, outputs_text(files), tracker)
+    add_outputs(run_id, files, tracker)

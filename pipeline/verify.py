@@ -22,12 +22,12 @@ from pipeline.errors import UsageError
 from pipeline.estimate import epoch_seconds
 from pipeline.evidence import (
     MANIFEST_FILE,
-    OUTPUTS_FILE,
     TAG,
     check_scalars,
     digest_of_file,
     digest_of_text,
     found,
+    outputs,
     read,
     unfit,
 )
@@ -136,11 +136,8 @@ def _whole(run: Run, tracker: Tracker) -> tuple[str, None]:
 
 
 def _outputs(parent: Run, tracker: Tracker) -> tuple[str, None]:
-    """Check the outputs of the last analysis against their digests."""
-    files = found(parent, [OUTPUTS_FILE], tracker)
-    if not files:
-        return "nothing with digests", None
-    digests = json.loads(files[OUTPUTS_FILE].read_text(encoding="utf-8"))
+    """Check the outputs of analyses against their digests."""
+    digests = outputs(parent, tracker)
     stored = tracker.fetch_all(parent.id, list(digests))
     for path, digest in digests.items():
         if path not in stored or digest_of_file(stored[path]) != digest:

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.evidence import TAG, Evidence, found, replace_text
+from pipeline.errors import UsageError
+from pipeline.evidence import TAG, Evidence, add_outputs, found, outputs, replace_text
 from pipeline.ls import LISTS
 from pipeline.run_record import concluded
 from pipeline.settings import build_run
@@ -191,6 +192,26 @@ def test_a_file_that_was_being_replaced_fits_its_digest_either_way(memory, monke
     assert file.read_text() == ("one" if fails == "before the file" else "two")
     replace_text(run, "study.json", "three", memory)
     assert len(memory.get(run).tags[f"{TAG}study.json"].split()) == 1
+
+
+def test_outputs_of_several_analyses_have_their_digests_and_a_list_that_has_changed_begins_anew(memory, workplace):
+    run = memory.create("run", tags={})
+    for name in ("one", "two"):
+        (workplace / name).write_text(name)
+        add_outputs(run, {name: workplace / name}, memory)
+    assert set(outputs(memory.get(run), memory)) == {"one", "two"}
+    cut(memory.fetch(run, "digests.json"))
+    with pytest.raises(UsageError, match=r"digests\.json must be as it was stored.*Run analyze"):
+        outputs(memory.get(run), memory)
+    add_outputs(run, {"two": workplace / "two"}, memory)
+    assert set(outputs(memory.get(run), memory)) == {"two"}
+
+
+def test_a_scalar_is_recorded_again_only_where_it_is_another(memory):
+    run = memory.create("run", tags={})
+    for value in (0.5, 0.5, 0.75):
+        memory.log_scalars(run, {"mean": value})
+    assert memory.history[run] == [(0, {"mean": 0.5}), (0, {"mean": 0.75})]
 
 
 def test_nothing_is_recorded_for_no_file(memory, monkeypatch):
