@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from math import isclose
 from pathlib import Path
 
 import pandas as pd
@@ -24,6 +25,8 @@ PLAN_FILE = "plan.json"
 """Artifact of the parent run: what was declared before the first training."""
 OUTPUTS_FILE = "digests.json"
 """Artifact of the parent run: the digests of all that analyses have stored with it, by path."""
+SAME = 1e-9
+"""Most by which the same score differs that was added up in another order."""
 PROBE_FOLDER = "probes/"
 """Folder of artifacts for what was measured on a trained model, which can be measured again."""
 
@@ -111,7 +114,7 @@ def reading(run: Run, path: str, tracker: Tracker) -> Iterator[None]:
 def check_scalars(run: Run, path: str, numbers: Mapping[str, float], tracker: Tracker) -> None:
     """Refuse an artifact from which other numbers follow than those that were logged."""
     for name, number in numbers.items():
-        if abs(number - run.metrics.get(name, number)) > 1e-9:  # noqa: PLR2004 - the same sum in another order
+        if not isclose(number, run.metrics.get(name, number), rel_tol=0, abs_tol=SAME):
             said = f"must give the {name} that was logged, {run.metrics[name]:.10g}, got {number:.10g}"
             raise unfit(run, path, said, tracker)
 

@@ -23,7 +23,6 @@ from pipeline.estimate import epoch_seconds
 from pipeline.evidence import (
     MANIFEST_FILE,
     TAG,
-    check_scalars,
     digest_of_file,
     digest_of_text,
     found,
@@ -178,7 +177,10 @@ def _same_files(derived: Derived, parent: Run, tracker: Tracker) -> tuple[str, N
 
 
 def _same_means(derived: Derived, parent: Run, tracker: Tracker) -> tuple[str, None]:
-    check_scalars(parent, REPORT_FILE, derived.means, tracker)
+    logged = tracker.get(parent.id).metrics
+    for name, mean in derived.means.items():
+        if logged.get(name) != mean:
+            raise _stale(parent, f"metric {name}", f"must be {mean:.10g}", f"got {logged.get(name)}")
     return plural(len(derived.means), "number"), None
 
 

@@ -87,6 +87,11 @@ def change_a_verdict(store):
     path.write_text(path.read_text().replace("undecided", "better"))
 
 
+def change_a_mean(store):
+    run = find_study(store).parent
+    store._runs[run.id] = replace(run, metrics={**run.metrics, "none/test_accuracy": 0.99})
+
+
 def change_a_metric(store):
     run = first_cell(store)
     store._runs[run.id] = replace(run, metrics={**run.metrics, "final_accuracy": 0.99})
@@ -102,6 +107,7 @@ def lose_a_log(store):
         (change_an_answer, ["predictions.parquet must be as it was stored", "predictions.parquet must be as it was stored"]),
         (change_alpha, ["study.json must be as it was stored"]),
         (change_a_metric, ["history.json must give the final_accuracy that was logged, 0.99, got ", "history.json must give"]),
+        (change_a_mean, ["metric none/test_accuracy must be 0.25, got 0.99"]),
         (change_a_verdict, ["significance.csv must be as it was stored", "significance.csv must be what follows from the"]),
     ],
 )  # fmt: skip
