@@ -34,6 +34,10 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
         "vary settings: grids, searches, named changes",
         ("config", "models", "seeds", "workers", "device", "study", "output", "storage"),
     ),
+    "verify": (
+        "check that what is stored of a study is as it was stored, follows from its runs, and can be repeated",
+        ("all", "no_retrain", "choice"),
+    ),
     "ls": ("list embeddings, models, datasets, metrics, analyses, presets and settings", ()),
     "bench": ("measure speed, memory and overheads on this machine", ("only", "quick", "output")),
 }
@@ -70,6 +74,10 @@ def _parser() -> argparse.ArgumentParser:
         for name in names:
             flags = dict.fromkeys((f"--{name}", f"--{name.replace('_', '-')}"))
             of_verb.add_argument(*flags, default="", **{**OPTIONS[name], **OWN_MEANING.get((verb, name), {})})
+        if verb == "verify":
+            of_verb.add_argument(
+                "study", nargs="?", default="", help="id of a study or of its run (default: the newest)"
+            )
         if verb == "ls":
             of_verb.add_argument("topic", nargs="?", default="", help="one of the lists")
     return parser
@@ -98,6 +106,12 @@ def _workers(text: str) -> int:
 
 def _device(text: str) -> str:
     return text or "auto"
+
+
+def _choice(text: str) -> int | None:
+    if text and not text.isdigit():
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 on, got {text}")
+    return int(text) if text else None
 
 
 def _truth(text: str) -> bool:
@@ -135,6 +149,22 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "true|false",
         "help": "fewer rounds and smaller sizes, in a minute; what cannot be quick is left out",
     },
+    "all": {
+        "type": _truth,
+        "nargs": "?",
+        "const": True,
+        "dest": "every",
+        "metavar": "true|false",
+        "help": "check every study of the store",
+    },
+    "no_retrain": {
+        "type": _truth,
+        "nargs": "?",
+        "const": True,
+        "metavar": "true|false",
+        "help": "train no run again",
+    },
+    "choice": {"type": _choice, "metavar": "N", "help": "number by which the run is drawn that is trained again"},
 }
 OWN_MEANING: dict[tuple[str, str], dict[str, str]] = {
     ("train", "models"): {"metavar": "A", "help": "a variant of the file, or an embedding"},

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfile
 from tempfile import TemporaryDirectory
@@ -17,9 +18,14 @@ from analysis.report.latex import results_table, significance_table
 from analysis.report.markdown import description, report
 from analysis.report.records import detailed_analysis, summary, training_histories
 from analysis.results import Results
+from pipeline.evidence import read
 from pipeline.output import check_output, deliver
+from pipeline.run_record import BEST_FILE, ENVIRONMENT_FILE, LOG_FILE
 from pipeline.stored_study import StoredStudy, load_results
 from pipeline.tracking import Tracker
+
+PAIRS_FILE = "significance.json"
+"""Artifact of the study's run: the verdicts as a table of the tracking UI."""
 
 
 def analyze_study(study: StoredStudy, tracker: Tracker, *, output: Path, allow_missing: bool) -> list[Finding]:
@@ -29,12 +35,53 @@ def analyze_study(study: StoredStudy, tracker: Tracker, *, output: Path, allow_m
     FigureError says so.
     """
     check_output(output, study.id)
+    derived = derive(study, tracker, allow_missing=allow_missing)
+    findings, figures = derived.findings, derived.figures
+    images, problem = _drawn(figures)
+    drawings = {stem: image.decode() for stem, image in images["svg"].items()}
+    pages = {f"{stem}.html": to_html(stem, figure, drawings.get(stem, "")) for stem, figure in figures.items()}
+    with TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        for name, text in {**derived.texts, SCRIPT_FILE: plot_script(), **pages}.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        for kind, drawn in images.items():
+            for stem, image in drawn.items():
+                (folder / f"{stem}.{kind}").write_bytes(image)
+        (folder / "logs").mkdir()
+        for name, (run_id, path) in derived.files.items():
+            copyfile(read(tracker.get(run_id), [path], tracker)[path], folder / name)
+        deliver(folder, output, tracker, study.parent.id)
+    tracker.log_scalars(study.parent.id, derived.means)
+    tracker.log_table(study.parent.id, PAIRS_FILE, _table(findings, "significance", "pairs"))
+    tracker.set_tags(study.parent.id, {"mlflow.note.content": description(findings, derived.pages)})
+    if problem:
+        raise problem
+    return findings
+
+
+@dataclass(frozen=True)
+class Derived:
+    """What follows from the stored runs of a study, bit for bit, whenever it is derived."""
+
+    findings: list[Finding]
+    figures: dict[str, Figure]
+    texts: dict[str, str]
+    """What goes into the folder of results, by name; drawings apart."""
+    files: dict[str, tuple[str, str]]
+    """Files of the runs that go there too, by name: the run and its artifact."""
+    means: dict[str, float]
+    """Metrics of the study's own run."""
+    pages: dict[str, str]
+    """Address of each run's page below the store's own."""
+
+
+def derive(study: StoredStudy, tracker: Tracker, *, allow_missing: bool) -> Derived:
+    """Analyse a study."""
     results = load_results(study, tracker, allow_missing=allow_missing)
     findings = run_analyses(results)
     figures = {stem: figure for finding in findings for stem, figure in finding.figures.items()}
-    environment = json.loads(
-        tracker.fetch(results.runs["run_id"].iloc[0], "environment.json").read_text(encoding="utf-8")
-    )
+    first = tracker.get(results.runs["run_id"].iloc[0])
+    environment = json.loads(read(first, [ENVIRONMENT_FILE], tracker)[ENVIRONMENT_FILE].read_text(encoding="utf-8"))
     pages = {run_id: tracker.page(run_id) for run_id in results.runs["run_id"]}
     links = {
         run_id: f"{tracker.uri.rstrip('/')}/{page}" for run_id, page in pages.items() if tracker.uri.startswith("http")
@@ -51,26 +98,9 @@ def analyze_study(study: StoredStudy, tracker: Tracker, *, output: Path, allow_m
         "analysis_report.md": markdown,
         "analysis_report.html": page(markdown, figures),
     }
-    images, problem = _drawn(figures)
-    drawings = {stem: image.decode() for stem, image in images["svg"].items()}
-    texts[SCRIPT_FILE] = plot_script()
-    texts |= {f"{stem}.html": to_html(stem, figure, drawings.get(stem, "")) for stem, figure in figures.items()}
-    with TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        for name, text in texts.items():
-            (folder / name).write_text(text, encoding="utf-8")
-        for kind, drawn in images.items():
-            for stem, image in drawn.items():
-                (folder / f"{stem}.{kind}").write_bytes(image)
-        _collect_runs(results, tracker, folder)
-        deliver(folder, output, tracker, study.parent.id)
     means = _table(findings, "overview", "models").set_index("model")["test_accuracy_mean"]
-    tracker.log_metrics(study.parent.id, {f"{model}/test_accuracy": float(mean) for model, mean in means.items()})
-    tracker.log_table(study.parent.id, "significance.json", _table(findings, "significance", "pairs"))
-    tracker.set_tags(study.parent.id, {"mlflow.note.content": description(findings, pages)})
-    if problem:
-        raise problem
-    return findings
+    metrics = {f"{model}/test_accuracy": float(mean) for model, mean in means.items()}
+    return Derived(findings, figures, texts, _files_of(results), metrics, pages)
 
 
 def _drawn(figures: Mapping[str, Figure]) -> tuple[dict[str, dict[str, bytes]], FigureError | None]:
@@ -81,16 +111,17 @@ def _drawn(figures: Mapping[str, Figure]) -> tuple[dict[str, dict[str, bytes]], 
         return {"png": {}, "svg": {}}, error
 
 
-def _collect_runs(results: Results, tracker: Tracker, folder: Path) -> None:
-    """Copy the log of every run, and the weights of each model's best seed by validation, then by seed."""
-    (folder / "logs").mkdir()
+def _files_of(results: Results) -> dict[str, tuple[str, str]]:
+    """Return the log of every run, and the weights of each model's best seed by validation, then by seed."""
+    files = {
+        f"logs/{run['model']}-seed{run['seed']}.log": (str(run["run_id"]), LOG_FILE)
+        for _, run in results.runs.iterrows()
+    }
     validation = results.curve("validation", "accuracy").max(axis=1).fillna(0)
-    for _, run in results.runs.iterrows():
-        copyfile(tracker.fetch(run["run_id"], "train.log"), folder / "logs" / f"{run['model']}-seed{run['seed']}.log")
     for model in results.models:
         best = validation.where(results.runs["model"] == model).argmax()
-        weights = tracker.fetch(str(results.runs["run_id"].iloc[best]), "checkpoints/best.pt")
-        copyfile(weights, folder / f"{model}_best.pth")
+        files[f"{model}_best.pth"] = str(results.runs["run_id"].iloc[best]), BEST_FILE
+    return files
 
 
 def _json(value: object) -> str:

@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline import checkpoint
 from pipeline.console import Meter, duration, say
 from pipeline.errors import RunError, UsageError, one_line
 from pipeline.estimate import epoch_seconds
@@ -25,7 +24,7 @@ from pipeline.study import Cell, Study
 from pipeline.tracking import Connection, Tracker
 from pipeline.train import Outcome, run_cell
 from pipeline.training.choice import History
-from pipeline.unfinished import FILE, clear
+from pipeline.unfinished import clear, newest
 
 
 @dataclass(frozen=True)
@@ -133,9 +132,8 @@ def _train(
 
 
 def _epochs_left(task: CellTask, key: str) -> int:
-    path = task.connection.tracker.checkpoints / key / FILE
-    done = checkpoint.load(path)["epoch"] if path.is_file() else 0
-    return int(task.cell.config.train.epochs - done)
+    state, _ = newest(task.connection.tracker.checkpoints / key, key)
+    return task.cell.config.train.epochs - int(state.get("epoch", 0))
 
 
 def _work(task: CellTask, notify: Notify) -> Outcome:

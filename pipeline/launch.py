@@ -6,6 +6,7 @@ The launcher is handed the function that does a task; it knows nothing of what t
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -24,6 +25,8 @@ POLL_SECONDS = 0.2
 """How often messages are passed on and dead workers looked for; a result is seen at once."""
 GRACE_SECONDS = 30.0
 """How long interrupted workers may take to close their runs before they are killed."""
+ORPHAN_SECONDS = 3.0
+"""How long a worker may take to close its runs when its launcher is gone."""
 INTERRUPTED = 130
 """Exit code of an interrupted worker."""
 
@@ -48,7 +51,7 @@ def run_tasks(
     # The pool starts a process as a task is submitted and keeps none of them public, so its processes are those that
     # are there after the last task, and were not before the first.
     others = multiprocessing.active_children()
-    pool = ProcessPoolExecutor(min(workers, len(tasks)), context, _start_worker, (work, messages, os.getpid()))
+    pool = ProcessPoolExecutor(min(workers, len(tasks)), context, _start_worker, (work, messages))
     futures: dict[Future[Result | Exception], Task] = {pool.submit(_in_worker, task): task for task in tasks}
     processes = [process for process in multiprocessing.active_children() if process not in others]
     waiting = set(futures)
@@ -113,13 +116,28 @@ def _attempt(work: Callable[[Task, Notify], Result], task: Task, notify: Notify)
         return error
 
 
-def _start_worker(work: Callable[[Any, Notify], Any], messages: Any, parent: int) -> None:  # noqa: ANN401
+def _start_worker(work: Callable[[Any, Notify], Any], messages: Any) -> None:  # noqa: ANN401
     # Before the handlers, which read it.
-    _worker.update(work=work, messages=messages, parent=parent, busy=False)
+    _worker.update(work=work, messages=messages, busy=False)
     # By default SIGTERM ends a process on the spot, and its run would stay RUNNING. SIGINT has the same handler, because
     # Ctrl-C reaches every process of the terminal: a worker gets that signal and then the launcher's SIGTERM.
     signal.signal(signal.SIGTERM, _interrupt_once)
     signal.signal(signal.SIGINT, _interrupt_once)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this process when its launcher is gone, which could interrupt nobody and reads no result.
+
+    The main thread is interrupted, so that it closes its runs; what it has not closed after a while the next call closes.
+    torch and the compiled kernels leave Python's lock to this thread while they compute.
+    """
+    launcher = multiprocessing.parent_process()
+    assert launcher  # noqa: S101 - a worker has one
+    launcher.join()
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+    time.sleep(ORPHAN_SECONDS)
+    os._exit(INTERRUPTED)
 
 
 def _in_worker(task: Task) -> Any:  # noqa: ANN401
@@ -149,9 +167,6 @@ def _nothing(_signal: int, _frame: object) -> None:
 
 
 def _tell_parent(message: object) -> None:
-    # A launcher that was killed could interrupt nobody, and nobody would read the result.
-    if os.getppid() != _worker["parent"]:
-        raise KeyboardInterrupt
     _worker["messages"].put(message)
 
 

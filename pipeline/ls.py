@@ -12,7 +12,7 @@ from models.time_embeddings import TIME_EMBEDDINGS
 from pipeline.config import RunConfig
 from pipeline.console import say, show
 from pipeline.data import DATASETS
-from pipeline.errors import unknown
+from pipeline.errors import UsageError, unknown
 from pipeline.identity import ROOT
 from pipeline.settings import fields_of
 from pipeline.stored_study import ABLATION_KIND, STUDY_KIND, TRIAL_KIND, read_manifest
@@ -68,9 +68,11 @@ def _progress(run: Run, tracker: Tracker) -> str:
         trials = tracker.find(kind=TRIAL_KIND, parent=run.id)
         return f"{sum(trial.status == 'FINISHED' for trial in trials)} of {run.tags.get('trials', '?')} trials"
     try:
-        cells = read_manifest(run.id, tracker).cells
+        cells = read_manifest(run, tracker).cells
     except FileNotFoundError:
         return "ended before its first run"
+    except UsageError:
+        return "its study.json has changed"
     return f"{sum(bool(entry.run_id) for entry in cells)} of {len(cells)} runs"
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from shutil import copyfile
 
 from pipeline.errors import UsageError
+from pipeline.evidence import add_outputs
 from pipeline.study import read_json
 from pipeline.tracking import Tracker
 
@@ -24,12 +25,17 @@ def check_output(output: Path, study_id: str) -> None:
 
 
 def deliver(folder: Path, output: Path, tracker: Tracker, run_id: str) -> None:
-    """Store every file of a folder with a run, and move it into the output folder, each whole or not at all."""
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        place = output / file.relative_to(folder)
+    """Store every file of a folder with a run, and move it into the output folder, each whole or not at all.
+
+    Their digests are stored with the run when all are there.
+    """
+    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    for name, file in files.items():
+        place = output / name
         place.parent.mkdir(parents=True, exist_ok=True)
         subfolder = file.parent.relative_to(folder).as_posix()
         tracker.log_file(run_id, file, "" if subfolder == "." else subfolder)
         temporary = place.with_name(f".{place.name}.{uuid.uuid4().hex}.tmp")  # others may write the same study
         copyfile(file, temporary)
         temporary.replace(place)
+    add_outputs(run_id, files, tracker)

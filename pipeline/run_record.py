@@ -12,13 +12,20 @@ from sklearn.metrics import classification_report
 from models.classifier import Classifier
 from pipeline.costs import flops_of
 from pipeline.data import EventDataset, Splits
+from pipeline.evidence import TAG, Evidence, read
 from pipeline.machine import environment
 from pipeline.settings import flat
 from pipeline.study import Cell
-from pipeline.tracking import Tracker
+from pipeline.tracking import Run, Tracker
 from pipeline.training.choice import History, best_epoch
 from pipeline.training.evaluation import predict
 
+CONFIG_FILE, HISTORY_FILE, PREDICTIONS_FILE = "config.json", "history.json", "predictions.parquet"
+ENVIRONMENT_FILE, LOG_FILE = "environment.json", "train.log"
+CHECKPOINTS = "checkpoints"
+"""Folder of artifacts of a run."""
+BEST_FILE = f"{CHECKPOINTS}/best.pt"
+"""Artifact of a run: the weights of its best epoch."""
 CLASSES_FILE = "classes.json"
 """Artifact of a run: what the classes are called, in the order of their numbers."""
 PACKAGED = "packaged"
@@ -29,14 +36,20 @@ DARK = 0.5
 """Share of a row from which a cell of the confusion matrix has white text."""
 
 
-def describe(cell: Cell, splits: Splits, tags: dict[str, str], tracker: Tracker, run_id: str) -> None:
+def describe(cell: Cell, splits: Splits, tags: dict[str, str], evidence: Evidence) -> None:
     """Store what a run is: its settings, its data and its machine."""
+    tracker, run_id = evidence.tracker, evidence.run_id
     tracker.log_params(run_id, flat(cell.config))
-    tracker.log_text(run_id, "config.json", cell.config.model_dump_json(indent=2))
+    evidence.log_text(CONFIG_FILE, cell.config.model_dump_json(indent=2))
     sizes = {name: len(getattr(splits, name)) for name in ("train", "validation", "test")}
-    tracker.log_text(run_id, CLASSES_FILE, json.dumps(splits.test.class_names))
+    evidence.log_text(CLASSES_FILE, json.dumps(splits.test.class_names))
     tracker.log_dataset(run_id, name=cell.config.data.name, digest=splits.digest, profile=sizes)
-    tracker.log_text(run_id, "environment.json", json.dumps({**environment(), **tags, **sizes}, indent=2))
+    evidence.log_text(ENVIRONMENT_FILE, json.dumps({**environment(), **tags, **sizes}, indent=2))
+
+
+def concluded(run: Run) -> bool:
+    """Say whether a run holds all its files, with their digests, and its final metrics: nothing of it is to be done again."""
+    return TAG + PREDICTIONS_FILE in run.tags and "test_accuracy" in run.metrics
 
 
 def log_line(row: dict[str, float], epochs: int) -> str:
@@ -55,36 +68,35 @@ def record(
     costs: dict[str, float],
     *,
     precision: str,
-    tracker: Tracker,
-    run_id: str,
-) -> None:
-    """Score the test split with the weights of the best epoch, and store everything that later steps read."""
+    evidence: Evidence,
+) -> dict[str, float]:
+    """Score the test split with the weights of the best epoch, store what later steps read, and return the final metrics."""
     predictions = predictions_of(model, test, precision)
-    costs = {"flops": flops_of(model, test), **costs}
-    tracker.log_metrics(run_id, summary_of(model, history, predictions) | costs, step=len(history))
-    tracker.log_text(run_id, "history.json", json.dumps(history))
+    evidence.log_text(HISTORY_FILE, json.dumps(history))
     lines = [log_line(row, cell.config.train.epochs) for row in history]
-    tracker.log_text(run_id, "train.log", "".join(f"{line}\n" for line in lines))
+    evidence.log_text(LOG_FILE, "".join(f"{line}\n" for line in lines))
     confusion = _confusion(predictions, test.class_names)
-    tracker.log_table(run_id, "confusion_matrix.json", confusion)
-    tracker.log_text(run_id, "confusion_matrix.html", _heat_map(confusion, cell.name))
-    tracker.log_table(run_id, "classification_report.json", _classification_report(predictions, test.class_names))
+    evidence.log_table("confusion_matrix.json", confusion)
+    evidence.log_text("confusion_matrix.html", _heat_map(confusion, cell.name))
+    evidence.log_table("classification_report.json", _classification_report(predictions, test.class_names))
     with TemporaryDirectory() as scratch:
-        parquet = Path(scratch) / "predictions.parquet"
+        parquet = Path(scratch) / PREDICTIONS_FILE
         predictions.to_parquet(parquet)
-        tracker.log_file(run_id, parquet)
+        evidence.log_file(parquet)
+    return summary_of(model, history, predictions) | {"flops": flops_of(model, test), **costs}
 
 
 def package(cell: Cell, tracker: Tracker, run_id: str) -> None:
     """Store the model of a run in the form that MLflow loads, where the run does not hold it yet."""
-    if PACKAGED in tracker.get(run_id).tags:
+    run = tracker.get(run_id)
+    if PACKAGED in run.tags:
         return
     test = cell.config.data.load().test
     shape = {name: getattr(test, name) for name in ("horizon", "feature_dim", "classes", "class_names")}
     with TemporaryDirectory() as scratch:
         description = Path(scratch) / "description.json"
         description.write_text(json.dumps({"config": cell.config.model_dump(mode="json"), "shape": shape}))
-        weights = tracker.fetch(run_id, "checkpoints/best.pt")
+        weights = read(run, [BEST_FILE], tracker)[BEST_FILE]
         tracker.log_model(run_id, weights=weights, config=description, example=_example(test))
     tracker.set_tags(run_id, {PACKAGED: "true"})
 
@@ -94,14 +106,26 @@ def summary_of(model: Classifier, history: History, predictions: pd.DataFrame) -
     seconds = [row["seconds"] for row in history]
     return {
         "parameters": sum(weight.numel() for weight in model.parameters() if weight.requires_grad),
-        "best_accuracy": max(row["test/accuracy"] for row in history),
-        "final_accuracy": history[-1]["test/accuracy"],
-        "test_accuracy": float((predictions["label"] == predictions["predicted"]).mean()),
-        "best_epoch": best_epoch(history),
-        "epochs": len(history),
+        **scores_of_history(history),
+        **scores_of_predictions(predictions),
         "epoch_seconds": sum(seconds) / len(seconds),
         "total_seconds": sum(seconds),
     }
+
+
+def scores_of_history(history: History) -> dict[str, float]:
+    """Return the final metrics that follow from the epochs, times apart."""
+    return {
+        "best_accuracy": max(row["test/accuracy"] for row in history),
+        "final_accuracy": history[-1]["test/accuracy"],
+        "best_epoch": best_epoch(history),
+        "epochs": len(history),
+    }
+
+
+def scores_of_predictions(predictions: pd.DataFrame) -> dict[str, float]:
+    """Return the final metrics that follow from the answers to the test split."""
+    return {"test_accuracy": float((predictions["label"] == predictions["predicted"]).mean())}
 
 
 def predictions_of(model: Classifier, dataset: EventDataset, precision: str) -> pd.DataFrame:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from math import nan
 from typing import Any, Self
 
@@ -18,12 +19,34 @@ from analysis.analyses.disagreement import wanted_sequences
 from analysis.plan import Declaration, Plan
 from analysis.results import Results
 from pipeline.config import RunConfig
+from pipeline.console import say
 from pipeline.errors import UsageError
+from pipeline.evidence import (
+    MANIFEST_FILE,
+    PLAN_FILE,
+    TAG,
+    check_scalars,
+    found,
+    read,
+    reading,
+    replace_text,
+    unfit,
+)
 from pipeline.identity import commit
 from pipeline.probes.tables import event_table, probe_tables
-from pipeline.run_record import CLASSES_FILE
+from pipeline.run_record import (
+    CLASSES_FILE,
+    CONFIG_FILE,
+    ENVIRONMENT_FILE,
+    HISTORY_FILE,
+    LOG_FILE,
+    PREDICTIONS_FILE,
+    scores_of_history,
+    scores_of_predictions,
+)
 from pipeline.study import Cell
 from pipeline.tracking import Run, Tracker
+from pipeline.training.choice import History
 
 STUDY_KIND = "study"
 """Value of the tag `kind` on the parent run of a study."""
@@ -31,10 +54,6 @@ ABLATION_KIND = "ablation"
 """The same of an ablation study; where its trials have names, they can be compared like the variants of a study."""
 TRIAL_KIND = "trial"
 """The same of the run of one trial of an ablation study."""
-PLAN_FILE = "plan.json"
-"""Artifact of the parent run: what was declared before the first training."""
-MANIFEST_FILE = "study.json"
-"""Artifact of the parent run: the manifest."""
 DECIDES = ("config_hash", "data_digest", "code_digest", "torch_version", "precision", "device", "dataset")
 """Tags of a run that the analyses compare between the runs of a study."""
 SCORES = ("best_accuracy", "final_accuracy", "test_accuracy", "epoch_seconds", "total_seconds")
@@ -156,7 +175,7 @@ def declare(
         declared=datetime.now(UTC).isoformat(timespec="seconds"),
         finished_before=tuple(finished),
     )
-    tracker.log_text(parent, PLAN_FILE, declaration.model_dump_json(indent=2))
+    replace_text(parent, PLAN_FILE, declaration.model_dump_json(indent=2), tracker)
     tracker.set_tags(parent, {"plan_hash": declaration.hash})
     return declaration.hash
 
@@ -168,32 +187,43 @@ def described(variants: Mapping[str, RunConfig]) -> dict[str, dict[str, Any]]:
 
 def write_manifest(manifest: Manifest, tracker: Tracker, parent: str) -> None:
     """Store a manifest with the parent run of its study."""
-    tracker.log_text(parent, MANIFEST_FILE, manifest.model_dump_json(indent=2))
+    replace_text(parent, MANIFEST_FILE, manifest.model_dump_json(indent=2), tracker)
 
 
-def read_manifest(parent: str, tracker: Tracker) -> Manifest:
+def read_manifest(parent: Run, tracker: Tracker) -> Manifest:
     """Return the manifest of a study with the runs that have ended since it was written; FileNotFoundError if it has none."""
-    manifest = Manifest.model_validate_json(tracker.fetch(parent, MANIFEST_FILE).read_text(encoding="utf-8"))
+    files = found(parent, [MANIFEST_FILE], tracker)
+    if not files:
+        raise FileNotFoundError(f"run {parent.id} has no artifact {MANIFEST_FILE}")
+    with reading(parent, MANIFEST_FILE, tracker):
+        manifest = Manifest.model_validate_json(files[MANIFEST_FILE].read_text(encoding="utf-8"))
     lacking = [entry for entry in manifest.cells if entry.cell and not entry.run_id]
     ended = finished_runs([{"cell": entry.cell, "variant": entry.variant} for entry in lacking], tracker)
     return manifest.with_runs({cell: run.id for cell, run in ended.items()})
 
 
-def find_study(tracker: Tracker, wanted: str = "") -> StoredStudy:
-    """Return a study by its id or the id of its run, the newest by default."""
+def find_parent(tracker: Tracker, wanted: str = "") -> Run:
+    """Return the run of a study by the study's id or its own, the newest study by default."""
     studies = tracker.find(kind=STUDY_KIND) + (tracker.find(kind=ABLATION_KIND) if wanted else [])
     chosen = [run for run in studies if not wanted or wanted in (run.id, run.tags["study"])]
     if not chosen:
         known = ", ".join(f"{run.tags['study']} ({run.name})" for run in studies[:5]) or "none yet"
+        near = get_close_matches(wanted, [name for run in studies for name in (run.tags["study"], run.id)], n=1)
         raise UsageError(
             f"--study: must be a study in {tracker.uri} (known: {known}), got {wanted or 'a store without any'}. "
-            "Run compare first, or name a known one."
+            + (f"Did you mean {near[0]}?" if near else "Run compare first, or name a known one.")
         )
+    return chosen[0]
+
+
+def find_study(tracker: Tracker, wanted: str = "") -> StoredStudy:
+    """Return a study by its id or the id of its run, the newest by default."""
+    parent = find_parent(tracker, wanted)
     try:
-        return StoredStudy(chosen[0], read_manifest(chosen[0].id, tracker))
+        return StoredStudy(parent, read_manifest(parent, tracker))
     except FileNotFoundError:
         raise UsageError(
-            f"--study: must be a study of named models, got {wanted or chosen[0].id}, a grid, a search, or a study that "
+            f"--study: must be a study of named models, got {wanted or parent.id}, a grid, a search, or a study that "
             "ended before its first run. Read its own report, or run the study again."
         ) from None
 
@@ -222,13 +252,14 @@ def load_results(study: StoredStudy, tracker: Tracker, *, allow_missing: bool, p
             "tuning_trials": manifest.tuning_trials.get(entry.model, 0),
         }
         runs.append({**key, "status": run.status, **{name: run.tags[name] for name in DECIDES}, **later, **numbers})
-        files = tracker.fetch_all(run.id, ["history.json", "predictions.parquet"])
-        history = json.loads(files["history.json"].read_text(encoding="utf-8"))
+        history, answers = read_run(run, tracker)
         curves.append(_curves(history).assign(**key))
-        predictions.append(pd.read_parquet(files["predictions.parquet"]).assign(**key))
+        predictions.append(answers.assign(**key))
     if not predictions:
         raise UsageError(f"study {study.id}: must have a finished run, got none. Run compare to train it.")
     finished = [(run["run_id"], run["model"], run["seed"]) for run in runs if run["status"] == "FINISHED"]
+    if older := [run_id for run_id, _, _ in finished if TAG + PREDICTIONS_FILE not in stored[run_id].tags]:
+        say(f"{len(older)} of {len(finished)} runs are from before files had digests: theirs are taken as they are")
     results = Results(
         runs=pd.DataFrame(runs),
         curves=pd.concat(curves, ignore_index=True),
@@ -236,8 +267,8 @@ def load_results(study: StoredStudy, tracker: Tracker, *, allow_missing: bool, p
         probes=probe_tables(finished, tracker) if probes else {},
         plan=manifest.plan,
         allow_missing=allow_missing,
-        declaration=_declaration(study, tracker),
-        class_names=_class_names(finished[0][0], tracker),
+        declaration=read_declaration(study, tracker),
+        class_names=_class_names(stored[finished[0][0]], tracker),
     )
     if wanted := wanted_sequences(results):
         events = event_table(str(results.runs["run_id"].iloc[0]), wanted, tracker)
@@ -245,26 +276,40 @@ def load_results(study: StoredStudy, tracker: Tracker, *, allow_missing: bool, p
     return results
 
 
-def _class_names(run_id: str, tracker: Tracker) -> tuple[str, ...]:
+def read_run(run: Run, tracker: Tracker) -> tuple[History, pd.DataFrame]:
+    """Return the epochs and the answers of a finished run, as they were stored and as their scores were logged.
+
+    UsageError names a file that has changed, even one that is read later: what else says how the numbers were made.
+    """
+    files = read(run, [HISTORY_FILE, PREDICTIONS_FILE, CONFIG_FILE, ENVIRONMENT_FILE, LOG_FILE], tracker)
+    with reading(run, HISTORY_FILE, tracker):
+        history: History = json.loads(files[HISTORY_FILE].read_text(encoding="utf-8"))
+        check_scalars(run, HISTORY_FILE, scores_of_history(history), tracker)
+    with reading(run, PREDICTIONS_FILE, tracker):
+        predictions = pd.read_parquet(files[PREDICTIONS_FILE])
+        check_scalars(run, PREDICTIONS_FILE, scores_of_predictions(predictions), tracker)
+    return history, predictions
+
+
+def _class_names(run: Run, tracker: Tracker) -> tuple[str, ...]:
     """Return what the classes of a run are called; nothing for runs from before that was stored."""
-    try:
-        return tuple(json.loads(tracker.fetch(run_id, CLASSES_FILE).read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return ()
+    files = found(run, [CLASSES_FILE], tracker)
+    return tuple(json.loads(files[CLASSES_FILE].read_text(encoding="utf-8"))) if files else ()
 
 
-def _declaration(study: StoredStudy, tracker: Tracker) -> Declaration | None:
+def read_declaration(study: StoredStudy, tracker: Tracker) -> Declaration | None:
     """Return the plan as it was stored before the runs; one that does not fit its hash is refused."""
     promised = study.parent.tags.get("plan_hash")
     if not promised:
         return None
-    text = tracker.fetch(study.parent.id, PLAN_FILE).read_text(encoding="utf-8")
-    declaration = Declaration.model_validate_json(text)
+    file = read(study.parent, [PLAN_FILE], tracker)[PLAN_FILE]
+    with reading(study.parent, PLAN_FILE, tracker):
+        declaration = Declaration.model_validate_json(file.read_text(encoding="utf-8"))
     if declaration.hash != promised:
-        raise UsageError(
-            f"study {study.id}: {PLAN_FILE} must be what was declared (hash {promised[:12]}), got hash "
-            f"{declaration.hash[:12]}. Restore the file."
-        )
+        said = f"must be what was declared (hash {promised[:12]}), got hash {declaration.hash[:12]}"
+        raise unfit(study.parent, PLAN_FILE, said, tracker)
+    if declaration.plan.effective() != study.manifest.plan.effective():
+        raise unfit(study.parent, MANIFEST_FILE, f"must hold the plan of {PLAN_FILE}, got another", tracker)
     return declaration
 
 

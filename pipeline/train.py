@@ -7,15 +7,17 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from math import inf
+from pathlib import Path
 
 from pipeline import checkpoint
 from pipeline.console import say
 from pipeline.costs import PeakMemory
 from pipeline.data import Splits
 from pipeline.epoch_metrics import metrics_of
+from pipeline.evidence import Evidence
 from pipeline.identity import commit, identity
 from pipeline.machine import resolve_device
-from pipeline.run_record import PACKAGED, describe, package, record
+from pipeline.run_record import BEST_FILE, CHECKPOINTS, PACKAGED, concluded, describe, package, record
 from pipeline.study import Cell
 from pipeline.tracking import Check, Run, Tracker
 from pipeline.training.choice import History, best_epoch, out_of_patience
@@ -46,6 +48,7 @@ class _Job:
     run_id: str
     check: Check
     unfinished: Unfinished
+    evidence: Evidence
 
 
 def run_cell(
@@ -74,11 +77,17 @@ def run_cell(
         run = tracker.get(run_id)
         if run.status != "FINISHED":  # it may have become so meanwhile
             with tracker.ending(run_id, check):
-                tracker.set_tags(run_id, {**tags, **commit(), "model": cell.model, "dataset": cell.config.data.name})
-                describe(cell, splits, tags, tracker, run_id)
-                on_device = splits.to(resolve_device(tags["device"]))
-                unfinished = Unfinished(tags["cell"], tracker, run)
-                _train(_Job(cell, on_device, tags["precision"], tracker, run_id, check, unfinished), report)
+                if not concluded(run):
+                    tracker.set_tags(
+                        run_id, {**tags, **commit(), "model": cell.model, "dataset": cell.config.data.name}
+                    )
+                    evidence = Evidence(tracker, run_id)
+                    describe(cell, splits, tags, evidence)
+                    on_device = splits.to(resolve_device(tags["device"]))
+                    unfinished = Unfinished(tags["cell"], tracker, run)
+                    _train(
+                        _Job(cell, on_device, tags["precision"], tracker, run_id, check, unfinished, evidence), report
+                    )
                 if packaged:
                     package(cell, tracker, run_id)
             clear([tracker.get(run_id)], tracker)
@@ -115,14 +124,18 @@ def _train(job: _Job, report: Report) -> None:
         if epoch.number > logged:
             job.tracker.log_metrics(job.run_id, history[-1], step=epoch.number)
         if best_epoch(history) == epoch.number:
-            best = {"model": deepcopy(training.model.state_dict()), "epoch": epoch.number}
+            weights = deepcopy(training.model.state_dict())
+            best = {"model": weights, "epoch": epoch.number, "cell": job.unfinished.cell}
         job.unfinished.save({**training.state_dict(), "history": history, "best": best, **memory.metrics()})
         report(job.cell, history)
     training.model.load_state_dict(best["model"])
-    record(
+    scalars = record(
         job.cell, job.splits.test, training.model, history, memory.metrics(),
-        precision=job.precision, tracker=job.tracker, run_id=job.run_id,
+        precision=job.precision, evidence=job.evidence,
     )  # fmt: skip
-    checkpoint.save(job.unfinished.folder / "best.pt", best)
-    for name in ("best.pt", FILE):
-        job.tracker.log_file(job.run_id, job.unfinished.folder / name, "checkpoints")
+    checkpoint.save(job.unfinished.folder / Path(BEST_FILE).name, best)
+    for file in (Path(BEST_FILE).name, FILE):
+        job.evidence.log_file(job.unfinished.folder / file, CHECKPOINTS)
+    job.evidence.seal()
+    # Last, and in one batch: where they are, all files are there with their digests, and nothing is recorded again.
+    job.tracker.log_scalars(job.run_id, scalars, step=len(history))

@@ -4,23 +4,26 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from random import randrange
 from typing import Any
 
 from analysis.findings import Finding
 from analysis.report.markdown import banner_lines, results_rows, verdict_lines
+from analysis.wording import plural
 from pipeline import compare as comparing
 from pipeline.analyze import analyze_study
 from pipeline.config import RunConfig
 from pipeline.console import say, show
-from pipeline.errors import UsageError
+from pipeline.errors import RunError, UsageError
 from pipeline.output import check_output
 from pipeline.run_record import log_line
-from pipeline.stored_study import StoredStudy, find_study
+from pipeline.stored_study import ABLATION_KIND, STUDY_KIND, StoredStudy, find_parent, find_study
 from pipeline.study import Cell, Study, check_seeds, load_run, load_study
 from pipeline.tracking import Tracker, connect
 from pipeline.train import run_cell
 from pipeline.training.choice import History
 from pipeline.training.start import check_fit
+from pipeline.verify import verify_study
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,9 @@ class Call:
     output: Path | None = None
     storage: str = ""
     allow_missing: bool = False
+    every: bool = False
+    no_retrain: bool = False
+    choice: int | None = None
     overrides: dict[str, Any] = field(default_factory=dict)
 
 
@@ -117,6 +123,25 @@ def analyze(call: Call) -> None:
     if adopted:
         tracker.set_tags(adopted, {"study": study.id, "parent": study.parent.id})
     _analyze(study, tracker, call)
+
+
+def verify(call: Call) -> None:
+    """Check what is stored of studies, and end as failed where it does not hold."""
+    tracker, _ = open_store()
+    if call.every and call.study:
+        raise UsageError(f"--all: must stand without a study, got {call.study}. Drop one.")
+    kinds = (STUDY_KIND, ABLATION_KIND)
+    parents = [run for kind in kinds for run in tracker.find(kind=kind)] if call.every else []
+    wrong = []
+    for parent in parents or [find_parent(tracker, call.study)]:
+        choice = randrange(10_000) if call.choice is None else call.choice  # noqa: S311 - no secret
+        if not verify_study(parent, tracker, retrain=not call.no_retrain, choice=choice):
+            wrong.append(parent.tags["study"])
+    if wrong:
+        raise RunError(
+            f"verify: what is stored must be as it was stored and repeatable, got {plural(len(wrong), 'failure')}: "
+            f"{', '.join(wrong)}. The lines that begin with FAILS say what mends each."
+        )
 
 
 def main(call: Call) -> None:

@@ -102,7 +102,7 @@ def conclude(study: AblationStudy, tracker: Tracker, parent: str, queue: Queue, 
     tracker.set_tags(parent, {"best_trial": str(best.number), "best_point": _in_words(point.overrides)})
     tracker.log_table(parent, "trials.json", table)
     tracker.set_tags(parent, {"mlflow.note.content": description(compared, pages) if compared else verdict})
-    tracker.log_metrics(parent, {f"best_{objective}": float(best.values[0]), "complete_trials": len(complete)})
+    tracker.log_scalars(parent, {f"best_{objective}": float(best.values[0]), "complete_trials": len(complete)})
     if problem:
         raise problem
     return Conclusion(document, table, compared, said)

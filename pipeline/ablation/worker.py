@@ -13,7 +13,8 @@ from optuna.trial import Trial, TrialState
 from pipeline.ablation.queue import Queue
 from pipeline.ablation.space import AblationStudy, Point
 from pipeline.errors import one_line
-from pipeline.run_record import log_line
+from pipeline.evidence import read
+from pipeline.run_record import HISTORY_FILE, log_line
 from pipeline.stored_study import TRIAL_KIND
 from pipeline.study import Cell
 from pipeline.tracking import Connection, Stopped
@@ -70,7 +71,7 @@ def _run(trial: Trial, queue: Queue, shift: Shift, notify: Callable[[Progress], 
             scores = [_train_seed(seat, index, notify) for index in range(len(shift.study.seeds))]
             values = [fmean(score[goal] for score in scores) for goal in shift.study.how.objectives]
             means = {key: fmean(score[key] for score in scores) for key in SCORED}
-            tracker.log_metrics(run_id, {**means, "seeds": len(scores)})
+            tracker.log_scalars(run_id, {**means, "seeds": len(scores)})
     except Stopped as reason:
         queue.end(trial, TrialState.PRUNED, str(reason))
     except (KeyboardInterrupt, SystemExit):
@@ -126,10 +127,10 @@ def _train_seed(seat: _Seat, index: int, notify: Callable[[Progress], None]) -> 
         parent=seat.run_id,
         packaged=False,  # a search trains many models and keeps few
     )
-    history: History = json.loads(tracker.fetch(outcome.run_id, "history.json").read_text(encoding="utf-8"))
+    run = tracker.get(outcome.run_id)
+    history: History = json.loads(read(run, [HISTORY_FILE], tracker)[HISTORY_FILE].read_text(encoding="utf-8"))
     _note(seat, index, history)
     best = history[best_epoch(history) - 1]
-    run = tracker.get(outcome.run_id)
     return {
         "seed": seed,
         "cell": outcome.run_id,

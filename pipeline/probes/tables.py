@@ -26,17 +26,18 @@ from pipeline.code import PACKAGES, Definition, code_of, methods_of, place_of
 from pipeline.config import RunConfig
 from pipeline.data import DataError, EventDataset, Splits
 from pipeline.data.split import stratified_order
+from pipeline.evidence import PROBE_FOLDER, TAG, Evidence, check, found, read
 from pipeline.identity import SKIPPED
 from pipeline.probes.registry import PROBES, Probe
+from pipeline.run_record import BEST_FILE, CONFIG_FILE, PREDICTIONS_FILE
 from pipeline.seeding import seeded
-from pipeline.tracking import Tracker
+from pipeline.tracking import Run, Tracker
 from pipeline.training.evaluation import predict
 
 SEQUENCES = 300
 """Test sequences that probes see: an audit of twenty runs then takes well under a minute."""
 LEAST_AGREEMENT = 0.98
 """Share of the stored predictions that a rebuilt model must repeat; rounding in bf16 turns a few."""
-CONFIG, PREDICTIONS, WEIGHTS = "config.json", "predictions.parquet", "checkpoints/best.pt"
 
 
 def probe_tables(cells: Iterable[tuple[str, str, int]], tracker: Tracker) -> dict[str, pd.DataFrame]:
@@ -47,29 +48,36 @@ def probe_tables(cells: Iterable[tuple[str, str, int]], tracker: Tracker) -> dic
     """
     paths = table_paths()
     tables: dict[str, list[pd.DataFrame]] = {name: [] for name in PROBES}
+    cells = list(cells)
+    runs = tracker.get_all([run_id for run_id, _, _ in cells])
     for run_id, model, seed in cells:
-        stored = tracker.fetch_all(run_id, list(paths.values()))
-        subject = _Subject.of(run_id, tracker) if len(stored) < len(paths) else None
+        run, evidence = runs[run_id], Evidence(tracker, run_id)
+        # Who is killed here leaves tables without digests, which are not taken.
+        stored = tracker.fetch_all(run_id, [path for path in paths.values() if TAG + path in run.tags])
+        subject = _Subject.of(run, tracker) if len(stored) < len(paths) else None
         for name, path in paths.items():
             if path in stored:
+                check(run, path, stored[path], tracker)
                 table = pd.read_parquet(stored[path])
             elif subject:
                 table = subject.measured(PROBES[name])
-                _store(table, path, run_id, tracker)
+                _store(table, path, evidence)
             else:
                 continue
             tables[name].append(table.assign(run_id=run_id, model=model, seed=seed))
+        evidence.seal()
     return {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items() if parts}
 
 
 def table_paths() -> dict[str, str]:
     """Return the artifact of a run that holds the table of each probe, as its code is now."""
-    return {name: f"probes/{name}-{_digest(probe)}.parquet" for name, probe in PROBES.items()}
+    return {name: f"{PROBE_FOLDER}{name}-{_digest(probe)}.parquet" for name, probe in PROBES.items()}
 
 
 def event_table(run_id: str, sample_ids: Sequence[int], tracker: Tracker) -> pd.DataFrame:
     """Return the events of test sequences, a row each (sample_id, time, horizon); empty where the data cannot be read here."""
-    splits = _splits(_config(tracker.fetch(run_id, CONFIG)), run_id, tracker)
+    run = tracker.get(run_id)
+    splits = _splits(_config(read(run, [CONFIG_FILE], tracker)[CONFIG_FILE]), run)
     if splits is None:
         return pd.DataFrame(columns=["sample_id", "time", "horizon"])
     chosen = splits.test.select(torch.tensor(sample_ids, dtype=torch.int64))
@@ -77,13 +85,13 @@ def event_table(run_id: str, sample_ids: Sequence[int], tracker: Tracker) -> pd.
     return pd.DataFrame({"sample_id": owners, "time": chosen.times.numpy(), "horizon": chosen.horizon})
 
 
-def _splits(config: RunConfig, run_id: str, tracker: Tracker) -> Splits | None:
+def _splits(config: RunConfig, run: Run) -> Splits | None:
     """Return the data of a run; None where it cannot be read here, or is other data by now."""
     try:
         splits = config.data.load()
     except DataError:
         return None
-    return splits if splits.digest == tracker.get(run_id).tags["data_digest"] else None
+    return splits if splits.digest == run.tags["data_digest"] else None
 
 
 def _config(file: Path) -> RunConfig:
@@ -99,21 +107,21 @@ class _Subject:
     dataset: EventDataset
 
     @classmethod
-    def of(cls, run_id: str, tracker: Tracker) -> "_Subject | None":
+    def of(cls, run: Run, tracker: Tracker) -> "_Subject | None":
         """Rebuild the model of a run; None where that cannot be done faithfully."""
-        files = tracker.fetch_all(run_id, [CONFIG, PREDICTIONS, WEIGHTS])
-        config = _config(files[CONFIG])
-        splits = _splits(config, run_id, tracker)
-        if splits is None or WEIGHTS not in files:
+        files = found(run, [CONFIG_FILE, PREDICTIONS_FILE, BEST_FILE], tracker)
+        config = _config(files[CONFIG_FILE])
+        splits = _splits(config, run)
+        if splits is None or BEST_FILE not in files:
             return None
         trained, untrained = _built(config, splits.test), _built(config, splits.test)
         try:
-            trained.load_state_dict(checkpoint.load(files[WEIGHTS])["model"])
+            trained.load_state_dict(checkpoint.load(files[BEST_FILE])["model"])
         except RuntimeError:  # other names or shapes than the code of now
             return None
         chosen = _chosen(splits.test, config)
         dataset = splits.test.select(torch.from_numpy(chosen))
-        stored = pd.read_parquet(files[PREDICTIONS]).set_index("sample_id")["predicted"].sort_index()
+        stored = pd.read_parquet(files[PREDICTIONS_FILE]).set_index("sample_id")["predicted"].sort_index()
         again = predict(trained, dataset).argmax(1).numpy()
         if (again == stored.to_numpy()[chosen]).mean() < LEAST_AGREEMENT:
             return None
@@ -141,11 +149,11 @@ def _chosen(test: EventDataset, config: RunConfig) -> NDArray[np.int64]:
     return np.sort(stratified_order(test.labels.numpy(), config.data.split_seed)[:SEQUENCES])
 
 
-def _store(table: pd.DataFrame, path: str, run_id: str, tracker: Tracker) -> None:
+def _store(table: pd.DataFrame, path: str, evidence: Evidence) -> None:
     folder, _, name = path.partition("/")
     with TemporaryDirectory() as scratch:
         table.to_parquet(Path(scratch) / name)
-        tracker.log_file(run_id, Path(scratch) / name, folder)
+        evidence.log_file(Path(scratch) / name, folder)
 
 
 # ------------------------------------------------------------------------------------------------ which code measures

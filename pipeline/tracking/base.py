@@ -94,6 +94,18 @@ class Tracker(ABC):
     def log_table(self, run_id: str, path: str, table: pd.DataFrame) -> None:
         """Store a table as the JSON artifact `path` that the tracking UI shows as a table."""
 
+    @staticmethod
+    def table_text(table: pd.DataFrame) -> str:
+        """Return a table as `log_table` stores it."""
+        text: str = table.to_json(orient="split", index=False)
+        return text
+
+    def log_scalars(self, run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Record metrics that have one value each: one that the run has already is not recorded again."""
+        known = self.get(run_id).metrics
+        if new := {name: value for name, value in metrics.items() if known.get(name) != value}:
+            self.log_metrics(run_id, new, step)
+
     @abstractmethod
     def log_model(self, run_id: str, *, weights: Path, config: Path, example: pd.DataFrame) -> None:
         """Store a classifier as a loadable model; `example` is a valid input."""

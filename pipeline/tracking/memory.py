@@ -92,7 +92,7 @@ class MemoryTracker(Tracker):
 
     def log_table(self, run_id: str, path: str, table: pd.DataFrame) -> None:
         """Write the table as JSON."""
-        self.log_text(run_id, path, table.to_json(orient="split", index=False))
+        self.log_text(run_id, path, self.table_text(table))
 
     def log_model(self, run_id: str, *, weights: Path, config: Path, example: pd.DataFrame) -> None:
         """Keep the files that a model is made of."""

@@ -268,7 +268,7 @@ class MlflowTracker(Tracker):
     @_mapped
     def log_table(self, run_id: str, path: str, table: pd.DataFrame) -> None:
         """Store a table in place of an earlier one of that name (MLflow's own call would append to it)."""
-        self._client.log_text(run_id, table.to_json(orient="split", index=False), path)
+        self._client.log_text(run_id, self.table_text(table), path)
         shown = json.loads(self._client.get_run(run_id).data.tags.get(TABLES_TAG, "[]"))
         if (entry := {"path": path, "type": "table"}) not in shown:
             self._client.set_tag(run_id, TABLES_TAG, json.dumps([*shown, entry]))

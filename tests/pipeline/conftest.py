@@ -1,8 +1,10 @@
 """Stores of runs for the tests of the pipeline, and work for its other processes."""
 
 import importlib
+import itertools
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,3 +57,40 @@ def mlflow_tracker(mlflow_store):
     from pipeline.tracking.mlflow_tracker import MlflowTracker  # noqa: PLC0415
 
     return MlflowTracker(f"sqlite:///{mlflow_store}")
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """Settings of runs that train in a tenth of a second, for two epochs."""
+    return {
+        "data.name": "synthetic", "data.train_size": 32, "data.validation_size": 16, "data.test_size": 32,
+        "model.embedding.dim": 4, "model.hidden_dim": 4, "train.epochs": 2,
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def analysed(tiny, tmp_path_factory):
+    """A store with a study of two models and two seeds, trained and analysed; its figures are not drawn."""
+    from pipeline import analyze  # noqa: PLC0415
+    from pipeline.compare import compare  # noqa: PLC0415
+    from pipeline.stored_study import find_study  # noqa: PLC0415
+    from pipeline.study import load_study  # noqa: PLC0415
+
+    folder = tmp_path_factory.mktemp("analysed")
+    tracker = MemoryTracker(folder / "store")
+    compare(load_study(None, models=["none", "sincos"], seeds=[0, 1], overrides=tiny), tracker, workers=1, device="cpu")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(analyze, "_drawn", lambda _: ({"png": {}, "svg": {}}, None))
+        analyze.analyze_study(find_study(tracker), tracker, output=folder / "out", allow_missing=False)
+    return tracker
+
+
+@pytest.fixture
+def store(analysed, workplace, monkeypatch):
+    """A copy of that store, which the verbs open."""
+    copy = MemoryTracker(shutil.copytree(analysed._folder, workplace / "store"))
+    copy._ids = itertools.count(len(analysed._runs))
+    copy._runs = {run_id: replace(run, tags=dict(run.tags)) for run_id, run in analysed._runs.items()}
+    copy.params, copy.history = dict(analysed.params), {run_id: list(rows) for run_id, rows in analysed.history.items()}
+    monkeypatch.setattr("pipeline.verbs.open_store", lambda *_: (copy, None))
+    return copy

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 
 def double(task, notify):
@@ -31,6 +32,23 @@ def ignore_interrupts(_task, notify):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     notify(os.getpid())
     time.sleep(100)
+
+
+def compute(_task, notify):
+    """Say nothing after the first word, as in a long epoch."""
+    notify(os.getpid())
+    try:
+        while True:
+            sum(range(1000))
+    except KeyboardInterrupt:
+        Path(f"{os.getpid()}.closed").touch()
+        raise
+
+
+def launch(work, told):
+    from pipeline.launch import run_tasks  # noqa: PLC0415 - the other work starts sooner without
+
+    list(run_tasks([1, 2], globals()[work], workers=2, notify=told.send))
 
 
 def interrupt_itself(task, notify):

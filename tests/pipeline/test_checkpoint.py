@@ -39,3 +39,24 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path):
     with pytest.raises(UsageError, match="must be a readable checkpoint"):
         checkpoint.load(tmp_path / "last.pt")
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("place", [0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 0.999])
+def test_a_flipped_byte_is_noticed_before_anything_is_read(tmp_path, monkeypatch, place):
+    path = tmp_path / "last.pt"
+    checkpoint.save(path, {"weights": torch.zeros(1000)})
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 1
+    path.write_bytes(content)
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was read"))
+    with pytest.raises(UsageError, match=r"last\.pt: must be a readable checkpoint, got .*digest"):
+        checkpoint.load(path, older=False)
+
+
+def test_torch_reads_a_checkpoint_and_what_older_code_wrote_is_read_where_that_is_allowed(tmp_path):
+    checkpoint.save(tmp_path / "new.pt", {"epoch": 1})
+    assert torch.load(tmp_path / "new.pt", weights_only=True) == {"epoch": 1}
+    torch.save({"epoch": 1}, tmp_path / "old.pt")
+    assert checkpoint.load(tmp_path / "old.pt") == {"epoch": 1}
+    with pytest.raises(UsageError, match="without its digest, cut, changed or written by older code"):
+        checkpoint.load(tmp_path / "old.pt", older=False)

@@ -7,6 +7,7 @@ from analysis.plan import Declaration
 from pipeline.analyze import analyze_study
 from pipeline.compare import compare
 from pipeline.errors import RunError, UsageError
+from pipeline.evidence import replace_text
 from pipeline.stored_study import find_study, load_results
 from pipeline.study import load_study
 
@@ -100,7 +101,7 @@ def test_seeds_that_were_added_or_seen_before_are_deviations_and_a_changed_plan_
     assert "Extra seeds, not in the plan: 1." in deviations(results)
     path = memory.fetch(parent, "plan.json")
     path.write_text(path.read_text().replace('"alpha": 0.05', '"alpha": 0.1').replace('"alpha":0.05', '"alpha":0.1'))
-    with pytest.raises(UsageError, match=r"plan\.json must be what was declared"):
+    with pytest.raises(UsageError, match=r"plan\.json must be as it was stored"):
         load_results(find_study(memory), memory, allow_missing=False)
 
 
@@ -226,7 +227,7 @@ def test_the_runs_of_a_study_that_was_killed_are_found_by_their_cells(memory):
     lost = json.loads(json.dumps(whole))
     for cell in lost["cells"][1:]:
         cell["run_id"] = None  # as it is written when a study begins
-    memory.log_text(parent, "study.json", json.dumps(lost))
+    replace_text(parent, "study.json", json.dumps(lost), memory)
     found = [entry.run_id for entry in find_study(memory).manifest.cells]
     assert found == [cell["run_id"] for cell in whole["cells"]]
 

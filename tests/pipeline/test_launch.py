@@ -1,6 +1,8 @@
+import multiprocessing
 import os
 import time
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +52,31 @@ def test_a_worker_that_does_not_end_when_it_is_asked_to_is_killed_after_a_while(
     assert time.monotonic() - began < 50  # of the 100 seconds that it would take
     with pytest.raises(ProcessLookupError):
         os.kill(workers[0], 0)
+
+
+def ended(process):
+    """Say whether a process that is nobody's child any more has ended; who adopts it may not have asked for its end."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="how processes are looked at")
+@pytest.mark.parametrize("work", ["compute", "ignore_interrupts"])
+def test_workers_end_with_a_launcher_that_was_killed(launched, workplace, work):
+    context = multiprocessing.get_context("spawn")
+    heard, told = context.Pipe(duplex=False)
+    launcher = context.Process(target=launched.launch, args=(work, told))
+    launcher.start()
+    workers = [heard.recv() for _ in range(2)]
+    launcher.kill()
+    deadline = time.monotonic() + 60  # it is seconds
+    while not all(map(ended, workers)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    closed = [] if work == "ignore_interrupts" else workers
+    assert {path.name for path in workplace.glob("*.closed")} == {f"{worker}.closed" for worker in closed}
 
 
 @pytest.mark.parametrize("tasks", [["now", "now"], ["end", "late"]], ids=["both", "beside an idle one"])

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 
+from pipeline.evidence import read
 from pipeline.identity import ROOT
 from pipeline.run_record import CLASSES_FILE, log_line
 from pipeline.settings import build_run, flat
@@ -248,6 +249,10 @@ def test_the_stored_model_predicts_from_raw_lists(mlflow_tracker):
     assert loaded.predict(pd.DataFrame({"times": [[]]}))["predicted"].notna().all()
     assert loaded.metadata.signature is not None
     assert loaded.input_example is not None
+    run = mlflow_tracker.get(outcome.run_id)
+    digested = [tag.removeprefix("sha256/") for tag in run.tags if tag.startswith("sha256/")]
+    assert {"config.json", "predictions.parquet", "confusion_matrix.json", "checkpoints/best.pt"} < set(digested)
+    assert set(read(run, digested, mlflow_tracker)) == set(digested)
 
 
 def test_a_line_of_the_log_has_no_validation_where_there_is_none():

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from shutil import copyfile, copytree
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from pipeline.settings import build_run
 from pipeline.study import Cell, load_study
 from pipeline.tracking import MemoryTracker
 from pipeline.train import run_cell
-from pipeline.unfinished import COPIES, TAG, Unfinished, clear
+from pipeline.unfinished import COPIES, TAG, Unfinished, clear, newest
 
 SMALL = {
     "data.name": "mnist_sample", "data.max_events": 12, "model.hidden_dim": 8, "model.embedding.dim": 4,
@@ -121,6 +122,98 @@ def test_a_cell_taken_over_on_another_machine_ends_with_the_same_weights_and_lea
         for tracker, each in ((far, run), (twin, straight))
     )
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+TINY = {
+    "data.name": "synthetic", "data.train_size": 32, "data.validation_size": 16, "data.test_size": 16,
+    "model.embedding.name": "sincos", "model.embedding.dim": 4, "model.hidden_dim": 4, "train.epochs": 3,
+}  # fmt: skip
+
+
+def tiny(seed=0):
+    return Cell("tiny", build_run({**TINY, "seed": seed}))
+
+
+def stop(_cell, history):
+    if len(history) == 2:
+        raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """A cell that was interrupted after its second epoch, the checkpoint of another seed, and the undisturbed weights."""
+    place = tmp_path_factory.mktemp("stopped")
+    tracker, other, twin = (MemoryTracker(place / name) for name in ("one", "other", "twin"))
+    for store, seed in ((tracker, 0), (other, 1)):
+        with pytest.raises(KeyboardInterrupt):
+            run_cell(tiny(seed), store, device="cpu", report=stop)
+    [folder], [foreign] = tracker.checkpoints.iterdir(), other.checkpoints.iterdir()
+    straight = run_cell(tiny(), twin, device="cpu", report=lambda *_: None).run_id
+    return folder, foreign, twin.fetch(straight, "checkpoints/best.pt")
+
+
+@pytest.fixture
+def goes_on(stopped, memory, capsys):
+    """Train the cell from what lies in a folder; return whether its weights are the undisturbed ones, and what was said."""
+
+    def train_it(folder):
+        copytree(folder, memory.checkpoints / folder.name)
+        run = run_cell(tiny(), memory, device="cpu", report=lambda *_: None).run_id
+        one, other = (checkpoint.load(path)["model"] for path in (memory.fetch(run, "checkpoints/best.pt"), stopped[2]))
+        same = one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+        return same, capsys.readouterr().out
+
+    return train_it
+
+
+@pytest.fixture
+def damaged(stopped, tmp_path):
+    return copytree(stopped[0], tmp_path / "damaged" / stopped[0].name)
+
+
+@pytest.mark.parametrize("place", range(10))
+@pytest.mark.parametrize("both", [False, True])
+def test_a_flipped_byte_costs_an_epoch_or_the_start_and_changes_no_weight(damaged, goes_on, place, both):
+    for name in ("last.pt", "previous.pt")[: 1 + both]:
+        content = bytearray((damaged / name).read_bytes())
+        content[place * (len(content) - 1) // 9] ^= 64
+        (damaged / name).write_bytes(content)
+    same, said = goes_on(damaged)
+    assert same
+    assert said.count("\n") == 1
+    assert "last.pt: must be a readable checkpoint, got" in said
+    assert f"Training goes on from {'the start' if both else 'epoch 1'}." in said
+
+
+NOT_STATES = {"nothing": {}, "a list": [1, 2], "a text": {"epoch": "2"}, "another cell": {"epoch": 2, "cell": "other"}}
+
+
+@pytest.mark.parametrize("what", NOT_STATES)
+@pytest.mark.parametrize("digested", [False, True])
+def test_what_is_no_state_of_the_cell_is_not_taken(damaged, goes_on, what, digested):
+    write = checkpoint.save if digested else lambda path, state: torch.save(state, path)
+    state = NOT_STATES[what]
+    write(damaged / "last.pt", {"cell": damaged.name, **state} if isinstance(state, dict) and state else state)
+    same, said = goes_on(damaged)
+    assert same
+    assert "last.pt: must be a " in said
+    assert "Training goes on from epoch 1." in said
+
+
+def test_the_checkpoint_of_another_seed_is_not_taken(stopped, damaged, goes_on):
+    copyfile(stopped[1] / "last.pt", damaged / "last.pt")
+    same, said = goes_on(damaged)
+    assert same
+    assert f"last.pt: must be a checkpoint of its cell, got one of {stopped[1].name}." in said
+
+
+def test_the_newest_state_that_holds_is_found_and_a_damaged_one_stops_nobody(damaged):
+    (damaged / "last.pt").write_bytes(b"not a checkpoint")
+    state, wrong = newest(damaged, damaged.name)
+    assert (state["epoch"], len(wrong)) == (1, 1)
+    assert newest(damaged, "other")[0] == {}
+    (damaged / "previous.pt").unlink()
+    assert newest(damaged, damaged.name)[0] == {}
 
 
 @pytest.mark.parametrize("finds", ["train", "compare"])

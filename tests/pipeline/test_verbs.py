@@ -53,6 +53,10 @@ def one_line(capsys):
         (["compare", "--models", "kan_mamote"], "Did you mean kan_mammote?"),
         (["compare", "--model.embedding.name", "lete"], "must be left to the variants"),
         (["analyze", "--study", "nothere"], "--study: must be a study"),
+        (["verify", "nothere"], "--study: must be a study"),
+        (["verify", "--choice", "one"], "--choice: must be a whole number from 0 on, got one"),
+        (["verify", "nothere", "--all"], "--all: must stand without a study, got nothere"),
+        (["verify", "--threshold", "1"], "--threshold: must be left out of verify"),
         (["train", "--seed", "1", "--seeds", "2"], "seed: must be given once"),
         (["train", "--learning_rate", "true"], "train.learning_rate: must be a number"),
         (["train", "--device", "cpu:foo"], "--device: must be auto, cpu, cuda or cuda:N, got cpu:foo"),
@@ -142,6 +146,7 @@ def test_a_study_that_another_process_works_on_is_one_line(memory, monkeypatch, 
         ("ablate", [
             "--config", "--models", "--seeds", "--workers", "--device", "--study", "--output", "--storage"
         ]),
+        ("verify", ["--all", "--no_retrain", "--choice"]),
         ("ls", []),
         ("bench", ["--only", "--quick", "--output"]),
     ],

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from pipeline.compare import compare
+from pipeline.errors import UsageError
 from pipeline.probes import tables as module
 from pipeline.probes.registry import PROBES
 from pipeline.settings import build_run
@@ -75,7 +76,9 @@ def test_a_model_that_no_longer_predicts_what_it_stored_is_not_measured(cell, me
     assert set(module.probe_tables([cell], memory)) == set(PROBES)
 
 
-def test_a_run_without_its_weights_is_not_measured(cell, memory, monkeypatch):
+def test_a_run_without_its_weights_is_not_measured_where_it_never_had_any_and_named_where_it_lost_them(
+    cell, memory, monkeypatch
+):
     fetch_all = MemoryTracker.fetch_all
 
     def without(self, run_id, paths):
@@ -83,6 +86,9 @@ def test_a_run_without_its_weights_is_not_measured(cell, memory, monkeypatch):
 
     with monkeypatch.context() as patched:
         patched.setattr(MemoryTracker, "fetch_all", without)
+        with pytest.raises(UsageError, match=r"checkpoints/best\.pt must be there, got none"):
+            module.probe_tables([cell], memory)
+        patched.delitem(memory.get(cell[0]).tags, "sha256/checkpoints/best.pt")
         assert module.probe_tables([cell], memory) == {}
     assert set(module.probe_tables([cell], memory)) == set(PROBES)
 

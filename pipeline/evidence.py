@@ -1,0 +1,163 @@
+"""Evidence: the files that numbers come from, stored with their digests, and compared with them before they are read.
+
+The SHA-256 of a file is a tag of its run, `sha256/predictions.parquet` say: the file lies with the artifacts, its digest in
+the database, and a file of another run or one that has changed does not fit. Runs of older code have no such tags; their
+files are taken as they are, and who reads them says so.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from math import isclose
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.errors import UsageError, one_line
+from pipeline.tracking import Run, Tracker
+
+TAG = "sha256/"
+"""How the tag begins that holds the digest of a file, by its path among the artifacts."""
+MANIFEST_FILE = "study.json"
+"""Artifact of the parent run of a study: which run holds each of its cells."""
+PLAN_FILE = "plan.json"
+"""Artifact of the parent run: what was declared before the first training."""
+OUTPUTS_FILE = "digests.json"
+"""Artifact of the parent run: the digests of all that analyses have stored with it, by path."""
+SAME = 1e-9
+"""Most by which the same score differs that was added up in another order."""
+PROBE_FOLDER = "probes/"
+"""Folder of artifacts for what was measured on a trained model, which can be measured again."""
+
+
+class Evidence:
+    """Stores files of a run, and makes their digests tags of it when all are there."""
+
+    def __init__(self, tracker: Tracker, run_id: str) -> None:
+        """Store files of this run."""
+        self.tracker, self.run_id = tracker, run_id
+        self._digests: dict[str, str] = {}
+
+    def log_text(self, path: str, text: str) -> None:
+        """Store text as the artifact `path`."""
+        self.tracker.log_text(self.run_id, path, text)
+        self._digests[TAG + path] = digest_of_text(text)
+
+    def log_file(self, file: Path, folder: str = "") -> None:
+        """Store a file as an artifact of the same name."""
+        self.tracker.log_file(self.run_id, file, folder)
+        self._digests[TAG + (f"{folder}/{file.name}" if folder else file.name)] = digest_of_file(file)
+
+    def log_table(self, path: str, table: pd.DataFrame) -> None:
+        """Store a table as the JSON artifact `path` that the tracking UI shows as a table."""
+        self.tracker.log_table(self.run_id, path, table)
+        self._digests[TAG + path] = digest_of_text(self.tracker.table_text(table))
+
+    def seal(self) -> None:
+        """Make the digests tags of the run."""
+        if self._digests:
+            self.tracker.set_tags(self.run_id, self._digests)
+
+
+def replace_text(run_id: str, path: str, text: str, tracker: Tracker) -> None:
+    """Store text as the artifact `path` in place of an earlier one.
+
+    Meanwhile its tag holds both digests: whoever is killed here leaves one of both files, and it fits.
+    """
+    tag, digest = TAG + path, digest_of_text(text)
+    before = tracker.get(run_id).tags.get(tag, "")
+    tracker.set_tags(run_id, {tag: f"{digest} {before}".strip()})
+    tracker.log_text(run_id, path, text)
+    tracker.set_tags(run_id, {tag: digest})
+
+
+def read(run: Run, paths: Collection[str], tracker: Tracker) -> dict[str, Path]:
+    """Return local files with these artifacts of a run; UsageError names one that is missing or has changed."""
+    files = found(run, paths, tracker)
+    for path in paths:
+        if path not in files:
+            raise unfit(run, path, "must be there, got none", tracker)
+    return files
+
+
+def found(run: Run, paths: Collection[str], tracker: Tracker) -> dict[str, Path]:
+    """Return local files with those of the artifacts that there are; UsageError names one that does not fit its digest."""
+    files = tracker.fetch_all(run.id, paths)
+    for path in paths:
+        if TAG + path in run.tags and path not in files:
+            raise unfit(run, path, "must be there, got none", tracker)
+        if path in files:
+            check(run, path, files[path], tracker)
+    return files
+
+
+def check(run: Run, path: str, file: Path, tracker: Tracker) -> None:
+    """Refuse a file that is not what was stored as the artifact `path`; one without a digest is taken as it is."""
+    stored = run.tags.get(TAG + path, "").split()
+    if stored and (digest := digest_of_file(file)) not in stored:
+        said = f"must be as it was stored (SHA-256 {stored[0][:12]}), got another file ({digest[:12]})"
+        raise unfit(run, path, said, tracker)
+
+
+@contextmanager
+def reading(run: Run, path: str, tracker: Tracker) -> Iterator[None]:
+    """Name the artifact where what is read of it within is not what it should hold: the files of older code have no digest."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except (ValueError, TypeError, LookupError, OSError) as error:
+        raise unfit(run, path, f"must be readable, got {one_line(error).rstrip('.')}", tracker) from error
+
+
+def check_scalars(run: Run, path: str, numbers: Mapping[str, float], tracker: Tracker) -> None:
+    """Refuse an artifact from which other numbers follow than those that were logged."""
+    for name, number in numbers.items():
+        if not isclose(number, run.metrics.get(name, number), rel_tol=0, abs_tol=SAME):
+            said = f"must give the {name} that was logged, {run.metrics[name]:.10g}, got {number:.10g}"
+            raise unfit(run, path, said, tracker)
+
+
+def unfit(run: Run, path: str, said: str, tracker: Tracker) -> UsageError:
+    """Return the error of an artifact, with what mends it."""
+    delete = f"`MLFLOW_TRACKING_URI={tracker.uri} .venv/bin/mlflow runs delete --run-id {run.id}`"
+    if path == MANIFEST_FILE:
+        mend = "Run the same compare (or ablate) again, which writes it anew."
+    elif path == OUTPUTS_FILE:
+        mend = "Run analyze (or ablate) again, which writes it anew."
+    elif path == PLAN_FILE:
+        mend = f"Restore the file; or {delete} and the same compare declare it anew, and the report says that runs were there before."
+    elif path.startswith(PROBE_FOLDER):
+        mend = "Delete the file: analyze measures it again."
+    else:
+        mend = f"Restore the file; or {delete} and the same compare (or train) again train the run anew."
+    return UsageError(f"run {run.name} ({run.id}): {path} {said}. {mend}")
+
+
+def add_outputs(run_id: str, files: Mapping[str, Path], tracker: Tracker) -> None:
+    """Store the digests of files that were stored with a run, by their paths, beside those of earlier ones."""
+    digests = {path: digest_of_file(file) for path, file in files.items()}
+    try:
+        earlier = outputs(tracker.get(run_id), tracker)
+    except UsageError:  # it has changed: what it says of earlier files is worth nothing
+        earlier = {}
+    replace_text(run_id, OUTPUTS_FILE, json.dumps({**earlier, **digests}, indent=2), tracker)
+
+
+def outputs(run: Run, tracker: Tracker) -> dict[str, str]:
+    """Return the digests of what analyses have stored with a run, by path; none where nothing has digests."""
+    files = found(run, [OUTPUTS_FILE], tracker)
+    digests: dict[str, str] = json.loads(files[OUTPUTS_FILE].read_text(encoding="utf-8")) if files else {}
+    return digests
+
+
+def digest_of_text(text: str) -> str:
+    """Return the SHA-256 of text as it is stored."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest_of_file(file: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
