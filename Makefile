@@ -1,6 +1,6 @@
 # make run    set up, fetch MNIST, train the four models on a subset with three seeds, say which differences are real
 # make test   set up, fetch the data sets, run the style checks, the type checker and all tests
-# make setup  the environment in .venv, and a Chromium for figures as PNG
+# make setup  the environment in .venv, a Chromium for figures as PNG, and compiled kernels
 # make lock   resolve pyproject.toml again: writes requirements.lock and conda.yaml
 # make format, make clean
 #
@@ -22,7 +22,7 @@ FASHION_MNIST := $(DATA)/FashionMNIST/raw/train-images-idx3-ubyte
 help:
 	@sed -n 's/^# \{0,1\}//; 1,/^$$/p' Makefile
 
-setup: .venv/packages.stamp .venv/browser.stamp
+setup: .venv/packages.stamp .venv/browser.stamp .venv/kernels.stamp
 
 .venv/torch-$(TORCH_VERSION).stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
@@ -39,6 +39,10 @@ setup: .venv/packages.stamp .venv/browser.stamp
 
 .venv/browser.stamp: | .venv/packages.stamp
 	@scripts/browser.sh
+	@touch $@
+
+.venv/kernels.stamp: .venv/packages.stamp $(wildcard models/compilation.py models/scan_kernels.py models/lstm/*.py)
+	@.venv/bin/python -m scripts.kernels
 	@touch $@
 
 $(MNIST) $(FASHION_MNIST): | .venv/packages.stamp
