@@ -16,12 +16,12 @@ Letters: K models, S seeds, n images.
 import numpy as np
 import pandas as pd
 
-from analysis.analyses.significance import judge
+from analysis.analyses.significance import judge, judge_differences
 from analysis.findings import Finding
 from analysis.plan import Plan
 from analysis.results import Results
 from analysis.statistics.randomness import stream
-from analysis.statistics.two_way import LEAST_SEEDS, Real
+from analysis.statistics.two_way import LEAST_SEEDS, Real, difference
 from analysis.wording import listing, plural
 
 REPLICATES = 200
@@ -79,11 +79,17 @@ def rates(answers_KSn: Real, plan: Plan, generator: np.random.Generator) -> pd.D
     verdicts = np.empty((REPLICATES, len(sizes), len(index)), dtype=object)
     for replicate in range(REPLICATES):
         null_KSn, places_n = permuted(answers_KSn, generator, paired=plan.pairing == "paired"), generator.random(images)
-        for place, size in enumerate(sizes):
+        gaps, found = judge([(null_KSn[a], null_KSn[b]) for a, b in index], declared, models, plan)
+        verdicts[replicate, 0] = found["verdict"]
+        for place, size in enumerate(sizes[1:], start=1):
             planted_KSn = null_KSn.copy()
             planted_KSn[1] += places_n < size
-            _, found = judge([(planted_KSn[a], planted_KSn[b]) for a, b in index], declared, models, plan)
-            verdicts[replicate, place] = found["verdict"]
+            # Every difference is that of the replicate but for those of the model with the planted one.
+            moved = [
+                difference(planted_KSn[a], planted_KSn[b], paired=plan.pairing == "paired") if 1 in (a, b) else gap
+                for (a, b), gap in zip(index, gaps, strict=True)
+            ]
+            verdicts[replicate, place] = judge_differences(moved, declared, models, plan)["verdict"]
     wrong = np.isin(verdicts[:, 0, declared].astype(str), ["better", "worse"]).any(axis=1)
     row = {
         "models": models,

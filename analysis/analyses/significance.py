@@ -56,6 +56,13 @@ def judge(
     `models` counts those without runs. Below LEAST_SEEDS there is no p, and so no verdict.
     """
     gaps = [difference(a_Sn, b_Sn, paired=plan.pairing == "paired") for a_Sn, b_Sn in answers]
+    return gaps, judge_differences(gaps, declared, models, plan)
+
+
+def judge_differences(
+    gaps: Sequence[TwoWay], declared: NDArray[np.bool_], models: int, plan: Plan
+) -> dict[str, NDArray[Any]]:
+    """Return what `judge` does of differences that are known."""
     few = np.array([gap.df < LEAST_SEEDS - 1 for gap in gaps])
     sizes, found = family_sizes(models, plan), dict[str, NDArray[Any]]()
     for name, raw in (("p", [gap.p for gap in gaps]), ("p_tost", [gap.p_equivalent(plan.margin) for gap in gaps])):
@@ -69,7 +76,7 @@ def judge(
             for gap, p, p_equivalent in zip(gaps, found["p_adjusted"], found["p_tost_adjusted"], strict=True)
         ]
     )
-    return gaps, found
+    return found
 
 
 @dataclass(frozen=True)
