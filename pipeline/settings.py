@@ -64,9 +64,10 @@ def _members(annotation: object) -> Iterator[object]:
         yield annotation
 
 
-def known_paths() -> list[str]:
+@cache
+def known_paths() -> tuple[str, ...]:
     """Return every path that some config has, in the order of the tree."""
-    return list(dict.fromkeys(path for path, _, _ in fields_of(RunConfig)))
+    return tuple(dict.fromkeys(path for path, _, _ in fields_of(RunConfig)))
 
 
 def is_whole(path: str) -> bool:
