@@ -5,9 +5,9 @@ It imports no more than pydantic, so that a command line can describe it at once
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 REFUSED_METRICS = {
     "best_accuracy": "it is the highest over epochs on the test split: a checkpoint chosen on test scores too high",
@@ -41,6 +41,11 @@ REFUSED_TESTS = {
 """Tests that may not give the verdict, and why."""
 
 
+def _listed(value: object) -> object:
+    """Take a list for a tuple, as JSON has no other."""
+    return tuple(value) if isinstance(value, list) else value
+
+
 class Plan(BaseModel):
     """How the variants of a study are compared."""
 
@@ -62,7 +67,7 @@ class Plan(BaseModel):
     """Whether runs of one seed share their random streams across variants, and are compared seed by seed."""
     estimand: Literal["algorithm_new_images"] = "algorithm_new_images"
     """What is generalised over: re-trained models (seeds) on new images, both at once."""
-    exclusions: tuple[str, ...] = ()
+    exclusions: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
     """Runs or sequences that are left out on purpose, each with its reason, in words; empty for none."""
 
     def idle(self) -> set[str]:

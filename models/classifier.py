@@ -41,9 +41,9 @@ class ClassifierConfig(Config, ABC):
     """Which backbone."""
     embedding: AnyTimeEmbedding = PositionConfig()
     """The time embedding: what the models of a comparison differ in."""
-    hidden_dim: int = Field(128, ge=1)
+    hidden_dim: int = Field(128, ge=1, le=100_000_000)
     """Width H of the state."""
-    num_layers: int = Field(2, ge=1)
+    num_layers: int = Field(2, ge=1, le=1000)
     """Number of stacked layers."""
     dropout: float = Field(0.2, ge=0, lt=1)
     """Dropout rate in or between the layers and before the linear head."""

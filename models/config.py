@@ -2,7 +2,15 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
+
+LARGEST = 2**63 - 1
+"""Largest whole number of a setting: tensors and databases hold no larger one."""
+
+
+def listed(value: object) -> object:
+    """Take a list for a tuple, as JSON has no other."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 class ModelError(ValueError):
@@ -13,6 +21,13 @@ class Config(BaseModel):
     """A node of the config tree: immutable, refuses unknown keys, and keeps each field's docstring as its help."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _fits_64_bits(cls, value: object) -> object:
+        if isinstance(value, int) and abs(value) > LARGEST:
+            raise ValueError(f"must be at most {LARGEST}")
+        return value
 
     def idle(self) -> set[str]:
         """Return the settings that change no number beside the others.

@@ -47,7 +47,7 @@ class MambaConfig(ClassifierConfig):
     classifier = MambaClassifier
 
     name: Literal["mamba"] = "mamba"
-    state_dim: int = Field(8, ge=1)
+    state_dim: int = Field(8, ge=1, le=100_000_000)
     """Width of the state of one channel."""
 
     def layers(self, input_dim: int) -> list[nn.Module]:

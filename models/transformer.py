@@ -87,7 +87,7 @@ class TransformerConfig(ClassifierConfig):
     name: Literal["transformer"] = "transformer"
     num_heads: int = Field(4, ge=1)
     """Number of attention heads; divides `hidden_dim`."""
-    feedforward_dim: int = Field(128, ge=1)
+    feedforward_dim: int = Field(128, ge=1, le=100_000_000)
     """Width of the hidden layer of each feedforward part."""
 
     @model_validator(mode="after")

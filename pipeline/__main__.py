@@ -2,13 +2,14 @@
 
 import argparse
 import os
+import re
 import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pipeline.errors import RunError, UsageError
+from pipeline.errors import RunError, UsageError, one_line, plain
 
 # Each verb imports its stage when it runs: torch and MLflow cost seconds that `--help` need not pay.
 # ruff: noqa: PLC0415
@@ -49,12 +50,24 @@ EPILOG = (
 )
 
 
+REWORDED = {
+    r"the following arguments are required: (.*)": r"\1: must be given, got none",
+    r"(\S+): invalid choice: (.*) \(choose from (.*)\)": r"\1: must be one of \3, got \2",
+    r"(\S+): expected .*argument": r"\1: must be followed by a value, got none",
+}
+"""What argparse says, and the same in the form of all errors."""
+MOST_WORKERS = 10_000
+"""Most processes that can be asked for."""
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
         said = message.removeprefix("argument ").removesuffix(".")
-        print(f"error: {said}. `{self.prog} --help` shows what can be given.", file=sys.stderr)
+        for pattern, form in REWORDED.items():
+            said = re.sub(rf"{pattern}\Z", form, said, flags=re.DOTALL)
+        print(plain(f"error: {said}. `{self.prog} --help` shows what can be given."), file=sys.stderr)
         raise SystemExit(2)
 
 
@@ -93,15 +106,24 @@ def _words(text: str) -> tuple[str, ...]:
 
 def _seeds(text: str) -> list[Any] | None:
     words = [word.strip() for word in text.strip("[] ").split(",") if word.strip()]
-    return [int(word) if word.isdigit() else word for word in words] if text else None
+    return [_whole(word) if _is_whole(word) else word for word in words] if text else None
+
+
+def _is_whole(word: str) -> bool:
+    return word.isascii() and word.isdigit()
+
+
+def _whole(word: str) -> int:
+    """Return a whole number; Python reads 4300 digits at once, and one of more than 20 is too large for all that takes one."""
+    return int(word.lstrip("0")[:20] or 0)
 
 
 def _workers(text: str) -> int:
     if not text:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, got {text}")
-    return int(text)
+    if not _is_whole(text) or not 1 <= _whole(text) <= MOST_WORKERS:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {MOST_WORKERS}, got {text}")
+    return _whole(text)
 
 
 def _device(text: str) -> str:
@@ -196,6 +218,8 @@ def _overrides(rest: Sequence[str], verb: str, parser: argparse.ArgumentParser) 
             parser.error(f"{flag}: must be left out of {verb}, which has no use for it, got one. Drop it.")
         if flag == name:
             parser.error(f"{flag}: must be --name value, got a word alone. Put -- before the name of a setting.")
+        if not name:
+            parser.error("--: must be the name of a setting, got none. Write for instance --train.epochs 5.")
         if not equals:
             if not tokens or tokens[0].startswith("--"):
                 parser.error(f"{flag}: must be followed by a value, got none. Write {flag} VALUE.")
@@ -218,10 +242,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("interrupted: the same command goes on where this one stopped.", file=sys.stderr)
         return 130
     except _wrong_input() as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(plain(f"error: {error}"), file=sys.stderr)
         return 2
     except _failed_work() as error:
-        print(f"failed: {error}", file=sys.stderr)
+        print(plain(f"failed: {error}"), file=sys.stderr)
+        return 1
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "allocate" not in str(error):
+            raise
+        got = one_line(error)
+        print(
+            plain(f"failed: memory: must hold the work, got {got}. Make the model or the data smaller."),
+            file=sys.stderr,
+        )
         return 1
     return 0
 

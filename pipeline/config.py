@@ -70,7 +70,7 @@ AnySchedule = Annotated[ConstantSchedule | StepSchedule | CosineSchedule | Plate
 class TrainConfig(Config):
     """How a model is trained."""
 
-    epochs: int = Field(50, ge=1)
+    epochs: int = Field(50, ge=1, le=1_000_000)
     """Passes over the training split."""
     batch_size: int = Field(128, ge=1)
     """Sequences an update."""

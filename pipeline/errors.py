@@ -1,6 +1,9 @@
 """What the user gave cannot be done: one line that says where, what must hold, what was given and what to do."""
 
 import difflib
+import json
+import os
+import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,11 +14,27 @@ if TYPE_CHECKING:  # the command line catches these errors, and its `--help` mus
 LISTED = 12
 """Names are listed in full up to this many."""
 
+SHOWN = 160
+"""Characters of a word that a message shows; of a longer one it shows the beginning."""
+LONGEST_LINE = 2000
+"""Characters of a message; a longer one loses its middle."""
+
 Model = TypeVar("Model", bound="BaseModel")
+
+
+def plain(text: str) -> str:
+    """Return text as one line that any terminal can print: with what cannot be printed escaped, and nothing without end."""
+    line = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    line = re.sub(rf"\S{{{SHOWN + 40},}}", lambda word: f"{word[0][:SHOWN]}... ({len(word[0])} characters)", line)
+    return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE // 2]} ... {line[-LONGEST_LINE // 4 :]}"
 
 
 class UsageError(ValueError):
     """`where: what must hold, got value. what to do.`; the command line prints it and ends with exit code 2."""
+
+    def __init__(self, message: str) -> None:
+        """Keep the message as one line, whatever the user wrote into it."""
+        super().__init__(plain(message))
 
 
 class RunError(RuntimeError):
@@ -28,25 +47,47 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
-def unknown(what: str, name: str, known: Iterable[str]) -> UsageError:
-    """Return the error for a `name` that is not among the known ones, with the closest of them."""
+def unknown(what: str, name: object, known: Iterable[str], where: str = "") -> UsageError:
+    """Return the error for a `name` that is not among the known ones, with the closest of them.
+
+    It stands for itself, or is the value of the setting `where`.
+    """
     names = list(dict.fromkeys(known))
-    closest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    closest = difflib.get_close_matches(str(name)[:SHOWN], names, n=1, cutoff=0.5)
     hint = f"Did you mean {closest[0]}?" if closest else "`python -m pipeline ls` lists what there is."
     listed = f" ({', '.join(names)})" if len(names) <= LISTED else ""
-    return UsageError(f"{name}: must be a known {what}{listed}, got an unknown one. {hint}")
+    got = shown(name) if where else "an unknown one"
+    return UsageError(f"{where or name}: must be a known {what}{listed}, got {got}. {hint}")
+
+
+def shown(value: object) -> str:
+    """Return a value as a message shows it: what JSON has a word for in that word."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
+
+
+def check_memory(where: str, what: str, size: float, remedy: str) -> None:
+    """Refuse what needs more bytes than this machine has memory."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > memory:
+        needs = f"which needs about {size / 1e9:,.0f} GB of {memory / 1e9:,.0f} GB"
+        raise UsageError(f"{where}: must fit into memory, got {what}, {needs}. {remedy}")
 
 
 def validate(kind: type[Model], tree: Mapping[str, Any], where: str = "") -> Model:
-    """Validate a nested mapping as `kind`; the first thing wrong with it becomes a `UsageError`."""
+    """Validate a nested mapping as `kind`; the first thing wrong with it becomes a `UsageError`.
+
+    Text of digits is no number, and a whole number is written without a fraction or an exponent.
+    """
     from pydantic import ValidationError  # noqa: PLC0415 - as above
 
     try:
-        return kind.model_validate(tree)
+        return kind.model_validate(tree, strict=True)
     except ValidationError as error:
         raise _explain(error.errors()[0], tree, where) from None
 
 
+WHOLE, NUMBER = "must be a whole number", "must be a number"
+OBJECT, LIST = "must be a JSON object", 'must be a list such as ["a", "b"]'
 MUST = {
     "value_error": "{error}",
     "greater_than": "must be above {gt}",
@@ -54,16 +95,20 @@ MUST = {
     "less_than": "must be below {lt}",
     "less_than_equal": "must be at most {le}",
     "literal_error": "must be one of {expected}",
-    "int_parsing": "must be a whole number",
-    "int_type": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_parsing": "must be a number",
-    "float_type": "must be a number",
+    "int_parsing": WHOLE,
+    "int_parsing_size": WHOLE,
+    "int_type": WHOLE,
+    "int_from_float": WHOLE,
+    "float_parsing": NUMBER,
+    "float_type": NUMBER,
     "finite_number": "must be a finite number",
     "bool_parsing": "must be true or false",
     "bool_type": "must be true or false",
     "string_type": "must be text",
-    "tuple_type": 'must be a list such as ["a", "b"]',
+    "string_unicode": "must be text of whole Unicode characters",
+    "tuple_type": LIST,
+    "model_type": OBJECT,
+    "model_attributes_type": OBJECT,
 }
 """What must hold, by pydantic's type of error."""
 
@@ -76,14 +121,13 @@ def _explain(detail: "ErrorDetails", tree: Mapping[str, Any], where: str) -> Usa
     context = detail.get("ctx", {})
     if detail["type"] == "union_tag_invalid":
         kinds = [kind.strip().strip("'") for kind in context["expected_tags"].split(",")]
-        said = str(unknown("name", str(context["tag"]), kinds)).split(": ", 1)[1]
-        return UsageError(f"{path}.name: {said.replace('an unknown one', repr(context['tag']))}")
+        return unknown("name", detail["input"]["name"], kinds, f"{path}.name")
     if detail["type"] == "extra_forbidden":
         return UsageError(f"{path}: must be a known setting, got an unknown one. `python -m pipeline ls` lists them.")
     if detail["type"] == "value_error" and ", got " in str(context["error"]):
         return UsageError(f"{f'{path}.' if path else ''}{context['error']}. Correct the value.")
-    must = MUST.get(detail["type"], "must be valid ({msg})").format(**{"msg": detail["msg"], **context})
-    return UsageError(f"{path}: {must}, got {detail['input']!r}. Correct the value.")
+    must = MUST[detail["type"]].format(**context)
+    return UsageError(f"{path}: {must}, got {shown(detail['input'])}. Correct the value.")
 
 
 def _location(loc: tuple[str | int, ...], tree: object) -> list[str]:

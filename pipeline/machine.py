@@ -1,6 +1,7 @@
 """The machine that a run is on: its devices, what they compute in, and what is written down of it."""
 
 import platform
+import re
 from importlib import metadata
 from pathlib import Path
 
@@ -15,7 +16,7 @@ def resolve_device(device: str) -> torch.device:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     kind, _, index = device.partition(":")
-    if kind not in ("cpu", "cuda") or (index and not (kind == "cuda" and index.isdigit())):
+    if kind not in ("cpu", "cuda") or (index and not (kind == "cuda" and re.fullmatch("[0-9]{1,4}", index))):
         raise UsageError(f"--device: must be auto, cpu, cuda or cuda:N, got {device}. Choose one of them.")
     if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
         count = torch.cuda.device_count()

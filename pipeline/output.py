@@ -1,8 +1,10 @@
 """The folder of results: that of one study, and every file whole or not at all."""
 
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from shutil import copyfile
+from tempfile import TemporaryFile
 
 from pipeline.errors import UsageError
 from pipeline.evidence import add_outputs
@@ -12,8 +14,7 @@ from pipeline.tracking import Tracker
 
 def check_output(output: Path, study_id: str) -> None:
     """Refuse a folder that holds the results of another study."""
-    if output.exists() and not output.is_dir():
-        raise UsageError(f"--output: must be a folder, got {output}, which is a file. Name another one.")
+    _check_writable(output)
     if not (output / "summary.json").is_file():
         return
     held = read_json(output / "summary.json").get("study")
@@ -22,6 +23,27 @@ def check_output(output: Path, study_id: str) -> None:
             f"--output: must be a new folder or that of study {study_id}, got {output} with study {held}. "
             "Name another folder, or move that one away."
         )
+
+
+def _check_writable(output: Path) -> None:
+    """Refuse a folder that cannot be made or written to. It is tried, and what is new for it goes again."""
+    made = []
+    try:
+        for folder in reversed([output, *output.parents]):
+            with suppress(FileExistsError):
+                folder.mkdir()
+                made.append(folder)
+        with TemporaryFile(dir=output):
+            pass
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(
+            f"--output: must be a folder that can be written to, got {output} ({reason}). Name another one."
+        ) from None
+    finally:
+        for folder in reversed(made):
+            with suppress(OSError):  # another process may have put something there
+                folder.rmdir()
 
 
 def deliver(folder: Path, output: Path, tracker: Tracker, run_id: str) -> None:

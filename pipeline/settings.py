@@ -7,13 +7,15 @@ A bare name stands for the one path that ends in it (`threshold` for `data.thres
 import json
 import types
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Annotated, Any, Union, get_args, get_origin
 
+from pydantic import create_model
 from pydantic.fields import FieldInfo
 
 from models.config import Config
 from pipeline.config import RunConfig
-from pipeline.errors import UsageError, unknown, validate
+from pipeline.errors import UsageError, shown, unknown, validate
 
 Values = dict[str, Any]
 """A mapping from dotted paths to values."""
@@ -62,9 +64,10 @@ def _members(annotation: object) -> Iterator[object]:
         yield annotation
 
 
-def known_paths() -> list[str]:
+@cache
+def known_paths() -> tuple[str, ...]:
     """Return every path that some config has, in the order of the tree."""
-    return list(dict.fromkeys(path for path, _, _ in fields_of(RunConfig)))
+    return tuple(dict.fromkeys(path for path, _, _ in fields_of(RunConfig)))
 
 
 def is_whole(path: str) -> bool:
@@ -91,7 +94,7 @@ def _read(name: str, text: str) -> Any:  # noqa: ANN401
     number = str if is_text else None
     try:
         value = json.loads(text, parse_int=number, parse_float=number, parse_constant=number)
-    except ValueError:  # no JSON, or a number of more digits than Python reads
+    except (ValueError, RecursionError):  # no JSON, or a number or brackets without end
         return text
     return text if is_text and (value is None or isinstance(value, bool)) else value
 
@@ -101,7 +104,7 @@ def resolve(name: str, value: object) -> tuple[str, Any]:
     paths = known_paths()
     if name == "normalize":
         if str(value).lower() not in NORMALIZE:
-            raise UsageError(f"normalize: must be true or false, got {value!r}. Choose one of the two.")
+            raise UsageError(f"normalize: must be true or false, got {shown(value)}. Choose one of the two.")
         value = NORMALIZE[str(value).lower()]
     name = ALIASES.get(name, name)
     endings = [name] if name in paths else [path for path in paths if path.rsplit(".", 1)[-1] == name]
@@ -123,10 +126,38 @@ def resolve_all(tree: Mapping[str, Any]) -> Values:
         if value == {} and any(path.startswith(f"{name}.") for path in known_paths()):
             continue
         path, value = resolve(name, value)  # noqa: PLW2901
+        check_value(path, value)
         if path in values and values[path] != value:
             raise UsageError(f"{name}: must be given once, got {values[path]!r} and {value!r} for {path}. Drop one.")
         values[path] = value
     return values
+
+
+def check_value(path: str, value: object) -> None:
+    """Refuse a value that no config takes at `path`, whether or not it is used: another setting may stand in its place."""
+    parent, _, word = path.rpartition(".")
+    if word == "name":
+        known = [field.default for other, _, field in fields_of(RunConfig) if other == path]
+        if value not in known:
+            raise unknown("name", value, known, path)
+        return
+    problems = []
+    for kind in _alone(path):
+        try:
+            validate(kind, {word: value}, parent)
+        except UsageError as error:
+            problems.append(error)
+        else:
+            return
+    raise problems[0]
+
+
+@cache
+def _alone(path: str) -> list[type[Config]]:
+    """Return a config of that one field for each different field that can stand at `path`."""
+    word = path.rsplit(".", 1)[-1]
+    fields = {repr(field): field for other, _, field in fields_of(RunConfig) if other == path}
+    return [create_model("Alone", __base__=Config, **{word: (field.annotation, field)}) for field in fields.values()]  # type: ignore[call-overload]
 
 
 def build_run(values: Mapping[str, Any]) -> RunConfig:
@@ -139,8 +170,6 @@ def build_run(values: Mapping[str, Any]) -> RunConfig:
     for path, value in values.items():
         if path not in known:
             raise misfit(path, named)
-        if isinstance(value, bool) and not isinstance(known[path], bool):
-            raise UsageError(f"{path}: must be a number or a name, got {str(value).lower()}. Correct the value.")
         _node(tree, path)[path.rsplit(".", 1)[-1]] = value
     return validate(RunConfig, tree)
 

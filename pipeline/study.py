@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from analysis.plan import Plan
+from models.config import LARGEST
 from models.time_embeddings import TIME_EMBEDDINGS
 from pipeline.config import RunConfig, config_hash, digest_of
-from pipeline.errors import UsageError, unknown, validate
+from pipeline.errors import UsageError, shown, unknown, validate
 from pipeline.settings import Values, build_run, fits, misfit, resolve_all
 
 DEFAULT_MODELS = ("position", "sincos", "lete", "kan_mammote")
@@ -24,6 +25,8 @@ DEFAULT_SEEDS = (0, 1, 2, 3, 4)
 """Seeds of a study that names none."""
 NAME = re.compile(r"\w[\w .-]{0,99}")
 """What a variant may be called: its name becomes part of names of files and metrics."""
+DEEPEST = 20
+"""Most brackets within brackets of a file."""
 STUDY_KEYS = ("base", "variants", "seeds", "plan", "tuning_trials")
 
 
@@ -72,6 +75,7 @@ def read_json(path: Path) -> Values:
     """Read a JSON object from a file; `UsageError` says what is wrong with it."""
     try:
         tree = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_without_duplicates)
+        _check_depth(tree)
     except OSError as error:
         raise UsageError(f"{path}: must be a readable file, got {error.strerror}. Check the path.") from None
     except UnicodeDecodeError:
@@ -85,9 +89,25 @@ def read_json(path: Path) -> Values:
         ) from None
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
+    except ValueError as error:  # of Python's own limits: digits of a whole number, a null character in a path
+        raise UsageError(
+            f"{path}: must be a file with numbers of up to 4300 digits, got {error}. Correct it."
+        ) from None
     if not isinstance(tree, dict):
-        raise UsageError(f"{path}: must be a JSON object, got a {type(tree).__name__}. Wrap it in braces.")
+        raise UsageError(f"{path}: must be a JSON object, got {shown(tree)}. Wrap it in braces.")
     return tree
+
+
+def _check_depth(tree: object) -> None:
+    level = [tree]
+    for _ in range(DEEPEST):
+        level = [part for node in level if isinstance(node, dict | list) for part in _parts(node)]
+    if level:
+        raise RecursionError
+
+
+def _parts(node: "Values | list[Any]") -> Iterable[Any]:
+    return node.values() if isinstance(node, dict) else node
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> Values:
@@ -107,7 +127,7 @@ def load_run(path: Path | None, overrides: Mapping[str, Any], model: str = "") -
     own, base = _variants(tree), _base(tree)
     chosen = _variant(model, own) if model else {}
     _check_used(base, {**own, "": chosen})
-    changes = resolve_all(overrides)
+    changes = _changes(overrides)
     _check_left_to_variants(changes, {model: chosen})
     values = {**base, **chosen, **changes}
     return build_run({path: value for path, value in values.items() if path not in base or fits(path, values)})
@@ -125,11 +145,11 @@ def load_study(
     `overrides` win over the file; each goes to the variants that have the setting.
     """
     tree = read_json(path) if path else {}
-    own, base, changes = _variants(tree), _base(tree), resolve_all(overrides or {})
+    own, base, changes = _variants(tree), _base(tree), _changes(overrides or {})
     variants = {name: _variant(name, own) for name in models} if models else own
     for settings in (base, changes, *variants.values()):
         if "seed" in settings:
-            raise UsageError(f"seed: must be left out of a study, got {settings['seed']}. Give the list seeds.")
+            raise UsageError(f"seed: must be left out of a study, got {shown(settings['seed'])}. Give the list seeds.")
     _check_left_to_variants(changes, variants)
     # What a variant of the file has is a fair setting of the base, also where --models leaves that variant out.
     _check_used(base, own)
@@ -137,7 +157,7 @@ def load_study(
     configs = {name: _build(values, base, changes) for name, values in variants.items()}
     plan = validate(Plan, _mapping(tree, "plan"), "plan")
     if plan.reference and plan.reference not in (configs if not models else {**own, **configs}):
-        raise unknown("variant", plan.reference, configs)
+        raise unknown("variant", plan.reference, configs, "plan.reference")
     reference = plan.reference if plan.reference in configs else next(iter(configs))
     return Study(
         name=path.stem.removesuffix("_config") if path else "lstm_comparison",
@@ -148,11 +168,23 @@ def load_study(
     )
 
 
+def check_flags(overrides: Mapping[str, Any]) -> None:
+    """Refuse options that hold a group of settings: each option is one."""
+    for name, value in overrides.items():
+        if isinstance(value, dict):
+            raise UsageError(f"--{name}: must be one setting, got a JSON object. Write --{name}.NAME VALUE for each.")
+
+
+def _changes(overrides: Mapping[str, Any]) -> Values:
+    check_flags(overrides)
+    return resolve_all(overrides)
+
+
 def check_seeds(seeds: object) -> tuple[int, ...]:
     """Return seeds as a tuple of distinct whole numbers from 0 on; at least one."""
-    if not isinstance(seeds, list | tuple) or not all(type(seed) is int and seed >= 0 for seed in seeds):
+    if not isinstance(seeds, list | tuple) or not all(type(seed) is int and 0 <= seed <= LARGEST for seed in seeds):
         raise UsageError(
-            f"seeds: must be a list of whole numbers from 0 on, got {seeds!r}. Write for instance [0, 1, 2]."
+            f"seeds: must be a list of whole numbers from 0 to {LARGEST}, got {shown(seeds)}. Write for instance [0, 1, 2]."
         )
     if not seeds or len(set(seeds)) < len(seeds):
         raise UsageError(f"seeds: must be at least one, each once, got {list(seeds)}. Write for instance [0, 1, 2].")
@@ -185,7 +217,7 @@ def _base(tree: Mapping[str, Any]) -> Values:
 def _mapping(tree: Mapping[str, Any], key: str) -> Values:
     value = tree.get(key, {})
     if not isinstance(value, dict):
-        raise UsageError(f"{key}: must be a JSON object, got {value!r}. Wrap it in braces.")
+        raise UsageError(f"{key}: must be a JSON object, got {shown(value)}. Wrap it in braces.")
     return value
 
 
@@ -193,7 +225,7 @@ def _counts(tree: Mapping[str, Any], variants: Iterable[str]) -> dict[str, int]:
     counts = _mapping(tree, "tuning_trials")
     for name, count in counts.items():
         if type(count) is not int or count < 0:
-            raise UsageError(f"tuning_trials.{name}: must be a whole number from 0 on, got {count!r}. Correct it.")
+            raise UsageError(f"tuning_trials.{name}: must be a whole number from 0 on, got {shown(count)}. Correct it.")
     return {name: counts[name] for name in variants if name in counts}
 
 

@@ -15,6 +15,8 @@ class FigureError(RuntimeError):
     """A figure that cannot be drawn to a file. Its message says what is needed."""
 
 
+FIGURE_SECONDS = 60.0
+"""How long a browser may take for a figure, its start counting as one."""
 SCRIPT_FILE = "plotly.min.js"
 """The file beside the pages of figures that makes them interactive."""
 _PAGE = """<!doctype html>
@@ -72,9 +74,9 @@ def to_svg(figures: Mapping[str, Figure]) -> dict[str, bytes]:
 def _drawn(figures: Mapping[str, Figure], kind: str, scale: float) -> dict[str, bytes]:
     try:
         return _tried_twice(figures, kind, scale) if figures else {}
-    except (ChromeNotFoundError, BrowserFailedError, BrowserClosedError) as error:
+    except (ChromeNotFoundError, BrowserFailedError, BrowserClosedError, TimeoutError) as error:
         raise FigureError(
-            "figures: PNG export needs a Chromium browser, got none that starts. "
+            "figures: PNG export needs a Chromium browser, got none that starts and answers. "
             "Install chromium (Debian: apt-get install chromium), or put its path into BROWSER_PATH."
         ) from error
     except KaleidoError as error:
@@ -92,7 +94,7 @@ def _tried_twice(figures: Mapping[str, Figure], kind: str, scale: float) -> dict
 
 async def _draw(figures: Mapping[str, Figure], kind: str, scale: float) -> dict[str, bytes]:
     drawn = {}
-    async with Kaleido() as browser:
+    async with asyncio.timeout(FIGURE_SECONDS * (1 + len(figures))), Kaleido(timeout=FIGURE_SECONDS) as browser:
         for name, figure in figures.items():
             size = {"width": figure.layout.width, "height": figure.layout.height}
             drawn[name] = await browser.calc_fig(figure, opts={"format": kind, "scale": scale, **size})

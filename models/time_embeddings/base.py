@@ -20,7 +20,7 @@ TimeInput = Literal["absolute", "gap"]
 class TimeEmbeddingConfig(Config):
     """Fields that all time embeddings have."""
 
-    dim: int = Field(32, ge=1)
+    dim: int = Field(32, ge=1, le=65_536)
     """Width D of the code of one event."""
     time_scale: TimeScale = "auto"
     """Scale of the times that the embedding sees: `auto` is the map it was designed for, `raw` the dataset's own unit, `unit` t/T."""

@@ -48,11 +48,11 @@ class KANMAMMOTEConfig(KMOTEFields):
     the change, `kmote_rel` a second mixture of experts on the gap, `none` nothing."""
     gamma: float = Field(0.3, ge=0)
     """Weight of that drive; 0 is `delta_mode` none."""
-    num_mamba_layers: int = Field(1, ge=0)
+    num_mamba_layers: int = Field(1, ge=0, le=1000)
     """Stacked Mamba blocks; 0 leaves Mamba and the drive out, and the code is the mixture's."""
-    hidden_dim_mamba: int = Field(32, ge=1)
+    hidden_dim_mamba: int = Field(32, ge=1, le=65_536)
     """Width M of the Mamba blocks."""
-    state_dim_mamba: int = Field(8, ge=1)
+    state_dim_mamba: int = Field(8, ge=1, le=65_536)
     """Width of the state of one channel of a Mamba block."""
 
     @model_validator(mode="after")

@@ -43,14 +43,14 @@ class KMOTEFields(TimeEmbeddingConfig):
     """Fields of the mixture of experts under each of its names."""
 
     name: str
-    dim: int = Field(32, ge=2)
+    dim: int = Field(32, ge=2, le=65_536)
     """Width D of the code of one event; at least 2, because a LayerNorm over one number is constant."""
     time_input: TimeInput = "absolute"
     """What the experts encode: `absolute` the time t, `gap` the time dt since the event before, which the router sees alone
     then, too."""
     experts: str = "+".join(EXPERT_KINDS)
     """Kinds of experts that are built in turn, joined by +: any of fourier, spline, gaussian and wavelet, each once."""
-    num_experts: int = Field(4, ge=1)
+    num_experts: int = Field(4, ge=1, le=1000)
     """Number E of experts, of the kinds of `experts` in turn; one expert has no router."""
     k_top: int = Field(2, ge=1)
     """Experts that the learned router mixes for one event; at most `num_experts`, which mixes all."""
@@ -60,7 +60,7 @@ class KMOTEFields(TimeEmbeddingConfig):
     """Standard deviation of the noise on the router's logits in training."""
     wavelet: Wavelet = "mexican_hat"
     """Mother wavelet of the wavelet experts: `mexican_hat` or `morlet`."""
-    kan_grid_size: int = Field(5, ge=2)
+    kan_grid_size: int = Field(5, ge=2, le=1000)
     """Grid intervals of the spline experts and bumps of FasterKAN."""
     load_balance: float = Field(0.01, ge=0)
     """Weight of the load-balancing loss of the router."""

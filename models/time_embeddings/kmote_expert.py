@@ -23,7 +23,7 @@ class KMOTEExpertFields(PointwiseConfig):
 
     kind: ClassVar[ExpertKind]
 
-    dim: int = Field(32, ge=2)
+    dim: int = Field(32, ge=2, le=65_536)
     """Width D of the code of one event; at least 2, because a LayerNorm over one number is constant."""
 
     def encoder(self, *, horizon: float) -> "KMOTEExpert":
@@ -54,7 +54,7 @@ class KMOTESplineConfig(KMOTEExpertFields):
 
     kind = "spline"
     name: Literal["kmote_spline"] = "kmote_spline"
-    kan_grid_size: int = Field(5, ge=2)
+    kan_grid_size: int = Field(5, ge=2, le=1000)
     """Grid intervals of the spline."""
 
 

@@ -27,9 +27,9 @@ class LearnableFourierConfig(PointwiseConfig):
     """
 
     name: Literal["learnable_fourier"] = "learnable_fourier"
-    features: int = Field(32, ge=2)
+    features: int = Field(32, ge=2, le=65_536)
     """Fourier features F before the MLP: cosines and sines of F/2 frequencies."""
-    hidden_dim_mlp: int = Field(32, ge=1)
+    hidden_dim_mlp: int = Field(32, ge=1, le=65_536)
     """Width of the hidden layer of the MLP."""
     length_scale: float = Field(10.0, gt=0)
     """Length scale s of the start, in time units: frequencies are drawn from N(0, 1/s^2)."""

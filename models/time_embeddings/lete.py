@@ -31,7 +31,7 @@ SPLINE_WEIGHT_BOUND = 0.01
 class LeTEFields(PointwiseConfig):
     """Fields of LeTE under each of its names."""
 
-    dim: int = Field(32, ge=2)
+    dim: int = Field(32, ge=2, le=65_536)
     """Width D of the code of one event; at least 2, because a LayerNorm over one number is constant."""
     p: float = Field(0.5, ge=0, le=1)
     """Share of the dimensions that are Fourier series, rounded down; the others are splines."""

@@ -28,7 +28,7 @@ class MercerConfig(PointwiseConfig):
     """
 
     name: Literal["mercer"] = "mercer"
-    degree: int = Field(4, ge=1)
+    degree: int = Field(4, ge=1, le=65_536)
     """Harmonics J of each base frequency; `dim` must be a multiple of 2 J."""
 
     @model_validator(mode="after")

@@ -25,7 +25,7 @@ class MTANConfig(PointwiseConfig):
     """
 
     name: Literal["mtan"] = "mtan"
-    dim: int = Field(32, ge=2)
+    dim: int = Field(32, ge=2, le=65_536)
     """Width D of the code of one event; at least 2, for the linear and one periodic function."""
 
     def encoder(self, *, horizon: float) -> Time2Vec:

@@ -31,15 +31,15 @@ class PositionMambaConfig(TimeEmbeddingConfig):
     """
 
     name: Literal["position_mamba"] = "position_mamba"
-    dim: int = Field(32, ge=2)
+    dim: int = Field(32, ge=2, le=65_536)
     """Width D of the code of one event; at least 2, because a LayerNorm over one number is constant."""
     time_scale: Literal["auto", "raw"] = "auto"
     """Both mean the row number: a table has no row between two rows, so it cannot be fed t/T."""
-    num_mamba_layers: int = Field(1, ge=1)
+    num_mamba_layers: int = Field(1, ge=1, le=1000)
     """Stacked Mamba blocks."""
-    hidden_dim_mamba: int = Field(32, ge=1)
+    hidden_dim_mamba: int = Field(32, ge=1, le=65_536)
     """Width M of the Mamba blocks."""
-    state_dim_mamba: int = Field(8, ge=1)
+    state_dim_mamba: int = Field(8, ge=1, le=65_536)
     """Width of the state of one channel of a Mamba block."""
 
     def build(self, *, horizon: float) -> "PositionMamba":

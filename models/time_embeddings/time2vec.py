@@ -34,7 +34,7 @@ class Time2VecConfig(PointwiseConfig):
     """
 
     name: Literal["time2vec"] = "time2vec"
-    dim: int = Field(32, ge=2)
+    dim: int = Field(32, ge=2, le=65_536)
     """Width D of the code of one event; at least 2, for the linear and one periodic function."""
     frequency_init: FrequencyInit = "normal"
     """Where the frequencies start, in radians per time unit: `normal` N(0, 1), `uniform` U(0, 1), `log` 1 down to 10^-9."""

@@ -16,9 +16,9 @@ from models.time_embeddings import TIME_EMBEDDINGS
 from pipeline.ablation.designs import DESIGNS
 from pipeline.ablation.space import EMBEDDING, AblationConfig, AblationStudy, Space, Span
 from pipeline.config import RunConfig
-from pipeline.errors import UsageError, unknown, validate
-from pipeline.settings import Values, build_run, fits, is_whole, misfit, resolve, resolve_all
-from pipeline.study import check_names, check_seeds, read_json
+from pipeline.errors import UsageError, shown, unknown, validate
+from pipeline.settings import Values, build_run, check_value, fits, is_whole, misfit, resolve, resolve_all
+from pipeline.study import check_flags, check_names, check_seeds, read_json
 
 RICHEST = "kan_mammote"
 """The embedding that a swept path makes the base, where it has that path and the default one has not."""
@@ -40,14 +40,17 @@ def load_ablation(
     named = {name: resolve_all(_mapping(row, name)) for name, row in _mapping(tree.pop("rows", {}), "rows").items()}
     check_names("rows", named)
     base, space = _split({**_mapping(tree.pop("base", {}), "base"), **tree})
+    check_flags({name: value for name, value in changes.items() if not _is_range(value)})
     new_base, new_space = _split(changes)
+    for setting, value in {**base, **new_base}.items():
+        check_value(setting, value)
     base = {path: value for path, value in base.items() if path not in new_space} | new_base
     space = {path: part for path, part in space.items() if path not in new_base} | new_space
     base = _with_embedding(base, space, named)
     how = {"design": next(name for name, design in DESIGNS.items() if design.suits(space, named)), **how}
     config = validate(AblationConfig, {**how, "objectives": _tuple(how.get("objectives", ("validation_accuracy",)))})
     if config.design not in DESIGNS:
-        raise unknown("design", config.design, DESIGNS)
+        raise unknown("design", config.design, DESIGNS, "design")
     study = AblationStudy(
         name=path.stem.removesuffix("_config"),
         base=base,
@@ -76,7 +79,7 @@ def _split(tree: Mapping[str, Any], prefix: str = "") -> tuple[Values, Space]:
     base: Values = {}
     space: Space = {}
     for key, value in tree.items():
-        if isinstance(value, Mapping) and not ("low" in value or "high" in value):
+        if isinstance(value, Mapping) and not _is_range(value):
             inner_base, inner_space = _split(value, f"{prefix}{key}.")
             base, space = {**base, **inner_base}, {**space, **inner_space}
             continue
@@ -97,12 +100,18 @@ def _split(tree: Mapping[str, Any], prefix: str = "") -> tuple[Values, Space]:
     return base, space
 
 
+def _is_range(value: object) -> bool:
+    return isinstance(value, Mapping) and ("low" in value or "high" in value)
+
+
 def _choices(name: str, values: list[Any]) -> tuple[str, list[Any]]:
     if not values:
         raise UsageError(f"{name}: must list at least one value, got an empty list. Add values, or drop it.")
     for value in values:
         if not isinstance(value, str | int | float | bool):
-            raise UsageError(f"{name}: must list numbers, words or true and false, got {value!r}. Correct the list.")
+            raise UsageError(
+                f"{name}: must list numbers, words or true and false, got {shown(value)}. Correct the list."
+            )
     resolved = [resolve(name, value) for value in values]
     choices = [value for _, value in resolved]
     if any(one == other for one, other in combinations(choices, 2)):
@@ -162,13 +171,13 @@ def _with_plan(study: AblationStudy, plan: Values) -> AblationStudy:
     first = study.points[0].name if not study.design.searches else ""
     declared = validate(Plan, {"reference": first, "family": "reference", **plan}, "plan")
     if study.design.named and declared.reference not in study.points_by_name:
-        raise unknown("row", declared.reference, study.points_by_name)
+        raise unknown("row", declared.reference, study.points_by_name, "plan.reference")
     return replace(study, plan=declared)
 
 
 def _mapping(value: object, key: str) -> Values:
     if not isinstance(value, dict):
-        raise UsageError(f"{key}: must be a JSON object, got {value!r}. Wrap it in braces.")
+        raise UsageError(f"{key}: must be a JSON object, got {shown(value)}. Wrap it in braces.")
     return value
 
 

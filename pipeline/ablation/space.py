@@ -74,7 +74,7 @@ class AblationConfig(Config):
     design: str = "grid"
     """`grid` is the full product, `one_at_a_time` each change of the base alone, `rows` the named changes of `rows`; `tpe`
     and `random` search. With a range the default is `tpe`, with rows `rows`, else `grid`."""
-    trials: int = Field(20, ge=1)
+    trials: int = Field(20, ge=1, le=100_000)
     """Number of trials of a search; the other designs have as many as points."""
     budget: Literal["equal", "free"] = "equal"
     """Where a search chooses the embedding: `equal` gives each the same number of trials, `free` lets the sampler choose."""

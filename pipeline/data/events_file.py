@@ -8,35 +8,65 @@
 """
 
 import hashlib
+import lzma
+import tokenize
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from torch import Tensor
 
+from models.config import listed
 from pipeline.data.base import DatasetConfig, Splits
 from pipeline.data.events import LARGEST_SHORT, DataError, EventDataset
 from pipeline.data.split import stratified_order
+from pipeline.errors import check_memory
 
 LARGEST_TIME = 2.0**24
 """Up to here float32 keeps whole numbers apart."""
 LARGEST_FEATURE = float(np.finfo(np.float32).max)
 """Past here float32 has only infinity."""
+COPIES = 4
+"""How often a table is in memory while it is checked and sorted."""
 MOST_NAMES = 12
 """Columns that a message names before it counts the rest."""
+DIGITS = 18
+"""Digits of a whole number that 64 bits hold in any case."""
 FEWEST_SEQUENCES = 3
 """Sequences that a class needs: one for training, one for validation, one for the test."""
-UNREADABLE = (OSError, ValueError, EOFError, KeyError, pa.ArrowException, zipfile.BadZipFile)
+UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    IndexError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+    SyntaxError,
+    RecursionError,
+    NotImplementedError,
+    pa.ArrowException,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
 """What a reader raises at a file that is not what its name says."""
+ENCRYPTED = 1
+"""The bit of a zip entry that says so."""
+NUMERIC = "iufcbSUMm"
+"""Kinds of NumPy's types that a table holds; the first three are numbers."""
 
 
 class EventsFileConfig(DatasetConfig):
@@ -51,7 +81,7 @@ class EventsFileConfig(DatasetConfig):
     """Column of the time of an event: finite, from 0 to 16777216."""
     label_column: str = "label"
     """Column of the class of the sequence, the same in all its rows: whole numbers or text."""
-    feature_columns: tuple[str, ...] = ()
+    feature_columns: Annotated[tuple[str, ...], BeforeValidator(listed)] = ()
     """Columns of finite numbers that each event carries; none by default."""
     validation_size: int = Field(100, ge=0)
     """Number of sequences held out of the training set to choose the epoch by; 0 trains on all, and nothing is chosen."""
@@ -126,9 +156,17 @@ class EventsFileConfig(DatasetConfig):
             rule = f"must have a value in every row (row {missing[0] + 1})"
             raise self._error(where, rule, "none, or NaN", "Fill it, or drop the row.")
         kind = pd.api.types.infer_dtype(values)
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            kind = "categorical"
         if kind not in (("integer", "floating", "mixed-integer-float") if number else ("integer", "string", "boolean")):
             rule = "must be numbers" if number else "must be whole numbers or text"
             raise self._error(where, rule, f"{kind} values such as {values.iloc[0]!r}", "Convert the column.")
+        if kind == "integer" and not number and values.dtype == object:  # Python's own, where 64 bits do not do
+            rule = "must be whole numbers of 64 bits, or text"
+            raise self._error(where, rule, str(max(values, key=abs)), "Shorten it, or put a letter before each.")
+        if kind == "string" and values.str.fullmatch("[+-]?[0-9]+").all() and (values.str.len() > DIGITS).any():
+            rule = f"must be whole numbers of up to {DIGITS} digits, or text"
+            raise self._error(where, rule, max(values, key=len), "Shorten it, or put a letter before each.")
         if number and not np.isfinite(values.to_numpy(dtype=np.float64)).all():
             raise self._error(where, "must be finite", "an infinite value", "Correct the data.")
 
@@ -256,9 +294,43 @@ def _csv(file: Path) -> pd.DataFrame:
 
 
 def _npz(file: Path) -> pd.DataFrame:
-    with file.open("rb") as stream:
-        arrays = np.load(stream, allow_pickle=False)
-        if not isinstance(arrays, np.lib.npyio.NpzFile):
-            raise ValueError("a single array instead of one for each column")  # noqa: TRY004  # of the file, not an argument
-        with arrays:
-            return pd.DataFrame({name: arrays[name] for name in arrays.files})
+    if not zipfile.is_zipfile(file):
+        raise ValueError("a single array instead of one for each column, or another kind of file")
+    with zipfile.ZipFile(file) as archive:
+        _check_directory(file, archive)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about a header that an older NumPy wrote
+            arrays = {entry.filename.removesuffix(".npy"): _array(archive, entry) for entry in archive.infolist()}
+    if len({len(array) for array in arrays.values()}) > 1:
+        raise ValueError("arrays of different lengths")
+    return pd.DataFrame({name: array.astype(array.dtype.newbyteorder("=")) for name, array in arrays.items()})
+
+
+def _check_directory(file: Path, archive: zipfile.ZipFile) -> None:
+    """Refuse an archive by what it says of itself, before anything of it is unpacked."""
+    entries = archive.infolist()
+    names = [entry.filename for entry in entries]
+    if len(set(names)) < len(names):
+        raise ValueError("two columns of one name")
+    for entry in entries:
+        if entry.flag_bits & ENCRYPTED:
+            raise ValueError(f"a column {entry.filename} that is encrypted")
+        if not entry.filename.endswith(".npy"):
+            raise ValueError(f"a file {entry.filename}, which is no array")
+    size = sum(entry.file_size for entry in entries)
+    check_memory(str(file), f"{len(entries)} columns", COPIES * size, "Give fewer columns, or fewer events.")
+
+
+def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> NDArray[Any]:
+    """Return a column; its header must say what the archive has room for."""
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    with archive.open(entry) as stream:
+        version = np.lib.format.read_magic(stream)
+        if version not in readers:
+            raise ValueError(f"an array {entry.filename} of version {version}")
+        shape, _, dtype = readers[version](stream)
+        if len(shape) != 1 or dtype.kind not in NUMERIC or not dtype.itemsize:
+            raise ValueError(f"an array {entry.filename} of shape {shape} and type {dtype}")
+        if shape[0] * dtype.itemsize != entry.file_size - stream.tell():
+            raise ValueError(f"an array {entry.filename} that says to have {shape[0]} rows, and has others")
+        return np.frombuffer(stream.read(), dtype=dtype)

@@ -11,6 +11,10 @@ from torch import Tensor
 from pipeline.data.base import DatasetConfig
 from pipeline.data.events import EventDataset
 from pipeline.data.split import hashes
+from pipeline.errors import check_memory
+
+BYTES = 64
+"""Memory for each event while the sequences are drawn."""
 
 
 class SyntheticConfig(DatasetConfig):
@@ -23,7 +27,7 @@ class SyntheticConfig(DatasetConfig):
     """Number of validation sequences; 0 for none."""
     test_size: int = Field(256, ge=1)
     """Number of test sequences."""
-    classes: int = Field(4, ge=2)
+    classes: int = Field(4, ge=2, le=32768)
     """Number of classes, which is the number of equal segments of the time axis."""
     horizon: int = Field(64, ge=2, le=32768)
     """Length of the time axis, in whole steps."""
@@ -35,6 +39,10 @@ class SyntheticConfig(DatasetConfig):
     def read(self, folder: Path) -> tuple[EventDataset, EventDataset]:
         """Draw the sequences; `folder` is not used."""
         del folder
+        sequences = self.train_size + self.validation_size + self.test_size
+        what = f"{sequences} sequences of up to {self.longest} events"
+        size = sequences * (self.longest + 1) / 2 * BYTES
+        check_memory("data.train_size", what, size, "Lower data.train_size, data.test_size or data.longest.")
         return self._draw("train", self.train_size + self.validation_size), self._draw("test", self.test_size)
 
     def _draw(self, part: Literal["train", "test"], count: int) -> EventDataset:

@@ -10,6 +10,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from models.classifier import Classifier
 from pipeline.config import RunConfig
 from pipeline.data import Splits
+from pipeline.errors import check_memory
 from pipeline.seeding import seeded
 from pipeline.training.optimizers import optimizer_of
 from pipeline.training.schedules import schedule_of
@@ -58,6 +59,16 @@ def build(config: RunConfig, splits: Splits) -> Classifier:
 
 def check_fit(config: RunConfig, splits: Splits) -> None:
     """Raise `ModelError` unless the model can take every event of the data: no run shall begin that cannot end."""
+    _check_size(config, splits.train.feature_dim)
     model = build(config, splits)
     for split in (splits.train, splits.validation, splits.test):
         model.check(split.times, split.gaps)
+
+
+def _check_size(config: RunConfig, feature_dim: int) -> None:
+    """Refuse a backbone that memory does not hold; the sizes of embeddings have limits of their own."""
+    with torch.device("meta"):  # of each tensor its size alone
+        layers = config.model.layers(config.model.embedding.dim + feature_dim)
+        size = sum(part.nbytes for layer in layers for part in layer.parameters())
+    # The weights, their gradients, and the two means of Adam.
+    check_memory("model", f"{size / 4:,.0f} weights", 4 * size, "Lower model.hidden_dim or model.num_layers.")

@@ -52,7 +52,7 @@ KEEPS = {
     "what is logged": ("pipeline/run_record.py", 'splits = \\[split for split in \\("train"', 'splits = [split for split in ("test"'),
     "a diagnostic": ("models/time_embeddings/base.py", "return {}", 'return {"one": 1.0}'),
     "the frequencies that it tells": ("models/time_embeddings/base.py", r"new_zeros\(0\)", "new_zeros(1)"),
-    "a new setting": ("models/classifier.py", r"num_layers: int = Field\(2, ge=1\)", r"\g<0>\n    bidirectional: bool = False"),
+    "a new setting": ("models/classifier.py", r"num_layers: int = Field\(2, ge=1, le=1000\)", r"\g<0>\n    bidirectional: bool = False"),
     "a validator of a config": ("models/classifier.py", "if self.shuffle_times and not", "if self.shuffle_times or not"),
 }  # fmt: skip
 

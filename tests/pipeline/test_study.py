@@ -63,7 +63,7 @@ def test_a_run_takes_the_base_of_a_study_file(write):
     ("text", "parts"),
     [
         ('{"a": 1,}', ["study.json", "valid JSON", "line 1"]),
-        ("[1]", ["study.json", "JSON object", "list"]),
+        ("[1]", ["study.json", "JSON object", "got [1]"]),
         ("[" * 100_000, ["study.json", "nested less deeply"]),
         ('{"base": {"p": 1}, "base": {}}', ["study.json", "base", "twice"]),
         ({"base": {"epoch": 3}}, ["epoch", "Did you mean epochs?"]),

@@ -1,3 +1,4 @@
+import asyncio
 import subprocess
 
 import pytest
@@ -64,3 +65,20 @@ def test_png_export_without_a_browser_says_what_is_needed(monkeypatch):
     with pytest.raises(FigureError, match="figures: PNG export needs a Chromium browser"):
         to_png({"figure": Figure()})
     assert to_png({}) == {}
+
+
+def test_a_browser_that_hangs_is_given_up(monkeypatch):
+    class Hanging:
+        def __init__(self, **_options):
+            pass
+
+        async def __aenter__(self):
+            await asyncio.Event().wait()
+
+        async def __aexit__(self, *_error):
+            pass
+
+    monkeypatch.setattr(export, "Kaleido", Hanging)
+    monkeypatch.setattr(export, "FIGURE_SECONDS", 0)
+    with pytest.raises(FigureError, match="none that starts and answers"):
+        to_png({"figure": Figure()})

@@ -281,7 +281,7 @@ def test_a_malformed_file_is_one_line_that_says_what_to_do(write, case):
 
 def test_arrays_of_different_length_are_refused(tmp_path):
     np.savez(tmp_path / "own.npz", id=[1, 2], time=[0, 1, 2], label=[0, 1])
-    with pytest.raises(DataError, match=r"must be a whole \.npz file, got All arrays must be of the same length"):
+    with pytest.raises(DataError, match=r"must be a whole \.npz file, got arrays of different lengths"):
         load(str(tmp_path / "own.npz"))
 
 
