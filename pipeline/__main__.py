@@ -244,7 +244,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except _wrong_input() as error:
         print(plain(f"error: {error}"), file=sys.stderr)
         return 2
-    except _failed_work() as error:
+    except (RunError, FloatingPointError) as error:
         print(plain(f"failed: {error}"), file=sys.stderr)
         return 1
     except (MemoryError, RuntimeError) as error:
@@ -265,12 +265,6 @@ def _wrong_input() -> tuple[type[Exception], ...]:
     from models.config import ModelError
 
     return UsageError, ModelError, ResultsError
-
-
-def _failed_work() -> tuple[type[Exception], ...]:
-    from analysis.figures import FigureError
-
-    return RunError, FigureError, FloatingPointError
 
 
 def _run(verb: str, options: Mapping[str, Any]) -> None:

@@ -18,6 +18,7 @@ from analysis.report.latex import results_table, significance_table
 from analysis.report.markdown import description, report
 from analysis.report.records import detailed_analysis, summary, training_histories
 from analysis.results import Results
+from pipeline.console import say
 from pipeline.evidence import read
 from pipeline.output import check_output, deliver
 from pipeline.run_record import BEST_FILE, ENVIRONMENT_FILE, LOG_FILE
@@ -31,8 +32,8 @@ PAIRS_FILE = "significance.json"
 def analyze_study(study: StoredStudy, tracker: Tracker, *, output: Path, allow_missing: bool) -> list[Finding]:
     """Analyse a study, write its outputs to `output` and to its run, and return the findings.
 
-    Everything is computed before anything is written. Without a browser all but the PNGs is written, and then
-    FigureError says so.
+    Everything is computed before anything is written. Without a browser all but the drawings is written, and
+    a note says so.
     """
     check_output(output, study.id)
     derived = derive(study, tracker, allow_missing=allow_missing)
@@ -55,7 +56,7 @@ def analyze_study(study: StoredStudy, tracker: Tracker, *, output: Path, allow_m
     tracker.log_table(study.parent.id, PAIRS_FILE, _table(findings, "significance", "pairs"))
     tracker.set_tags(study.parent.id, {"mlflow.note.content": description(findings, derived.pages)})
     if problem:
-        raise problem
+        say(f"Note. {problem}")
     return findings
 
 

@@ -22,6 +22,7 @@ from pipeline.ablation.designs import ROW
 from pipeline.ablation.queue import SCORES, Queue, without_replaced
 from pipeline.ablation.space import DIRECTIONS, EMBEDDING, POINT, AblationStudy, Point, Span, name_of
 from pipeline.ablation.worker import CONDITIONS, SCORED
+from pipeline.console import say
 from pipeline.output import deliver
 from pipeline.settings import Values, flat
 from pipeline.stored_study import (
@@ -104,7 +105,7 @@ def conclude(study: AblationStudy, tracker: Tracker, parent: str, queue: Queue, 
     tracker.set_tags(parent, {"mlflow.note.content": description(compared, pages) if compared else verdict})
     tracker.log_scalars(parent, {f"best_{objective}": float(best.values[0]), "complete_trials": len(complete)})
     if problem:
-        raise problem
+        say(f"Note. {problem}")
     return Conclusion(document, table, compared, said)
 
 

@@ -85,7 +85,11 @@ CHANGES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "how"), sorted(CHANGES, key=str), ids=str)
+def named(value):
+    return getattr(value, "__name__", str(value))
+
+
+@pytest.mark.parametrize(("name", "how"), sorted(CHANGES, key=lambda change: [*map(named, change)]), ids=named)
 def test_a_file_that_has_changed_is_one_line_that_names_it_and_what_mends_it(store, workplace, capsys, name, how):
     parent, cell, _ = parts(store)
     run = parent if name in ("study.json", "plan.json") else cell

@@ -100,7 +100,6 @@ def test_bad_input_is_one_line_and_exit_code_2(mlflow_store, capsys, arguments, 
         (ResultsError, 2, "error: "),
         (type("Heir", (UsageError,), {}), 2, "error: "),
         (RunError, 1, "failed: "),
-        (FigureError, 1, "failed: "),
         (FloatingPointError, 1, "failed: "),
         (KeyboardInterrupt, 130, "interrupted: "),
     ],
@@ -335,3 +334,15 @@ def test_mlflow_run_uses_the_run_that_mlflow_created(mlflow_store):
     assert len(cells) == 2
     assert {run.info.status for run in runs()} == {"FINISHED"}
     assert len(runs()) == 7 + 1 + 2 + 2
+
+
+@pytest.mark.usefixtures("store")
+def test_a_figure_that_cannot_be_drawn_is_a_note_beside_the_report(workplace, capsys, monkeypatch):
+    """A browser that does not start, or hangs, loses no number: the report is finished, and the exit code says so."""
+    problem = FigureError("figures: PNG export needs a Chromium browser, got none. Install chromium.")
+    monkeypatch.setattr("pipeline.analyze._drawn", lambda _: ({"png": {}, "svg": {}}, problem))
+    assert main(["analyze"]) == 0
+    assert f"Note. {problem}" in capsys.readouterr().out.splitlines()
+    written = {path.name for path in (workplace / "results").rglob("*")}
+    assert {"analysis_report.html", "analysis_report.md", "significance.csv"} <= written
+    assert not {name for name in written if name.endswith(".png")}
