@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import run_analyses
-from analysis.figures import SCRIPT_FILE, Figure, FigureError, plot_script, to_html, to_png, to_svg
+from analysis.figures import SCRIPT_FILE, Figure, FigureError, plot_script, to_html, to_images
 from analysis.findings import Finding
 from analysis.report.html import page
 from analysis.report.latex import results_table, significance_table
@@ -107,7 +107,7 @@ def derive(study: StoredStudy, tracker: Tracker, *, allow_missing: bool) -> Deri
 def _drawn(figures: Mapping[str, Figure]) -> tuple[dict[str, dict[str, bytes]], FigureError | None]:
     """Return the figures as PNG and SVG, by kind; without a browser none, and the error."""
     try:
-        return {"png": to_png(figures), "svg": to_svg(figures)}, None
+        return to_images(figures), None
     except FigureError as error:
         return {"png": {}, "svg": {}}, error
 

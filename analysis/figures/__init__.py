@@ -11,7 +11,7 @@ from analysis.figures.effects import interaction_figure
 from analysis.figures.efficiency import efficiency_figure
 from analysis.figures.encoding import gates_figure, kernel_figure, spectrum_figure
 from analysis.figures.estimates import Row, estimates_figure
-from analysis.figures.export import SCRIPT_FILE, FigureError, plot_script, sized, to_html, to_json, to_png, to_svg
+from analysis.figures.export import SCRIPT_FILE, FigureError, plot_script, sized, to_html, to_images, to_json, to_png
 from analysis.figures.importance import importance_figure
 from analysis.figures.pareto import pareto_figure
 from analysis.figures.profile import profile_figure
@@ -46,9 +46,9 @@ __all__ = [
     "temporal_figure",
     "time_use_figure",
     "to_html",
+    "to_images",
     "to_json",
     "to_png",
-    "to_svg",
     "training_curves_figure",
     "tuning_figure",
 ]

@@ -62,18 +62,18 @@ def plot_script() -> str:
 
 
 def to_png(figures: Mapping[str, Figure], *, scale: float = 2) -> dict[str, bytes]:
-    """Draw figures, all in one headless browser; `scale` is image pixels per layout pixel."""
-    return _drawn(figures, "png", scale)
+    """Draw figures; `scale` is image pixels per layout pixel."""
+    return _drawn(figures, {"png": scale})["png"]
 
 
-def to_svg(figures: Mapping[str, Figure]) -> dict[str, bytes]:
-    """Draw figures as vectors, for papers."""
-    return _drawn(figures, "svg", 1)
+def to_images(figures: Mapping[str, Figure]) -> dict[str, dict[str, bytes]]:
+    """Draw figures as PNG and, for papers, as SVG, all in one headless browser; by kind."""
+    return _drawn(figures, {"png": 2, "svg": 1})
 
 
-def _drawn(figures: Mapping[str, Figure], kind: str, scale: float) -> dict[str, bytes]:
+def _drawn(figures: Mapping[str, Figure], scales: Mapping[str, float]) -> dict[str, dict[str, bytes]]:
     try:
-        return _tried_twice(figures, kind, scale) if figures else {}
+        return _tried_twice(figures, scales) if figures else {kind: {} for kind in scales}
     except (ChromeNotFoundError, BrowserFailedError, BrowserClosedError, TimeoutError) as error:
         raise FigureError(
             "figures: PNG export needs a Chromium browser, got none that starts and answers. "
@@ -83,19 +83,21 @@ def _drawn(figures: Mapping[str, Figure], kind: str, scale: float) -> dict[str, 
         raise FigureError(f"figures: must be drawable by plotly, got an error: {error}. Report it.") from error
 
 
-def _tried_twice(figures: Mapping[str, Figure], kind: str, scale: float) -> dict[str, bytes]:
+def _tried_twice(figures: Mapping[str, Figure], scales: Mapping[str, float]) -> dict[str, dict[str, bytes]]:
     """Draw the figures, again where the browser did not start or was killed: on a loaded machine both happen once."""
     # Not kaleido's server: without a browser its thread dies, and its caller waits for ever.
     try:
-        return asyncio.run(_draw(figures, kind, scale))
+        return asyncio.run(_draw(figures, scales))
     except (BrowserFailedError, BrowserClosedError):
-        return asyncio.run(_draw(figures, kind, scale))
+        return asyncio.run(_draw(figures, scales))
 
 
-async def _draw(figures: Mapping[str, Figure], kind: str, scale: float) -> dict[str, bytes]:
-    drawn = {}
-    async with asyncio.timeout(FIGURE_SECONDS * (1 + len(figures))), Kaleido(timeout=FIGURE_SECONDS) as browser:
+async def _draw(figures: Mapping[str, Figure], scales: Mapping[str, float]) -> dict[str, dict[str, bytes]]:
+    drawn: dict[str, dict[str, bytes]] = {kind: {} for kind in scales}
+    seconds = FIGURE_SECONDS * (1 + len(scales) * len(figures))
+    async with asyncio.timeout(seconds), Kaleido(timeout=FIGURE_SECONDS) as browser:
         for name, figure in figures.items():
             size = {"width": figure.layout.width, "height": figure.layout.height}
-            drawn[name] = await browser.calc_fig(figure, opts={"format": kind, "scale": scale, **size})
+            for kind, scale in scales.items():
+                drawn[kind][name] = await browser.calc_fig(figure, opts={"format": kind, "scale": scale, **size})
     return drawn

@@ -40,11 +40,11 @@ def test_a_page_is_small_and_asks_for_no_network(figures):
 def test_drawing_is_tried_twice(monkeypatch):
     tries = []
 
-    async def draw(figures, _kind, _scale):
+    async def draw(figures, scales):
         tries.append(1)
         if len(tries) == 1:
             raise BrowserClosedError
-        return dict.fromkeys(figures, b"drawn")
+        return {kind: dict.fromkeys(figures, b"drawn") for kind in scales}
 
     monkeypatch.setattr(export, "_draw", draw)
     assert to_png({"figure": Figure()}) == {"figure": b"drawn"}
