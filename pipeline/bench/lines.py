@@ -2,9 +2,9 @@
 
 import statistics
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 WHOLE = 100
 """Numbers from here on are shown without decimals."""
@@ -35,7 +35,7 @@ class Line(BaseModel):
     name: str
     unit: str
     """`x` for a ratio, nothing for a bare number."""
-    values: tuple[float, ...] = Field(min_length=1)
+    values: Annotated[tuple[float, ...], BeforeValidator(tuple), Field(min_length=1)]
     """One for each timed round, in their order."""
     target: Target | None = None
     note: str = ""

@@ -6,10 +6,10 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from pipeline.bench.lines import Line
 from pipeline.errors import UsageError, validate
@@ -61,7 +61,8 @@ class Measured(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     origin: Origin
-    lines: tuple[Line, ...]
+    lines: Annotated[tuple[Line, ...], BeforeValidator(tuple)]
+    """JSON has them as a list."""
 
 
 class Record(BaseModel):

@@ -28,6 +28,7 @@ from pipeline.bench.rounds import TINY, workplace
 from pipeline.compare import compare
 from pipeline.console import Meter, say
 from pipeline.errors import RunError
+from pipeline.evidence import Evidence
 from pipeline.identity import identity
 from pipeline.ls import LISTS
 from pipeline.probes.tables import table_paths
@@ -169,13 +170,17 @@ def _make_up_run(cell: Cell, tracker: Tracker, generator: np.random.Generator, s
     (scratch / "history.json").write_text(json.dumps([{"epoch": 1, "seconds": 1.0, **row}]))
     (scratch / "classes.json").write_text(json.dumps(splits.test.class_names))
     (scratch / "config.json").write_text(cell.config.model_dump_json())
+    (scratch / "environment.json").write_text(json.dumps(tags))
+    (scratch / "train.log").write_text("epoch 1\n")
     scores = dict.fromkeys(("best_accuracy", "final_accuracy", "test_accuracy"), accuracy)
     counts = {"parameters": 100, "best_epoch": 1, "epochs": 1, "epoch_seconds": 1.0, "total_seconds": 1.0}
     tracker.log_metrics(run_id, scores | counts)
+    evidence = Evidence(tracker, run_id)
     for file in sorted(path for path in scratch.iterdir() if path.is_file()):
-        tracker.log_file(run_id, file)
+        evidence.log_file(file)
     for path in table_paths().values():
-        tracker.log_file(run_id, scratch / path, "probes")
+        evidence.log_file(scratch / path, "probes")
+    evidence.seal()
     tracker.set_status(run_id, "FINISHED")
 
 

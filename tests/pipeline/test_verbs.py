@@ -20,9 +20,19 @@ from pipeline.study import load_study
 from pipeline.tracking import BusyError
 
 SMALL = [
-    "--data.name=mnist_sample", "--data.max_events=12", "--model.hidden_dim=8", "--model.embedding.dim=4",
-    "--train.batch_size=64", "--train.epochs=1",
-]  # fmt: skip
+    "--data.name=mnist_sample",
+    "--data.max_events=12",
+    "--model.hidden_dim=8",
+    "--model.embedding.dim=4",
+    "--train.batch_size=64",
+    "--train.epochs=1",
+]
+
+
+def settings_of(options):
+    """Return options as settings of a file."""
+    named = (option.removeprefix("--").split("=") for option in options)
+    return {name: int(value) if value.isdigit() else value for name, value in named}
 
 
 def one_line(capsys):
@@ -49,7 +59,7 @@ def one_line(capsys):
         (["train", "--config", "nothere.json"], "nothere.json: must be a readable file"),
         (["compare", "--seeds", "[]"], "seeds: must be at least one"),
         (["compare", "--seeds", "0,one"], "seeds: must be a list of whole numbers"),
-        (["compare", "--workers", "0"], "--workers: must be a whole number from 1 on, got 0"),
+        (["compare", "--workers", "0"], "--workers: must be a whole number from 1 to 10000, got 0"),
         (["compare", "--models", "kan_mamote"], "Did you mean kan_mammote?"),
         (["compare", "--model.embedding.name", "lete"], "must be left to the variants"),
         (["analyze", "--study", "nothere"], "--study: must be a study"),
@@ -73,9 +83,9 @@ def one_line(capsys):
         (["bench", "--only=store", "--quick"], "--only: must be benchmarks that can be quick, got store"),
         (["bench", "--output", "mlflow.db"], "--output: must be a folder that can be written, got mlflow.db"),
         (["compare", "--threshold", "0.5", "--threshold=0.6"], "--threshold: must be given once"),
-        (["compare", "--seeds"], "--seeds: expected one argument"),
+        (["compare", "--seeds"], "--seeds: must be followed by a value, got none"),
         (["analyze", "--allow_missing", "maybe"], "must be true or false, got maybe"),
-        ([], "required: VERB"),
+        ([], "VERB: must be given, got none"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(mlflow_store, capsys, arguments, said):
@@ -127,7 +137,7 @@ def test_a_defect_shows_its_traceback_whatever_it_is_called(monkeypatch, error):
 
 def test_a_study_that_another_process_works_on_is_one_line(memory, monkeypatch, capsys):
     monkeypatch.setattr("pipeline.verbs.open_store", lambda *_: (memory, None))
-    overrides = dict(option.removeprefix("--").split("=") for option in SMALL)
+    overrides = settings_of(SMALL)
     study = load_study(None, models=["none"], seeds=[0], overrides=overrides)
     parent = memory.create(study.name, tags={"kind": "study", "study": study.id})
     with memory.hold(parent):
@@ -241,7 +251,7 @@ def test_missing_data_without_network_is_one_line(workplace, capsys, monkeypatch
 def test_an_analysis_with_a_missing_cell_is_one_line(mlflow_tracker, capsys):
     from pipeline.compare import compare  # noqa: PLC0415
 
-    overrides = dict(option.removeprefix("--").split("=") for option in SMALL)
+    overrides = settings_of(SMALL)
     parent = compare(
         load_study(None, models=["none", "sincos"], seeds=[0], overrides=overrides),
         mlflow_tracker,
@@ -322,7 +332,7 @@ def test_mlflow_run_uses_the_run_that_mlflow_created(mlflow_store):
     assert (workplace / "out" / "analysis_report.md").is_file()
     assert {run.info.status for run in runs()} == {"FINISHED"}
     assert len(runs()) == 1 + 5 + 1
-    settings = dict(option.removeprefix("--").split("=") for option in SMALL)
+    settings = settings_of(SMALL)
     grid = {**settings, "model.embedding.name": "sincos", "model.hidden_dim": [6, 7], "seeds": [0]}
     (workplace / "grid.json").write_text(json.dumps(grid))
     mlflow_run("ablate", "config=grid.json", "workers=1")
