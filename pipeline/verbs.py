@@ -5,25 +5,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import randrange
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from analysis.findings import Finding
-from analysis.report.markdown import banner_lines, results_rows, verdict_lines
 from analysis.wording import plural
-from pipeline import compare as comparing
-from pipeline.analyze import analyze_study
 from pipeline.config import RunConfig
 from pipeline.console import say, show
 from pipeline.errors import RunError, UsageError
 from pipeline.output import check_output
 from pipeline.run_record import log_line
-from pipeline.stored_study import ABLATION_KIND, STUDY_KIND, StoredStudy, find_parent, find_study
 from pipeline.study import Cell, Study, check_seeds, load_run, load_study
 from pipeline.tracking import Tracker, connect
 from pipeline.train import run_cell
 from pipeline.training.choice import History
 from pipeline.training.start import check_fit
-from pipeline.verify import verify_study
+
+# The analysis costs seconds and 80 MB, and is imported by the verbs that need it.
+# ruff: noqa: PLC0415
+if TYPE_CHECKING:
+    from analysis.findings import Finding
+    from pipeline.stored_study import StoredStudy
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,10 @@ def train(call: Call) -> None:
 
 def compare(call: Call) -> None:
     """Train what is missing of a study."""
+    from pipeline.compare import compare as train_missing
+
     study, tracker, adopted = _study(call)
-    comparing.compare(study, tracker, workers=call.workers, device=call.device, adopted=adopted)
+    train_missing(study, tracker, workers=call.workers, device=call.device, adopted=adopted)
     say(f"analyse it with: python -m pipeline analyze --study {study.id}")
 
 
@@ -118,6 +120,8 @@ def open_store(database: str = "") -> tuple[Tracker, str | None]:
 
 def analyze(call: Call) -> None:
     """Analyse a finished study."""
+    from pipeline.stored_study import find_study
+
     tracker, adopted = open_store()
     study = find_study(tracker, call.study)
     if adopted:
@@ -127,6 +131,9 @@ def analyze(call: Call) -> None:
 
 def verify(call: Call) -> None:
     """Check what is stored of studies, and end as failed where it does not hold."""
+    from pipeline.stored_study import ABLATION_KIND, STUDY_KIND, find_parent
+    from pipeline.verify import verify_study
+
     tracker, _ = open_store()
     if call.every and call.study:
         raise UsageError(f"--all: must stand without a study, got {call.study}. Drop one.")
@@ -146,19 +153,21 @@ def verify(call: Call) -> None:
 
 def main(call: Call) -> None:
     """Train what is missing of a study, analyse it and say what came out."""
+    from pipeline.compare import compare as train_missing
+    from pipeline.stored_study import find_study
+
     study, tracker, adopted = _study(call)
     check_output(_output(call, study.name), study.id)
-    comparing.compare(study, tracker, workers=call.workers, device=call.device, adopted=adopted)
+    train_missing(study, tracker, workers=call.workers, device=call.device, adopted=adopted)
     _analyze(find_study(tracker, study.id), tracker, call)
 
 
 def ablate(call: Call) -> None:
     """Run what is missing of an ablation study, and say what came out."""
-    # Optuna costs the other verbs half a second.
-    from pipeline.ablation.conclude import conclude  # noqa: PLC0415
-    from pipeline.ablation.conduct import conduct  # noqa: PLC0415
-    from pipeline.ablation.queue import DEFAULT_STORAGE  # noqa: PLC0415
-    from pipeline.ablation.reading import load_ablation  # noqa: PLC0415
+    from pipeline.ablation.conclude import conclude
+    from pipeline.ablation.conduct import conduct
+    from pipeline.ablation.queue import DEFAULT_STORAGE
+    from pipeline.ablation.reading import load_ablation
 
     if not call.config:
         raise UsageError("--config: must be given to ablate, got none. config/ablation.json is one to start from.")
@@ -182,7 +191,9 @@ def ablate(call: Call) -> None:
             say(f"runs: {tracker.ui}")
 
 
-def _analyze(study: StoredStudy, tracker: Tracker, call: Call) -> None:
+def _analyze(study: "StoredStudy", tracker: Tracker, call: Call) -> None:
+    from pipeline.analyze import analyze_study
+
     output = _output(call, study.name)
     findings = analyze_study(study, tracker, output=output, allow_missing=call.allow_missing)
     _show(findings, f"{study.name} (study {study.id})")
@@ -190,8 +201,10 @@ def _analyze(study: StoredStudy, tracker: Tracker, call: Call) -> None:
     say(f"runs: {tracker.ui}")
 
 
-def _show(findings: list[Finding], title: str) -> None:
+def _show(findings: "list[Finding]", title: str) -> None:
     """Print results, warnings and verdicts."""
+    from analysis.report.markdown import banner_lines, results_rows, verdict_lines
+
     say()
     if not findings:
         return

@@ -12,12 +12,12 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.data import sources
 from pipeline.data.base import DatasetConfig
 from pipeline.data.events import EventDataset
+from pipeline.data.sources import Images
 
 SAMPLE_FILE = Path(__file__).with_name("mnist_sample.npz")
 """700 images of MNIST: uint8 images and labels of a training and a test part."""
@@ -29,9 +29,6 @@ CLOTHES = (
 """Classes of Fashion-MNIST in the order of their numbers, as Xiao et al. 2017, arXiv 1708.07747, call them."""
 HIRAGANA = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
 """Classes of KMNIST in the order of their numbers, of Clanuwat et al. 2018, arXiv 1812.01718, in Latin letters."""
-
-Images = tuple[NDArray[np.uint8], NDArray[np.int64]]
-"""Images (n, rows, columns) and labels (n,)."""
 
 
 def events_of_images(
@@ -93,8 +90,7 @@ class _TorchvisionConfig(ImageEventsConfig):
     def images(self, folder: Path) -> tuple[Images, Images]:
         """Return the images of the original files, which are fetched if they are not in `folder`."""
         sources.fetch(self.files, folder)
-        train, test = sources.read(self.files, folder, "train"), sources.read(self.files, folder, "test")
-        return (train[0].numpy(), train[1].numpy()), (test[0].numpy(), test[1].numpy())
+        return sources.read(self.files, folder, "train"), sources.read(self.files, folder, "test")
 
 
 class EventMNISTConfig(_TorchvisionConfig):

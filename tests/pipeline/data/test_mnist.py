@@ -107,6 +107,6 @@ def test_the_committed_sample_is_part_of_the_original_files():
     for (images, labels), part in zip(sample, ("train", "test"), strict=True):
         sources.fetch(sources.MNIST, data_folder())
         all_images, all_labels = sources.read(sources.MNIST, data_folder(), part)
-        rows = np.sort(stratified_order(all_labels.numpy(), 0)[: len(labels)])
-        assert np.array_equal(all_images.numpy()[rows], images)
-        assert np.array_equal(all_labels.numpy()[rows], labels)
+        rows = np.sort(stratified_order(all_labels, 0)[: len(labels)])
+        assert np.array_equal(all_images[rows], images)
+        assert np.array_equal(all_labels[rows], labels)

@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from pipeline.data import DataError, sources
@@ -256,3 +257,13 @@ def test_an_unknown_name_is_one_line_that_lists_the_known_ones(capsys):
         "",
         "error: mnist: must be one of MNIST, FashionMNIST, KMNIST, got another name. Correct it.\n",
     )
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_the_files_are_read_as_torchvision_reads_them(part):
+    sources.fetch(sources.MNIST, data_folder())
+    images, labels = sources.read(sources.MNIST, data_folder(), part)
+    expected = sources._torchvision_class("MNIST")(data_folder(), train=part == "train", download=False)
+    assert np.array_equal(images, expected.data.numpy())
+    assert np.array_equal(labels, expected.targets.numpy())
