@@ -75,7 +75,9 @@ def compare(study: Study, tracker: Tracker, *, workers: int, device: str, adopte
             if trained:
                 write_manifest(manifest.with_runs(trained), tracker, parent)
         if errors:
-            raise RunError("; ".join(f"{name}: {one_line(error)}" for name, error in errors.items()))
+            failed = "; ".join(f"{name}: {one_line(error)}" for name, error in errors.items())
+            others = len(cells) - len(errors)
+            raise RunError(f"{failed} ({others} of {len(cells)} runs are finished; --allow-missing analyses them.)")
     return parent
 
 

@@ -15,7 +15,17 @@ EVALUATION_COST = 0.35
 
 
 def epoch_seconds(config: RunConfig, device: str) -> float:
-    """Estimate the seconds of one epoch from a few updates on the first sequences."""
+    """Estimate the seconds of one epoch from a few updates on the first sequences; 0 where they fail.
+
+    A model that cannot be trained must not keep others from it. Its run meets the same failure, and records it.
+    """
+    try:
+        return _epoch_seconds(config, device)
+    except Exception:  # noqa: BLE001 - whatever a model of a user's own raises; its run raises it again
+        return 0.0
+
+
+def _epoch_seconds(config: RunConfig, device: str) -> float:
     splits = config.data.load()
     count = min(ESTIMATE_BATCHES * config.train.batch_size, len(splits.train))
     resolved = resolve_device(device)

@@ -158,8 +158,16 @@ def main(call: Call) -> None:
 
     study, tracker, adopted = _study(call)
     check_output(_output(call, study.name), study.id)
-    train_missing(study, tracker, workers=call.workers, device=call.device, adopted=adopted)
+    failed: RunError | None = None
+    try:
+        train_missing(study, tracker, workers=call.workers, device=call.device, adopted=adopted)
+    except RunError as error:
+        if not call.allow_missing:
+            raise
+        failed = error
     _analyze(find_study(tracker, study.id), tracker, call)
+    if failed:
+        raise failed
 
 
 def ablate(call: Call) -> None:

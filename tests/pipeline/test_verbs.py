@@ -12,6 +12,7 @@ import pytest
 from analysis.figures import FigureError
 from analysis.results import ResultsError
 from models.config import ModelError
+from pipeline import verbs
 from pipeline.__main__ import VERBS, main, parse
 from pipeline.data import DataError
 from pipeline.errors import RunError, UsageError
@@ -263,6 +264,25 @@ def test_an_analysis_with_a_missing_cell_is_one_line(mlflow_tracker, capsys):
     capsys.readouterr()
     assert main(["analyze", "--study", parent]) == 2
     assert "sincos seed 0" in one_line(capsys)
+
+
+def test_a_variant_that_diverges_at_once_keeps_no_other_from_training(workplace, memory, monkeypatch, capsys):
+    """Its first updates diverge already where the time of an epoch is estimated."""
+    monkeypatch.setattr(verbs, "connect", lambda **_: memory)
+    wild = {"train.learning_rate": 1e38, "train.optimizer": "sgd", "train.clip_norm": 0, "train.batch_size": 16}
+    base = {"data.name": "synthetic", "data.train_size": 96, "train.epochs": 1, "model.embedding.name": "sincos"}
+    study = {"base": base, "variants": {"calm": {}, "wild": wild}, "seeds": [0, 1]}
+    (workplace / "study.json").write_text(json.dumps(study))
+    assert main(["main", "--config", "study.json", "--workers", "1"]) == 1
+    assert len(memory.find(model="calm", status="FINISHED")) == 2
+    failed = memory.find(model="wild")
+    assert [run.status for run in failed] == ["FAILED", "FAILED"]
+    said = capsys.readouterr().err
+    assert "wild/seed-0: FloatingPointError: training: loss must be finite, got inf in epoch 1 at step 2 of 6" in said
+    assert "Lower train.learning_rate, or set train.clip_norm." in said
+    assert "2 of 4 runs are finished; --allow-missing analyses them" in said
+    assert main(["main", "--config", "study.json", "--workers", "1", "--allow-missing"]) == 1
+    assert "Missing cells: wild seed 0, wild seed 1." in (workplace / "results/study/analysis_report.md").read_text()
 
 
 def test_the_console_shows_no_warnings(mlflow_store):
