@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pipeline.console import Meter, duration, say
@@ -9,6 +10,7 @@ from pipeline.errors import RunError, UsageError, one_line
 from pipeline.estimate import epoch_seconds
 from pipeline.identity import identity
 from pipeline.launch import Notify, run_tasks
+from pipeline.probes.tables import probe_tables
 from pipeline.run_record import PACKAGED, log_line, package
 from pipeline.stored_study import (
     STUDY_KIND,
@@ -35,12 +37,16 @@ class CellTask:
     device: str
     connection: Connection
     parent: str
+    probed: bool
 
 
-def compare(study: Study, tracker: Tracker, *, workers: int, device: str, adopted: str | None = None) -> str:
+def compare(
+    study: Study, tracker: Tracker, *, workers: int, device: str, adopted: str | None = None, probed: bool = False
+) -> str:
     """Train what is missing of a study and return the id of its parent run.
 
-    `adopted` is a run that somebody created for this call: it becomes the parent where the study has none yet.
+    `adopted` is a run that somebody created for this call: it becomes the parent where the study has none yet. Where an
+    analysis follows, runs are `probed` by the workers that trained them, since the analysis itself is one process.
     """
     cells = study.cells()
     identities = {cell.name: identity(cell.config, cell.config.data.load(), device) for cell in cells}
@@ -65,7 +71,7 @@ def compare(study: Study, tracker: Tracker, *, workers: int, device: str, adopte
         errors: dict[str, Exception] = {}
         try:
             connection = Connection(tracker)
-            tasks = [CellTask(cell, device, connection, parent) for cell in pending]
+            tasks = [CellTask(cell, device, connection, parent, probed) for cell in pending]
             for task, result in _train(tasks, identities, workers):
                 if isinstance(result, Exception):
                     errors[task.cell.name] = result
@@ -148,4 +154,10 @@ def _work(task: CellTask, notify: Notify) -> Outcome:
         notify((cell.name, now - began, f"{cell.name} {log_line(history[-1], cell.config.train.epochs)}"))
         began = now
 
-    return run_cell(task.cell, task.connection.tracker, device=task.device, report=report, parent=task.parent)
+    tracker = task.connection.tracker
+    outcome = run_cell(task.cell, tracker, device=task.device, report=report, parent=task.parent)
+    if task.probed:
+        # The run is trained, whatever a probe does; the analysis measures again what is missing, and meets its error.
+        with suppress(Exception):
+            probe_tables([(outcome.run_id, task.cell.model, task.cell.config.seed)], tracker)
+    return outcome

@@ -160,7 +160,7 @@ def main(call: Call) -> None:
     check_output(_output(call, study.name), study.id)
     failed: RunError | None = None
     try:
-        train_missing(study, tracker, workers=call.workers, device=call.device, adopted=adopted)
+        train_missing(study, tracker, workers=call.workers, device=call.device, adopted=adopted, probed=True)
     except RunError as error:
         if not call.allow_missing:
             raise

@@ -33,7 +33,7 @@ const fit = box => { const plot = box.firstElementChild, full = +box.dataset.wid
   box.style.height = scale * box.dataset.height + 20 + 'px'; box.style.overflowY = 'hidden' };
 const boxes = [...document.querySelectorAll('[data-figure]')];
 const draw = box => { const { data, layout } = JSON.parse(document.getElementById(box.dataset.figure).textContent);
-  Plotly.newPlot(box.firstElementChild, data, layout, { displaylogo: false, displayModeBar: false }) };
+  return plotly.then(() => Plotly.newPlot(box.firstElementChild, data, layout, { displaylogo: false, displayModeBar: false })) };
 const watch = new IntersectionObserver(seen => seen.filter(one => one.isIntersecting).forEach(one => {
   watch.unobserve(one.target); draw(one.target) }), { rootMargin: '600px' });
 boxes.forEach(box => { fit(box); watch.observe(box) });

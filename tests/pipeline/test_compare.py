@@ -8,6 +8,7 @@ from pipeline.analyze import analyze_study
 from pipeline.compare import compare
 from pipeline.errors import RunError, UsageError
 from pipeline.evidence import replace_text
+from pipeline.probes.registry import PROBES
 from pipeline.stored_study import find_study, load_results
 from pipeline.study import load_study
 
@@ -138,6 +139,25 @@ def test_a_failed_cell_is_named_with_the_kind_of_its_error(memory, monkeypatch):
         match=r"^position/seed-0: KeyError: 'x' \(3 of 4 runs are finished; --allow-missing analyses them\.\)$",
     ):
         run(memory)
+
+
+def test_workers_that_train_for_an_analysis_measure_the_probes_too(memory, monkeypatch):
+    from pipeline.probes import tables  # noqa: PLC0415
+
+    compare(study(("position",), (0,)), memory, workers=1, device="cpu", probed=True)
+    monkeypatch.setattr(tables, "predict", None)  # nothing is computed again
+    assert set(PROBES) <= set(load_results(find_study(memory), memory, allow_missing=False).probes)
+
+
+def test_a_probe_that_fails_leaves_the_run_finished(memory, monkeypatch):
+    from pipeline import compare as module  # noqa: PLC0415
+
+    def failing(*_):
+        raise ValueError("a defect")
+
+    monkeypatch.setattr(module, "probe_tables", failing)
+    parent = compare(study(("position",), (0,)), memory, workers=1, device="cpu", probed=True)
+    assert memory.get(parent).status == "FINISHED"
 
 
 def test_a_run_that_mlflow_created_becomes_the_parent_or_a_link_to_it(memory):

@@ -17,8 +17,8 @@ def test_a_page_is_interactive_beside_the_script_and_a_drawing_without_it(figure
     page.write_text(to_html("a < b", figures["statistical_significance"], "<svg id='drawing'></svg>"))
 
     def shown():
-        command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", page.as_uri()]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+        command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000", "--dump-dom"]
+        return subprocess.run([*command, page.as_uri()], capture_output=True, text=True, check=True, timeout=120).stdout
 
     alone = shown()
     assert 'id="drawing"' in alone
