@@ -91,7 +91,7 @@ def derive(study: StoredStudy, tracker: Tracker, *, allow_missing: bool) -> Deri
     texts = {
         "training_histories.json": _json(training_histories(results)),
         "summary.json": _json({"study": study.id, "name": study.name, **summary(findings)}),
-        "detailed_analysis.json": _json(detailed_analysis(findings)),
+        "detailed_analysis.json": json.dumps(detailed_analysis(findings), allow_nan=False),
         "results_summary.csv": _table(findings, "overview", "models").to_csv(index=False),
         "significance.csv": _table(findings, "significance", "pairs").to_csv(index=False),
         "results_table.tex": results_table(findings),
