@@ -28,6 +28,7 @@ from analysis.schema import (
     check_range,
     check_unique,
 )
+from analysis.statistics.guessing import beats_guessing
 
 __all__ = ["Results", "ResultsError", "TestSet"]
 
@@ -249,6 +250,17 @@ class Results:
         for cell, digest in self.fingerprints.items():
             first.setdefault((cell[0], digest), cell)
         return [cell for cell in self.fingerprints if cell not in first.values()]
+
+    @cached_property
+    def guessing(self) -> list[Cell]:
+        """The cells whose answers are no better than guessing: they are no evidence that models are equivalent."""
+        labels = self.test_set.label
+        return [
+            (model, seed)
+            for model in self.models
+            for seed, predicted_n in zip(self.seeds(model), self.predicted[model], strict=True)
+            if not beats_guessing(labels, predicted_n.astype(np.int64))
+        ]
 
     def curve(self, split: str, metric: str) -> pd.DataFrame:
         """Return one metric as a table of R rows, aligned with `runs`, and one column per epoch; NaN where not run."""

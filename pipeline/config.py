@@ -92,12 +92,15 @@ class TrainConfig(Config):
     """Largest norm of the gradient, and of that of frequencies with a rate of their own; 0 does not clip."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Precision of the backbone (of Mamba always fp32); `auto` is bf16 where the processor has matrix units for it, else fp32."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """`balanced` weighs each sequence in the loss by n / (K n_k) of its class: rare classes count as much as frequent ones."""
     patience: int = Field(0, ge=0)
     """Stop after this many epochs without a better validation accuracy; 0 never stops early."""
 
     def idle(self) -> set[str]:
-        """Leave out the precision, which counts as what it is on the machine, and a patience or schedule that never acts."""
+        """Leave out the precision, which counts as what it is on the machine, and a setting that never acts."""
         idle = {"precision"} | (set() if 0 < self.patience < self.epochs else {"patience"})
+        idle |= {"class_weights"} if self.class_weights == "none" else set()
         return idle | (set() if self.scheduler.changes(self.epochs) else {"scheduler"})
 
 

@@ -78,8 +78,12 @@ def _degenerate(results: Results) -> list[str]:
     for model in results.models:
         classes = zip(results.seeds(model), results.predicted[model], strict=True)
         constant += [(model, seed) for seed, values in classes if len(np.unique(values)) == 1]
-    if constant:
-        found.append(f"All predictions are one class: {name_cells(constant)}. The training failed.")
+    blind = [cell for cell in results.guessing if cell not in constant]
+    said = [f"All predictions are one class: {name_cells(constant)}. The training failed."] if constant else []
+    said += [f"No better than guessing: {name_cells(blind)}."] if blind else []
+    if said:
+        said.append("Runs that learned nothing agree with one another: no pair that holds one is called equivalent.")
+        found.append(" ".join(said))
     if len(results.runs) == len(results.models):
         found.append("One seed per model: nothing can be decided about the algorithms. Train at least 2, better 10.")
     return found

@@ -5,6 +5,7 @@
 - The declared family is corrected by Holm. Pairs outside it are exploratory: corrected over all pairs, and labelled.
 - Precedence: equivalent (TOST), then better or worse, else undecided. Absence of significance is never "the same".
 - Intervals are unadjusted and belong to the raw p.
+- A pair with a run that is no better than guessing is never equivalent: two models that learned nothing agree.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from analysis.analyses.pairs import Pair, pairs
 from analysis.figures import significance_figure
 from analysis.findings import Finding
 from analysis.plan import Plan
-from analysis.results import Results
+from analysis.results import Results, name_cells
 from analysis.statistics.outlook import outlook
 from analysis.statistics.two_way import LEAST_SEEDS, Correct, Real, TwoWay, difference, hedges_g, holm
 from analysis.wording import bullets, interval, listing, p_value, plural, points, rounded
@@ -39,7 +40,22 @@ def pair_table(results: Results) -> pd.DataFrame:
     gaps, judged = judge(answers, declared, models, plan)
     sizes = family_sizes(models, plan)
     table = pd.DataFrame([_row(pair, gap, plan, sizes[pair.declared]) for pair, gap in zip(found, gaps, strict=True)])
-    return table.assign(**judged)
+    return _without_guessing(table.assign(**judged), results)
+
+
+def _without_guessing(table: pd.DataFrame, results: Results) -> pd.DataFrame:
+    """Name the seeds of each pair that guess, and call no pair equivalent that has some: both may have learned nothing."""
+    blind = [
+        [cell for cell in results.guessing if cell[0] in (a, b)]
+        for a, b in zip(table["model_a"], table["model_b"], strict=True)
+    ]
+    table = table.assign(guessing=[name_cells(cells) for cells in blind])
+    some = table["guessing"] != ""
+    table.loc[some, ["p_tost", "p_tost_adjusted"]] = nan
+    table.loc[some, "verdict"] = [
+        _verdict(row["difference"], row["p_adjusted"], nan, results.plan.alpha) for _, row in table[some].iterrows()
+    ]
+    return table
 
 
 def family_sizes(models: int, plan: Plan) -> dict[bool, int]:
@@ -176,6 +192,8 @@ def what_would_decide(row: pd.Series) -> str:
     """Return what an undecided pair needs, in words."""
     if row["seeds"] < LEAST_SEEDS:
         return f"needs {LEAST_SEEDS} seeds"
+    if row["guessing"]:
+        return f"no better than guessing: {row['guessing']}, which is no evidence that the models are equivalent"
     seeds, images = row["seeds_to_decide"], row["images_to_decide"]
     ways = []
     if seeds < inf:

@@ -96,6 +96,7 @@ def _train_epoch(
     rights: list[Tensor] = []
     norms: list[Tensor] = []
     objectives: list[Tensor] = []
+    weights_K = _balanced(dataset) if config.train.class_weights == "balanced" else None
     for indices_B in batches_of(dataset, config, number):
         optimizer.zero_grad(set_to_none=True)
         for part in indices_B.tensor_split(min(config.train.accumulation_steps, len(indices_B))):
@@ -104,7 +105,8 @@ def _train_epoch(
                 logits_BC = model(batch.times, batch.features, batch.lengths)
             loss = nn.functional.cross_entropy(logits_BC.float(), batch.labels)
             penalty = model.penalty()
-            objective = loss if penalty is None else loss + penalty
+            fitted = loss if weights_K is None else _weighted(logits_BC.float(), batch.labels, weights_K)
+            objective = fitted if penalty is None else fitted + penalty
             (objective * (len(part) / len(indices_B))).backward()
             losses.append(loss.detach().double() * len(part))
             rights.append((logits_BC.argmax(1) == batch.labels).sum())
@@ -115,6 +117,22 @@ def _train_epoch(
     _check_finite("gradient norm", norms_S := torch.stack(norms), number)
     loss_sum, correct = torch.stack(losses).sum().item(), torch.stack(rights).sum().item()
     return Score(loss_sum / len(dataset), correct / len(dataset)), norms_S.double().mean().item()
+
+
+def _balanced(dataset: EventDataset) -> Tensor:
+    """Return n / (K n_k) of each class (C,) of a split that holds n sequences of K classes; 0 where a class has none."""
+    count_C = torch.bincount(dataset.labels, minlength=dataset.classes)
+    return len(dataset) / (int((count_C > 0).sum()) * count_C.clamp(min=1)) * (count_C > 0)
+
+
+def _weighted(logits_BC: Tensor, labels_B: Tensor, weights_C: Tensor) -> Tensor:
+    """Return the mean over the batch of weighted losses.
+
+    Not over the weights that happen to be in it: a rare class would weigh more alone than beside another of its kind,
+    and a batch computed in parts would have another gradient.
+    """
+    losses_B = nn.functional.cross_entropy(logits_BC, labels_B, reduction="none")
+    return (losses_B * weights_C[labels_B]).mean()
 
 
 def _clip(groups: list[list[Tensor]], limit: float) -> Tensor:

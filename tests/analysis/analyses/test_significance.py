@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from analysis.analyses.banners import banners
-from analysis.analyses.significance import judge, pair_table, significance
+from analysis.analyses.significance import judge, pair_table, significance, what_would_decide
 from analysis.plan import Plan
+from analysis.results import Results
 from analysis.statistics.outlook import outlook
 from analysis.statistics.randomness import stream
 from analysis.statistics.two_way import difference
@@ -212,3 +213,18 @@ def test_four_equal_models_with_three_seeds_keep_the_family_wise_level(of_seeds,
         _, judged = judge(list(combinations(answers, 2)), np.ones(6, dtype=bool), 4, Plan())
         wrong.append(np.isin(judged["verdict"], ["better", "worse"]).any())
     assert np.mean(wrong) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / studies)
+
+
+def test_models_that_learned_nothing_are_not_equivalent(tables):
+    """On 19 sequences of one class to one of the other, both name the first for all, and differ in no answer."""
+    runs, curves, predictions = tables({model: np.ones((5, 400), dtype=bool) for model in ("a", "b")}, classes=2)
+    predictions["label"] = (predictions["sample_id"] % 20 == 0).astype(int)
+    predictions["predicted"] = 0
+    row = pair_table(Results(runs, curves, predictions, plan=Plan())).iloc[0]
+    assert row["difference"] == 0
+    assert row["verdict"] == "undecided"
+    assert what_would_decide(row).startswith("no better than guessing: a seed 0, a seed 1")
+    predictions["predicted"] = predictions["label"]
+    predictions.loc[predictions["sample_id"] == predictions["seed"], "predicted"] = 1
+    row = pair_table(Results(runs, curves, predictions, plan=Plan(margin=0.05))).iloc[0]
+    assert (row["verdict"], row["guessing"]) == ("equivalent", "")

@@ -2,8 +2,10 @@ import itertools
 import math
 import sys
 
+import numpy as np
 import pytest
 import torch
+from sklearn.utils.class_weight import compute_class_weight
 
 from models.time_embeddings import TIME_EMBEDDINGS
 from pipeline.errors import UsageError
@@ -110,6 +112,25 @@ def test_accumulation_makes_the_same_update_from_smaller_parts():
     parts = weights(small(model__dropout=0, train__accumulation_steps=4), epochs=1)
     for a, b in zip(one.model.parameters(), parts.model.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_balanced_weights_are_those_of_scikit_learn_and_0_for_a_class_without_sequences():
+    train = small().data.load().train
+    rare = train.select(torch.cat([torch.nonzero(train.labels == 3)[:2, 0], torch.nonzero(train.labels == 5)[:6, 0]]))
+    expected = compute_class_weight("balanced", classes=np.array([3, 5]), y=rare.labels.numpy())
+    found = module._balanced(rare)
+    assert found[[3, 5]].tolist() == pytest.approx(expected.tolist())
+    assert found.sum() == found[[3, 5]].sum()
+
+
+def test_weighted_losses_are_the_same_in_parts():
+    """A sequence weighs the same whichever others are in its batch."""
+    generator = torch.Generator().manual_seed(0)
+    logits, weights_K = torch.randn(12, 4, generator=generator), torch.tensor([2.0, 0.5, 1.0, 0.25])
+    labels = torch.arange(12) % 4
+    parts = [module._weighted(logits[part], labels[part], weights_K) for part in torch.arange(12).split([1, 11])]
+    assert (parts[0] + 11 * parts[1]) / 12 == pytest.approx(module._weighted(logits, labels, weights_K).item())
+    assert not same(weights(small(train__class_weights="balanced")).model, weights(small()).model)
 
 
 def test_the_train_score_of_an_epoch_is_the_mean_over_its_sequences():
