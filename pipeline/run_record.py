@@ -32,6 +32,8 @@ PACKAGED = "packaged"
 """The tag of a run that holds its model in the form that MLflow loads."""
 TRUE_CLASS = "true  \\  predicted"
 """Head of the first column of a confusion matrix; no class is called so, because names of classes have single blanks."""
+MOST_CLASSES = 50
+"""Classes up to which a confusion matrix has a page of its own; of 500 it would take 30 MB."""
 DARK = 0.5
 """Share of a row from which a cell of the confusion matrix has white text."""
 
@@ -77,7 +79,8 @@ def record(
     evidence.log_text(LOG_FILE, "".join(f"{line}\n" for line in lines))
     confusion = _confusion(predictions, test.class_names)
     evidence.log_table("confusion_matrix.json", confusion)
-    evidence.log_text("confusion_matrix.html", _heat_map(confusion, cell.name))
+    if len(confusion) <= MOST_CLASSES:
+        evidence.log_text("confusion_matrix.html", _heat_map(confusion, cell.name))
     evidence.log_table("classification_report.json", _classification_report(confusion))
     with TemporaryDirectory() as scratch:
         parquet = Path(scratch) / PREDICTIONS_FILE

@@ -5,12 +5,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.analyses.disagreement import disagreements, examples
-from analysis.figures import confusion_figure, examples_figure
+from analysis.figures import MANY, confusion_figure, examples_figure
 from analysis.findings import Finding
 from analysis.results import Results
 from analysis.wording import markdown_table
 
 MOST_CONFUSED = 5
+WEAKEST = 10
+"""Classes whose scores are shown where there are too many to show all."""
 
 
 def confusion(results: Results) -> Finding:
@@ -87,8 +89,12 @@ def _summary(confused: pd.DataFrame, classes: pd.DataFrame, results: Results) ->
 def _by_class(classes: pd.DataFrame, results: Results) -> list[str]:
     """Return F1, precision and recall of each class as a table with a column per model."""
     cells = {(row["model"], row["class"]): _scores(row) for _, row in classes.iterrows()}
-    rows = [[name, *(cells[model, number] for model in results.models)] for number, name in enumerate(results.classes)]
-    told = "F1 of each class in percent (precision / recall), all seeds together; -: never predicted, or never there:"
+    shown, which = list(range(len(results.classes))), "each class"
+    if len(results.classes) > MANY:
+        average = classes.groupby("class")["f1"].mean().sort_values(kind="stable", na_position="last")
+        shown, which = average.index[:WEAKEST].tolist(), f"the {WEAKEST} classes where it is lowest on average"
+    rows = [[results.classes[number], *(cells[model, number] for model in results.models)] for number in shown]
+    told = f"F1 of {which} in percent (precision / recall), all seeds together; -: never predicted, or never there:"
     return [told, markdown_table(["Class", *results.models], rows)]
 
 

@@ -4,7 +4,7 @@ from plotly.graph_objects import Figure
 
 from analysis.figures.budget import expected_best_figure, tuning_figure
 from analysis.figures.confidence import reliability_figure
-from analysis.figures.confusion import confusion_figure
+from analysis.figures.confusion import MANY, confusion_figure
 from analysis.figures.convergence import convergence_figure
 from analysis.figures.disagreement import examples_figure
 from analysis.figures.effects import interaction_figure
@@ -21,6 +21,7 @@ from analysis.figures.time_use import anytime_figure, time_use_figure
 from analysis.figures.training import training_curves_figure
 
 __all__ = [
+    "MANY",
     "SCRIPT_FILE",
     "Figure",
     "FigureError",

@@ -21,6 +21,8 @@ from analysis.figures.parts.style import (
 SIDE = 560
 GAP = 120
 SHOWN_SHARE = 0.005
+MANY = 20
+"""Classes above which a cell has no room for a number, nor a class for its name: a page tells both where one points."""
 LONGEST_NAME = 16
 """Letters of a class's name that are drawn."""
 
@@ -33,30 +35,34 @@ def confusion_figure(confusion: Mapping[str, NDArray[np.int64]], classes: Sequen
     shares = {model: counts / counts.sum(axis=1, keepdims=True).clip(min=1) for model, counts in confusion.items()}
     wrong = {model: np.where(np.eye(len(share), dtype=bool), np.nan, share) for model, share in shares.items()}
     worst = max(0.01, *(float(np.nanmax(values, initial=0.0)) for values in wrong.values()))
-    names = cut_names(classes, LONGEST_NAME)
+    names, many = cut_names(classes, LONGEST_NAME), len(classes) > MANY
     longest = min(max(map(text_width, classes)), text_width("m" * LONGEST_NAME))
     beside = max(0, longest - text_width("00"))
     # Names that do not fit below their columns stand upright.
-    below = beside if longest > SIDE / len(names) else 0
+    below = beside if many or longest > SIDE / len(names) else 0
     grid = squares(len(confusion), SIDE, GAP + beside)
     figure = Figure()
     for panel, (model, share) in enumerate(shares.items(), start=1):
         figure.add_heatmap(
             z=100 * wrong[model],
-            text=_texts(share),
-            texttemplate="%{text}",
+            x=list(classes) if many else None,
+            y=list(classes) if many else None,
+            hovertemplate="true %{y}, predicted %{x}: %{z:.1f} %<extra></extra>" if many else None,
+            text=None if many else _texts(share),
+            texttemplate=None if many else "%{text}",
             textfont={"size": SMALL_SIZE if len(share) <= 10 else SMALL_SIZE - 5},  # noqa: PLR2004
             colorscale="Oranges",
             zmin=0,
             zmax=100 * worst,
             showscale=False,
-            xgap=1,
-            ygap=1,
+            xgap=0 if many else 1,
+            ygap=0 if many else 1,
             xaxis=axis("x", panel),
             yaxis=axis("y", panel),
         )
         places = list(range(len(share)))
-        ticks = {"tickvals": places, "ticktext": names, "showgrid": False, "ticks": "", "showline": False}
+        named = {"type": "category"} if many else {"tickvals": places, "ticktext": names}
+        ticks = {**named, "showgrid": False, "ticks": "", "showline": False}
         ends = [-0.5, len(share) - 0.5]
         across = {"range": ends, "tickangle": -90 if below else 0, **ticks}
         grid.place(figure, panel, across, {"range": ends[::-1], **ticks})
@@ -66,7 +72,8 @@ def confusion_figure(confusion: Mapping[str, NDArray[np.int64]], classes: Sequen
         title="Confusion matrices",
         subtitle=(
             "Percent of each true class (row) by predicted class (column), all seeds together.<br>"
-            f"Colour: errors only, the darkest {100 * worst:.1f} %; shares under {100 * SHOWN_SHARE:g} % are left blank"
+            f"Colour: errors only, the darkest {100 * worst:.1f} %; "
+            + ("some classes are named" if many else f"shares under {100 * SHOWN_SHARE:g} % are left blank")
         ),
         width=grid.width + 150 + beside,
         height=grid.height + 90 + below,

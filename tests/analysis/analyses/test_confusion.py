@@ -7,7 +7,8 @@ from sklearn.metrics import confusion_matrix as independent_matrix
 from sklearn.metrics import precision_recall_fscore_support
 
 from analysis.analyses.confusion import confusion, confusion_matrix
-from analysis.results import ResultsError
+from analysis.plan import Plan
+from analysis.results import Results, ResultsError
 
 
 @pytest.fixture
@@ -41,6 +42,20 @@ def test_the_most_confused_pairs_come_first(results):
     assert of_model["count"].tolist() == sorted(wrong[wrong > 0].tolist(), reverse=True)
     top = of_model.iloc[0]
     assert top["share"] == pytest.approx(top["count"] / counts[top["true"]].sum())
+
+
+def test_of_many_classes_the_weakest_are_listed_and_the_matrix_names_them_where_one_points(tables):
+    runs, curves, predictions = tables({"lete": np.ones((2, 600))}, classes=200)
+    predictions.loc[predictions["label"] == 150, "predicted"] = 7
+    results = Results(runs, curves, predictions, plan=Plan())
+    finding = confusion(results)
+    assert finding.summary.count("100.0 (100.0 / 100.0)") == 8  # the ten weakest without 150 and 7
+    assert "\n| 150 | 0.0 (- / 0.0) |" in finding.summary
+    assert "the 10 classes where it is lowest on average" in finding.summary
+    [matrix] = finding.figures["confusion_matrices"].data
+    assert matrix.text is None
+    assert list(matrix.y) == list(matrix.x) == results.classes
+    assert len(finding.figures["confusion_matrices"].to_json()) < 1_000_000
 
 
 def test_a_model_without_errors_has_no_confused_pairs(study):
