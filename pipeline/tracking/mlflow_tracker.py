@@ -293,7 +293,7 @@ class MlflowTracker(Tracker):
                 code_paths=[str(root / package) for package in ("models", "analysis", "pipeline")],
                 signature=ModelSignature(inputs, outputs),
                 input_example=example,
-                pip_requirements=[str(root / "requirements.lock")],
+                conda_env=str(root / "conda.yaml"),
             )
 
     @contextmanager
