@@ -23,7 +23,8 @@ DEFAULT_MODELS = ("position", "sincos", "lete", "kan_mammote")
 """Variants of a study that names none: the four required models, the baseline first."""
 DEFAULT_SEEDS = (0, 1, 2, 3, 4)
 """Seeds of a study that names none."""
-NAME = re.compile(r"\w[\w .-]{0,99}")
+LONGEST_NAME = 100
+NAME = re.compile(rf"\w[\w .-]{{0,{LONGEST_NAME - 1}}}")
 """What a variant may be called: its name becomes part of names of files and metrics."""
 DEEPEST = 20
 """Most brackets within brackets of a file."""
@@ -48,7 +49,7 @@ class Study:
     """Variants x seeds, and how they are compared."""
 
     name: str
-    """Where it came from: the stem of its file."""
+    """Where it came from: the stem of its file, with other characters than names have replaced."""
     variants: dict[str, RunConfig]
     """Each variant's config, with seed 0."""
     seeds: tuple[int, ...]
@@ -69,6 +70,11 @@ class Study:
             for seed in self.seeds
             for name, config in self.variants.items()
         ]
+
+
+def name_of(path: Path) -> str:
+    """Return what the study of a file is called; its name becomes that of a folder and a run, and stands in reports."""
+    return re.sub(r"[^\w .-]|^\W", "_", path.stem.removesuffix("_config"))[:LONGEST_NAME]
 
 
 def read_json(path: Path) -> Values:
@@ -160,7 +166,7 @@ def load_study(
         raise unknown("variant", plan.reference, configs, "plan.reference")
     reference = plan.reference if plan.reference in configs else next(iter(configs))
     return Study(
-        name=path.stem.removesuffix("_config") if path else "lstm_comparison",
+        name=name_of(path) if path else "lstm_comparison",
         variants=configs,
         seeds=check_seeds(seeds if seeds is not None else tree.get("seeds", DEFAULT_SEEDS)),
         plan=plan.model_copy(update={"reference": reference}),

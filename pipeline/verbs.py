@@ -18,7 +18,7 @@ from pipeline.errors import RunError, UsageError
 from pipeline.output import check_output
 from pipeline.run_record import log_line
 from pipeline.stored_study import ABLATION_KIND, STUDY_KIND, StoredStudy, find_parent, find_study
-from pipeline.study import Cell, Study, check_seeds, load_run, load_study
+from pipeline.study import Cell, Study, check_names, check_seeds, load_run, load_study
 from pipeline.tracking import Tracker, connect
 from pipeline.train import run_cell
 from pipeline.training.choice import History
@@ -162,6 +162,7 @@ def ablate(call: Call) -> None:
 
     if not call.config:
         raise UsageError("--config: must be given to ablate, got none. config/ablation.json is one to start from.")
+    check_names("--study", [call.study] if call.study else [])
     study = load_ablation(call.config, rows=call.models, seeds=call.seeds, overrides=call.overrides)
     study = replace(study, name=call.study or study.name)
     output = _output(call, study.name)

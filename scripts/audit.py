@@ -56,7 +56,8 @@ def main() -> None:
     torch = [pin for pin in project["dependencies"] if pin.startswith("torch==")]
     lock = (ROOT / "requirements.lock").read_text().splitlines()
     code, lines = verdict(audited([*torch, *(line.removesuffix(" \\") for line in lock if line[:1].isalnum())]))
-    say("\n".join(lines))
+    for line in lines:
+        say(line)
     sys.exit(code)
 
 

@@ -8,7 +8,7 @@ from analysis.analyses.disagreement import disagreements, examples
 from analysis.figures import confusion_figure, examples_figure
 from analysis.findings import Finding
 from analysis.results import Results
-from analysis.wording import markdown_table
+from analysis.wording import as_words, markdown_table
 
 MOST_CONFUSED = 5
 
@@ -67,7 +67,7 @@ def _classes(model: str, counts_KK: NDArray[np.int64]) -> pd.DataFrame:
 
 
 def _summary(confused: pd.DataFrame, classes: pd.DataFrame, results: Results) -> str:
-    names = results.classes
+    names = [as_words(name) for name in results.classes]
     lines = ["Errors of each model, all seeds together:", ""]
     for model in results.models:
         of_model = classes[classes["model"] == model]
@@ -87,7 +87,8 @@ def _summary(confused: pd.DataFrame, classes: pd.DataFrame, results: Results) ->
 def _by_class(classes: pd.DataFrame, results: Results) -> list[str]:
     """Return F1, precision and recall of each class as a table with a column per model."""
     cells = {(row["model"], row["class"]): _scores(row) for _, row in classes.iterrows()}
-    rows = [[name, *(cells[model, number] for model in results.models)] for number, name in enumerate(results.classes)]
+    names = map(as_words, results.classes)
+    rows = [[name, *(cells[model, number] for model in results.models)] for number, name in enumerate(names)]
     told = "F1 of each class in percent (precision / recall), all seeds together; -: never predicted, or never there:"
     return [told, markdown_table(["Class", *results.models], rows)]
 
