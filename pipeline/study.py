@@ -26,6 +26,8 @@ DEFAULT_SEEDS = (0, 1, 2, 3, 4)
 LONGEST_NAME = 100
 NAME = re.compile(rf"\w[\w .-]{{0,{LONGEST_NAME - 1}}}")
 """What a variant may be called: its name becomes part of names of files and metrics."""
+LARGEST_FILE = 2**26
+"""Most bytes of a JSON file."""
 DEEPEST = 20
 """Most brackets within brackets of a file."""
 STUDY_KEYS = ("base", "variants", "seeds", "plan", "tuning_trials")
@@ -80,7 +82,7 @@ def name_of(path: Path) -> str:
 def read_json(path: Path) -> Values:
     """Read a JSON object from a file; `UsageError` says what is wrong with it."""
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_without_duplicates)
+        tree = json.loads(_content(path).decode(), object_pairs_hook=_without_duplicates)
         _check_depth(tree)
     except OSError as error:
         raise UsageError(f"{path}: must be a readable file, got {error.strerror}. Check the path.") from None
@@ -102,6 +104,15 @@ def read_json(path: Path) -> Values:
     if not isinstance(tree, dict):
         raise UsageError(f"{path}: must be a JSON object, got {shown(tree)}. Wrap it in braces.")
     return tree
+
+
+def _content(path: Path) -> bytes:
+    """Return the bytes of a file, of which no more is read than may be there: it may have no end."""
+    with path.open("rb") as file:
+        content = file.read(LARGEST_FILE + 1)
+    if len(content) > LARGEST_FILE:
+        raise UsageError(f"must have at most {LARGEST_FILE:,} bytes, got more. Name another file.")
+    return content
 
 
 def _check_depth(tree: object) -> None:
