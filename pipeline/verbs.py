@@ -15,6 +15,7 @@ from pipeline.analyze import analyze_study
 from pipeline.config import RunConfig
 from pipeline.console import say, show
 from pipeline.errors import RunError, UsageError
+from pipeline.machine import resolve_device
 from pipeline.output import check_output
 from pipeline.run_record import log_line
 from pipeline.stored_study import ABLATION_KIND, STUDY_KIND, StoredStudy, find_parent, find_study
@@ -167,6 +168,7 @@ def ablate(call: Call) -> None:
     study = replace(study, name=call.study or study.name)
     output = _output(call, study.name)
     check_output(output, study.id)
+    resolve_device(call.device)
     _check(study.samples())
     tracker, adopted = open_store(call.storage)
     storage = call.storage or os.environ.get("OPTUNA_STORAGE") or DEFAULT_STORAGE
