@@ -3,17 +3,20 @@
 import csv
 import io
 import json
+import pickle
 import re
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from pipeline import analyze
 from pipeline.__main__ import main
 from pipeline.errors import UsageError, without_secrets
 from pipeline.study import NAME, load_study, name_of
-from pipeline.tracking import MemoryTracker
+from pipeline.tracking import MemoryTracker, pyfunc
 from pipeline.tracking.mlflow_tracker import MlflowTracker
 
 SECRET = "hunter2-0123456789"  # noqa: S105 - planted
@@ -201,6 +204,35 @@ def test_a_storage_that_cannot_be_used_is_named_without_its_password(memory, cap
     line = capsys.readouterr().err
     assert line.startswith("error: --storage: must be")
     assert SECRET not in line
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["pickle", "archive"])
+def test_code_in_place_of_a_stored_model_is_not_run(study, tmp_path, trap, whole):
+    folder, _ = study
+    weights, config = tmp_path / "best.pt", next(folder.rglob("description.json"))
+    if whole:
+        torch.save({"model": trap}, weights)
+    else:
+        weights.write_bytes(pickle.dumps({"model": trap}))
+    model = pyfunc.EventClassifier()
+    with pytest.raises(
+        UsageError, match=r"best\.pt: must be a readable checkpoint, got one that breaks off or holds code"
+    ):
+        model.load_context(SimpleNamespace(artifacts={"weights": str(weights), "config": str(config)}))
+
+
+def test_code_in_place_of_a_database_is_not_run(memory, capsys, monkeypatch, trap):
+    Path("planted.db").write_bytes(pickle.dumps(trap))
+    Path("study.json").write_text(json.dumps({"rows": {"a": {}, "b": {"dim": 8}}, "data.name": "synthetic"}))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///planted.db")
+    assert main(["train", "--data.name", "synthetic"]) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("error: MLFLOW_TRACKING_URI: must be a tracking store that answers")
+    monkeypatch.setattr("pipeline.verbs.open_store", lambda *_: (memory, None))
+    assert main(["ablate", "--config", "study.json", "--storage", "sqlite:///planted.db"]) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("error: --storage: must be a database that answers")
+    assert line.count("\n") == 1
 
 
 def test_a_run_that_fails_keeps_no_secret(tmp_path):
