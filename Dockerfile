@@ -8,11 +8,11 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /environment
-COPY requirements.lock .
+COPY pyproject.toml requirements.lock ./
 ARG TORCH_INDEX=
 # hadolint ignore=DL3013
-RUN pip install --no-cache-dir ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "$(grep '^torch==' requirements.lock)" \
-    && pip install --no-cache-dir --requirement requirements.lock
+RUN pip install --no-cache-dir --no-deps --require-hashes --requirement requirements.lock \
+    && pip install --no-cache-dir ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "$(sed -n 's/^  "\(torch==.*\)",/\1/p' pyproject.toml)"
 
 WORKDIR /project
 ENTRYPOINT ["python", "-m", "pipeline"]

@@ -1,7 +1,8 @@
 # make run    set up, fetch MNIST, train the four models on a subset with three seeds, say which differences are real
 # make test   set up, fetch the data sets, run the style checks, the type checker and all tests
 # make setup  the environment in .venv, a Chromium for figures as PNG, and compiled kernels
-# make lock   resolve pyproject.toml again: writes requirements.lock and conda.yaml
+# make lock   resolve pyproject.toml again: writes requirements.lock, that of mlflow_server, and conda.yaml
+# make audit  ask for known vulnerabilities of the locked packages
 # make format, make clean
 #
 # A step that is done is not done again: .venv holds a stamp for each, and data files are fetched once.
@@ -11,30 +12,34 @@ PYTHON ?= python3.11
 TORCH_INDEX ?=
 DATA := $(or $(EVENT_DATA_DIR),data)
 
-TORCH_VERSION := $(shell sed -n 's/^torch==//p' requirements.lock)
+TORCH_VERSION := $(shell sed -n 's/^  "torch==\(.*\)",/\1/p' pyproject.toml)
 PIP := .venv/bin/python -m pip install -qq --disable-pip-version-check
+TORCH := $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==$(TORCH_VERSION)
 
 MNIST := $(DATA)/MNIST/raw/train-images-idx3-ubyte
 FASHION_MNIST := $(DATA)/FashionMNIST/raw/train-images-idx3-ubyte
 
-.PHONY: help setup run test check lock format clean
+.PHONY: help setup run test check lock audit format clean
 
 help:
 	@sed -n 's/^# \{0,1\}//; 1,/^$$/p' Makefile
 
 setup: .venv/packages.stamp .venv/browser.stamp .venv/kernels.stamp
 
+# torch first and alone: whatever else asks for it would drag in gigabytes of CUDA. Its hash depends on the index.
 .venv/torch-$(TORCH_VERSION).stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
 		|| { echo "set-up: $(PYTHON) must be Python 3.11. Install it, or say make PYTHON=/path/to/python3.11." >&2; exit 2; }
 	@echo "set-up: creating .venv and installing torch $(TORCH_VERSION)"
 	@$(PYTHON) -m venv .venv
-	@$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==$(TORCH_VERSION)
+	@$(PIP) $(TORCH) --no-deps
 	@touch $@
 
+# What torch needs comes from the lock, with hashes. Then a build for CUDA gets the libraries that it pins itself.
 .venv/packages.stamp: .venv/torch-$(TORCH_VERSION).stamp requirements.lock
-	@echo "set-up: installing the other packages"
-	@$(PIP) -r requirements.lock
+	@echo "set-up: installing the other packages, whose hashes are checked"
+	@$(PIP) --no-deps --require-hashes -r requirements.lock
+	@$(PIP) $(TORCH)
 	@touch $@
 
 .venv/browser.stamp: | .venv/packages.stamp
@@ -65,6 +70,9 @@ check: setup
 
 lock: setup
 	.venv/bin/python scripts/lock.py
+
+audit: setup
+	@.venv/bin/python -m scripts.audit
 
 format: setup
 	.venv/bin/ruff check --fix

@@ -1,9 +1,28 @@
 """Numbers as people read them: rates become percent and points here, and nowhere before."""
 
+import re
 from collections.abc import Iterable, Sequence
 from math import isnan
 
 UNKNOWN = "n/a"
+MARKUP = re.compile(r"[\\`*\[\]<>&~!]|(?<!\w)_|_(?!\w)")
+"""What means something to Markdown within a line; `markdown_table` sees to the bar between cells."""
+
+
+def printable(text: str) -> str:
+    """Return text in one line, with what cannot be printed, or would turn the direction of a line, escaped."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def shortened(text: str, letters: int) -> str:
+    """Return text of at most so many letters, a longer one without its middle."""
+    begin = (letters - 1) // 2
+    return text if len(text) <= letters else f"{text[:begin]}\u2026{text[begin + 1 - letters :]}"
+
+
+def as_words(name: str, letters: int = 60) -> str:
+    """Return a name that somebody gave for a line of Markdown: nothing in it is markup."""
+    return MARKUP.sub(r"\\\g<0>", shortened(printable(name), letters))
 
 
 def percent(rate: float) -> str:

@@ -131,9 +131,9 @@ def _device(text: str) -> str:
 
 
 def _choice(text: str) -> int | None:
-    if text and not text.isdigit():
+    if text and not _is_whole(text):
         raise argparse.ArgumentTypeError(f"must be a whole number from 0 on, got {text}")
-    return int(text) if text else None
+    return _whole(text) if text else None
 
 
 def _truth(text: str) -> bool:

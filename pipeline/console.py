@@ -11,6 +11,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from pipeline.errors import printable
+
 QUIET_SECONDS = 15.0
 """Where output is no terminal, lines of progress come at most this often."""
 
@@ -18,8 +20,8 @@ console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 
 
 def say(text: str = "") -> None:
-    """Print text as it is."""
-    console.print(text, markup=False, soft_wrap=True)
+    """Print a line. Whatever names in it hold, it stays one, and what cannot be printed is escaped."""
+    console.print(printable(text), markup=False, soft_wrap=True)
 
 
 def show(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
@@ -31,7 +33,7 @@ def show(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "")
         justify: Literal["right", "left"] = "right" if 2 * numbers > len(cells) else "left"
         table.add_column(column, justify=justify, overflow="fold", no_wrap=number == 0)
     for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
+        table.add_row(*(escape(printable(cell)) for cell in row))
     console.print(table)
 
 

@@ -22,9 +22,29 @@ LONGEST_LINE = 2000
 Model = TypeVar("Model", bound="BaseModel")
 
 
+SECRETS = (
+    (re.compile(r"(\bhttps?://)[^\s/?#]*@"), r"\1"),  # a token may stand in place of the user
+    (re.compile(r"(\b(?!https?:)[\w+.-]{1,40}://[^\s:/@]*:)\S*@"), r"\1***@"),
+    (re.compile(r"(\b\w{0,40}(?:password|passwd|secret|token)=)[^\s&]+", re.IGNORECASE), r"\1***"),
+)
+"""Where text holds secrets, in addresses of servers and databases, and what is put in their place."""
+
+
+def without_secrets(text: str) -> str:
+    """Return text without the passwords and tokens that addresses in it hold."""
+    for pattern, instead in SECRETS:
+        text = pattern.sub(instead, text)
+    return text
+
+
+def printable(text: str) -> str:
+    """Return text as one line that any terminal can print: what cannot be printed, a line break say, is escaped."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
 def plain(text: str) -> str:
-    """Return text as one line that any terminal can print: with what cannot be printed escaped, and nothing without end."""
-    line = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    """Return text as one line that any terminal can print, without secrets, and nothing without end."""
+    line = printable(without_secrets(text))
     line = re.sub(rf"\S{{{SHOWN + 40},}}", lambda word: f"{word[0][:SHOWN]}... ({len(word[0])} characters)", line)
     return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE // 2]} ... {line[-LONGEST_LINE // 4 :]}"
 
@@ -42,8 +62,8 @@ class RunError(RuntimeError):
 
 
 def one_line(error: BaseException) -> str:
-    """Return the type of an error and the first line of what it says."""
-    lines = str(error).strip().splitlines()
+    """Return the type of an error and the first line of what it says, without secrets."""
+    lines = without_secrets(str(error)).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 

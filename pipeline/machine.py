@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from models.lstm.choice import can_compile
+from models.lstm.choice import compiles_for
 from pipeline.errors import UsageError
 
 
@@ -53,7 +53,7 @@ def has_bf16(device: torch.device) -> bool:
 
 def resolve_kernel(precision: str, device: torch.device) -> str:
     """Return what an LSTM runs in: `compiled`, as in `models/lstm/`, or `torch`; their numbers differ in the last bits."""
-    return "compiled" if device.type == "cpu" and precision == "fp32" and can_compile() else "torch"
+    return "compiled" if precision == "fp32" and compiles_for(device, torch.float32) else "torch"
 
 
 def environment() -> dict[str, str]:

@@ -23,8 +23,11 @@ DEFAULT_MODELS = ("position", "sincos", "lete", "kan_mammote")
 """Variants of a study that names none: the four required models, the baseline first."""
 DEFAULT_SEEDS = (0, 1, 2, 3, 4)
 """Seeds of a study that names none."""
-NAME = re.compile(r"\w[\w .-]{0,99}")
+LONGEST_NAME = 100
+NAME = re.compile(rf"\w[\w .-]{{0,{LONGEST_NAME - 1}}}")
 """What a variant may be called: its name becomes part of names of files and metrics."""
+LARGEST_FILE = 2**26
+"""Most bytes of a JSON file."""
 DEEPEST = 20
 """Most brackets within brackets of a file."""
 STUDY_KEYS = ("base", "variants", "seeds", "plan", "tuning_trials")
@@ -48,7 +51,7 @@ class Study:
     """Variants x seeds, and how they are compared."""
 
     name: str
-    """Where it came from: the stem of its file."""
+    """Where it came from: the stem of its file, with other characters than names have replaced."""
     variants: dict[str, RunConfig]
     """Each variant's config, with seed 0."""
     seeds: tuple[int, ...]
@@ -71,10 +74,15 @@ class Study:
         ]
 
 
+def name_of(path: Path) -> str:
+    """Return what the study of a file is called; its name becomes that of a folder and a run, and stands in reports."""
+    return re.sub(r"[^\w .-]|^\W", "_", path.stem.removesuffix("_config"))[:LONGEST_NAME]
+
+
 def read_json(path: Path) -> Values:
     """Read a JSON object from a file; `UsageError` says what is wrong with it."""
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_without_duplicates)
+        tree = json.loads(_content(path).decode(), object_pairs_hook=_without_duplicates)
         _check_depth(tree)
     except OSError as error:
         raise UsageError(f"{path}: must be a readable file, got {error.strerror}. Check the path.") from None
@@ -96,6 +104,15 @@ def read_json(path: Path) -> Values:
     if not isinstance(tree, dict):
         raise UsageError(f"{path}: must be a JSON object, got {shown(tree)}. Wrap it in braces.")
     return tree
+
+
+def _content(path: Path) -> bytes:
+    """Return the bytes of a file, of which no more is read than may be there: it may have no end."""
+    with path.open("rb") as file:
+        content = file.read(LARGEST_FILE + 1)
+    if len(content) > LARGEST_FILE:
+        raise UsageError(f"must have at most {LARGEST_FILE:,} bytes, got more. Name another file.")
+    return content
 
 
 def _check_depth(tree: object) -> None:
@@ -160,7 +177,7 @@ def load_study(
         raise unknown("variant", plan.reference, configs, "plan.reference")
     reference = plan.reference if plan.reference in configs else next(iter(configs))
     return Study(
-        name=path.stem.removesuffix("_config") if path else "lstm_comparison",
+        name=name_of(path) if path else "lstm_comparison",
         variants=configs,
         seeds=check_seeds(seeds if seeds is not None else tree.get("seeds", DEFAULT_SEEDS)),
         plan=plan.model_copy(update={"reference": reference}),

@@ -11,9 +11,10 @@ from analysis.wording import plural
 from pipeline.config import RunConfig
 from pipeline.console import say, show
 from pipeline.errors import RunError, UsageError
+from pipeline.machine import resolve_device
 from pipeline.output import check_output
 from pipeline.run_record import log_line
-from pipeline.study import Cell, Study, check_seeds, load_run, load_study
+from pipeline.study import Cell, Study, check_names, check_seeds, load_run, load_study
 from pipeline.tracking import Tracker, connect
 from pipeline.train import run_cell
 from pipeline.training.choice import History
@@ -179,10 +180,12 @@ def ablate(call: Call) -> None:
 
     if not call.config:
         raise UsageError("--config: must be given to ablate, got none. config/ablation.json is one to start from.")
+    check_names("--study", [call.study] if call.study else [])
     study = load_ablation(call.config, rows=call.models, seeds=call.seeds, overrides=call.overrides)
     study = replace(study, name=call.study or study.name)
     output = _output(call, study.name)
     check_output(output, study.id)
+    resolve_device(call.device)
     _check(study.samples())
     tracker, adopted = open_store(call.storage)
     storage = call.storage or os.environ.get("OPTUNA_STORAGE") or DEFAULT_STORAGE

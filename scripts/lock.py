@@ -1,22 +1,28 @@
-"""Resolves the dependencies of pyproject.toml and pins them all: `make lock` writes requirements.lock and conda.yaml.
+"""Resolves the dependencies of pyproject.toml and pins them all, with hashes: `make lock` writes three files.
 
 - requirements.lock holds the base set and the development tools: what `make` installs.
-- conda.yaml holds the base set, for `mlflow run`. With virtualenv or uv, mlflow installs only its `pip:` list, and takes
-  the Python version from it, which must then be whole.
-- What a CUDA build of torch needs is left to torch's own pins: a CPU build must not drag in gigabytes of it.
+- mlflow_server/requirements.lock holds what the image of the tracking server needs of it.
+- conda.yaml holds the base set, for `mlflow run` and the packaged models. With virtualenv or uv, mlflow installs only its
+  `pip:` list, and takes the Python version from it, which must then be whole.
+
+A package is pinned with the SHA-256 of each of its files, so that the lock fits every platform, and pip refuses another file.
+torch has none: indexes carry builds of their own for CPUs and for versions of CUDA, and which is right depends on the machine.
+It is installed first and without what it needs, which comes from the lock; only the libraries of CUDA that it pins itself come
+without hashes, too.
 """
 
-import json
 import platform
 import re
 import subprocess
 import sys
-import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-OF_TORCH_ON_CUDA = re.compile(r"nvidia-|cuda-|triton")
-LOCK_HEAD = "# Every package of the environment, pinned. Written by `make lock` from pyproject.toml; do not edit.\n"
+LOCK, SERVER_LOCK = ROOT / "requirements.lock", ROOT / "mlflow_server/requirements.lock"
+OF_TORCH = re.compile(r"torch==|nvidia-|cuda-|triton")
+OF_SERVER = "mlflow\npsycopg[binary]\n"
+LOCK_HEAD = "# {what}, pinned with hashes. Written by `make lock` from pyproject.toml; do not edit.\n"
 CONDA_HEAD = """\
 # The environment of `mlflow run`. Written by `make lock` from pyproject.toml; do not edit.
 name: time-embedding-comparison
@@ -28,37 +34,33 @@ dependencies:
 """
 
 
-def pins(requirements: list[str]) -> list[str]:
-    """Return `name==version` of the requirements and of all that they need, sorted; nothing is installed."""
-    report = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "-qq",
-            "--dry-run",
-            "--ignore-installed",
-            "--report",
-            "-",
-            *requirements,
-        ],
-        stdout=subprocess.PIPE,
-        check=True,
-    )
-    found = [item["metadata"] for item in json.loads(report.stdout)["install"]]
-    # A build of torch for one device calls itself 2.13.0+cpu; the pin holds for all of them.
-    lines = {f"{package['name']}=={package['version'].partition('+')[0]}" for package in found}
-    return sorted((line for line in lines if not OF_TORCH_ON_CUDA.match(line)), key=str.lower)
+def resolved(*arguments: str, given: str = "") -> dict[str, str]:
+    """Return `name==version` of the requirements and of all that they need, and the lines that pin it; nothing is installed."""
+    command = [sys.executable, "-m", "uv", "pip", "compile", "--no-annotate", "--no-header"]
+    command += ["--generate-hashes", "--python-version", f"{sys.version_info[0]}.{sys.version_info[1]}", *arguments]
+    output = subprocess.run(command, cwd=ROOT, input=given, stdout=subprocess.PIPE, text=True, check=True).stdout
+    blocks = re.split(r"\n(?=\S)", output.strip())
+    return {block.split()[0]: f"{block}\n" for block in blocks}
+
+
+def write(path: Path, what: str, blocks: Iterable[str]) -> None:
+    """Write a lock of these blocks of lines."""
+    path.write_text(LOCK_HEAD.format(what=what) + "".join(blocks))
 
 
 def main() -> None:
-    """Write both files."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    everything = pins([*project["dependencies"], *project["optional-dependencies"]["dev"]])
-    (ROOT / "requirements.lock").write_text(LOCK_HEAD + "".join(f"{line}\n" for line in everything))
-    base = {line.partition("==")[0] for line in pins(project["dependencies"])}
-    lines = [f"      - {line}\n" for line in everything if line.partition("==")[0] in base]
+    """Write the files. What the present lock holds is kept where it still fits."""
+    everything = resolved("pyproject.toml", "--extra", "dev", "--output-file", str(LOCK))
+    locked = {pin: block for pin, block in everything.items() if not OF_TORCH.match(pin)}
+    write(LOCK, "Every package of the environment but torch", locked.values())
+    of_server = resolved("-", "--constraint", str(LOCK), given=OF_SERVER)
+    write(SERVER_LOCK, "The packages of the tracking server", (locked[pin] for pin in of_server))
+    base = [
+        pin
+        for pin in resolved("pyproject.toml", "--constraint", str(LOCK))
+        if pin in locked or pin.startswith("torch==")
+    ]
+    lines = [f"      - {pin}\n" for pin in base]
     (ROOT / "conda.yaml").write_text(CONDA_HEAD.format(python=platform.python_version()) + "".join(lines))
 
 

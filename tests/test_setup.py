@@ -12,15 +12,21 @@ ROOT = Path(__file__).parents[1]
 TOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = TOOLS["project"]
 EXTRAS = PROJECT["optional-dependencies"]
+TORCH = next(pin.removeprefix("torch==") for pin in PROJECT["dependencies"] if pin.startswith("torch=="))
+INSTALLING = ("Dockerfile", "mlflow_server/Dockerfile", "conda-cuda.yaml")
 
 
 def same_name(pin):
     return re.sub(r"\[.*\]", "", pin).lower().replace("_", "-")
 
 
-def locked():
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
-    return [same_name(line) for line in lines if not line.startswith("#")]
+def pins_of(name):
+    """Return the packages of a lock, each with its hashes."""
+    blocks = re.findall(r"^(\S+)((?: \\\n    --hash=sha256:[0-9a-f]{64})*)$", (ROOT / name).read_text(), re.MULTILINE)
+    return {pin: hashes.count("sha256") for pin, hashes in blocks}
+
+
+LOCK = pins_of("requirements.lock")
 
 
 def pip_list(name):
@@ -34,13 +40,43 @@ def python_of(name):
 
 
 def test_every_dependency_is_pinned_and_locked_as_pinned():
-    assert {same_name(pin) for pin in PROJECT["dependencies"] + EXTRAS["dev"]} <= set(locked())
-    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in [*locked(), *EXTRAS["cuda"]])
+    pinned = {same_name(pin) for pin in PROJECT["dependencies"] + EXTRAS["dev"]}
+    assert {pin for pin in pinned if pin not in LOCK} == {f"torch=={TORCH}"}  # every index has builds of its own
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", pin) for pin in [*LOCK, *EXTRAS["cuda"]])
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "mlflow_server/requirements.lock"])
+def test_every_locked_package_has_its_hashes(name):
+    lock = pins_of(name)
+    assert all(lock.values())
+    # Nothing else stands in the file than these lines and its head.
+    lines = (ROOT / name).read_text().splitlines()
+    assert len([line for line in lines if not line.startswith("#")]) == len(lock) + sum(lock.values())
+
+
+def test_the_server_has_the_versions_of_the_pipeline():
+    server = pins_of("mlflow_server/requirements.lock")
+    assert server.items() <= LOCK.items()
+    assert {"mlflow", "psycopg", "psycopg-binary"} <= {pin.partition("==")[0] for pin in server}
+
+
+def test_every_installation_checks_hashes_and_torch_alone_has_none():
+    torch = rf"torch=={re.escape(TORCH)}"
+    steps = subprocess.run(
+        ["make", "--always-make", "-n", "setup"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    for name, text in {"make": steps, **{file: (ROOT / file).read_text() for file in INSTALLING}}.items():
+        calls = re.findall(r"pip install [^&;\n]*", text.replace("\\\n", ""))
+        locked = [call for call in calls if "requirements.lock" in call]
+        assert locked, name
+        assert all("--no-deps --require-hashes" in call for call in locked), name
+        others = [call for call in calls if call not in locked]
+        assert all(re.search(rf"{torch}|pyproject.toml|EXTRA_PACKAGES|mamba-ssm", call) for call in others), others
 
 
 def test_mlflow_run_builds_the_locked_environment():
     packages = [same_name(pin) for pin in pip_list("conda.yaml")]
-    assert {same_name(pin) for pin in PROJECT["dependencies"]} <= set(packages) <= set(locked())
+    assert {same_name(pin) for pin in PROJECT["dependencies"]} <= set(packages) <= {*LOCK, f"torch=={TORCH}"}
     # A development tool that nothing of the base set needs stays out.
     assert not {line for line in packages if line.startswith(("pytest", "ruff", "mypy=="))}
 
@@ -51,7 +87,6 @@ def test_the_python_version_is_whole(name):
 
 
 def test_the_cuda_environment_adds_its_packages_to_the_locked_ones():
-    assert pip_list("conda-cuda.yaml") == ["-r requirements.lock"]
     text = (ROOT / "conda-cuda.yaml").read_text()
     assert all(pin in text for pin in EXTRAS["cuda"])
 
@@ -59,6 +94,7 @@ def test_the_cuda_environment_adds_its_packages_to_the_locked_ones():
 def test_no_file_of_the_environment_names_the_host_of_a_registry():
     for name in (
         "requirements.lock",
+        "mlflow_server/requirements.lock",
         "conda.yaml",
         "conda-cuda.yaml",
         "Makefile",
@@ -74,3 +110,29 @@ def test_ci_runs_what_make_test_runs():
     steps = subprocess.run(["make", "-n", "test"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for tool in ("ruff check", "ruff format --check", "mypy", "lint-imports", "check-jsonschema", "hadolint", "pytest"):
         assert f".venv/bin/{tool}" in steps
+
+
+@pytest.mark.parametrize(
+    ("found", "code", "said"),
+    [
+        ("no network", 3, "got no network. Nothing was audited"),
+        ([{"name": "a", "skip_reason": "Dependency not found"}], 3, "none that knows any of 1 packages"),
+        (
+            [{"name": "a", "version": "1", "vulns": []}, {"name": "b", "skip_reason": "x"}],
+            0,
+            "not known to the service: b",
+        ),
+        (
+            [{"name": "a", "version": "1", "vulns": [{"id": "CVE-1", "fix_versions": ["2"]}]}],
+            1,
+            "a 1: CVE-1, mended in 2",
+        ),
+    ],
+    ids=["silent", "ignorant", "clean", "flawed"],
+)
+def test_an_audit_that_nobody_answers_is_no_success(found, code, said):
+    from scripts.audit import verdict  # noqa: PLC0415
+
+    given, lines = verdict(found)
+    assert given == code
+    assert said in "\n".join(lines)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from analysis.schema import Kind, ResultsError, check_columns, check_unique
 from analysis.statistics.two_way import Estimate, Part, estimate
-from analysis.wording import UNKNOWN, percent, points
+from analysis.wording import UNKNOWN, as_words, percent, points
 
 STATES = ("COMPLETE", "PRUNED", "FAILED")
 COLUMNS: Mapping[str, Kind] = {
@@ -215,7 +215,7 @@ def label(value: object, digits: int = 6) -> str:
     if isinstance(value, (bool, np.bool_)):
         return str(bool(value)).lower()
     if not isinstance(value, (int, float, np.number)):
-        return str(value)
+        return as_words(str(value), letters=1000)
     number = float(value)
     return f"{number:.0f}" if number.is_integer() and abs(number) < 1e9 else f"{number:.{digits}g}"  # noqa: PLR2004
 

@@ -8,7 +8,7 @@ from analysis.analyses.disagreement import disagreements, examples
 from analysis.figures import MANY, confusion_figure, examples_figure
 from analysis.findings import Finding
 from analysis.results import Results
-from analysis.wording import markdown_table
+from analysis.wording import as_words, markdown_table
 
 MOST_CONFUSED = 5
 WEAKEST = 10
@@ -69,7 +69,7 @@ def _classes(model: str, counts_KK: NDArray[np.int64]) -> pd.DataFrame:
 
 
 def _summary(confused: pd.DataFrame, classes: pd.DataFrame, results: Results) -> str:
-    names = results.classes
+    names = [as_words(name) for name in results.classes]
     lines = ["Errors of each model, all seeds together:", ""]
     for model in results.models:
         of_model = classes[classes["model"] == model]
@@ -93,7 +93,9 @@ def _by_class(classes: pd.DataFrame, results: Results) -> list[str]:
     if len(results.classes) > MANY:
         average = classes.groupby("class")["f1"].mean().sort_values(kind="stable", na_position="last")
         shown, which = average.index[:WEAKEST].tolist(), f"the {WEAKEST} classes where it is lowest on average"
-    rows = [[results.classes[number], *(cells[model, number] for model in results.models)] for number in shown]
+    rows = [
+        [as_words(results.classes[number]), *(cells[model, number] for model in results.models)] for number in shown
+    ]
     told = f"F1 of {which} in percent (precision / recall), all seeds together; -: never predicted, or never there:"
     return [told, markdown_table(["Class", *results.models], rows)]
 

@@ -11,12 +11,12 @@ INSTRUCTIONS = ("avx2", "fma")
 
 def runs_compiled(inputs: Tensor) -> bool:
     """Say whether an LSTM runs compiled on these inputs: on a processor that can, outside autocast."""
-    return (
-        inputs.device.type == "cpu"
-        and inputs.dtype in {torch.float32, torch.float64}
-        and not torch.is_autocast_enabled("cpu")
-        and can_compile()
-    )
+    return compiles_for(inputs.device, inputs.dtype) and not torch.is_autocast_enabled("cpu")
+
+
+def compiles_for(device: torch.device, dtype: torch.dtype) -> bool:
+    """Say whether the compiled LSTM computes on this device, in this type."""
+    return device.type == "cpu" and dtype in {torch.float32, torch.float64} and can_compile()
 
 
 @cache

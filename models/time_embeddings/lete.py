@@ -98,9 +98,7 @@ class LeTEGapConfig(LeTEFields):
 class LeTE(PointwiseEmbedding):
     """Fourier and spline halves side by side, normalised and scaled; parameter names are the authors' with linear slopes."""
 
-    def __init__(
-        self, *, dim: int, p: float, layer_norm: bool, scale: bool, slopes: Literal["log", "linear"] = "log"
-    ) -> None:
+    def __init__(self, *, dim: int, p: float, layer_norm: bool, scale: bool, slopes: Literal["log", "linear"]) -> None:
         """Give floor(p D) dimensions to the Fourier half and the others to the spline half."""
         super().__init__(dim)
         fourier, spline = math.floor(p * dim), dim - math.floor(p * dim)

@@ -103,7 +103,7 @@ class Queue:
         elif held != self.study.id:
             raise UsageError(
                 f"--study: must be a new name, or that of the same space, base, seeds and design, got {self.study.name}, which "
-                f"{_hidden(url)} has with others ({held}, not {self.study.id}). Give --study another name."
+                f"{url} has with others ({held}, not {self.study.id}). Give --study another name."
             )
 
     # ------------------------------------------------------------------------------------------------- filling
@@ -279,7 +279,7 @@ def _connect(url: str) -> RDBStorage:
     except (SQLAlchemyError, ImportError, OSError, optuna.exceptions.OptunaError, RuntimeError, ValueError) as error:
         reason = str(error.__cause__ or error).strip().splitlines()[0]
         raise UsageError(
-            f"--storage: must be a database that answers, got {_hidden(url)} ({reason}). "
+            f"--storage: must be a database that answers, got {url} ({reason}). "
             "Start it or correct the URL; without --storage and OPTUNA_STORAGE a local SQLite file is used."
         ) from None
 
@@ -296,11 +296,3 @@ def _engine_arguments(url: URL) -> dict[str, Any]:
     if not Path(str(url.database)).absolute().parent.is_dir():
         raise ValueError("in a folder that does not exist")
     return {"connect_args": {"timeout": SQLITE_SECONDS}}
-
-
-def _hidden(url: str) -> str:
-    """Return the URL without its password."""
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except (SQLAlchemyError, ValueError):
-        return url

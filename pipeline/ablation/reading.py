@@ -18,7 +18,7 @@ from pipeline.ablation.space import EMBEDDING, AblationConfig, AblationStudy, Sp
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError, shown, unknown, validate
 from pipeline.settings import Values, build_run, check_value, fits, is_whole, misfit, resolve, resolve_all
-from pipeline.study import check_flags, check_names, check_seeds, read_json
+from pipeline.study import check_flags, check_names, check_seeds, name_of, read_json
 
 RICHEST = "kan_mammote"
 """The embedding that a swept path makes the base, where it has that path and the default one has not."""
@@ -52,7 +52,7 @@ def load_ablation(
     if config.design not in DESIGNS:
         raise unknown("design", config.design, DESIGNS, "design")
     study = AblationStudy(
-        name=path.stem.removesuffix("_config"),
+        name=name_of(path),
         base=base,
         space=space,
         rows=_chosen(named, rows),

@@ -28,6 +28,7 @@ import urllib.request
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,6 +54,8 @@ FAILURES = (
 """What a source that does not work may raise; the next one is tried."""
 PROBE_SECONDS = 5.0
 """Time for the first and smallest file of a mirror."""
+LARGEST_FILE = 2**26
+"""Most bytes of a file that are taken from a source; the images of MNIST are 47 million."""
 GZIP = b"\x1f\x8b"
 """First bytes of an archive; no IDX file begins with them."""
 DOWNLOAD_SECONDS = 120.0
@@ -171,7 +174,7 @@ def _downloaded(mirror: str, names: Sequence[str]) -> Iterator[tuple[str, bytes]
 
 def _get(url: str) -> bytes:
     with urllib.request.urlopen(url, timeout=PROBE_SECONDS) as response:  # noqa: S310  # torchvision's own addresses
-        content: bytes = response.read()
+        content: bytes = response.read(LARGEST_FILE)
         return content
 
 
@@ -233,11 +236,17 @@ def _call(command: Sequence[str], folder: Path) -> None:
 
 def _original(files: ImageFiles, name: str, delivered: bytes) -> bytes:
     """Return the uncompressed content of a file that came plain or as an archive; DataError unless the MD5 is right."""
-    content = gzip.decompress(delivered) if delivered.startswith(GZIP) else delivered
+    content = _unpacked(delivered) if delivered.startswith(GZIP) else delivered
     found = _md5(delivered if files.shapes else content)
     if found != files.md5[name]:
         raise DataError(f"{name} has the MD5 {found}, not {files.md5[name]}")
     return content
+
+
+def _unpacked(archive: bytes) -> bytes:
+    """Return what an archive holds, at most `LARGEST_FILE` of it: it may have come from anywhere."""
+    with gzip.open(BytesIO(archive)) as file:
+        return file.read(LARGEST_FILE)
 
 
 def _check_present(files: ImageFiles, path: Path) -> None:

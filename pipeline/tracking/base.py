@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.config import digest_of
+from pipeline.errors import without_secrets
 from pipeline.tracking.ownership import HOLD_SECONDS, BusyError, Check, LostError, Ownership
 from pipeline.tracking.run import Run, Status
 
@@ -25,7 +26,7 @@ class Tracker(ABC):
     """Where runs are recorded. Explicit run ids everywhere; no active run."""
 
     uri: str
-    """Address of the store, for people."""
+    """Address of the store, for people: without a password."""
     checkpoints: Path
     """Folder of the checkpoints of unfinished runs: all who share the store see it where it is a file."""
     remote = False
@@ -219,9 +220,9 @@ class Tracker(ABC):
         except BaseException as error:
             with suppress(LostError):
                 check()
-                self.set_tags(run_id, {"error": f"{type(error).__name__}: {error}"[:4000]})
+                self.set_tags(run_id, {"error": without_secrets(f"{type(error).__name__}: {error}")[:4000]})
                 self.set_status(run_id, "FAILED")
-                self.log_text(run_id, ERROR_FILE, format_exc())
+                self.log_text(run_id, ERROR_FILE, without_secrets(format_exc()))
             raise
         check()
         self.set_status(run_id, "FINISHED")

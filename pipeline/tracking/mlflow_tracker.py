@@ -34,7 +34,7 @@ from mlflow.types.schema import Array, ColSpec, DataType, Schema
 from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from pipeline.errors import RunError, UsageError, one_line
+from pipeline.errors import RunError, UsageError, one_line, without_secrets
 from pipeline.tracking import pyfunc
 from pipeline.tracking.base import Tracker
 from pipeline.tracking.ownership import ByLocks, DatabaseLocks, FileLocks, Lease, Ownership
@@ -112,9 +112,10 @@ class MlflowTracker(Tracker):
 
         Where that is a server, runs are owned by locks of `database`, by default `OPTUNA_STORAGE`, if it is PostgreSQL.
         """
-        self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+        self._address = uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+        self.uri = without_secrets(self._address)
         self._database = database or os.environ.get("OPTUNA_STORAGE") or ""
-        self._absolute = _absolute(self.uri)
+        self._absolute = _absolute(self._address)
         if self.uri.startswith("http"):
             _ask(self.uri)
         self._places: dict[str, str] = {}
@@ -132,15 +133,14 @@ class MlflowTracker(Tracker):
             file = Path(str(make_url(self._absolute).database))
             return ByLocks("files", FileLocks.beside(file)), file.parent / folder, False
         if self.uri.startswith("postgresql"):
-            return _owning_by(self.uri), folder, True
+            return _owning_by(self._address), folder, True
         if not self._database.startswith("postgresql"):
             return Lease(self), folder, True
         try:
             return _owning_by(self._database), folder, True
         except SQLAlchemyError as error:
-            hidden = make_url(self._database).render_as_string(hide_password=True)
             raise UsageError(
-                f"--storage: must be a database that answers, got {hidden} ({one_line(error)}). "
+                f"--storage: must be a database that answers, got {self._database} ({one_line(error)}). "
                 "Start it or correct the URL (or OPTUNA_STORAGE)."
             ) from error
 
@@ -180,7 +180,7 @@ class MlflowTracker(Tracker):
 
     def address(self) -> tuple[str, ...]:
         """Return the store's address, and that of the database whose locks own its runs."""
-        return self.uri, self._database
+        return self._address, self._database
 
     @_mapped
     def get_all(self, run_ids: Collection[str]) -> dict[str, Run]:
@@ -293,7 +293,7 @@ class MlflowTracker(Tracker):
                 code_paths=[str(root / package) for package in ("models", "analysis", "pipeline")],
                 signature=ModelSignature(inputs, outputs),
                 input_example=example,
-                pip_requirements=[str(root / "requirements.lock")],
+                conda_env=str(root / "conda.yaml"),
             )
 
     @contextmanager
@@ -407,7 +407,7 @@ def _owning_by(database: str) -> Ownership:
 
 
 def _ask(uri: str) -> None:
-    """Ask a server whether it is there: MLflow itself would try for minutes."""
+    """Ask a server whether it is there: MLflow itself would try for minutes. The address is one without a user."""
     try:
         urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=CONNECT_SECONDS).close()  # noqa: S310 - the user's own server
     except HTTPError:

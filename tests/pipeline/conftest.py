@@ -12,6 +12,24 @@ import pytest
 from pipeline.tracking import MemoryTracker
 
 
+class Trap:
+    """What makes a file where it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+@pytest.fixture
+def trap(tmp_path_factory):
+    """An object whose code, if it ever runs, is noticed when the test ends."""
+    path = tmp_path_factory.mktemp("trap") / "ran"
+    yield Trap(path)
+    assert not path.exists()
+
+
 @pytest.fixture
 def launched(monkeypatch):
     """The module of the work of other processes, which find it by the path they are given."""

@@ -4,12 +4,14 @@ import io
 import json
 import re
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analysis.plan import Plan
 from models.config import ModelError
 from pipeline.__main__ import VERBS, main, parse
 from pipeline.ablation.reading import load_ablation
@@ -98,6 +100,10 @@ def test_a_file_without_end_is_refused_in_one_line(write, text):
     assert "study.json: must be" in said(load_study, write(text))
 
 
+def test_a_file_that_never_ends_is_refused():
+    assert said(load_study, Path("/dev/zero")).startswith("/dev/zero: must have at most 67,108,864 bytes")
+
+
 def test_a_path_of_any_characters_is_shown_in_one_line(tmp_path):
     for name in ("no\nfile.json", "no\0file.json", "no\udcfffile.json", "n" * 5000):
         assert said(load_study, tmp_path / name)
@@ -110,6 +116,86 @@ def test_a_flag_of_a_whole_number_refuses_other_text(text):
 
 def test_a_group_of_settings_is_no_flag():
     assert "--data: must be one setting" in said(load_run, None, read_values({"data": '{"name": "synthetic"}'}))
+
+
+@pytest.mark.parametrize("field", [*Plan.model_fields, "no_field", "x\ny"])
+def test_each_field_of_a_plan_refuses_what_is_wrong_in_one_line(write, field):
+    own = {"variants": {"a": {"model.embedding.name": "lete"}, "b": {"model.embedding.name": "none"}}}
+    for value in [*VALUES, "a", "none", 0.05, 10**6]:
+        line = said(load_study, write({**own, "plan": {field: value}}))
+        fits = field in Plan.model_fields and isinstance(value, type(Plan.model_fields[field].default))
+        assert line or fits or (field == "exclusions" and isinstance(value, list)), value
+        assert not line or line.startswith(("plan.", "plan:")), line
+        said(load_ablation, write({"rows": {"a": {}, "b": {"dim": 8}}, "plan": {field: value}}))
+
+
+TEXTS = [
+    "9" * 5000,
+    "-1",
+    "²",
+    "①",
+    "٣",
+    "1e3",
+    "1_0",
+    "x",
+    "NaN",
+    "tru",
+    "True",
+    "x\ny",
+    "\x1b[31m",
+    "../..",
+    "<b>",
+    "\udcff",
+]
+TRUTHS = ("allow_missing", "quick", "all", "no_retrain")
+
+
+@pytest.mark.parametrize(
+    ("verb", "flag"),
+    [(verb, flag) for verb, (_, flags) in VERBS.items() for flag in flags if flag in (*TRUTHS, "choice")],
+)
+def test_a_flag_of_truth_or_of_a_number_refuses_other_text(verb, flag, capsys):
+    for text in TEXTS:
+        if flag == "choice" and text == "9" * 5000:
+            assert len(str(parse([verb, f"--{flag}={text}"]).choice)) == 20  # a number by which something is drawn
+            continue
+        with pytest.raises(SystemExit, match="2"):
+            parse([verb, f"--{flag}={text}"])
+        line = capsys.readouterr().err
+        assert line.startswith(f"error: --{flag}")
+        assert line.count("\n") == 1
+        assert re.search(": must be (true or false|a whole number from 0 on), got ", line), line
+        assert not LEAKS.search(line), line
+
+
+@pytest.mark.parametrize("arguments", [["analyze", "--study"], ["verify"]], ids=lambda arguments: arguments[0])
+def test_a_study_that_there_is_not_is_refused_in_one_line(store, capsys, arguments):
+    for text in [*TEXTS, "a\0b", "x" * 5000]:
+        if not text.startswith("-"):
+            assert main([*arguments, text]) == 2
+            assert capsys.readouterr().err.startswith("error: --study: must be a study in memory")
+    assert store.find(status="RUNNING") == []
+
+
+@pytest.mark.parametrize("verb", ["train", "compare", "main", "ablate"])
+def test_a_device_and_a_storage_that_there_is_not_are_refused_before_anything_is_recorded(
+    memory, capsys, monkeypatch, verb
+):
+    monkeypatch.setattr("pipeline.verbs.open_store", lambda *_: (memory, None))
+    Path("own.json").write_text(json.dumps({"rows": {"a": {}, "b": {"dim": 8}}} if verb == "ablate" else {}))
+    small = ["--config", "own.json", "--data.name", "synthetic", "--output", "out"]
+    small = small[: 4 if verb in ("train", "compare") else 6]
+    for flag, texts in {
+        "--device": [*TEXTS, "cuda:", "cuda:²", "cpu:0"],
+        "--storage": [*TEXTS, "sqlite://", "mysql://a:b@c/d"],
+    }.items():
+        for text in texts:
+            assert main([verb, *small, f"{flag}={text}"]) == 2, (flag, text)
+            line = capsys.readouterr().err
+            assert line.startswith(f"error: {flag}: must be"), line
+            assert line.count("\n") == 1
+    assert not memory._runs
+    assert sorted(path.name for path in Path().iterdir() if path.is_file()) == ["own.json"]
 
 
 @pytest.mark.parametrize("verb", [*VERBS, "no\nverb"])

@@ -11,6 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from plotly.graph_objects import Figure
 
+from analysis.wording import printable, shortened
+
 # Yellow comes last, and darkened: it is the weakest on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B3A600")
 INK = "#222222"
@@ -42,8 +44,8 @@ def text_width(text: str, size: int = TEXT_SIZE) -> int:
 
 def cut_names(names: Sequence[str], letters: int) -> list[str]:
     """Return names of at most so many letters for plotly, longer ones without their middle; numbered where two would look alike."""
-    begin = (letters - 1) // 2
-    cut = [name if len(name) <= letters else f"{name[:begin]}\u2026{name[begin + 1 - letters :]}" for name in names]
+    names = [printable(name) for name in names]
+    cut = [shortened(name, letters) for name in names]
     if len(set(cut)) < len(names):
         room = letters - len(f"{len(names)} ")
         cut = [f"{number} {name[:room]}" for number, name in enumerate(names)]

@@ -211,7 +211,7 @@ def test_a_compiled_lstm_learns_what_that_of_torch_learns():
 
 
 def test_a_compiled_lstm_is_for_full_precision_on_a_processor(monkeypatch):
-    monkeypatch.setattr("pipeline.machine.can_compile", lambda: True)
+    monkeypatch.setattr("models.lstm.choice.can_compile", lambda: True)
     assert resolve_kernel("fp32", CPU) == "compiled"
     assert resolve_kernel("bf16", CPU) == "torch"
     assert resolve_kernel("fp32", torch.device("cuda")) == "torch"
