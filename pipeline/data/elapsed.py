@@ -11,7 +11,6 @@ from pipeline.data.columns import LARGEST_TIME, Times
 from pipeline.data.events import LARGEST_SHORT, DataError
 from pipeline.data.scratch import blocks, room
 from pipeline.data.units import PER_SECOND, UNITS, epoch_unit, unit_for
-from pipeline.errors import unknown
 
 Origin = Literal["auto", "zero", "file", "sequence"]
 """From where times count: as they stand, from the first of the file, or from the first of each sequence."""
@@ -74,7 +73,8 @@ def stored_times(
 
 def _known_unit(unit: str) -> str:
     if unit not in UNITS:
-        raise unknown("unit of dates and durations", unit, UNITS, "data.time_unit")
+        rule = f"must be a unit of dates and durations ({', '.join(UNITS)})"
+        raise DataError(f"data.time_unit: {rule}, got {unit!r}. Choose one, or leave it out.")
     return unit
 
 

@@ -10,11 +10,12 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +30,7 @@ from pipeline.data.base import DatasetConfig, Splits, data_folder
 from pipeline.data.elapsed import Origin
 from pipeline.data.events import DataError, EventDataset
 from pipeline.data.files import open_table
+from pipeline.data.files.arrow import parquet_files
 from pipeline.data.grouping import Grouped, Request, group
 from pipeline.data.kept import LARGE_BYTES, kept
 from pipeline.data.split import stratified_order
@@ -119,8 +121,12 @@ class EventsFileConfig(DatasetConfig):
 
     def stamp(self) -> tuple[int, ...]:
         """Return what changes when the file is written again."""
-        states = [file.stat() for file in _files(Path(self.path))]
-        return tuple(number for state in states for number in (state.st_ino, state.st_size, state.st_mtime_ns))
+        files = _files(Path(self.path))
+        numbers = [
+            number for file in files for number in (file.stat().st_ino, file.stat().st_size, file.stat().st_mtime_ns)
+        ]
+        names = crc32("\n".join(map(str, files)).encode(errors="surrogateescape"))  # names of folders are values, too
+        return (*numbers, names) if files else ()
 
     def read(self, folder: Path) -> tuple[EventDataset, EventDataset]:
         """Return the training and the test sequences; the path is not relative to `folder`, which keeps large ones."""
@@ -261,12 +267,11 @@ def _grouped(request: Request, path: str, encoding: str, folder: Path, stamp: tu
     return kept(digest[:16], folder, make)
 
 
-def _files(path: Path) -> Iterator[Path]:
-    """Yield the files that are read: the file, or those below a folder."""
+def _files(path: Path) -> list[Path]:
+    """Return the files that are read: the file, or those below a folder."""
     if path.is_dir():
-        yield from sorted(file for file in path.rglob("*.parquet") if file.is_file())
-    elif path.is_file():
-        yield path
+        return parquet_files(path)
+    return [path] if path.is_file() else []
 
 
 @lru_cache(maxsize=16)

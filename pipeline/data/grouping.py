@@ -67,6 +67,7 @@ def group(table: Table, request: Request, error: Error, folder: Path | None = No
     reading = _Reading(table, request, error, folder)
     for batch in table.batches(reading.names):
         reading.take(batch)
+    pa.default_memory_pool().release_unused()  # else it keeps the batches for the next ones
     return reading.grouped()
 
 

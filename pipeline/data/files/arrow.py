@@ -40,7 +40,7 @@ def open_parquet_folder(folder: Path) -> Table:
             raise DataError(
                 f"data.path: must be a folder of plain Parquet files, got {str(folder)!r} with {name}. {remedy}."
             )
-    files = [file for file in sorted(folder.rglob("*.parquet")) if file.is_file() and not _hidden(file, folder)]
+    files = parquet_files(folder)
     if not files:
         raise DataError(
             f"data.path: must be a file, got the directory {str(folder)!r} without Parquet files. "
@@ -62,6 +62,11 @@ def open_parquet_folder(folder: Path) -> Table:
                 yield pa.record_batch([batch[name] if name in inside else given[name] for name in wanted], list(wanted))
 
     return Table([*names, *keys], batches, written=frozenset(keys), kind=f"{len(files)} Parquet files")
+
+
+def parquet_files(folder: Path) -> list[Path]:
+    """Return the Parquet files below a folder, in the order of their names."""
+    return [file for file in sorted(folder.rglob("*.parquet")) if file.is_file() and not _hidden(file, folder)]
 
 
 def _hidden(file: Path, folder: Path) -> bool:
