@@ -47,7 +47,9 @@ def test_the_card_of_a_file_says_what_it_holds_and_what_was_converted(tmp_path, 
     assert lines[8].startswith("note: column time: dates (text) are told in the unit minute")
 
 
-@pytest.mark.parametrize("words", [["data"], ["data", "absent.csv"], ["data", "a.csv", "--size", "1"], ["models", "a.csv"]])
+@pytest.mark.parametrize(
+    "words", [["data"], ["data", "absent.csv"], ["data", "a.csv", "--size", "1"], ["models", "a.csv"]]
+)
 def test_a_card_of_nothing_is_refused_in_one_line(words, capsys):
     assert main(["ls", *words]) == 2
     line = capsys.readouterr().err
