@@ -39,7 +39,10 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
         "check that what is stored of a study is as it was stored, follows from its runs, and can be repeated",
         ("all", "no_retrain", "choice"),
     ),
-    "ls": ("list embeddings, models, datasets, metrics, analyses, presets and settings", ()),
+    "ls": (
+        "list embeddings, models, datasets, metrics, analyses, presets and settings; `ls data FILE`: what a file holds",
+        (),
+    ),
     "bench": ("measure speed, memory and overheads on this machine", ("only", "quick", "output")),
 }
 """What each verb does, and its options. One that reads settings from a file takes them as options, too."""
@@ -92,7 +95,8 @@ def _parser() -> argparse.ArgumentParser:
                 "study", nargs="?", default="", help="id of a study or of its run (default: the newest)"
             )
         if verb == "ls":
-            of_verb.add_argument("topic", nargs="?", default="", help="one of the lists")
+            of_verb.add_argument("topic", nargs="?", default="", help="one of the lists, or data")
+            of_verb.add_argument("place", nargs="?", default="", metavar="FILE", help="file of events, after data")
     return parser
 
 
@@ -214,7 +218,7 @@ def _overrides(rest: Sequence[str], verb: str, parser: argparse.ArgumentParser) 
     while tokens:
         flag, equals, value = tokens.pop(0).partition("=")
         name = flag.removeprefix("--")
-        if "config" not in VERBS[verb][1] or (flag != name and name.replace("-", "_") in OPTIONS):
+        if (verb != "ls" and "config" not in VERBS[verb][1]) or (flag != name and name.replace("-", "_") in OPTIONS):
             parser.error(f"{flag}: must be left out of {verb}, which has no use for it, got one. Drop it.")
         if flag == name:
             parser.error(f"{flag}: must be --name value, got a word alone. Put -- before the name of a setting.")
@@ -270,8 +274,9 @@ def _wrong_input() -> tuple[type[Exception], ...]:
 def _run(verb: str, options: Mapping[str, Any]) -> None:
     if verb == "ls":
         from pipeline.ls import ls
+        from pipeline.settings import read_values
 
-        return ls(options["topic"])
+        return ls(options["topic"], options["place"], read_values(options["overrides"]))
     if verb == "bench":
         from pipeline.bench.command import bench
 

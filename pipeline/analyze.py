@@ -135,4 +135,5 @@ def _table(findings: list[Finding], name: str, table: str) -> pd.DataFrame:
 
 def _machine(environment: dict[str, Any]) -> dict[str, str]:
     names = ("platform", "processor", "python", "threads", "numpy", "mlflow")
-    return {name: str(environment[name]) for name in names if name in environment}
+    told = {name: str(environment[name]) for name in names if name in environment}
+    return told | ({"data": "; ".join(environment["notes"])} if environment.get("notes") else {})

@@ -3,6 +3,7 @@
 import inspect
 import json
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from analysis.analyses.registry import ANALYSES
 from analysis.metrics.registry import METRICS
@@ -12,23 +13,44 @@ from models.time_embeddings import TIME_EMBEDDINGS
 from pipeline.config import RunConfig
 from pipeline.console import say, show
 from pipeline.data import DATASETS
+from pipeline.data.card import card as card_of_data
 from pipeline.errors import UsageError, unknown
 from pipeline.identity import ROOT
-from pipeline.settings import fields_of
+from pipeline.settings import build_run, fields_of, resolve_all
 from pipeline.stored_study import ABLATION_KIND, STUDY_KIND, TRIAL_KIND, read_manifest
 from pipeline.tracking import Run, Tracker, connect
 
 Rows = list[tuple[str, ...]]
+CARD = "data"
+"""The topic that takes a file, too."""
 
 
-def ls(topic: str = "") -> None:
-    """Print one list, or all but the settings and the studies of the store."""
+def ls(topic: str = "", place: str = "", overrides: Mapping[str, Any] | None = None) -> None:
+    """Print one list, or all but the settings and the studies of the store; of `data` the card of the file at `place`."""
+    if topic == CARD:
+        return _card(place, overrides or {})
+    if place or overrides:
+        got = place or f"--{next(iter(overrides or {}))}"
+        raise UsageError(f"ls: must be given one list, got also {got}. Write ls {CARD} FILE for a file of events.")
     if topic and topic not in LISTS:
-        raise unknown("list", topic, LISTS)
+        raise unknown("list", topic, [*LISTS, CARD])
     for name in [topic] if topic else [name for name in LISTS if name not in ("settings", "studies")]:
         columns, rows = LISTS[name]()
         show(columns, rows, title=name)
         say()
+    return None
+
+
+def _card(place: str, overrides: Mapping[str, Any]) -> None:
+    """Print the data card of a file of events, or of a data set by its name."""
+    if not place:
+        raise UsageError(f"ls {CARD}: must be followed by a file of events or a data set, got none. Name one.")
+    given: dict[str, Any] = {"data.name": place}
+    if place not in DATASETS:  # the default of the split is for larger files
+        given = {"data.name": "events_file", "data.path": place, "data.validation_size": 0}
+    config = build_run({**given, **resolve_all(overrides)}).data
+    for what, value in card_of_data(config):
+        say(f"{what}: {value}")
 
 
 def _described(registry: Mapping[str, object]) -> tuple[tuple[str, ...], Rows]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -45,8 +46,9 @@ def describe(cell: Cell, splits: Splits, tags: dict[str, str], evidence: Evidenc
     evidence.log_text(CONFIG_FILE, cell.config.model_dump_json(indent=2))
     sizes = {name: len(getattr(splits, name)) for name in ("train", "validation", "test")}
     evidence.log_text(CLASSES_FILE, json.dumps(splits.test.class_names))
-    tracker.log_dataset(run_id, name=cell.config.data.name, digest=splits.digest, profile=sizes)
-    evidence.log_text(ENVIRONMENT_FILE, json.dumps({**environment(), **tags, **sizes}, indent=2))
+    profile = {**sizes, "time_unit": splits.test.time_unit, "notes": list(splits.notes)}
+    tracker.log_dataset(run_id, name=cell.config.data.name, digest=splits.digest, profile=profile)
+    evidence.log_text(ENVIRONMENT_FILE, json.dumps({**environment(), **tags, **profile}, indent=2))
 
 
 def concluded(run: Run) -> bool:
@@ -94,13 +96,15 @@ def package(cell: Cell, tracker: Tracker, run_id: str) -> None:
     run = tracker.get(run_id)
     if PACKAGED in run.tags:
         return
-    test = cell.config.data.load().test
-    shape = {name: getattr(test, name) for name in ("horizon", "feature_dim", "classes", "class_names")}
+    splits = cell.config.data.load()
+    standardization = splits.standardization and asdict(splits.standardization)
+    shape = {name: getattr(splits.test, name) for name in ("horizon", "feature_dim", "classes", "class_names")}
+    shape |= {"time_unit": splits.test.time_unit, "standardization": standardization}
     with TemporaryDirectory() as scratch:
         description = Path(scratch) / "description.json"
         description.write_text(json.dumps({"config": cell.config.model_dump(mode="json"), "shape": shape}))
         weights = read(run, [BEST_FILE], tracker)[BEST_FILE]
-        tracker.log_model(run_id, weights=weights, config=description, example=_example(test))
+        tracker.log_model(run_id, weights=weights, config=description, example=_example(splits))
     tracker.set_tags(run_id, {PACKAGED: "true"})
 
 
@@ -198,8 +202,12 @@ def _classification_report(confusion: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _example(dataset: EventDataset) -> pd.DataFrame:
-    """Return two sequences as a table of raw lists, the input of the stored model."""
+def _example(splits: Splits) -> pd.DataFrame:
+    """Return two test sequences as a table of raw lists, the input of the stored model."""
+    dataset, standardization = splits.test, splits.standardization
     ends = dataset.offsets[:3].tolist()
-    columns = {"times": dataset.times.float()} | ({} if dataset.features is None else {"features": dataset.features})
+    columns = {"times": dataset.times[: ends[-1]].float().numpy()}
+    if dataset.features is not None:
+        features = dataset.features[: ends[-1]].numpy()
+        columns["features"] = standardization.undo(features) if standardization else features
     return pd.DataFrame({name: [rows[a:b].tolist() for a, b in pairwise(ends)] for name, rows in columns.items()})

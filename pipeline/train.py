@@ -6,7 +6,7 @@ One process of all that share the store trains it; another that wants it waits, 
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
-from math import inf
+from math import inf, isfinite
 from pathlib import Path
 
 from pipeline import checkpoint
@@ -21,7 +21,7 @@ from pipeline.run_record import BEST_FILE, CHECKPOINTS, PACKAGED, concluded, des
 from pipeline.study import Cell
 from pipeline.tracking import Check, Run, Tracker
 from pipeline.training.choice import History, best_epoch, out_of_patience
-from pipeline.training.loop import fit
+from pipeline.training.loop import Epoch, fit
 from pipeline.training.start import start
 from pipeline.unfinished import FILE, Unfinished, clear
 
@@ -119,6 +119,7 @@ def _train(job: _Job, report: Report) -> None:
     labels = {"validation": job.splits.validation.labels.cpu(), "test": job.splits.test.labels.cpu()}
     epochs = fit(training, job.splits, config, job.precision)
     while not out_of_patience(history, config.train.patience) and (epoch := next(epochs, None)):
+        _check_answers(epoch)
         history.append({"epoch": epoch.number, **metrics_of(epoch, labels)})
         job.check()
         if epoch.number > logged:
@@ -139,3 +140,13 @@ def _train(job: _Job, report: Report) -> None:
     job.evidence.seal()
     # Last, and in one batch: where they are, all files are there with their digests, and nothing is recorded again.
     job.tracker.log_scalars(job.run_id, scalars, step=len(history))
+
+
+def _check_answers(epoch: Epoch) -> None:
+    """Raise FloatingPointError where the weights after the last update of an epoch give no answers."""
+    for split, score in {"validation": epoch.validation, "test": epoch.test}.items():
+        if score and not isfinite(score.loss):
+            raise FloatingPointError(
+                f"training: {split} loss must be finite, got {score.loss} after the last step of epoch {epoch.number}. "
+                "Lower train.learning_rate, or set train.clip_norm."
+            )

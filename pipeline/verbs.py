@@ -103,8 +103,13 @@ def _database(call: Call) -> str:
 
 def _check(configs: Iterable[RunConfig]) -> None:
     """Get the data and see that the models can take them, before anything is recorded."""
+    notes: dict[str, None] = {}
     for config in configs:
-        check_fit(config, config.data.load())
+        splits = config.data.load()
+        check_fit(config, splits)
+        notes |= dict.fromkeys(splits.notes)
+    for note in notes:
+        say(f"data: {note}")
 
 
 def open_store(database: str = "") -> tuple[Tracker, str | None]:

@@ -8,6 +8,7 @@ from pipeline.data.base import DatasetConfig, Splits
 from pipeline.data.events import DataError, EventBatch, EventDataset
 from pipeline.data.events_file import EventsFileConfig
 from pipeline.data.mnist import EventFashionMNISTConfig, EventKMNISTConfig, EventMNISTConfig, MNISTSampleConfig
+from pipeline.data.standardization import Standardization
 from pipeline.data.synthetic import SyntheticConfig
 
 AnyDataset = Annotated[
@@ -32,4 +33,5 @@ __all__ = [
     "EventBatch",
     "EventDataset",
     "Splits",
+    "Standardization",
 ]

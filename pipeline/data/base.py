@@ -14,6 +14,7 @@ from pydantic import Field
 from models.config import Config
 from pipeline.data.events import DataError, EventDataset
 from pipeline.data.split import stratified_order
+from pipeline.data.standardization import Standardization
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +24,10 @@ class Splits:
     train: EventDataset
     validation: EventDataset
     test: EventDataset
+    standardization: Standardization | None = None
+    """How the features were standardised, by the training split; None where they are as they were given."""
+    notes: tuple[str, ...] = ()
+    """What was converted, and what is to be known of the data, a sentence each."""
 
     @cached_property
     def digest(self) -> str:
@@ -68,6 +73,11 @@ class DatasetConfig(Config, ABC):
         """Return the splits, from memory where this process has loaded equal ones before; DataError if it cannot."""
         return _load(self, data_folder(), self.stamp())
 
+    def prepared(self, splits: Splits, folder: Path) -> Splits:
+        """Return splits that were cut just now, checked, and with what follows from the training split."""
+        del folder
+        return splits
+
     def stamp(self) -> tuple[int, ...]:
         """Return what tells one state of the files from a later one; nothing for files that are checked by their digest."""
         return ()
@@ -92,8 +102,9 @@ def _load(config: DatasetConfig, folder: Path, stamp: tuple[int, ...]) -> Splits
         raise DataError(f"data.test_size: {config.name} has {len(test)} test sequences, got {test_size}. Lower it.")
     test_order = stratified_order(test.labels.numpy(), config.split_seed)
     # Training takes from one end of the order and validation from the other: changing one size leaves the other set alone.
-    return Splits(
+    splits = Splits(
         train=pool.select(torch.from_numpy(order[:train_size]).sort().values),
         validation=pool.select(torch.from_numpy(order[room:]).sort().values),
         test=test.select(torch.from_numpy(test_order[:test_size]).sort().values),
     )
+    return config.prepared(splits, folder)

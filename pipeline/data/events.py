@@ -18,6 +18,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from pipeline.data.scratch import blocks
 from pipeline.errors import UsageError
 
 LARGEST_SHORT = 32767
@@ -259,10 +260,17 @@ class EventDataset:
 
     def _parts(self, starts: Tensor, lengths: Tensor, labels: Tensor) -> Self:
         offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
-        first_N = torch.repeat_interleave(starts - offsets[:-1], lengths)
-        events_N = first_N + torch.arange(len(first_N), device=lengths.device)
-        features = None if self.features is None else self.features[events_N]
-        return replace(self, times=self.times[events_N], offsets=offsets, labels=labels, features=features)
+        times = self.times.new_empty(int(offsets[-1]))
+        features = None if self.features is None else self.features.new_empty(len(times), self.feature_dim)
+        # Some sequences at a time: the places of all events would take more memory than the events.
+        for a, b in blocks(offsets.cpu().numpy()):
+            first, last = int(offsets[a]), int(offsets[b])
+            shifts = torch.repeat_interleave(starts[a:b] - offsets[a:b], lengths[a:b])
+            events = shifts + torch.arange(first, last, device=lengths.device)
+            times[first:last] = self.times[events]
+            if features is not None and self.features is not None:
+                features[first:last] = self.features[events]
+        return replace(self, times=times, offsets=offsets, labels=labels, features=features)
 
     def to(self, device: torch.device | str) -> Self:
         """Return the data set on `device`."""

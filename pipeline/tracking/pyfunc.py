@@ -14,7 +14,7 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from pipeline.checkpoint import load
 from pipeline.config import RunConfig
-from pipeline.data import EventDataset
+from pipeline.data import EventDataset, Standardization
 from pipeline.training.evaluation import predict
 
 
@@ -36,10 +36,13 @@ class EventClassifier(PythonModel):
     ) -> pd.DataFrame:
         """Return `predicted` (number of the class), `class` (its name) and `probabilities` (list of C).
 
-        A row holds `times` (list), and `features` where the model has them.
+        A row holds `times` (list) in the unit of the training data, and `features` where the model has them, which are
+        standardised as those of the training data were.
         """
         del context, params
         features = model_input["features"].tolist() if self.shape["feature_dim"] else None
+        if features and self.shape["standardization"]:
+            features = [Standardization(**self.shape["standardization"]).apply(table) for table in features]
         dataset = EventDataset.from_lists(
             model_input["times"].tolist(),
             features=features,

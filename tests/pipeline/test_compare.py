@@ -130,6 +130,20 @@ def test_a_failed_cell_leaves_the_others_finished_and_the_study_failed(memory, m
     assert not load_results(find_study(memory), memory, allow_missing=False).missing
 
 
+@pytest.mark.parametrize(("batch_size", "said"), [(4, "loss must be finite"), (32, "validation loss must be finite")])
+def test_a_run_that_diverges_fails_alone(memory, workplace, tiny, batch_size, said):
+    # In 8 updates the loss of training itself ends. After 1 only the answers do, and the estimate meets it as well.
+    wild = {"model.embedding.name": "none", "train.optimizer": "sgd", "train.clip_norm": 0, "train.learning_rate": 1e42}
+    variants = {"calm": {"model.embedding.name": "sincos"}, "wild": wild}
+    base = {**tiny, "train.epochs": 1, "train.batch_size": batch_size}
+    (workplace / "own.json").write_text(json.dumps({"base": base, "variants": variants, "seeds": [0, 1]}))
+    with pytest.raises(RunError, match=rf"wild/seed-0: FloatingPointError: training: {said}.*; wild/seed-1: "):
+        compare(load_study(workplace / "own.json"), memory, workers=1, device="cpu")
+    for model, status in {"calm": "FINISHED", "wild": "FAILED"}.items():
+        assert [run.status for run in memory.find(model=model)] == [status, status]
+    assert all("packaged" in run.tags for run in memory.find(model="calm"))
+
+
 def test_a_failed_cell_is_named_with_the_kind_of_its_error(memory, monkeypatch):
     from pipeline import compare as module  # noqa: PLC0415
 

@@ -41,7 +41,7 @@ KEEPS = {
     "a docstring": ("pipeline/training/evaluation.py", "Return the log-probabilities", "Give the log-probabilities"),
     "an annotation": ("pipeline/training/batches.py", r"number: int\) -> list\[Tensor\]", "number: object) -> object"),
     "the layout": ("pipeline/training/choice.py", r"bool\(patience and history\)", "bool(\n        patience\n        and history\n    )"),
-    "a reader": ("pipeline/data/events_file.py", r"def read_table\(path: str\)", "def read_excel():\n    return 1\n\n\n\\g<0>"),
+    "a reader": ("pipeline/data/events_file.py", r"def _listed\(columns", "def read_excel():\n    return 1\n\n\n\\g<0>"),
     "a check of the data": ("pipeline/data/events.py", r"LARGEST_SHORT = 32767", "LARGEST_SHORT = 32766"),
     "another embedding": ("models/time_embeddings/lete.py", r"HARMONICS = 5", "HARMONICS = 6"),
     "an expert of another embedding": ("models/basis.py", r"FREQUENCY_JITTER = ", "FREQUENCY_JITTER = 2 * "),

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import types
 from dataclasses import replace
 from itertools import pairwise
 
@@ -261,6 +262,30 @@ def test_the_stored_model_predicts_from_raw_lists(mlflow_tracker):
     digested = [tag.removeprefix("sha256/") for tag in run.tags if tag.startswith("sha256/")]
     assert {"config.json", "predictions.parquet", "confusion_matrix.json", "checkpoints/best.pt"} < set(digested)
     assert set(read(run, digested, mlflow_tracker)) == set(digested)
+
+
+def test_the_stored_model_takes_features_as_the_file_has_them(memory, workplace):
+    from pipeline.tracking.pyfunc import EventClassifier  # noqa: PLC0415
+
+    rows = [(i, t, i % 2, 1e6 + 1e5 * (i % 7) + t) for i in range(60) for t in range(3)]
+    pd.DataFrame(rows, columns=["id", "time", "label", "cents"]).to_csv(workplace / "own.csv", index=False)
+    data = {
+        "name": "events_file",
+        "path": str(workplace / "own.csv"),
+        "validation_size": 12,
+        "feature_columns": ["cents"],
+    }
+    own = build_run({**{f"data.{key}": value for key, value in data.items()}, "train.epochs": 1})
+    run_id = run_cell(Cell("own", own), memory, device="cpu", report=silent).run_id
+    served = EventClassifier()
+    files = {"weights": "model/best.pt", "config": "model/description.json"}
+    artifacts = {name: str(memory.fetch(run_id, file)) for name, file in files.items()}
+    served.load_context(types.SimpleNamespace(artifacts=artifacts))
+    example = pd.DataFrame(**json.loads(memory.fetch(run_id, "model/example.json").read_text()))
+    assert {round(value) for table in example["features"] for (value,) in table} <= {round(row[3]) for row in rows}
+    told = served.predict(None, example)["probabilities"]
+    predictions = pd.read_parquet(memory.fetch(run_id, "predictions.parquet"))
+    assert [max(row) for row in told] == pytest.approx(predictions["confidence"][: len(told)].tolist(), abs=1e-5)
 
 
 def test_a_line_of_the_log_has_no_validation_where_there_is_none():

@@ -1,0 +1,349 @@
+"""What the values of a column mean: names of sequences and classes, times, and numbers, each exact or refused.
+
+A column arrives in batches of Arrow (`pipeline/data/files/`). A value that does not fit is named with its row. Where a file says
+no types, as CSV, a column of names is of numbers only if each of its values reads as the number is written: 007 stays text,
+and stays apart from 7.
+"""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, NoReturn
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import compute
+
+from pipeline.data.events import DataError
+from pipeline.data.units import PER_SECOND
+
+Error = Callable[[str, str, str, str], DataError]
+"""Makes an error of where, rule, got and remedy."""
+EXACT = 2**53
+"""Up to here float64 keeps whole numbers apart."""
+LARGEST_TIME = 2.0**24
+"""Up to here float32 keeps whole numbers apart."""
+LARGEST_FEATURE = float(np.finfo(np.float32).max)
+"""Past here float32 has only infinity."""
+WHOLE = r"^(0|-?[1-9][0-9]*)$"
+"""A whole number as it is written back."""
+WHOLE_FRACTION = r"^(0|-?[1-9][0-9]*)\.0$"
+"""The same as a float is written back: pandas makes floats of whole numbers beside missing ones."""
+FRACTION = r"^[+-]?[0-9]*\.[0-9]*([eE][+-]?[0-9]+)?$|^[+-]?[0-9]+$"
+"""A number, perhaps with a fraction."""
+ZONED = "date with its zone"
+DECIMAL_COMMA = r"^\s*[+-]?[0-9]+,[0-9]+\s*$"
+"""A number as it is written where the comma stands before the fraction."""
+CLOCK = r"^([+-]?[0-9]+ days?,? )?[0-9]+:[0-9]{2}:[0-9]{2}(\.[0-9]+)?$"
+"""A duration as pandas and spreadsheets write it."""
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    """Return a column without what only says how it is stored: dictionaries, views, bytes that are text."""
+    if isinstance(column, pa.ExtensionArray):
+        column = column.storage
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    types = pa.types
+    stored_as = (types.is_large_string, types.is_string_view, types.is_binary, types.is_large_binary)
+    return column.cast(pa.string()) if any(is_so(column.type) for is_so in stored_as) else column
+
+
+class Column:
+    """One column of a file; `error` makes its errors, and `written` says that its values are text whatever they mean."""
+
+    def __init__(self, name: str, error: Error, *, written: bool) -> None:
+        self.where = f"column {name}"
+        self.error = error
+        self.written = written
+
+    def refuse(self, rule: str, got: str, remedy: str) -> NoReturn:
+        """Raise the error of a rule that the column breaks."""
+        raise self.error(self.where, rule, got, remedy)
+
+    def whole_values(self, column: pa.Array, first_row: int) -> pa.Array:
+        """Return a batch in its plain type; DataError where a value is missing. Rows count from 1."""
+        try:
+            column = _plain(column)
+        except pa.ArrowInvalid:
+            self.refuse("must be numbers or text", "bytes that are no text", "Convert the column.")
+        missing = compute.is_null(column, nan_is_null=True)
+        if compute.any(missing).as_py():
+            row = first_row + compute.index(missing, value=True).as_py()
+            self.refuse(f"must have a value in every row (row {row})", "none, or NaN", "Fill it, or drop the row.")
+        return column
+
+    def refuse_type(self, rule: str, column: pa.Array, remedy: str = "Convert the column.") -> NoReturn:
+        """Raise the error of a column of another type, with its first value."""
+        kind = str(column.type)
+        kind = {"double": "floating", "float": "floating", "bool": "boolean"}.get(kind, kind.partition("[")[0])
+        self.refuse(rule, f"{kind} values such as {column[0].as_py()!r}", remedy)
+
+
+class Keys(Column):
+    """Names of sequences or classes: whole numbers or text. Each distinct one has a code, by its first appearance."""
+
+    def __init__(self, name: str, error: Error, *, written: bool, classes: bool) -> None:
+        super().__init__(name, error, written=written)
+        self.classes = classes
+        self.numbers = False
+        """Whether what was written was found to be numbers."""
+        self.values: pa.Array | None = None
+        """The distinct ones, in the order of their codes."""
+
+    def codes(self, column: pa.Array, first_row: int) -> NDArray[np.int64]:
+        """Return the codes of a batch."""
+        batch = self._names(self.whole_values(column, first_row)).dictionary_encode()
+        if self.values is None:
+            self.values = batch.dictionary.slice(0, 0)
+        if batch.dictionary.type != self.values.type:
+            kinds = f"{self.values.type} and {batch.dictionary.type} values"
+            self.refuse("must be all whole numbers or all text", kinds, "Convert the column.")
+        places = compute.index_in(batch.dictionary, value_set=self.values)
+        new = compute.filter(batch.dictionary, compute.is_null(places))
+        known = places.to_numpy(zero_copy_only=False)
+        fresh = np.isnan(known) if places.null_count else np.zeros(len(known), dtype=bool)
+        code_of = np.where(fresh, len(self.values) + np.cumsum(fresh) - 1, known).astype(np.int64)
+        self.values = pa.concat_arrays([self.values, new])
+        codes: NDArray[np.int64] = code_of[batch.indices.to_numpy()]
+        return codes
+
+    def _names(self, column: pa.Array) -> pa.Array:
+        types, rule = pa.types, "must be whole numbers or text"
+        if types.is_string(column.type) or types.is_uint64(column.type):
+            return column
+        if types.is_integer(column.type):
+            return column.cast(pa.int64())
+        if types.is_boolean(column.type):
+            return compute.if_else(column, "True", "False")
+        if types.is_list(column.type) or types.is_large_list(column.type) or types.is_fixed_size_list(column.type):
+            self.refuse_type(rule, column, self._one_class() if self.classes else "Convert the column.")
+        if types.is_floating(column.type) or types.is_decimal(column.type):
+            numbers = column.cast(pa.float64())
+            whole = compute.and_(
+                compute.equal(compute.floor(numbers), numbers), compute.less_equal(compute.abs(numbers), EXACT)
+            )
+            if compute.all(whole).as_py():
+                return numbers.cast(pa.int64())
+            self._refuse_numbers(numbers)
+        return self.refuse_type(rule, column)
+
+    def _refuse_numbers(self, numbers: pa.Array) -> NoReturn:
+        self.refuse_type("must be whole numbers or text", numbers, self._one_class() if self.classes else "Convert it.")
+
+    def _one_class(self) -> str:
+        return (
+            "Name the column of the class: the platform tells classes apart, one for each sequence, and predicts neither "
+            "numbers nor several labels."
+        )
+
+    def sorted_values(self) -> tuple[NDArray[np.int64], list[Any]]:
+        """Return the place of each code among the sorted values, and those: numbers by size, text by character."""
+        values = self.values
+        assert values is not None  # noqa: S101 - there is a row
+        if self.written and pa.types.is_string(values.type):
+            values = self._as_meant(values)
+        elif pa.types.is_string(values.type):
+            self._check_blanks(values)
+        order = compute.array_sort_indices(values).to_numpy().astype(np.int64)
+        places = np.empty(len(order), dtype=np.int64)
+        places[order] = np.arange(len(order))
+        return places, values.take(pa.array(order)).to_pylist()
+
+    def _as_meant(self, values: pa.Array) -> pa.Array:
+        """Return text as the whole numbers that it writes, where all of it does."""
+        trimmed = compute.utf8_trim_whitespace(values)
+        for form in (WHOLE, WHOLE_FRACTION):
+            if compute.all(compute.match_substring_regex(trimmed, form)).as_py():
+                digits = compute.replace_substring_regex(trimmed, r"\.0$", "")
+                for kind in (pa.int64(), pa.uint64()):
+                    try:
+                        numbers = digits.cast(kind)
+                    except pa.ArrowInvalid:
+                        continue
+                    if len(numbers.unique()) == len(numbers):
+                        self.numbers = True
+                        return numbers
+        fraction = compute.match_substring_regex(values, FRACTION)
+        dotted = compute.match_substring(values, ".")
+        if compute.all(fraction).as_py() and compute.any(dotted).as_py():
+            self._refuse_numbers(compute.filter(values, dotted).cast(pa.float64()))
+        self._check_blanks(values)
+        return values
+
+    def _check_blanks(self, values: pa.Array) -> None:
+        """Refuse names that differ only in the blanks around them: a person reads one name."""
+        names = pd.Series(compute.utf8_trim_whitespace(values).to_numpy(zero_copy_only=False))
+        twice = np.flatnonzero(names.duplicated(keep=False))
+        if len(twice):
+            same = twice[names[twice] == names[twice[0]]]
+            first, second = sorted(values[int(place)].as_py() for place in same[:2])
+            what = "labels" if self.classes else "ids"
+            rule = f"must have {what} that differ in more than blanks and line breaks"
+            self.refuse(rule, f"{first!r} and {second!r}", "Rename one.")
+
+
+class Numbers(Column):
+    """Finite numbers, as float64 each: a feature, or times that are numbers."""
+
+    decimal_comma = False
+    """Whether a value was written with one."""
+
+    def floats(self, column: pa.Array, first_row: int) -> NDArray[np.float64]:
+        """Return the numbers of a batch."""
+        column = self.whole_values(column, first_row)
+        kind = column.type
+        if pa.types.is_boolean(kind):
+            column = column.cast(pa.int8())
+        elif pa.types.is_decimal(kind):  # by way of text, which rounds once
+            column = column.cast(pa.string()).cast(pa.float64())
+        elif pa.types.is_string(kind) and self.written:
+            column = self._read(column)
+        elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+            self.refuse_type("must be numbers", column)
+        values: NDArray[np.float64] = column.cast(pa.float64(), safe=False).to_numpy()
+        if not np.isfinite(values).all():
+            self.refuse("must be finite", "an infinite value", "Correct the data.")
+        outside = np.flatnonzero(np.abs(values) > LARGEST_FEATURE)
+        if len(outside):
+            rule = f"must lie in [{-LARGEST_FEATURE:.8g}, {LARGEST_FEATURE:.8g}] (row {first_row + outside[0]})"
+            self.refuse(rule, f"{values[outside[0]]}", "Scale it, or take its logarithm.")
+        return values
+
+    def _read(self, text: pa.Array) -> pa.Array:
+        """Return written numbers, with a decimal point or, in all of the column, a decimal comma."""
+        commas = compute.match_substring_regex(text, DECIMAL_COMMA)
+        if compute.any(commas).as_py():
+            self.decimal_comma = True
+            if compute.any(compute.match_substring(text, ".")).as_py():
+                self._refuse_text(compute.filter(text, commas))
+            text = compute.replace_substring(text, ",", ".")
+        try:
+            return text.cast(pa.float64())
+        except pa.ArrowInvalid:
+            trimmed = compute.replace_substring_regex(compute.utf8_trim_whitespace(text), r"^\+", "")
+        try:
+            return trimmed.cast(pa.float64())
+        except pa.ArrowInvalid:
+            # NumPy reads more than Arrow does, but an error of either names the value.
+            numbers = pd.to_numeric(trimmed.to_pandas(), errors="coerce").isna().to_numpy()
+            self._refuse_text(compute.filter(text, pa.array(numbers)) if numbers.any() else text)
+
+    def _refuse_text(self, text: pa.Array) -> NoReturn:
+        if self.decimal_comma:
+            rule = "must be numbers with one sign for the fraction"
+            self.refuse(rule, f"text such as {text[0].as_py()!r}", "Write them all with a point.")
+        self.refuse("must be numbers", f"string values such as {text[0].as_py()!r}", "Convert the column.")
+
+
+class Times(Numbers):
+    """Times as whole ticks, or as float64 where they have fractions; `per_second` is set where a tick has a length.
+
+    A column begins as whole numbers. When a batch has fractions, what came before becomes float64, too.
+    """
+
+    kind = ""
+    """number, duration, date, or date with its zone; what the first batch is, all must be."""
+    per_second: int | None = None
+    """Ticks of a second, of dates and durations."""
+    scale = 1
+    """Ticks of a unit, of numbers: a power of ten, more than 1 for decimals."""
+    stored = ""
+    """The type in the file, for people."""
+    whole = True
+    """Whether all batches were whole."""
+    _outside: tuple[int, float] | None = None
+    """Row and value of the first number that is no time as it stands."""
+
+    def ticks(self, column: pa.Array, first_row: int) -> NDArray[np.int64] | NDArray[np.float64]:
+        """Return the times of a batch."""
+        column = self.whole_values(column, first_row)
+        self.stored = self.stored or ("text" if self.written else str(column.type))
+        kind = column.type
+        if pa.types.is_string(kind) and self.written and self.kind != "number":
+            parsed = self._parsed(column)
+            if parsed is None and self.kind:
+                self.refuse(f"must be one kind of times ({self.kind}s)", f"{column[0].as_py()!r}", "Correct it.")
+            column = column if parsed is None else parsed
+            kind = column.type
+        if pa.types.is_date(kind):
+            column = column.cast(pa.timestamp("s" if pa.types.is_date32(kind) else "ms"))
+        elif pa.types.is_time(kind):
+            column = column.cast(pa.int32() if pa.types.is_time32(kind) else pa.int64()).cast(pa.int64())
+            column = column.cast(pa.duration(kind.unit))
+        if pa.types.is_timestamp(column.type) or pa.types.is_duration(column.type):
+            kind = "duration"
+            if pa.types.is_timestamp(column.type):
+                kind = "date" if column.type.tz is None else ZONED
+            self._settle(kind, PER_SECOND[column.type.unit], 1)
+            ticks: NDArray[np.int64] = column.cast(pa.int64()).to_numpy()
+            return ticks
+        return self._numbers(column, first_row)
+
+    def _settle(self, kind: str, per_second: int | None, scale: int) -> None:
+        if not self.kind:
+            self.kind, self.per_second, self.scale = kind, per_second, scale
+        elif (kind, per_second, scale) != (self.kind, self.per_second, self.scale):
+            self.refuse("must be times of one kind and unit", f"{self.kind}s and {kind}s of others", "Convert them.")
+
+    def _numbers(self, column: pa.Array, first_row: int) -> NDArray[np.int64] | NDArray[np.float64]:
+        scale, whole = 1, column
+        if pa.types.is_decimal(column.type):
+            scale = 10 ** max(column.type.scale, 0)
+            try:
+                whole = compute.multiply(column, pa.scalar(Decimal(scale))).cast(pa.int64())
+            except pa.ArrowInvalid:
+                self.refuse("must be decimals of up to 18 digits", str(column.type), "Round them, or write floats.")
+        elif pa.types.is_string(column.type) and self.written and self.whole:
+            try:
+                whole = column.cast(pa.int64())
+            except pa.ArrowInvalid:
+                whole = column
+        self._settle("number", None, scale)
+        if pa.types.is_integer(whole.type) and self.whole:
+            try:
+                ticks: NDArray[np.int64] = whole.cast(pa.int64()).to_numpy()
+            except pa.ArrowInvalid:
+                largest = compute.max(whole).as_py()
+                self.refuse("must be whole numbers of 63 bits", f"{largest}", "Subtract the start, or scale it.")
+            self._look(ticks, first_row)
+            return ticks
+        self.whole = False
+        numbers = self.floats(column, first_row)
+        self._look(numbers, first_row)
+        return numbers
+
+    def _look(self, values: NDArray[Any], first_row: int) -> None:
+        outside = np.flatnonzero((values < 0) | (values > LARGEST_TIME * self.scale))
+        if len(outside) and self._outside is None:
+            self._outside = (
+                first_row + int(outside[0]),
+                values[outside[0]] / self.scale if self.scale > 1 else values[outside[0]],
+            )
+
+    def check_outside(self) -> None:
+        """Refuse numbers that are no times as they stand."""
+        if self._outside:
+            row, value = self._outside
+            rule = f"must lie in [0, {LARGEST_TIME:.8g}] (row {row})"
+            self.refuse(rule, f"{value}", "Subtract the start, or scale it, or set data.time_origin.")
+
+    def _parsed(self, text: pa.Array) -> pa.Array | None:
+        """Return text as dates (ISO 8601) or durations, or None where it is neither."""
+        units = (
+            ("ns", "us") if self.per_second is None else tuple(u for u, n in PER_SECOND.items() if n == self.per_second)
+        )
+        for unit in units:
+            for zone in (None, "UTC"):
+                try:
+                    return text.cast(pa.timestamp(unit, zone))
+                except pa.ArrowInvalid:
+                    continue
+        if compute.all(compute.match_substring_regex(text, CLOCK)).as_py():
+            try:
+                spans = pd.to_timedelta(text.to_pandas().str.replace(",", "", regex=False))
+            except ValueError:
+                return None
+            return pa.array(spans.to_numpy().astype("m8[ns]"))
+        return None

@@ -1,0 +1,136 @@
+"""Times as a model is given them: elapsed units in int16 or float32, from ticks that are subtracted before they are rounded."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.columns import LARGEST_TIME, Times
+from pipeline.data.events import LARGEST_SHORT, DataError
+from pipeline.data.scratch import blocks, room
+from pipeline.data.units import PER_SECOND, UNITS, epoch_unit, unit_for
+
+Origin = Literal["auto", "zero", "file", "sequence"]
+"""From where times count: as they stand, from the first of the file, or from the first of each sequence."""
+ORIGINS = {
+    "zero": "as they stand",
+    "file": "since the first of the file",
+    "sequence": "since the first of each sequence",
+}
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """How ticks become units."""
+
+    column: Times
+    origin: Origin
+    unit: str
+    """A unit of `UNITS`, or "" for numbers that are as they are."""
+    per_second: int | None
+
+    def units(self, ticks: NDArray[Any]) -> NDArray[np.float64]:
+        """Return elapsed ticks in units, rounded once."""
+        if self.per_second is None:
+            return ticks / self.column.scale
+        tick, unit = 10**9 // self.per_second, UNITS[self.unit]
+        return ticks / (unit // tick) if unit >= tick else ticks.astype(np.float64) * (tick // unit)
+
+
+def stored_times(
+    ticks_N: NDArray[Any],
+    offsets: NDArray[np.int64],
+    column: Times,
+    origin: Origin,
+    unit: str,
+    *,
+    folder: Path | None,
+) -> tuple[NDArray[Any], str, list[str]]:
+    """Return the times (N,) of sequences that are sorted, their unit or "" for numbers, and what was converted."""
+    kind, per_second, notes = column.kind, column.per_second, []
+    if kind == "number" and origin == "auto" and column.whole and column.scale == 1:
+        since = epoch_unit(int(ticks_N.min()), int(ticks_N.max()))
+        if since:
+            kind, per_second = "date", PER_SECOND[since]
+            notes.append(f"{column.where}: whole numbers such as {ticks_N[0]} were taken as {since} since 1970")
+    if origin == "auto":
+        origin = "sequence" if kind.startswith("date") else "zero"
+    if per_second is None and origin == "zero":
+        column.check_outside()
+    starts = _starts(ticks_N, offsets, origin)
+    largest = int(_largest(ticks_N, offsets, starts, column))
+    if per_second is not None:
+        unit = _known_unit(unit) if unit else unit_for(largest, per_second)
+        what = {"date": "dates", "duration": "durations"}.get(kind, "dates with their zone")
+        notes.append(f"{column.where}: {what} ({column.stored}) are told in the unit {unit}, {ORIGINS[origin]}")
+    elif origin != "zero":
+        notes.append(f"{column.where}: numbers count {ORIGINS[origin]}")
+    clock = _Clock(column, origin, unit if per_second else "", per_second)
+    return _rounded(ticks_N, offsets, starts, clock, folder), clock.unit, notes
+
+
+def _known_unit(unit: str) -> str:
+    if unit not in UNITS:
+        rule = f"must be a unit of dates and durations ({', '.join(UNITS)})"
+        raise DataError(f"data.time_unit: {rule}, got {unit!r}. Choose one, or leave it out.")
+    return unit
+
+
+def _starts(ticks_N: NDArray[Any], offsets: NDArray[np.int64], origin: Origin) -> NDArray[Any]:
+    """Return what is subtracted from the times of each sequence (n,)."""
+    firsts = ticks_N[offsets[:-1]]
+    if origin == "sequence":
+        return firsts
+    return np.full_like(firsts, firsts.min() if origin == "file" else 0)
+
+
+def _largest(ticks_N: NDArray[Any], offsets: NDArray[np.int64], starts: NDArray[Any], column: Times) -> float:
+    """Return the largest elapsed time in ticks; DataError where 64 bits do not hold it, or one is negative."""
+    firsts, lasts = ticks_N[offsets[:-1]], ticks_N[offsets[1:] - 1]
+    if (firsts < starts).any():
+        got = f"{column.stored} of {firsts.min()} ticks"
+        column.refuse("must not be negative", got, "Set data.time_origin to sequence or file.")
+    if ticks_N.dtype == np.int64 and int(lasts.max()) - int(starts.min()) >= 2**63:
+        column.refuse("must span less than 63 bits of its unit", "more", "Write it in a coarser unit.")
+    return float((lasts - starts).max()) if ticks_N.dtype == np.float64 else int((lasts - starts).max())
+
+
+def _rounded(
+    ticks_N: NDArray[Any], offsets: NDArray[np.int64], starts: NDArray[Any], clock: _Clock, folder: Path | None
+) -> NDArray[Any]:
+    """Return the times as int16 where all are whole and short, else as float32; DataError where two would become one."""
+    times = room(folder, "times", np.float32, ticks_N.shape)
+    short, largest = True, 0.0
+    for a, b in blocks(offsets):
+        part, sizes = slice(offsets[a], offsets[b]), np.diff(offsets[a : b + 1])
+        elapsed = ticks_N[part] - np.repeat(starts[a:b], sizes)
+        units = clock.units(elapsed)
+        times[part] = units
+        merged = (times[part][1:] == times[part][:-1]) & (elapsed[1:] != elapsed[:-1])
+        merged[offsets[a + 1 : b] - offsets[a] - 1] = False
+        if merged.any():
+            raise _merged(units[np.flatnonzero(merged)[0] :][:2].tolist(), clock)
+        largest = max(largest, units.max())
+        short = short and largest <= LARGEST_SHORT and bool((units == np.floor(units)).all())
+    if largest > LARGEST_TIME:
+        remedy = "Set data.time_unit to a coarser unit." if clock.unit else "Scale it."
+        got = f"{largest:g} {clock.unit}".strip()
+        clock.column.refuse(f"must lie within {LARGEST_TIME:.8g} units of its start", got, remedy)
+    if not short:
+        return times
+    whole = room(folder, "short_times", np.int16, ticks_N.shape)
+    whole[:] = times
+    return whole
+
+
+def _merged(pair: list[float], clock: _Clock) -> DataError:
+    rule = "must keep its times apart within a sequence when rounded to float32, to 7 digits or so"
+    remedy = "Subtract an offset, or round the times to a coarser unit."
+    if clock.unit:
+        remedy = "Round the times to a coarser unit, or let them count from each sequence (data.time_origin)."
+    first, second = pair
+    return clock.column.error(
+        clock.column.where, rule, f"{first} and {second}{clock.unit and f' {clock.unit}'}", remedy
+    )

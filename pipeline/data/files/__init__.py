@@ -1,0 +1,91 @@
+"""Files of events, of whatever kind: one door that gives the columns of a file as batches of Arrow.
+
+A reader is a function from a path and the encoding of text to a `Table`. It checks that the file is whole and reads no more
+than it is asked for. What the values mean is not its business (`pipeline/data/columns.py`).
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from pipeline.data.events import DataError
+from pipeline.data.files.arrow import open_ipc, open_parquet, open_parquet_folder
+from pipeline.data.files.delimited import open_delimited
+from pipeline.data.files.json_lines import open_json_lines
+from pipeline.data.files.npz import open_npz
+from pipeline.data.files.packed import PACKED
+from pipeline.data.files.table import UNREADABLE, Table
+
+READERS: Mapping[str, Callable[[Path, str], Table]] = {
+    ".parquet": open_parquet,
+    ".csv": open_delimited,
+    ".npz": open_npz,
+    ".tsv": open_delimited,
+    ".txt": open_delimited,
+    ".jsonl": open_json_lines,
+    ".ndjson": open_json_lines,
+    ".feather": open_ipc,
+    ".arrow": open_ipc,
+}
+"""The reader of each ending."""
+TEXT = (open_delimited, open_json_lines)
+"""Readers of text, which may be compressed."""
+CONVERSIONS = {
+    ".xlsx": "Save it as CSV (UTF-8)",
+    ".xls": "Save it as CSV (UTF-8)",
+    ".pkl": "A pickle runs what it holds, so none is read. Write the frame with to_parquet",
+    ".pickle": "A pickle runs what it holds, so none is read. Write the frame with to_parquet",
+    ".npy": "Write it with numpy.savez, an array for each column",
+    ".json": "Write a JSON object in each line, as .jsonl",
+}
+"""What to do with a file that is not read but that people have, by its ending."""
+
+
+def open_table(path: str, encoding: str = "auto") -> Table:
+    """Return the table in a file or in a folder of Parquet files; DataError unless it is one that can be read."""
+    file = Path(path)
+    ending = ending_of(path)
+    if path and file.is_dir():
+        return _guarded(path, "folder of Parquet files", lambda: open_parquet_folder(file))
+    plain = Path(ending).suffix in PACKED or ending in PACKED
+    bare = Path(ending).stem if plain and ending not in PACKED else ending
+    reader = READERS.get(bare)
+    if reader is None or (plain and reader not in TEXT):
+        remedy = CONVERSIONS.get(bare, "Give a file of one of these kinds")
+        packed = ", ".join(PACKED)
+        raise DataError(f"data.path: must end in {', '.join(READERS)} (text also in {packed}), got {path!r}. {remedy}.")
+    if not file.is_file():
+        raise DataError(f"data.path: must be a file, got {path!r}, where there is none. Check the path.")
+    return _guarded(path, f"{ending} file", lambda: reader(file, encoding))
+
+
+def ending_of(path: str) -> str:
+    """Return the ending of a file in small letters: `.csv`, or `.csv.gz` of one that is compressed."""
+    file = Path(path)
+    last = file.suffix.lower()
+    return f"{Path(file.stem).suffix.lower()}{last}" if last in PACKED else last
+
+
+def _guarded(path: str, kind: str, opened: Callable[[], Table]) -> Table:
+    """Return a table whose reader says in one line what is wrong with the file."""
+
+    def explained(error: Exception) -> DataError:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        return DataError(f"{path}: must be a whole {kind}, got {reason}. Write it again.")
+
+    def batches(names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from table.batches(names)
+        except DataError:
+            raise
+        except UNREADABLE as error:
+            raise explained(error) from error
+
+    try:
+        table = opened()
+    except DataError:
+        raise
+    except UNREADABLE as error:
+        raise explained(error) from error
+    return Table(table.names, batches, written=table.written, kind=table.kind)

@@ -1,0 +1,127 @@
+"""CSV and its kin: columns separated by commas, semicolons, tabs or bars, in any encoding.
+
+- Every value is given as text. What the column is can be told only when all of it has been seen.
+- A byte order mark says the encoding. Without one it is UTF-8, or what the setting says.
+- "NA" and "None" may be labels: only an empty cell, nan and NaN are missing.
+"""
+
+import codecs
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+from pyarrow import csv as arrow_csv
+
+from pipeline.data.events import DataError
+from pipeline.data.files.packed import open_bytes
+from pipeline.data.files.table import Table
+
+SEPARATORS = ",;\t|"
+"""What may stand between columns."""
+MISSING = ["", "nan", "NaN"]
+"""Cells that hold no value."""
+BLOCK_BYTES = 2**24
+"""Text that is parsed at once; no row is longer."""
+MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+"""Encodings by the byte order mark that a file begins with; the mark of UTF-32 begins with that of UTF-16."""
+EXCEL_HINT = "sep="
+"""What the first line of a file begins with in which Excel notes the separator."""
+
+
+def open_delimited(path: Path, encoding: str) -> Table:
+    """Return the table in a file of text."""
+    encoding = encoding_of(path, encoding)
+    try:
+        separator, names, lines, spare = _head(path, encoding)
+    except UnicodeDecodeError as error:
+        raise _misread(path, encoding) from error
+
+    def batches(wanted: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        places = [str(names.index(name)) for name in wanted]
+        extra = [str(len(names))] if spare else []
+        columns = [str(place) for place in range(len(names))] + extra
+        try:
+            with open_bytes(path) as stream:
+                reader = arrow_csv.open_csv(
+                    stream,
+                    arrow_csv.ReadOptions(
+                        column_names=columns, skip_rows=lines, block_size=BLOCK_BYTES, encoding=encoding
+                    ),
+                    arrow_csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+                    arrow_csv.ConvertOptions(
+                        column_types=dict.fromkeys(places + extra, pa.string()),
+                        include_columns=places + extra,
+                        null_values=MISSING,
+                        strings_can_be_null=True,
+                    ),
+                )
+                for batch in reader:
+                    if extra and batch.column(len(places)).null_count < len(batch):
+                        raise ValueError("rows with more fields than the header has names")
+                    yield pa.record_batch(batch.columns[: len(places)], names=list(wanted))
+        except UnicodeDecodeError as error:
+            raise _misread(path, encoding) from error
+        except pa.ArrowInvalid as error:
+            if "UTF8" in str(error):
+                raise _misread(path, encoding) from error
+            raise
+
+    kind = {"\t": "tabs", ";": "semicolons", ",": "commas", "|": "bars"}[separator]
+    said = "UTF-8" if encoding.startswith("utf-8") else encoding
+    return Table(names, batches, written=frozenset(names), kind=f"text in {said}, separated by {kind}")
+
+
+def encoding_of(path: Path, encoding: str) -> str:
+    """Return the encoding of a file: what its byte order mark says, what was given, or else UTF-8."""
+    with open_bytes(path) as stream:
+        start = stream.read(4)
+    marked = next((name for mark, name in MARKS.items() if start.startswith(mark)), None)
+    return marked or ("utf-8" if encoding == "auto" else encoding)
+
+
+def _head(path: Path, encoding: str) -> tuple[str, list[str], int, bool]:
+    """Return the separator, the names, the lines before the first row, and whether rows end in one more separator."""
+    with open_bytes(path) as stream, io.TextIOWrapper(stream, encoding=encoding, newline="") as text:
+        first = text.readline(BLOCK_BYTES)
+        hinted = first.rstrip("\r\n").lower().startswith(EXCEL_HINT)
+        said = first.rstrip("\r\n")[len(EXCEL_HINT) :] if hinted else ""
+        header = text.readline(BLOCK_BYTES) if hinted else first
+        if not header.strip():
+            raise ValueError("No columns to parse from file")
+        if "\0" in header and not header.replace("\0", "").isascii():
+            raise ValueError("zero bytes in its first line")
+        separator = said if said and said in SEPARATORS else _separator(header)
+        # A quoted name may go on in the next line.
+        rows = csv.reader(_from(header, text), delimiter=separator)
+        names = [name if name == "" else name.strip() for name in next(rows)]
+        lines = rows.line_num + hinted
+        row = next((row for row in rows if row), names)
+    if len(row) > len(names) and (len(row) > len(names) + 1 or row[-1]):
+        raise ValueError("rows with more fields than the header has names")
+    return separator, names, lines, len(row) > len(names)
+
+
+def _from(header: str, rest: Iterator[str]) -> Iterator[str]:
+    yield header
+    yield from rest
+
+
+def _separator(header: str) -> str:
+    """Return the separator that makes most columns of a header; the comma where none makes any."""
+    return max(SEPARATORS, key=lambda separator: len(next(csv.reader([header], delimiter=separator))))
+
+
+def _misread(path: Path, encoding: str) -> DataError:
+    said = "UTF-8" if encoding.startswith("utf-8") else encoding
+    return DataError(
+        f"{path}: must be text in {said}, got bytes that are none. Set data.encoding to what it was saved in, for instance "
+        "cp1252 (Windows) or utf-16-le, or save it in UTF-8."
+    )

@@ -1,0 +1,42 @@
+"""Compressed files of text, opened as a stream of bytes."""
+
+import bz2
+import gzip
+import lzma
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+
+
+def _member(path: Path, mode: str) -> IO[bytes]:
+    """Open the only file of a ZIP archive."""
+    del mode  # of all openers
+    archive = zipfile.ZipFile(path)
+    names = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX/")]
+    if len(names) != 1:
+        raise ValueError(f"an archive of {len(names)} files instead of one")
+    return archive.open(names[0])
+
+
+def _arrow(path: Path, mode: str) -> Any:  # noqa: ANN401 - pyarrow is untyped
+    del mode
+    return pa.input_stream(str(path), compression="detect")
+
+
+PACKED: dict[str, Callable[[Path, str], Any]] = {
+    ".gz": gzip.open,
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
+    ".zst": _arrow,
+    ".zip": _member,
+}
+"""How a compressed file is opened, by the last part of its name."""
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """Return the bytes of a file, unpacked where its name says that it is packed."""
+    opened: IO[bytes] = PACKED.get(path.suffix.lower(), Path.open)(path, "rb")
+    return opened

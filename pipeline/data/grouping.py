@@ -1,0 +1,239 @@
+"""Events of a file by sequence: flat arrays, sequences sorted by id, events by time, made in one pass over the file.
+
+Rows may come in any order. They are read in batches into columns of 8 bytes a value, put to their sequences by counting, and
+sorted within each. So memory holds the ids and a batch, and where a folder is given the rest lies there, mapped into memory.
+
+Letters: N events, n sequences, F features.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipeline.data.columns import EXACT, Error, Keys, Numbers, Times
+from pipeline.data.elapsed import Origin, stored_times
+from pipeline.data.files.table import Table
+from pipeline.data.scratch import BLOCK, Growing, blocks, room
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a file."""
+
+    id_column: str
+    time_column: str
+    label_column: str
+    feature_columns: tuple[str, ...]
+    origin: Origin
+    time_unit: str
+    """The unit of times that are told in one, or "" for a fitting one of dates and durations."""
+    centred: bool
+    """Whether features are kept relative to the middle of their range, which keeps digits that float32 would lose."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What a file holds, beside the arrays."""
+
+    labels: list[Any]
+    """The label of each class."""
+    centres: list[float]
+    """What was subtracted from each feature."""
+    notes: list[str]
+    """What was converted, a sentence each."""
+    time_unit: str
+    """The unit of dates and durations; "" for numbers."""
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """Sequence i is times[offsets[i]:offsets[i + 1]], as `EventDataset` has it."""
+
+    times: NDArray[Any]
+    offsets: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    features: NDArray[np.float32]
+    """(N, F); F may be 0."""
+    about: About
+
+
+def group(table: Table, request: Request, error: Error, folder: Path | None = None) -> Grouped:
+    """Return the events of a table; DataError at the first value that does not fit. `folder` keeps what is large."""
+    reading = _Reading(table, request, error, folder)
+    for batch in table.batches(reading.names):
+        reading.take(batch)
+    pa.default_memory_pool().release_unused()  # else it keeps the batches for the next ones
+    return reading.grouped()
+
+
+class _Reading:
+    """The columns of a file while they are read."""
+
+    def __init__(self, table: Table, request: Request, error: Error, folder: Path | None) -> None:
+        self.request, self.error, self.folder = request, error, folder
+        self.names = [request.id_column, request.time_column, request.label_column, *request.feature_columns]
+        written = [name in table.written for name in self.names]
+        self.ids = Keys(self.names[0], error, written=written[0], classes=False)
+        self.times = Times(self.names[1], error, written=written[1])
+        self.labels = Keys(self.names[2], error, written=written[2], classes=True)
+        self.numbers = [Numbers(name, error, written=of) for name, of in zip(self.names[3:], written[3:], strict=True)]
+        self.codes_N, self.ticks_N, self.features_NF = (
+            Growing(folder / f"{name}.raw" if folder else None) for name in ("codes", "ticks", "features")
+        )
+        self.rows = 0
+        self.whole_rows = 0
+        self.label_of = np.zeros(0, dtype=np.int64)
+        self.lowest = np.full(len(self.numbers), np.inf)
+        self.highest = -self.lowest
+        self.kind = table.kind
+
+    def take(self, batch: pa.RecordBatch) -> None:
+        """Keep a batch of rows."""
+        if not len(batch):
+            return
+        row = self.rows + 1
+        codes = self.ids.codes(batch.column(0), row)
+        ticks = self.times.ticks(batch.column(1), row)
+        self._label(codes, self.labels.codes(batch.column(2), row))
+        self.codes_N.append(codes.astype(np.int32))
+        self.ticks_N.append(ticks)
+        if self.numbers:
+            columns = [numbers.floats(batch.column(3 + i), row) for i, numbers in enumerate(self.numbers)]
+            values = np.stack(columns, axis=1)
+            self.lowest = np.minimum(self.lowest, values.min(axis=0))
+            self.highest = np.maximum(self.highest, values.max(axis=0))
+            self.features_NF.append(values)
+        self.rows += len(batch)
+        if self.times.whole:
+            self.whole_rows = self.rows
+
+    def _label(self, codes: NDArray[np.int64], labels: NDArray[np.int64]) -> None:
+        """See that each sequence has one label."""
+        new = len(self.ids.values) - len(self.label_of)  # type: ignore[arg-type] # there are values
+        self.label_of = np.concatenate([self.label_of, np.full(new, -1)])
+        known = self.label_of[codes]
+        self.label_of[codes] = labels
+        several = (self.label_of[codes] != labels) | ((known >= 0) & (known != labels))
+        if several.any():
+            name = self.ids.values[int(codes[several][0])].as_py()  # type: ignore[index]
+            rule = f"must give a sequence one label (sequence {name})"
+            remedy = "Correct it; where a sequence has several classes, make each combination a class of its own."
+            self.labels.refuse(rule, "several", remedy)
+
+    def grouped(self) -> Grouped:
+        """Return the events by sequence."""
+        if not self.rows:
+            raise self.error("rows", "must be at least one", "none", "Give a file with events.")
+        codes, ticks = self.codes_N.whole(np.int32), self._ticks()
+        features = self.features_NF.whole(np.float64, len(self.numbers)) if self.numbers else None
+        places, _ = self.ids.sorted_values()
+        label_places, labels = self.labels.sorted_values()
+        counts = np.zeros(len(places), dtype=np.int64)
+        for start in range(0, len(codes), BLOCK):
+            counts += np.bincount(codes[start : start + BLOCK], minlength=len(counts))
+        if len(counts) == self.rows:
+            got = f"{self.rows} sequences of one event"
+            self.ids.refuse("must name the sequence of an event, not the event", got, "Name another data.id_column.")
+        order = np.argsort(places)
+        offsets = np.concatenate([[0], np.cumsum(counts[order])])
+        if not _is_grouped(codes, places):
+            ticks, features = self._put_together(codes, places, offsets, ticks, features)
+        for a, b in blocks(offsets):
+            _sort_block(offsets[a : b + 1], ticks, features)
+        times, unit, notes = stored_times(
+            ticks, offsets, self.times, self.request.origin, self.request.time_unit, folder=self.folder
+        )
+        kept, centres = self._centred(features)
+        return Grouped(
+            times,
+            offsets,
+            label_places[self.label_of[order]],
+            kept,
+            About(labels, centres, [*notes, *self._notes()], unit),
+        )
+
+    def _ticks(self) -> NDArray[Any]:
+        """Return the times of all rows; where fractions came late, the whole numbers before them as float64."""
+        if self.times.whole:
+            return self.ticks_N.whole(np.int64)
+        ticks = self.ticks_N.whole(np.float64)
+        for start in range(0, self.whole_rows, BLOCK):
+            whole = ticks[start : min(start + BLOCK, self.whole_rows)].view(np.int64)
+            if np.abs(whole).max() > EXACT:
+                self.times.refuse("must be whole numbers or fractions", "both, past 2^53", "Subtract the start.")
+            whole.view(np.float64)[:] = whole.astype(np.float64)
+        return ticks
+
+    def _put_together(
+        self,
+        codes: NDArray[np.int32],
+        places: NDArray[np.int64],
+        offsets: NDArray[np.int64],
+        ticks: NDArray[Any],
+        features: NDArray[np.float64] | None,
+    ) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
+        """Return the rows with those of a sequence side by side, in the order of the file."""
+        grouped = room(self.folder, "grouped_ticks", ticks.dtype.type, ticks.shape)
+        with_features = None if features is None else room(self.folder, "grouped", np.float64, features.shape)
+        free = offsets[:-1].copy()
+        for start in range(0, len(codes), BLOCK):
+            place = places[codes[start : start + BLOCK]]
+            by_place = np.argsort(place, kind="stable")
+            place = place[by_place]
+            first = np.flatnonzero(np.concatenate([[True], place[1:] != place[:-1]]))
+            sizes = np.diff([*first, len(place)])
+            target = free[place] + np.arange(len(place)) - np.repeat(first, sizes)
+            free[place[first]] += sizes
+            grouped[target] = ticks[start : start + BLOCK][by_place]
+            if with_features is not None and features is not None:
+                with_features[target] = features[start : start + BLOCK][by_place]
+        return grouped, with_features
+
+    def _centred(self, features: NDArray[np.float64] | None) -> tuple[NDArray[np.float32], list[float]]:
+        """Return the features as float32, and what was subtracted from each."""
+        kept = room(self.folder, "features", np.float32, (self.rows, len(self.numbers)))
+        if features is None:
+            return kept, []
+        centres = self.lowest / 2 + self.highest / 2 if self.request.centred else np.zeros(len(self.numbers))
+        for start in range(0, self.rows, BLOCK):
+            kept[start : start + BLOCK] = features[start : start + BLOCK] - centres
+        return kept, centres.tolist()
+
+    def _notes(self) -> Iterator[str]:
+        for column in (self.times, *self.numbers):
+            if column.decimal_comma:
+                yield f"{column.where}: decimal commas were read as points"
+        if self.ids.written and pa.types.is_string(self.ids.values.type):  # type: ignore[union-attr]
+            digits = sum(str(value).strip().isdigit() for value in self.ids.values[:BLOCK].to_pylist())  # type: ignore[index]
+            if digits and not self.ids.numbers:
+                yield f"{self.ids.where}: read as text, because not all of its values are whole numbers as they are written"
+
+
+def _is_grouped(codes: NDArray[np.int32], places: NDArray[np.int64]) -> bool:
+    """Say whether the rows come in the order of their sequences."""
+    last = -1
+    for start in range(0, len(codes), BLOCK):
+        place = places[codes[start : start + BLOCK]]
+        if place[0] < last or (place[1:] < place[:-1]).any():
+            return False
+        last = place[-1]
+    return True
+
+
+def _sort_block(offsets: NDArray[np.int64], ticks: NDArray[Any], features: NDArray[np.float64] | None) -> None:
+    """Sort the events of some sequences by time; equal times keep their order."""
+    part = slice(offsets[0], offsets[-1])
+    times = ticks[part]
+    falls = times[1:] < times[:-1]
+    falls[offsets[1:-1] - offsets[0] - 1] = False
+    if falls.any():
+        sequence = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+        order = np.lexsort((times, sequence))
+        ticks[part] = times[order]
+        if features is not None:
+            features[part] = features[part][order]

@@ -1,0 +1,67 @@
+"""The events of a large file in compact form, kept on disk under the digest of its content and mapped into memory.
+
+A file from `LARGE_BYTES` on is read once. What is made of it lies in `events/DIGEST` of the data folder, some bytes an event, and
+may be deleted at any time: it is made again.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from pipeline.data.events import DataError
+from pipeline.data.grouping import About, Grouped
+
+LARGE_BYTES = 2**25
+"""Bytes from which a file is kept in compact form; a smaller one is read faster than it is worth."""
+ARRAYS = ("times", "offsets", "labels", "features")
+
+
+def kept(digest: str, folder: Path, make: Callable[[Path], Grouped]) -> Grouped:
+    """Return what is kept under `digest` below `folder`, made where it is not there; DataError where the disk is full."""
+    place = folder / "events" / digest
+    try:
+        if not place.is_dir():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with TemporaryDirectory(prefix=".partial-", dir=place.parent) as scratch:
+                _write(make(Path(scratch)), Path(scratch))
+                _publish(Path(scratch) / "kept", place)
+        about = About(**json.loads((place / "about.json").read_text(encoding="utf-8")))
+        # Mapped copy on write: torch takes no array that cannot be written to.
+        arrays = {name: _mapped(place / f"{name}.npy") for name in ARRAYS}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(
+            f"{place}: must hold the events of the file, or have room for them, got {' '.join(str(error).split())}. "
+            "Delete the folder, make room, or point EVENT_DATA_DIR elsewhere."
+        ) from error
+    return Grouped(**arrays, about=about)
+
+
+def _write(grouped: Grouped, scratch: Path) -> None:
+    """Collect the arrays in `kept`: those that lie in files are moved, not written again."""
+    target = scratch / "kept"
+    target.mkdir()
+    times = scratch / ("short_times.npy" if grouped.times.dtype == np.int16 else "times.npy")
+    times.rename(target / "times.npy")
+    (scratch / "features.npy").rename(target / "features.npy")
+    np.save(target / "offsets.npy", grouped.offsets)
+    np.save(target / "labels.npy", grouped.labels)
+    (target / "about.json").write_text(json.dumps(asdict(grouped.about)), encoding="utf-8")
+
+
+def _publish(made: Path, place: Path) -> None:
+    try:
+        made.rename(place)
+    except OSError:
+        if not place.is_dir():  # else another process has made the same
+            raise
+
+
+def _mapped(file: Path) -> np.ndarray:
+    array: np.ndarray = np.load(file, mmap_mode="c", allow_pickle=False)
+    return array

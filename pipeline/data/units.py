@@ -1,0 +1,35 @@
+"""Units of time, and the one in which dates and durations are told."""
+
+from math import log
+
+UNITS = {
+    "ns": 1,
+    "us": 1_000,
+    "ms": 1_000_000,
+    "second": 1_000_000_000,
+    "minute": 60 * 1_000_000_000,
+    "hour": 3_600 * 1_000_000_000,
+    "day": 86_400 * 1_000_000_000,
+    "week": 7 * 86_400 * 1_000_000_000,
+}
+"""Nanoseconds of each unit."""
+PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+"""Ticks of a second, by the unit in which Arrow counts."""
+GOOD_SPAN = 300
+"""Units that the largest time should have, where the unit is chosen: encodings were designed for some hundreds."""
+SINCE_1970 = (10**9, 41 * 10**8)
+"""Seconds between which whole numbers are taken to count from 1970: from 2001 to 2099."""
+
+
+def unit_for(largest: int, per_second: int) -> str:
+    """Return the unit in which the largest elapsed time is nearest to `GOOD_SPAN`, by ratio; a second has so many ticks."""
+    nanoseconds = max(largest, 1) * (10**9 // per_second)
+    return min(UNITS, key=lambda unit: abs(log(nanoseconds / (GOOD_SPAN * UNITS[unit]))))
+
+
+def epoch_unit(smallest: int, largest: int) -> str | None:
+    """Return the unit in which whole numbers count from 1970, if all of them lie in these decades; the ranges are apart."""
+    for unit, per_second in PER_SECOND.items():
+        if SINCE_1970[0] * per_second <= smallest and largest <= SINCE_1970[1] * per_second:
+            return unit
+    return None
