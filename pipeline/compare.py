@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pipeline.console import Meter, duration, say
@@ -21,7 +22,7 @@ from pipeline.stored_study import (
     write_manifest,
 )
 from pipeline.study import Cell, Study
-from pipeline.tracking import Connection, Tracker
+from pipeline.tracking import DELIVER, AwayError, Connection, Tracker, UnsentError
 from pipeline.train import Outcome, run_cell
 from pipeline.training.choice import History
 from pipeline.unfinished import clear, newest
@@ -73,10 +74,24 @@ def compare(study: Study, tracker: Tracker, *, workers: int, device: str, adopte
                     trained[identities[task.cell.name]["cell"]] = result.run_id
         finally:  # also after an interrupt: writing it after every cell would cost the square of their number
             if trained:
-                write_manifest(manifest.with_runs(trained), tracker, parent)
-        if errors:
-            raise RunError("; ".join(f"{name}: {one_line(error)}" for name, error in errors.items()))
+                with suppress(AwayError):  # the runs are found without it
+                    write_manifest(manifest.with_runs(trained), tracker, parent)
+        _check_errors(errors, tracker)
     return parent
+
+
+def _check_errors(errors: Mapping[str, Exception], tracker: Tracker) -> None:
+    unsent = [name for name, error in errors.items() if isinstance(error, UnsentError)]
+    said = [f"{name}: {one_line(error)}" for name, error in errors.items() if name not in unsent]
+    if len(unsent) == 1:
+        said.append(str(errors[unsent[0]]))
+    elif unsent:
+        said.append(
+            f"{len(unsent)} runs ({', '.join(unsent)}): trained to their end, but not sent to {tracker.uri}. They wait in "
+            f"{tracker.checkpoints}/; {DELIVER} sends them when the server is back, and the same command goes on from there."
+        )
+    if said:
+        raise RunError("; ".join(said))
 
 
 def _check_distinct(identities: Mapping[str, Mapping[str, str]]) -> None:

@@ -16,7 +16,7 @@ from pipeline.evidence import TAG, Evidence, read
 from pipeline.machine import environment
 from pipeline.settings import flat
 from pipeline.study import Cell
-from pipeline.tracking import Run, Tracker
+from pipeline.tracking import Recorder, Run, Tracker
 from pipeline.training.choice import History, best_epoch
 from pipeline.training.evaluation import predict
 
@@ -38,12 +38,12 @@ DARK = 0.5
 
 def describe(cell: Cell, splits: Splits, tags: dict[str, str], evidence: Evidence) -> None:
     """Store what a run is: its settings, its data and its machine."""
-    tracker, run_id = evidence.tracker, evidence.run_id
-    tracker.log_params(run_id, flat(cell.config))
+    recorder, run_id = evidence.recorder, evidence.run_id
+    recorder.log_params(run_id, flat(cell.config))
     evidence.log_text(CONFIG_FILE, cell.config.model_dump_json(indent=2))
     sizes = {name: len(getattr(splits, name)) for name in ("train", "validation", "test")}
     evidence.log_text(CLASSES_FILE, json.dumps(splits.test.class_names))
-    tracker.log_dataset(run_id, name=cell.config.data.name, digest=splits.digest, profile=sizes)
+    recorder.log_dataset(run_id, name=cell.config.data.name, digest=splits.digest, profile=sizes)
     evidence.log_text(ENVIRONMENT_FILE, json.dumps({**environment(), **tags, **sizes}, indent=2))
 
 
@@ -89,16 +89,24 @@ def record(
 def package(cell: Cell, tracker: Tracker, run_id: str) -> None:
     """Store the model of a run in the form that MLflow loads, where the run does not hold it yet."""
     run = tracker.get(run_id)
-    if PACKAGED in run.tags:
-        return
+    if PACKAGED not in run.tags:
+        pack(cell, tracker, run_id, best_of(run, tracker))
+
+
+def best_of(run: Run, tracker: Tracker) -> Path:
+    """Return a local file with the weights of a run's best epoch."""
+    return read(run, [BEST_FILE], tracker)[BEST_FILE]
+
+
+def pack(cell: Cell, recorder: Recorder, run_id: str, weights: Path) -> None:
+    """Store these weights with a run, in the form that MLflow loads."""
     test = cell.config.data.load().test
     shape = {name: getattr(test, name) for name in ("horizon", "feature_dim", "classes", "class_names")}
     with TemporaryDirectory() as scratch:
         description = Path(scratch) / "description.json"
         description.write_text(json.dumps({"config": cell.config.model_dump(mode="json"), "shape": shape}))
-        weights = read(run, [BEST_FILE], tracker)[BEST_FILE]
-        tracker.log_model(run_id, weights=weights, config=description, example=_example(test))
-    tracker.set_tags(run_id, {PACKAGED: "true"})
+        recorder.log_model(run_id, weights=weights, config=description, example=_example(test))
+    recorder.set_tags(run_id, {PACKAGED: "true"})
 
 
 def summary_of(model: Classifier, history: History, predictions: pd.DataFrame) -> dict[str, float]:
