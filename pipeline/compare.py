@@ -87,8 +87,8 @@ def _check_errors(errors: Mapping[str, Exception], tracker: Tracker) -> None:
         said.append(str(errors[unsent[0]]))
     elif unsent:
         said.append(
-            f"{len(unsent)} runs ({', '.join(unsent)}): trained to their end, but not sent to {tracker.uri}. They wait in "
-            f"{tracker.checkpoints}/; {DELIVER} sends them when the server is back, and the same command goes on from there."
+            f"{', '.join(unsent)}: must be in the store at their end, got them trained and not sent to {tracker.uri}. They "
+            f"wait in {tracker.checkpoints}/; {DELIVER} sends them when the server is back."
         )
     if said:
         raise RunError("; ".join(said))

@@ -63,7 +63,8 @@ def spooled(folder: Path, tracker: Tracker, run: Run, check: Check, head: Mappin
     except (AwayError, BusyError, OvertakenError) as error:
         why = f"{tracker.uri} does not answer" if isinstance(error, AwayError) else str(error).rstrip(".")
         raise UnsentError(
-            f"{run.name}: trained to its end, but not sent: {why}. It waits in {spool.file}; {DELIVER} sends it."
+            f"{run.name}: must be in the store at its end, got it trained and not sent: {why}. It waits in {spool.file}; "
+            f"{DELIVER} sends it."
         ) from None
     spool.discard()
     spool.run_id = run.id
@@ -222,7 +223,7 @@ def deliver(spool: Spool, tracker: Tracker) -> Run:
     runs = {run.id: run for run in tracker.find(cell=head["cell"])}
     for run in runs.values():
         if run.status == "FINISHED" and run.tags.get(MARK) != head["token"]:
-            return _overtaken(spool, run)
+            raise _overtaken(spool, run)
     if head["run"] and head["run"] not in runs:
         raise UsageError(
             f"{spool.file}: must be of a run in {tracker.uri}, got {head['run']}, which is not there. Name its store, or "
@@ -237,7 +238,7 @@ def deliver(spool: Spool, tracker: Tracker) -> Run:
     with tracker.own(run_id) as check:
         run = tracker.get(run_id)
         if run.status == "FINISHED" and run.tags.get(MARK) != head["token"]:
-            return _overtaken(spool, run)
+            raise _overtaken(spool, run)
         if run.status != "FINISHED":
             for _ in send(spool, spool.entries, tracker, run_id):
                 check()
@@ -246,29 +247,26 @@ def deliver(spool: Spool, tracker: Tracker) -> Run:
     return run
 
 
-def _overtaken(spool: Spool, run: Run) -> Run:
-    """Refuse to send a run over a finished one; what is left of one that did not come to its end is worth nothing then."""
-    if spool.complete:
-        raise OvertakenError(
-            f"{run.name}: must not be finished elsewhere, got run {run.id}, finished meanwhile by "
-            f"{run.tags.get('owner', 'another process')}. {spool.file} is kept and not sent; delete it"
-        )
-    spool.discard()
-    return run
+def _overtaken(spool: Spool, run: Run) -> OvertakenError:
+    return OvertakenError(
+        f"{run.name}: must not be finished elsewhere, got run {run.id}, finished meanwhile by "
+        f"{run.tags.get('owner', 'another process')}. {spool.file} is kept and not sent; delete it."
+    )
 
 
 def deliver_all(tracker: Tracker) -> Iterator[Delivered]:
     """Send the spools below the folder of checkpoints that no process works on, and yield what became of each."""
     for file in sorted(tracker.checkpoints.glob(f"*/{FILE}")):
         with suppress(_InUse, FileNotFoundError):  # or gone meanwhile
-            yield _deliver_left(file.parent, tracker)
+            if delivered := _deliver_left(file.parent, tracker):
+                yield delivered
 
 
 class _InUse(Exception):  # noqa: N818 - no error
     pass
 
 
-def _deliver_left(folder: Path, tracker: Tracker) -> Delivered:
+def _deliver_left(folder: Path, tracker: Tracker) -> Delivered | None:
     def in_use() -> None:
         raise _InUse
 
@@ -280,6 +278,9 @@ def _deliver_left(folder: Path, tracker: Tracker) -> Delivered:
         except AwayError:
             raise
         except (UsageError, RunError) as error:
+            if isinstance(error, OvertakenError) and not spool.complete:
+                spool.discard()  # what is left of a run that did not come to its end is worth nothing then
+                return None
             return Delivered(name, None, str(error))
     return Delivered(name, run, what)
 
