@@ -189,6 +189,7 @@ def _kind(entry: Entry) -> str:
 
 _SENDERS: dict[str, Callable[[Spool, Sequence[Entry], Tracker, str], None]] = {
     "begin": lambda *_: None,
+    "taken": lambda *_: None,
     "set_status": _send_status,
     "set_tags": _send_tags,
     "log_params": _send_params,
@@ -234,7 +235,8 @@ def deliver(spool: Spool, tracker: Tracker) -> Run:
     run_id = known or tracker.sole(
         head["name"], owned, tags=head["tags"], parent=head["parent"], adopted=head["adopted"]
     )
-    tracker.ownership.inherit(head["lease"])
+    tracker.ownership.inherit(spool.leases)
+    spool.taken(tracker.ownership.tags().get("lease", ""))
     with tracker.own(run_id) as check:
         run = tracker.get(run_id)
         if run.status == "FINISHED" and run.tags.get(MARK) != head["token"]:

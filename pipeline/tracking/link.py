@@ -64,12 +64,13 @@ class Link:
         """Whether a call has failed since one of its kind came through."""
         return bool(self._failing)
 
-    def answered(self, verb: str) -> None:
-        """Note that a call came through."""
+    def answered(self, verb: str, began: float) -> None:
+        """Note that a call came through that began then; one from before the failure says nothing."""
         if not self._failing:
             return
         with self._mutex:
-            self._failing.pop(verb, None)
+            if verb in self._failing and self._failing[verb][1] <= began:
+                del self._failing[verb]
             now = time.monotonic()
             self._failing = {name: seen for name, seen in self._failing.items() if now - seen[1] < STALE_SECONDS}
             if not self._failing and self._speaker.is_locked:

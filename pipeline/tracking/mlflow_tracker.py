@@ -103,7 +103,7 @@ def _mapped(method: Callable[P, R]) -> Callable[P, R]:
                 raise explained from error
             else:
                 if link:
-                    link.answered(method.__name__)
+                    link.answered(method.__name__, began)
                 return answer
 
     return call

@@ -88,8 +88,8 @@ class Ownership(ABC):
     def own(self, run_id: str, patience: float, waits: Waits) -> AbstractContextManager[Check]:
         """Own a run meanwhile; BusyError where another process has owned it for `patience` seconds."""
 
-    def inherit(self, lease: str) -> None:  # noqa: B027 - nothing to do for most
-        """Take it that the owner of a lease, a process of this machine, is gone; what falls by itself needs no telling."""
+    def inherit(self, leases: Sequence[str]) -> None:  # noqa: B027 - nothing to do for most
+        """Take it that the owners of leases, processes of this machine, are gone; what falls by itself needs no telling."""
 
     @abstractmethod
     def orphans(self, runs: Sequence[Run]) -> Iterator[str]:
@@ -272,9 +272,9 @@ class Lease(Ownership):
         self._owned: set[str] = set()
         self._inherited: set[str] = set()
 
-    def inherit(self, lease: str) -> None:
-        """Wait no longer for the beats of that one."""
-        self._inherited.add(lease)
+    def inherit(self, leases: Sequence[str]) -> None:
+        """Wait no longer for the beats of those."""
+        self._inherited.update(leases)
 
     def tags(self) -> dict[str, str]:
         """Own the run from its creation on."""

@@ -79,7 +79,16 @@ class Spool(Recorder):
     @property
     def complete(self) -> bool:
         """Whether the run has come to its end."""
-        return self.entries[-1].get("status") == "FINISHED"
+        return any(entry.get("status") == "FINISHED" for entry in self.entries)
+
+    @property
+    def leases(self) -> list[str]:
+        """The leases of the processes that have worked on it, or have begun to send it."""
+        return [entry["lease"] for entry in self.entries if "lease" in entry]
+
+    def taken(self, lease: str) -> None:
+        """Note who goes on to send it: where that breaks off, the next one need not wait for the lease to die."""
+        self._append("taken", lease=lease)
 
     @property
     def idle(self) -> bool:

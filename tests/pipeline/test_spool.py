@@ -32,11 +32,11 @@ def serving():
 
 @pytest.fixture
 def server(serving, mlflow_store, monkeypatch):
-    """A server whose clients repeat nothing within a call, and lose patience soon."""
+    """A server whose clients repeat nothing within a call, and themselves repeat a call soon."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    for name, seconds in {"PATIENCE": 1.0, "RETRY": 0.02, "TOLD": 0.0}.items():
+    for name, seconds in {"PATIENCE": 300.0, "RETRY": 0.02, "TOLD": 0.0}.items():
         monkeypatch.setattr(link, f"{name}_SECONDS", seconds)
-    for name, seconds in {"SETTLE": 0.1, "WATCH": 0.05, "DEAD": 1.0, "HOLD": 0.3, "BEAT": 0.2}.items():
+    for name, seconds in {"SETTLE": 0.1, "WATCH": 1.0, "DEAD": 30.0, "HOLD": 0.3, "BEAT": 0.2}.items():
         monkeypatch.setattr(ownership, f"{name}_SECONDS", seconds)
     with serving(mlflow_store) as server:
         yield server
@@ -109,7 +109,7 @@ class While:
 
 
 @pytest.mark.parametrize(
-    ("what", "calls", "times"),
+    "fault",
     [
         ("away", "", 8),
         ("failing", "", 8),
@@ -118,10 +118,11 @@ class While:
         ("failing", PUT, 3),
         ("lost", "update", 1),
     ],
+    ids=lambda fault: f"{fault[0]} {fault[1].split(chr(32))[0]}",
 )
-def test_a_server_that_fails_for_a_while_costs_no_row_and_repeats_none(server, twin, capsys, what, calls, times):
+def test_a_server_that_fails_for_a_while_costs_no_row_and_repeats_none(server, twin, capsys, fault):
     tracker = connect(server.uri)
-    server.fault = fault = While(what, calls, times)
+    server.fault = fault = While(*fault)
     run = train(tracker, report=fault.at(2))
     assert fault.left == 0
     check_whole(tracker, run, twin(0))
@@ -154,10 +155,12 @@ def lose(server, tracker, *seeds):
     fault = While("away")
     server.fault = fault
     said = []
-    for seed in seeds:
-        with pytest.raises(UnsentError) as error:
-            train(tracker, seed, report=fault.at(2))
-        said.append(str(error.value))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(link, "PATIENCE_SECONDS", 0.3)
+        for seed in seeds:
+            with pytest.raises(UnsentError) as error:
+                train(tracker, seed, report=fault.at(2))
+            said.append(str(error.value))
     server.fault = lambda _: None
     return said
 
@@ -195,7 +198,7 @@ def test_a_delivery_that_is_broken_off_at_any_call_goes_on_where_it_was(server, 
     check_whole(tracker, run.id, twin(0))
 
 
-def test_a_cell_that_another_machine_finished_meanwhile_stays_as_it_is(server, twin, workplace):
+def test_a_cell_that_another_machine_finished_meanwhile_stays_as_it_is(server, workplace):
     tracker = connect(server.uri)
     lose(server, tracker, 0)
     other = connect(server.uri)
@@ -262,7 +265,9 @@ def test_commands_say_what_waits_and_deliver_sends_it(server, workplace, monkeyp
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
         return main(words)
 
-    assert run(*command) == 1
+    with monkeypatch.context() as patched:
+        patched.setattr(link, "PATIENCE_SECONDS", 0.3)
+        assert run(*command) == 1
     said = capsys.readouterr()
     assert said.err == (
         "failed: tiny/seed-0, tiny/seed-1: must be in the store at their end, got them trained and not sent to "
