@@ -22,6 +22,7 @@ from urllib.parse import unquote, urlsplit
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+os.environ.setdefault("MLFLOW_HTTP_POOL_MAXSIZE", "16")
 # MLflow reads these when it is imported.
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -31,7 +32,7 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 import mlflow
 import pandas as pd
 import requests
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.store.artifact.artifact_repository_registry import _artifact_repository_registry, get_artifact_repository
@@ -70,7 +71,7 @@ TABLES_TAG = "mlflow.loggedArtifacts"
 
 LOST = (ConnectionError, TimeoutError, URLError, requests.ConnectionError, requests.Timeout, RetryError)
 """What is raised where a server is not reached, or answers with a status that says it may do so later, as 500 and 503 do."""
-UPLOADS = 8
+UPLOADS = 16
 """Files that go to a server at once: a package of a model has some hundred."""
 BATCH = 1000
 """Metrics that MLflow takes in one call."""
@@ -346,12 +347,23 @@ class MlflowTracker(Tracker):
         outputs = Schema(
             [ColSpec(DataType.long, "predicted"), ColSpec(DataType.string, "class"), ColSpec(numbers, "probabilities")]
         )
+        # MLflow would itself create the model's entry, and read the history of each metric of the run, one call after another.
+        params = self._client.get_run(run_id).data.params
+        entry = self._client.create_logged_model(self._experiment, name="model", source_run_id=run_id, params=params)
+        self._client.log_outputs(run_id, [LoggedModelOutput(entry.model_id, step=0)])
+
+        class OfRun(Model):
+            """A model that says of which run it is."""
+
+            def __init__(self, **named: Any) -> None:  # noqa: ANN401
+                super().__init__(**{**named, "run_id": run_id})
+
         with self._as_active():
-            Model.log(
+            OfRun.log(
                 artifact_path=None,
                 name="model",
+                model_id=entry.model_id,
                 flavor=mlflow.pyfunc,
-                run_id=run_id,
                 python_model=str(pyfunc.__file__),
                 artifacts={"weights": str(weights), "config": str(config)},
                 code_paths=[str(root / package) for package in ("models", "analysis", "pipeline")],
