@@ -73,7 +73,7 @@ class Unfinished:
             file.replace(self.folder / EARLIER)
         checkpoint.save(file, {**state, "cell": self.cell})
         due = self._tracker.remote and time.monotonic() - self._copied > UPLOAD_SECONDS
-        if due and self._recorder.idle:  # copies must not pile up while a server is away
+        if due and self._recorder.takes_copies:
             self._upload(state["epoch"])
 
     def _upload(self, epoch: int) -> None:

@@ -26,8 +26,8 @@ class Recorder(ABC):
     """What is written to runs. Explicit run ids everywhere; no active run."""
 
     @property
-    def idle(self) -> bool:
-        """Whether all that was recorded is in the store."""
+    def takes_copies(self) -> bool:
+        """Whether the copy of a checkpoint would soon be in the store."""
         return True
 
     @abstractmethod

@@ -95,6 +95,12 @@ class Spool(Recorder):
         """Whether everything is sent."""
         return self.sent == len(self.entries)
 
+    @property
+    def takes_copies(self) -> bool:
+        """Whether no file waits to be sent: copies must not pile up while a server is away."""
+        with self.news:
+            return not any("folder" in entry for entry in self.entries[self.sent :])
+
     def check(self) -> None:
         """Raise what keeps it from ever being sent: the run was lost, say, or the store refuses something."""
         if self.problem:
