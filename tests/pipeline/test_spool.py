@@ -9,10 +9,13 @@ import pytest
 import torch
 
 from pipeline.__main__ import main
+from pipeline.errors import UsageError
 from pipeline.evidence import read
 from pipeline.settings import build_run
 from pipeline.study import Cell
 from pipeline.tracking import LostError, MemoryTracker, UnsentError, connect, deliver_all, link, ownership
+from pipeline.tracking.delivery import send
+from pipeline.tracking.spool import Spool
 from pipeline.train import run_cell
 from pipeline.unfinished import clear
 
@@ -287,3 +290,42 @@ def test_commands_say_what_waits_and_deliver_sends_it(server, workplace, monkeyp
     monkeypatch.setattr("pipeline.compare.run_cell", lambda *_, **__: pytest.fail("it was trained again"))
     assert run(*command) == 0
     assert "2 of 2 runs are finished" in capsys.readouterr().out
+
+
+@pytest.fixture
+def left(tmp_path):
+    """A spool of two rows and a file that a process has left."""
+    spool = Spool.begin(tmp_path, run="", lease="", name="tiny", cell="x", tags={}, parent=None, adopted=None)
+    for epoch in (1, 2):
+        spool.log_metrics("", {"epoch": epoch, "loss": 0.1 + 0.2}, epoch)
+    spool.log_text("", "deep/a.txt", "text")
+    return tmp_path
+
+
+def test_a_line_that_was_broken_off_counts_as_not_written(left):
+    whole = Spool.left(left).entries
+    file = left / "spool.jsonl"
+    file.write_bytes(file.read_bytes()[:-3])
+    assert Spool.left(left).entries == whole[:-1]
+    file.write_text("something\n")
+    with pytest.raises(UsageError, match=r"spool.jsonl: must be a spool as it was written, got something else. Delete"):
+        Spool.left(left)
+
+
+def test_rows_that_the_store_has_are_left_out_and_what_is_sent_again_changes_nothing(left, memory):
+    run = memory.create("run", tags={})
+    memory.log_metrics(run, {"epoch": 1, "loss": 0.5}, 1)
+    spool = Spool.left(left)
+    for _ in range(2):
+        assert sum(send(spool, spool.entries, memory, run)) == len(spool.entries)
+    assert memory.history[run] == [(1, {"epoch": 1, "loss": 0.5}), (2, {"epoch": 2, "loss": 0.1 + 0.2})]
+    assert memory.fetch(run, "deep/a.txt").read_text() == "text"
+    assert not list(left.glob("spool/*"))
+
+
+def test_copies_of_a_checkpoint_do_not_pile_up(left):
+    spool = Spool.left(left)
+    assert not spool.takes_copies
+    spool.sent = len(spool.entries)
+    spool.log_metrics("", {"epoch": 3}, 3)
+    assert spool.takes_copies
