@@ -76,9 +76,9 @@ class _Delivery:
     def __init__(self, spool: Spool, tracker: Tracker, run_id: str, check: Check) -> None:
         self._spool, self._tracker, self._run_id, self._check = spool, tracker, run_id, check
         self._stuck: float | None = None
-        self._ends = self._abandoned = False
-        self._thread = threading.Thread(target=self._work, daemon=True)
-        self._thread.start()
+        self._ends = False
+        self._abandoned = threading.Event()
+        threading.Thread(target=self._work, name=f"delivery of {spool.file}", daemon=True).start()
 
     def finish(self, patience: float, limit: float) -> bool:
         """Send the rest, and say whether that was done before nothing came through for `patience`, or `limit`, seconds."""
@@ -94,14 +94,14 @@ class _Delivery:
             spool.news.notify_all()
             while not over():
                 spool.news.wait(0.2)
-            self._abandoned = True
+            self._abandoned.set()
             spool.news.notify_all()
         spool.check()
         return spool.idle
 
     def _work(self) -> None:
         spool = self._spool
-        while True:
+        while not self._abandoned.is_set():
             with spool.news:
                 spool.news.wait_for(lambda: not spool.idle or self._ends)
                 entries = spool.entries[spool.sent :]
@@ -115,13 +115,13 @@ class _Delivery:
                         spool.sent += count
                         self._stuck = None
                         spool.news.notify_all()
-                    if self._abandoned:
+                    if self._abandoned.is_set():
                         return
                     began = time.monotonic()
             except AwayError:
                 with spool.news:
                     self._stuck = began if self._stuck is None else self._stuck
-                    spool.news.wait_for(lambda: self._abandoned, link.RETRY_SECONDS)
+                    spool.news.wait_for(self._abandoned.is_set, link.RETRY_SECONDS)
             except Exception as error:  # noqa: BLE001 - raised by `Spool.check`, where the run is worked on
                 spool.problem = error
                 return
