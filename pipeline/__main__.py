@@ -39,6 +39,10 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
         "check that what is stored of a study is as it was stored, follows from its runs, and can be repeated",
         ("all", "no_retrain", "choice"),
     ),
+    "deliver": (
+        "send to the tracking server what was recorded while it was away",
+        ("checkpoints", "storage"),
+    ),
     "ls": (
         "list embeddings, models, datasets, metrics, analyses, presets and settings; `ls data FILE`: what a file holds",
         (),
@@ -159,6 +163,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "URL",
         "help": "PostgreSQL database that keeps machines apart which share a tracking server (default: OPTUNA_STORAGE)",
     },
+    "checkpoints": {"type": _path, "metavar": "FOLDER", "help": "where it waits (default: checkpoints)"},
     "output": {"type": _path, "metavar": "FOLDER", "help": "folder of the results (default: results/STUDY)"},
     "allow_missing": {
         "type": _truth,

@@ -23,7 +23,7 @@ from pipeline.stored_study import (
     write_manifest,
 )
 from pipeline.study import Cell, Study
-from pipeline.tracking import Connection, Tracker
+from pipeline.tracking import DELIVER, AwayError, Connection, Tracker, UnsentError
 from pipeline.train import Outcome, run_cell
 from pipeline.training.choice import History
 from pipeline.unfinished import clear, newest
@@ -79,12 +79,26 @@ def compare(
                     trained[identities[task.cell.name]["cell"]] = result.run_id
         finally:  # also after an interrupt: writing it after every cell would cost the square of their number
             if trained:
-                write_manifest(manifest.with_runs(trained), tracker, parent)
-        if errors:
-            failed = "; ".join(f"{name}: {one_line(error)}" for name, error in errors.items())
-            others = len(cells) - len(errors)
-            raise RunError(f"{failed} ({others} of {len(cells)} runs are finished; --allow-missing analyses them.)")
+                with suppress(AwayError):  # the runs are found without it
+                    write_manifest(manifest.with_runs(trained), tracker, parent)
+        _check_errors(errors, len(cells), tracker)
     return parent
+
+
+def _check_errors(errors: Mapping[str, Exception], cells: int, tracker: Tracker) -> None:
+    unsent = [name for name, error in errors.items() if isinstance(error, UnsentError)]
+    failed = [f"{name}: {one_line(error)}" for name, error in errors.items() if name not in unsent]
+    others = f" ({cells - len(errors)} of {cells} runs are finished; --allow-missing analyses them.)"
+    said = [f"{'; '.join(failed)}{others}"] if failed else []
+    if len(unsent) == 1:
+        said.append(str(errors[unsent[0]]))
+    elif unsent:
+        said.append(
+            f"{', '.join(unsent)}: must be in the store at their end, got them trained and not sent to {tracker.uri}. They "
+            f"wait in {tracker.checkpoints}/; {DELIVER} sends them when the server is back."
+        )
+    if said:
+        raise RunError("; ".join(said))
 
 
 def _check_distinct(identities: Mapping[str, Mapping[str, str]]) -> None:

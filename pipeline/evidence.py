@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.errors import UsageError, one_line
-from pipeline.tracking import Run, Tracker
+from pipeline.tracking import Recorder, Run, Tracker
 
 TAG = "sha256/"
 """How the tag begins that holds the digest of a file, by its path among the artifacts."""
@@ -34,30 +34,30 @@ PROBE_FOLDER = "probes/"
 class Evidence:
     """Stores files of a run, and makes their digests tags of it when all are there."""
 
-    def __init__(self, tracker: Tracker, run_id: str) -> None:
+    def __init__(self, recorder: Recorder, run_id: str) -> None:
         """Store files of this run."""
-        self.tracker, self.run_id = tracker, run_id
+        self.recorder, self.run_id = recorder, run_id
         self._digests: dict[str, str] = {}
 
     def log_text(self, path: str, text: str) -> None:
         """Store text as the artifact `path`."""
-        self.tracker.log_text(self.run_id, path, text)
+        self.recorder.log_text(self.run_id, path, text)
         self._digests[TAG + path] = digest_of_text(text)
 
     def log_file(self, file: Path, folder: str = "") -> None:
         """Store a file as an artifact of the same name."""
-        self.tracker.log_file(self.run_id, file, folder)
+        self.recorder.log_file(self.run_id, file, folder)
         self._digests[TAG + (f"{folder}/{file.name}" if folder else file.name)] = digest_of_file(file)
 
     def log_table(self, path: str, table: pd.DataFrame) -> None:
         """Store a table as the JSON artifact `path` that the tracking UI shows as a table."""
-        self.tracker.log_table(self.run_id, path, table)
-        self._digests[TAG + path] = digest_of_text(self.tracker.table_text(table))
+        self.recorder.log_table(self.run_id, path, table)
+        self._digests[TAG + path] = digest_of_text(self.recorder.table_text(table))
 
     def seal(self) -> None:
         """Make the digests tags of the run."""
         if self._digests:
-            self.tracker.set_tags(self.run_id, self._digests)
+            self.recorder.set_tags(self.run_id, self._digests)
 
 
 def replace_text(run_id: str, path: str, text: str, tracker: Tracker) -> None:

@@ -17,7 +17,7 @@ from pipeline.evidence import TAG, Evidence, read
 from pipeline.machine import environment
 from pipeline.settings import flat
 from pipeline.study import Cell
-from pipeline.tracking import Run, Tracker
+from pipeline.tracking import Recorder, Run, Tracker
 from pipeline.training.choice import History, best_epoch
 from pipeline.training.evaluation import predict
 
@@ -41,13 +41,13 @@ DARK = 0.5
 
 def describe(cell: Cell, splits: Splits, tags: dict[str, str], evidence: Evidence) -> None:
     """Store what a run is: its settings, its data and its machine."""
-    tracker, run_id = evidence.tracker, evidence.run_id
-    tracker.log_params(run_id, flat(cell.config))
+    recorder, run_id = evidence.recorder, evidence.run_id
+    recorder.log_params(run_id, flat(cell.config))
     evidence.log_text(CONFIG_FILE, cell.config.model_dump_json(indent=2))
     sizes = {name: len(getattr(splits, name)) for name in ("train", "validation", "test")}
     evidence.log_text(CLASSES_FILE, json.dumps(splits.test.class_names))
     profile = {**sizes, "time_unit": splits.test.time_unit, "notes": list(splits.notes)}
-    tracker.log_dataset(run_id, name=cell.config.data.name, digest=splits.digest, profile=profile)
+    recorder.log_dataset(run_id, name=cell.config.data.name, digest=splits.digest, profile=profile)
     evidence.log_text(ENVIRONMENT_FILE, json.dumps({**environment(), **tags, **profile}, indent=2))
 
 
@@ -94,8 +94,17 @@ def record(
 def package(cell: Cell, tracker: Tracker, run_id: str) -> None:
     """Store the model of a run in the form that MLflow loads, where the run does not hold it yet."""
     run = tracker.get(run_id)
-    if PACKAGED in run.tags:
-        return
+    if PACKAGED not in run.tags:
+        pack(cell, tracker, run_id, best_of(run, tracker))
+
+
+def best_of(run: Run, tracker: Tracker) -> Path:
+    """Return a local file with the weights of a run's best epoch."""
+    return read(run, [BEST_FILE], tracker)[BEST_FILE]
+
+
+def pack(cell: Cell, recorder: Recorder, run_id: str, weights: Path) -> None:
+    """Store these weights with a run, in the form that MLflow loads."""
     splits = cell.config.data.load()
     standardization = splits.standardization and asdict(splits.standardization)
     shape = {name: getattr(splits.test, name) for name in ("horizon", "feature_dim", "classes", "class_names")}
@@ -103,9 +112,8 @@ def package(cell: Cell, tracker: Tracker, run_id: str) -> None:
     with TemporaryDirectory() as scratch:
         description = Path(scratch) / "description.json"
         description.write_text(json.dumps({"config": cell.config.model_dump(mode="json"), "shape": shape}))
-        weights = read(run, [BEST_FILE], tracker)[BEST_FILE]
-        tracker.log_model(run_id, weights=weights, config=description, example=_example(splits))
-    tracker.set_tags(run_id, {PACKAGED: "true"})
+        recorder.log_model(run_id, weights=weights, config=description, example=_example(splits))
+    recorder.set_tags(run_id, {PACKAGED: "true"})
 
 
 def summary_of(model: Classifier, history: History, predictions: pd.DataFrame) -> dict[str, float]:

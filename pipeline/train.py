@@ -4,6 +4,7 @@ One process of all that share the store trains it; another that wants it waits, 
 """
 
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from math import inf, isfinite
@@ -17,9 +18,9 @@ from pipeline.epoch_metrics import metrics_of
 from pipeline.evidence import Evidence
 from pipeline.identity import commit, identity
 from pipeline.machine import resolve_device
-from pipeline.run_record import BEST_FILE, CHECKPOINTS, PACKAGED, concluded, describe, package, record
+from pipeline.run_record import BEST_FILE, CHECKPOINTS, PACKAGED, best_of, concluded, describe, pack, package, record
 from pipeline.study import Cell
-from pipeline.tracking import Check, Run, Tracker
+from pipeline.tracking import AwayError, Check, Recorder, Run, Tracker, alone, at_once, spooled
 from pipeline.training.choice import History, best_epoch, out_of_patience
 from pipeline.training.loop import Epoch, fit
 from pipeline.training.start import start
@@ -39,16 +40,17 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Job:
-    """A cell at work: its data on the device, its run and its checkpoint."""
+    """A cell at work: what it is, its run, and what records it."""
 
     cell: Cell
     splits: Splits
-    precision: str
+    tags: dict[str, str]
+    """What the cell is."""
     tracker: Tracker
-    run_id: str
+    recorder: Recorder
+    run: Run
+    """As it was when it was taken; without an id where the store is away."""
     check: Check
-    unfinished: Unfinished
-    evidence: Evidence
 
 
 def run_cell(
@@ -65,34 +67,64 @@ def run_cell(
 
     A new run is nested under `parent`, or is the run `adopted` that somebody created for it. Where it is `packaged`, the
     run holds the model in the form that MLflow loads, which takes a second; checkpoints it holds in any case.
+
+    Where a server is away the cell is trained all the same, and UnsentError says that its run is not there yet.
     """
     splits = cell.config.data.load()
     tags = identity(cell.config, splits, device)
-    runs = tracker.find(cell=tags["cell"])
-    if finished := [run for run in runs if run.status == "FINISHED"]:
-        return _reuse(cell, tracker, finished[0], packaged)
-    owned = {"cell": tags["cell"]}
-    run_id = runs[-1].id if runs else tracker.sole(cell.name, owned, tags=tags, parent=parent, adopted=adopted)
-    with tracker.own(run_id, inf, lambda owner: say(f"{cell.name}: waiting for {owner}, which trains it")) as check:
-        run = tracker.get(run_id)
-        if run.status != "FINISHED":  # it may have become so meanwhile
-            with tracker.ending(run_id, check):
-                if not concluded(run):
-                    tracker.set_tags(
-                        run_id, {**tags, **commit(), "model": cell.model, "dataset": cell.config.data.name}
-                    )
-                    evidence = Evidence(tracker, run_id)
-                    describe(cell, splits, tags, evidence)
-                    on_device = splits.to(resolve_device(tags["device"]))
-                    unfinished = Unfinished(tags["cell"], tracker, run)
-                    _train(
-                        _Job(cell, on_device, tags["precision"], tracker, run_id, check, unfinished, evidence), report
-                    )
-                if packaged:
-                    package(cell, tracker, run_id)
-            clear([tracker.get(run_id)], tracker)
+    with ExitStack() as held:
+
+        def create() -> str:
+            return tracker.sole(cell.name, {"cell": tags["cell"]}, tags=tags, parent=parent, adopted=adopted)
+
+        run, check = _take(cell, tags["cell"], tracker, create, held)
+        if run.status != "FINISHED":
+            if tracker.spools:
+                held.enter_context(
+                    alone(tracker.checkpoints, tags["cell"], inf, lambda: _waits(cell, "another process"))
+                )
+                folder = tracker.checkpoints / tags["cell"]
+                head = {"cell": tags["cell"], "tags": tags, "parent": parent, "adopted": adopted}
+                with spooled(folder, tracker, run, check, head) as spool:
+                    _conclude(_Job(cell, splits, tags, tracker, spool, run, spool.check), report)
+                    if packaged and PACKAGED not in run.tags:
+                        weights = folder / Path(BEST_FILE).name
+                        pack(cell, spool, run.id, weights if weights.is_file() else best_of(run, tracker))
+                run_id = spool.run_id
+            else:
+                run_id = run.id
+                with tracker.ending(run_id, check):
+                    _conclude(_Job(cell, splits, tags, tracker, tracker, run, check), report)
+                    if packaged:
+                        package(cell, tracker, run_id)
+            with suppress(AwayError), at_once():  # the next command that finds it finished clears it, too
+                clear([tracker.get(run_id)], tracker)
             return Outcome(run_id, reused=False)
     return _reuse(cell, tracker, run, packaged)
+
+
+def _take(cell: Cell, key: str, tracker: Tracker, create: Callable[[], str], held: ExitStack) -> tuple[Run, Check]:
+    """Return the run of a cell: a finished one, or one that is owned until `held` closes, or none where a server is away."""
+    try:
+        runs = tracker.find(cell=key)
+        if finished := [run for run in runs if run.status == "FINISHED"]:
+            return finished[0], _nothing
+        run_id = runs[-1].id if runs else create()
+        check = held.enter_context(tracker.own(run_id, inf, lambda owner: _waits(cell, owner)))
+        return tracker.get(run_id), check  # it may have become finished meanwhile
+    except AwayError:
+        held.close()
+        if not tracker.spools:
+            raise
+        return Run("", cell.name, "RUNNING"), _nothing
+
+
+def _waits(cell: Cell, owner: str) -> None:
+    say(f"{cell.name}: waiting for {owner}, which trains it")
+
+
+def _nothing() -> None:
+    pass
 
 
 def _reuse(cell: Cell, tracker: Tracker, run: Run, packaged: bool) -> Outcome:
@@ -103,43 +135,58 @@ def _reuse(cell: Cell, tracker: Tracker, run: Run, packaged: bool) -> Outcome:
     return Outcome(run.id, reused=True)
 
 
-def _train(job: _Job, report: Report) -> None:
+def _conclude(job: _Job, report: Report) -> None:
+    """Record what the run of a cell lacks, and train for that what is to be trained."""
+    if concluded(job.run):
+        return
+    cell, recorder, run_id = job.cell, job.recorder, job.run.id
+    recorder.set_tags(run_id, {**job.tags, **commit(), "model": cell.model, "dataset": cell.config.data.name})
+    evidence = Evidence(recorder, run_id)
+    describe(cell, job.splits, job.tags, evidence)
+    _train(job, evidence, report)
+
+
+def _train(job: _Job, evidence: Evidence, report: Report) -> None:
+    recorder, run_id = job.recorder, job.run.id
+    unfinished = Unfinished(job.tags["cell"], job.tracker, job.run, recorder)
+    splits = job.splits.to(resolve_device(job.tags["device"]))
+    precision = job.tags["precision"]
     config = job.cell.config
-    state = job.unfinished.load()
-    memory = PeakMemory(job.splits.train.labels.device, earlier=state.get("peak_memory_bytes", 0))
-    training = start(config, job.splits, job.splits.train.labels.device)
+    state = unfinished.load()
+    memory = PeakMemory(splits.train.labels.device, earlier=state.get("peak_memory_bytes", 0))
+    training = start(config, splits, splits.train.labels.device)
     if state:
         training.load_state_dict(state)
     history: History = state.get("history", [])
     best = state.get("best", {})
-    logged = job.tracker.get(job.run_id).metrics.get("epoch", 0)
+    logged = job.run.metrics.get("epoch", 0)
     for row in history:
         if row["epoch"] > logged:
-            job.tracker.log_metrics(job.run_id, row, step=int(row["epoch"]))
-    labels = {"validation": job.splits.validation.labels.cpu(), "test": job.splits.test.labels.cpu()}
-    epochs = fit(training, job.splits, config, job.precision)
+            recorder.log_metrics(run_id, row, step=int(row["epoch"]))
+    labels = {"validation": splits.validation.labels.cpu(), "test": splits.test.labels.cpu()}
+    epochs = fit(training, splits, config, precision)
     while not out_of_patience(history, config.train.patience) and (epoch := next(epochs, None)):
         _check_answers(epoch)
         history.append({"epoch": epoch.number, **metrics_of(epoch, labels)})
         job.check()
         if epoch.number > logged:
-            job.tracker.log_metrics(job.run_id, history[-1], step=epoch.number)
+            recorder.log_metrics(run_id, history[-1], step=epoch.number)
         if best_epoch(history) == epoch.number:
             weights = deepcopy(training.model.state_dict())
-            best = {"model": weights, "epoch": epoch.number, "cell": job.unfinished.cell}
-        job.unfinished.save({**training.state_dict(), "history": history, "best": best, **memory.metrics()})
+            best = {"model": weights, "epoch": epoch.number, "cell": unfinished.cell}
+        unfinished.save({**training.state_dict(), "history": history, "best": best, **memory.metrics()})
         report(job.cell, history)
     training.model.load_state_dict(best["model"])
     scalars = record(
-        job.cell, job.splits.test, training.model, history, memory.metrics(),
-        precision=job.precision, evidence=job.evidence,
+        job.cell, splits.test, training.model, history, memory.metrics(),
+        precision=precision, evidence=evidence,
     )  # fmt: skip
-    checkpoint.save(job.unfinished.folder / Path(BEST_FILE).name, best)
+    checkpoint.save(unfinished.folder / Path(BEST_FILE).name, best)
     for file in (Path(BEST_FILE).name, FILE):
-        job.evidence.log_file(job.unfinished.folder / file, CHECKPOINTS)
-    job.evidence.seal()
+        evidence.log_file(unfinished.folder / file, CHECKPOINTS)
+    evidence.seal()
     # Last, and in one batch: where they are, all files are there with their digests, and nothing is recorded again.
-    job.tracker.log_scalars(job.run_id, scalars, step=len(history))
+    recorder.log_scalars(run_id, scalars, step=len(history))
 
 
 def _check_answers(epoch: Epoch) -> None:

@@ -13,6 +13,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from shutil import copyfile, rmtree
 from tempfile import TemporaryDirectory
@@ -21,7 +22,7 @@ from typing import Any
 from pipeline import checkpoint
 from pipeline.console import say
 from pipeline.errors import UsageError
-from pipeline.tracking import Run, Tracker
+from pipeline.tracking import SPOOL, AwayError, Recorder, Run, Tracker
 
 FILE = "last.pt"
 EARLIER = "previous.pt"
@@ -37,12 +38,13 @@ TAG = "checkpoint"
 class Unfinished:
     """The checkpoint of one cell, for the process that owns its run."""
 
-    def __init__(self, cell: str, tracker: Tracker, run: Run) -> None:
-        """Look for what was left of the cell; `run` is as the store has it now."""
+    def __init__(self, cell: str, tracker: Tracker, run: Run, recorder: Recorder | None = None) -> None:
+        """Look for what was left of the cell; `run` is as the store has it now. `recorder`, or else the tracker, gets copies."""
         self.folder = tracker.checkpoints / cell
         self.cell, self._tracker, self._run_id = cell, tracker, run.id
         self._copy = json.loads(run.tags.get(TAG) or "{}")
         self._copied = time.monotonic()
+        self._recorder = recorder or tracker
 
     def load(self) -> dict[str, Any]:
         """Return the newest state that can be reached and is as it was written; an empty one where there is none.
@@ -52,7 +54,9 @@ class Unfinished:
         state, wrong = newest(self.folder, self.cell)
         moved = False
         if self._copy and self._copy["epoch"] > state.get("epoch", 0):
-            copy = self._tracker.fetch_all(self._run_id, [f"{COPIES}/{self._copy['name']}"])
+            copy: dict[str, Path] = {}
+            with suppress(AwayError):  # training what it would have saved brings the same bits
+                copy = self._tracker.fetch_all(self._run_id, [f"{COPIES}/{self._copy['name']}"])
             better, refused = _first(list(copy.values()), self.cell, self._copy["sha256"])
             state, wrong, moved = better or state, wrong + refused, bool(better)
         if state and (wrong or moved):
@@ -68,7 +72,8 @@ class Unfinished:
         if file.is_file():
             file.replace(self.folder / EARLIER)
         checkpoint.save(file, {**state, "cell": self.cell})
-        if self._tracker.remote and time.monotonic() - self._copied > UPLOAD_SECONDS:
+        due = self._tracker.remote and time.monotonic() - self._copied > UPLOAD_SECONDS
+        if due and self._recorder.takes_copies:
             self._upload(state["epoch"])
 
     def _upload(self, epoch: int) -> None:
@@ -76,9 +81,9 @@ class Unfinished:
         with TemporaryDirectory() as scratch:
             file = Path(scratch) / name
             copyfile(self.folder / FILE, file)
-            self._tracker.log_file(self._run_id, file, COPIES)
+            self._recorder.log_file(self._run_id, file, COPIES)
             self._copy = {"name": name, "sha256": _digest(file), "epoch": epoch}
-        self._tracker.set_tags(self._run_id, {TAG: json.dumps(self._copy)})
+        self._recorder.set_tags(self._run_id, {TAG: json.dumps(self._copy)})
         self._copied = time.monotonic()
 
 
@@ -120,7 +125,8 @@ def clear(finished: Iterable[Run], tracker: Tracker) -> None:
         if run.tags.get(TAG):
             tracker.delete_artifacts(run.id, COPIES)
             tracker.set_tags(run.id, {TAG: ""})
-        if run.tags.get("cell") in there:
+        # A spool is there whose run another process has finished meanwhile: `deliver` says so, and people decide.
+        if run.tags.get("cell") in there and not (tracker.checkpoints / run.tags["cell"] / SPOOL).is_file():
             rmtree(tracker.checkpoints / run.tags["cell"], ignore_errors=True)  # another may do the same
 
 

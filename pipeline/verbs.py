@@ -15,10 +15,11 @@ from pipeline.machine import resolve_device
 from pipeline.output import check_output
 from pipeline.run_record import log_line
 from pipeline.study import Cell, Study, check_names, check_seeds, load_run, load_study
-from pipeline.tracking import Tracker, connect
+from pipeline.tracking import Tracker, connect, deliver_all
 from pipeline.train import run_cell
 from pipeline.training.choice import History
 from pipeline.training.start import check_fit
+from pipeline.unfinished import clear
 
 # The analysis costs seconds and 80 MB, and is imported by the verbs that need it.
 # ruff: noqa: PLC0415
@@ -39,6 +40,7 @@ class Call:
     study: str = ""
     output: Path | None = None
     storage: str = ""
+    checkpoints: Path | None = None
     allow_missing: bool = False
     every: bool = False
     no_retrain: bool = False
@@ -113,15 +115,45 @@ def _check(configs: Iterable[RunConfig]) -> None:
 
 
 def open_store(database: str = "") -> tuple[Tracker, str | None]:
-    """Connect to the store, end runs that died, and take over the run that `mlflow run` created for this call.
+    """Connect to the store, send what waits for it, end runs that died, and take the run that `mlflow run` created.
 
     `database` is one whose locks own the runs where the store is a server.
     """
     # Workers must not see it: MLflow would give each of them that run.
     adopted = os.environ.pop("MLFLOW_RUN_ID", None)
     tracker = connect(database=database or None)
+    if tracker.spools:
+        _deliver(tracker)
     tracker.sweep()
     return tracker, adopted
+
+
+def deliver(call: Call) -> None:
+    """Send what was recorded while a tracking server was away."""
+    tracker = connect(database=_database(call) or None)
+    if not tracker.spools:
+        raise UsageError(
+            f"MLFLOW_TRACKING_URI: must be a tracking server, got {tracker.uri}, which is written directly. Name the server."
+        )
+    tracker.checkpoints = call.checkpoints or tracker.checkpoints
+    sent, stay = _deliver(tracker)
+    if not sent and not stay:
+        say(f"nothing waits in {tracker.checkpoints}/")
+    if stay:
+        raise RunError(
+            f"deliver: everything must be sent, got {plural(stay, 'run')} that stayed. The lines above say why."
+        )
+
+
+def _deliver(tracker: Tracker) -> tuple[int, int]:
+    """Send the spools that wait, say what became of each, and return how many were sent and how many stay."""
+    sent = stay = 0
+    for spool in deliver_all(tracker):
+        sent, stay = (sent + 1, stay) if spool.run else (sent, stay + 1)
+        say(f"{spool.name}: sent {spool.said} to run {spool.run.id}" if spool.run else f"not sent: {spool.said}")
+        if spool.run and spool.run.status == "FINISHED":
+            clear([spool.run], tracker)
+    return sent, stay
 
 
 def analyze(call: Call) -> None:

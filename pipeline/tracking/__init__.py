@@ -2,40 +2,54 @@
 
 from functools import cache
 
-from pipeline.tracking.base import Stopped, Tracker
+from pipeline.tracking.base import Recorder, Stopped, Tracker
+from pipeline.tracking.delivery import DELIVER, UnsentError, deliver_all, spooled
+from pipeline.tracking.link import AwayError, at_once
 from pipeline.tracking.memory import MemoryTracker
 from pipeline.tracking.ownership import BusyError, Check, LostError
 from pipeline.tracking.run import Run, Status
+from pipeline.tracking.spool import FILE as SPOOL
+from pipeline.tracking.spool import alone
 
 __all__ = [
+    "DELIVER",
+    "SPOOL",
+    "AwayError",
     "BusyError",
     "Check",
     "Connection",
     "LostError",
     "MemoryTracker",
+    "Recorder",
     "Run",
     "Status",
     "Stopped",
     "Tracker",
+    "UnsentError",
+    "alone",
+    "at_once",
     "connect",
     "connect_once",
+    "deliver_all",
+    "spooled",
 ]
 
 
-def connect(uri: str | None = None, database: str | None = None) -> Tracker:
+def connect(uri: str | None = None, database: str | None = None, experiment: str | None = None) -> Tracker:
     """Connect to a store, by default the one that `MLFLOW_TRACKING_URI` names, or else SQLite in this folder.
 
     `database`, by default `OPTUNA_STORAGE`, is one that all who share a server can lock runs by, where it is PostgreSQL.
+    A process that is told the `experiment` can begin while a server is away.
     """
     from pipeline.tracking.mlflow_tracker import MlflowTracker  # noqa: PLC0415 - importing MLflow takes seconds
 
-    return MlflowTracker(uri, database)
+    return MlflowTracker(uri, database, experiment)
 
 
 @cache
-def connect_once(uri: str, database: str | None = None) -> Tracker:
+def connect_once(uri: str, *more: str) -> Tracker:
     """Return this process's tracker of a store, which all its tasks share."""
-    return connect(uri, database)
+    return connect(uri, *more)
 
 
 class Connection:

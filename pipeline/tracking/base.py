@@ -1,7 +1,7 @@
 """What a tracker is: a few verbs over runs, and the rule that a run is RUNNING only while a process owns it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from traceback import format_exc
@@ -11,8 +11,9 @@ import pandas as pd
 
 from pipeline.config import digest_of
 from pipeline.errors import without_secrets
+from pipeline.tracking.link import AwayError, at_once
 from pipeline.tracking.ownership import HOLD_SECONDS, BusyError, Check, LostError, Ownership
-from pipeline.tracking.run import Run, Status
+from pipeline.tracking.run import Row, Run, Status
 
 ERROR_FILE = "error.txt"
 """Artifact of a run: the traceback of what it failed by last."""
@@ -22,46 +23,13 @@ class Stopped(Exception):  # noqa: N818 - no error: what was asked for
     """Work on a run was ended on purpose: it ends KILLED, with the reason as its tag `stopped`."""
 
 
-class Tracker(ABC):
-    """Where runs are recorded. Explicit run ids everywhere; no active run."""
-
-    uri: str
-    """Address of the store, for people: without a password."""
-    checkpoints: Path
-    """Folder of the checkpoints of unfinished runs: all who share the store see it where it is a file."""
-    remote = False
-    """Whether others who share the store do not see `checkpoints`."""
-    ownership: Ownership
-    """What keeps the processes that share the store apart."""
-
-    @abstractmethod
-    def address(self) -> tuple[str, ...]:
-        """Return what `connect` needs to reach the same runs from another process; UsageError where none can."""
+class Recorder(ABC):
+    """What is written to runs. Explicit run ids everywhere; no active run."""
 
     @property
-    def ui(self) -> str:
-        """Where people look at the runs, or the command that shows them; by default the store's address."""
-        return self.uri
-
-    @abstractmethod
-    def create(self, name: str, *, parent: str | None = None, tags: Mapping[str, str]) -> str:
-        """Create a RUNNING run with these tags and those of its owner, nested under `parent` where given; return its id."""
-
-    @abstractmethod
-    def delete(self, run_id: str) -> None:
-        """Delete a run."""
-
-    @abstractmethod
-    def get(self, run_id: str) -> Run:
-        """Return a run."""
-
-    @abstractmethod
-    def get_all(self, run_ids: Collection[str]) -> dict[str, Run]:
-        """Return those of the runs that there are, by their ids, in one search for hundreds of them."""
-
-    @abstractmethod
-    def find(self, *, status: str | None = None, **tags: str) -> list[Run]:
-        """Return the runs that have all these tags and, where given, the status, newest first."""
+    def takes_copies(self) -> bool:
+        """Whether the copy of a checkpoint would soon be in the store."""
+        return True
 
     @abstractmethod
     def set_status(self, run_id: str, status: Status) -> None:
@@ -95,11 +63,63 @@ class Tracker(ABC):
     def log_table(self, run_id: str, path: str, table: pd.DataFrame) -> None:
         """Store a table as the JSON artifact `path` that the tracking UI shows as a table."""
 
+    @abstractmethod
+    def log_scalars(self, run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Record metrics that have one value each: one that the run has already is not recorded again."""
+
+    @abstractmethod
+    def log_model(self, run_id: str, *, weights: Path, config: Path, example: pd.DataFrame) -> None:
+        """Store a classifier as a loadable model; `example` is a valid input."""
+
     @staticmethod
     def table_text(table: pd.DataFrame) -> str:
         """Return a table as `log_table` stores it."""
         text: str = table.to_json(orient="split", index=False)
         return text
+
+
+class Tracker(Recorder):
+    """Where runs are recorded."""
+
+    uri: str
+    """Address of the store, for people: without a password."""
+    checkpoints: Path
+    """Folder of the checkpoints of unfinished runs: all who share the store see it where it is a file."""
+    remote = False
+    """Whether others who share the store do not see `checkpoints`."""
+    spools = False
+    """Whether a cell records to a spool, because the store may be away or slow."""
+    ownership: Ownership
+    """What keeps the processes that share the store apart."""
+
+    @abstractmethod
+    def address(self) -> tuple[str, ...]:
+        """Return what `connect` needs to reach the same runs from another process; UsageError where none can."""
+
+    @property
+    def ui(self) -> str:
+        """Where people look at the runs, or the command that shows them; by default the store's address."""
+        return self.uri
+
+    @abstractmethod
+    def create(self, name: str, *, parent: str | None = None, tags: Mapping[str, str]) -> str:
+        """Create a RUNNING run with these tags and those of its owner, nested under `parent` where given; return its id."""
+
+    @abstractmethod
+    def delete(self, run_id: str) -> None:
+        """Delete a run."""
+
+    @abstractmethod
+    def get(self, run_id: str) -> Run:
+        """Return a run."""
+
+    @abstractmethod
+    def get_all(self, run_ids: Collection[str]) -> dict[str, Run]:
+        """Return those of the runs that there are, by their ids, in one search for hundreds of them."""
+
+    @abstractmethod
+    def find(self, *, status: str | None = None, **tags: str) -> list[Run]:
+        """Return the runs that have all these tags and, where given, the status, newest first."""
 
     def log_scalars(self, run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
         """Record metrics that have one value each: one that the run has already is not recorded again."""
@@ -108,8 +128,16 @@ class Tracker(ABC):
             self.log_metrics(run_id, new, step)
 
     @abstractmethod
-    def log_model(self, run_id: str, *, weights: Path, config: Path, example: pd.DataFrame) -> None:
-        """Store a classifier as a loadable model; `example` is a valid input."""
+    def log_rows(self, run_id: str, rows: Sequence[Row]) -> None:
+        """Record rows of metrics in as few calls as the store takes; one that it has with the same time stays one."""
+
+    def log_files(self, run_id: str, files: Sequence[tuple[Path, str]]) -> None:
+        """Store files as artifacts of the same names, each in its folder."""
+        for file, folder in files:
+            self.log_file(run_id, file, folder)
+
+    def show_tables(self, run_id: str, paths: Collection[str]) -> None:
+        """Have the tracking UI show these artifacts as tables, where it can."""
 
     @abstractmethod
     def fetch(self, run_id: str, path: str) -> Path:
@@ -194,38 +222,9 @@ class Tracker(ABC):
 
     @contextmanager
     def ending(self, run_id: str, check: Check) -> Iterator[None]:
-        """Work on a run that is owned: it ends FINISHED, or KILLED after an interrupt, or FAILED with its error as a tag.
-
-        The traceback is kept as a file. A run that was lost to another process is left as it is.
-        """
-        before = self.get(run_id).tags
-        check()
-        self.set_tags(run_id, self.ownership.tags() | {tag: "" for tag in ("error", "stopped") if before.get(tag)})
-        self.set_status(run_id, "RUNNING")
-        try:
+        """Work on a run that is owned, which ends as its work does."""
+        with ending(self, self.get(run_id), check, self.ownership.tags()):
             yield
-        except LostError:
-            raise
-        except (KeyboardInterrupt, SystemExit, GeneratorExit):
-            with suppress(LostError):
-                check()
-                self.set_status(run_id, "KILLED")
-            raise
-        except Stopped as reason:
-            with suppress(LostError):
-                check()
-                self.set_tags(run_id, {"stopped": str(reason)})
-                self.set_status(run_id, "KILLED")
-            raise
-        except BaseException as error:
-            with suppress(LostError):
-                check()
-                self.set_tags(run_id, {"error": without_secrets(f"{type(error).__name__}: {error}")[:4000]})
-                self.set_status(run_id, "FAILED")
-                self.log_text(run_id, ERROR_FILE, without_secrets(format_exc()))
-            raise
-        check()
-        self.set_status(run_id, "FINISHED")
 
     @contextmanager
     def hold(self, run_id: str) -> Iterator[Check]:
@@ -241,3 +240,39 @@ class Tracker(ABC):
 
     def _owner(self, run_id: str) -> str:
         return self.get(run_id).tags.get("owner") or "another process"
+
+
+@contextmanager
+def ending(recorder: Recorder, run: Run, check: Check, tags: Mapping[str, str]) -> Iterator[None]:
+    """Work on a run that is owned: it ends FINISHED, or KILLED after an interrupt, or FAILED with its error as a tag.
+
+    It begins with these tags. The traceback is kept as a file. A run that was lost to another process is left as it is,
+    and so is one whose store is away.
+    """
+    check()
+    recorder.set_tags(run.id, {**tags, **{tag: "" for tag in ("error", "stopped") if run.tags.get(tag)}})
+    recorder.set_status(run.id, "RUNNING")
+    try:
+        yield
+    except LostError:
+        raise
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        with suppress(LostError, AwayError), at_once():
+            check()
+            recorder.set_status(run.id, "KILLED")
+        raise
+    except Stopped as reason:
+        with suppress(LostError, AwayError), at_once():
+            check()
+            recorder.set_tags(run.id, {"stopped": str(reason)})
+            recorder.set_status(run.id, "KILLED")
+        raise
+    except BaseException as error:
+        with suppress(LostError, AwayError), at_once():
+            check()
+            recorder.set_tags(run.id, {"error": without_secrets(f"{type(error).__name__}: {error}")[:4000]})
+            recorder.set_status(run.id, "FAILED")
+            recorder.log_text(run.id, ERROR_FILE, without_secrets(format_exc()))
+        raise
+    check()
+    recorder.set_status(run.id, "FINISHED")

@@ -2,7 +2,7 @@
 
 import itertools
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,7 +12,7 @@ import pandas as pd
 from pipeline.errors import UsageError
 from pipeline.tracking.base import Tracker
 from pipeline.tracking.ownership import ByLocks, FileLocks
-from pipeline.tracking.run import Run, Status
+from pipeline.tracking.run import Row, Run, Status
 
 
 class MemoryTracker(Tracker):
@@ -76,6 +76,11 @@ class MemoryTracker(Tracker):
         """Append to the history and keep the last values."""
         self.history[run_id].append((step, dict(metrics)))
         self._runs[run_id] = replace(self._runs[run_id], metrics={**self._runs[run_id].metrics, **metrics})
+
+    def log_rows(self, run_id: str, rows: Sequence[Row]) -> None:
+        """Append them one by one."""
+        for row in rows:
+            self.log_metrics(run_id, row.metrics, row.step)
 
     def log_dataset(self, run_id: str, *, name: str, digest: str, profile: Mapping[str, Any]) -> None:
         """Keep the digest."""

@@ -6,7 +6,8 @@ import os
 import re
 import time
 import urllib.request
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from functools import cached_property, wraps
 from pathlib import Path
@@ -16,6 +17,12 @@ from typing import Any, ParamSpec, TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 
+# A request is repeated for some seconds, because one of hundreds must not end the whole call; by default that is minutes without a word.
+# What lasts longer is for the link to the server, which says so.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+os.environ.setdefault("MLFLOW_HTTP_POOL_MAXSIZE", "16")
 # MLflow reads these when it is imported.
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -25,20 +32,23 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 import mlflow
 import pandas as pd
 import requests
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.store.artifact.artifact_repository_registry import _artifact_repository_registry, get_artifact_repository
+from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
 from mlflow.tracking import MlflowClient
 from mlflow.types.schema import Array, ColSpec, DataType, Schema
+from requests.exceptions import RetryError
 from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from pipeline.errors import RunError, UsageError, one_line, without_secrets
 from pipeline.tracking import pyfunc
 from pipeline.tracking.base import Tracker
+from pipeline.tracking.link import AwayError, Link
 from pipeline.tracking.ownership import ByLocks, DatabaseLocks, FileLocks, Lease, Ownership
-from pipeline.tracking.run import Run, Status
+from pipeline.tracking.run import Row, Run, Status
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 EXPERIMENT = "lstm-time-embeddings"
@@ -59,21 +69,43 @@ EXPERIMENT_KIND = "mlflow.experimentKind"
 TABLES_TAG = "mlflow.loggedArtifacts"
 """The tag by which the UI knows which artifacts are tables."""
 
+LOST = (ConnectionError, TimeoutError, URLError, requests.ConnectionError, requests.Timeout, RetryError)
+"""What is raised where a server is not reached, or answers with a status that says it may do so later, as 500 and 503 do."""
+UPLOADS = 16
+"""Files that go to a server at once: a package of a model has some hundred."""
+BATCH = 1000
+"""Metrics that MLflow takes in one call."""
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 def _mapped(method: Callable[P, R]) -> Callable[P, R]:
-    """Turn the exceptions of MLflow and of what lies below it into one line that names the store."""
+    """Turn the exceptions of MLflow and of what lies below it into one line that names the store.
+
+    What a server does not answer is asked again, for as long as its link says.
+    """
 
     @wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return method(*args, **kwargs)
-        except (MlflowException, SQLAlchemyError, OSError) as error:
-            if isinstance(error, FileNotFoundError):
-                raise
-            raise _explained(error, str(getattr(args[0], "uri", "")), method.__name__) from error
+        link: Link | None = getattr(args[0], "link", None)
+        while True:
+            began = time.monotonic()
+            try:
+                if link and link.away:  # a look that fails soon
+                    _ask(link.uri)
+                answer = method(*args, **kwargs)
+            except (MlflowException, SQLAlchemyError, OSError) as error:
+                if isinstance(error, FileNotFoundError):
+                    raise
+                explained = _explained(error, str(getattr(args[0], "uri", "")), method.__name__)
+                if link and isinstance(explained, AwayError) and link.failed(method.__name__, explained, began):
+                    continue
+                raise explained from error
+            else:
+                if link:
+                    link.answered(method.__name__, began)
+                return answer
 
     return call
 
@@ -81,14 +113,23 @@ def _mapped(method: Callable[P, R]) -> Callable[P, R]:
 def _explained(error: Exception, uri: str, verb: str) -> UsageError | RunError:
     """Return the error of a store that does not answer, or of one that could not do what it was told."""
     opens = verb == "__init__" and not isinstance(error, MlflowException)
-    if opens or any(_is_lost_connection(cause) for cause in _causes(error)):
-        return UsageError(
+    lost = next((cause for cause in _causes(error) if _is_lost_connection(cause)), None)
+    if opens or lost:
+        away = AwayError(
             f"MLFLOW_TRACKING_URI: must be a tracking store that answers, got {uri} ({one_line(error)}). "
             "Start the server, or unset the variable to use the local store."
         )
+        away.why = _in_words(lost or error)
+        return away
     return RunError(
         f"tracking store {uri}: must do what {verb} asks, got {one_line(error)}. Mend that, and run the command again."
     )
+
+
+def _in_words(error: BaseException) -> str:
+    if isinstance(error, RetryError):
+        return "it answers that it cannot"
+    return "no answer in time" if isinstance(error, (TimeoutError, requests.Timeout)) else "no answer"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -100,23 +141,25 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _is_lost_connection(error: BaseException) -> bool:
     if isinstance(error, DBAPIError):  # without a statement it was raised by connecting
         return error.statement is None or error.connection_invalidated
-    return isinstance(error, (ConnectionError, TimeoutError, URLError, requests.ConnectionError, requests.Timeout))
+    return isinstance(error, LOST)
 
 
 class MlflowTracker(Tracker):
     """Runs in one experiment of an MLflow store."""
 
     @_mapped
-    def __init__(self, uri: str | None = None, database: str | None = None) -> None:
+    def __init__(self, uri: str | None = None, database: str | None = None, experiment: str | None = None) -> None:
         """Connect to `uri`, by default `MLFLOW_TRACKING_URI` or the local SQLite store; `UsageError` if none answers.
 
         Where that is a server, runs are owned by locks of `database`, by default `OPTUNA_STORAGE`, if it is PostgreSQL.
+        A process that is told the id of the `experiment` asks the store nothing now: it may be away.
         """
         self._address = uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
         self.uri = without_secrets(self._address)
         self._database = database or os.environ.get("OPTUNA_STORAGE") or ""
         self._absolute = _absolute(self._address)
-        if self.uri.startswith("http"):
+        self.spools = self.uri.startswith("http")
+        if self.spools and not experiment:
             _ask(self.uri)
         self._places: dict[str, str] = {}
         self._downloaded: dict[str, Path] = {}
@@ -124,7 +167,8 @@ class MlflowTracker(Tracker):
         # Two processes that meet a new store would both migrate it. A server does that before it answers.
         with self.ownership.locks.lock("store") if isinstance(self.ownership, ByLocks) else nullcontext():
             self._client = MlflowClient(self._absolute)
-            self._experiment = self._open_experiment()
+            self._experiment = experiment or self._open_experiment()
+        self.link = Link(self.uri, self.checkpoints / "locks") if self.spools else None
 
     def _owning(self) -> tuple[Ownership, Path, bool]:
         """Return what keeps processes apart, the folder of checkpoints, and whether others do not see that."""
@@ -179,8 +223,8 @@ class MlflowTracker(Tracker):
         return self._run(self._client.get_run(run_id))
 
     def address(self) -> tuple[str, ...]:
-        """Return the store's address, and that of the database whose locks own its runs."""
-        return self._address, self._database
+        """Return the store's address, that of the database whose locks own its runs, and the experiment of a server."""
+        return (self._address, self._database, self._experiment) if self.spools else (self._address, self._database)
 
     @_mapped
     def get_all(self, run_ids: Collection[str]) -> dict[str, Run]:
@@ -232,11 +276,20 @@ class MlflowTracker(Tracker):
         missing = [Param(key, str(value)[:PARAM_LENGTH]) for key, value in params.items() if key not in present]
         self._client.log_batch(run_id, params=missing)
 
-    @_mapped
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Log one batch."""
-        now = int(time.time() * 1000)
-        self._client.log_batch(run_id, metrics=[Metric(key, value, now, step) for key, value in metrics.items()])
+        """Log one row, with the same time however often it is tried."""
+        self.log_rows(run_id, [Row(step, int(time.time() * 1000), metrics)])
+
+    @_mapped
+    def log_rows(self, run_id: str, rows: Sequence[Row]) -> None:
+        """Log batches of whole rows."""
+        batch: list[Metric] = []
+        for row in rows:
+            if len(batch) + len(row.metrics) > BATCH:
+                self._client.log_batch(run_id, metrics=batch)
+                batch = []
+            batch += [Metric(key, value, row.milliseconds, row.step) for key, value in row.metrics.items()]
+        self._client.log_batch(run_id, metrics=batch)
 
     @_mapped
     def log_dataset(self, run_id: str, *, name: str, digest: str, profile: Mapping[str, Any]) -> None:
@@ -269,9 +322,21 @@ class MlflowTracker(Tracker):
     def log_table(self, run_id: str, path: str, table: pd.DataFrame) -> None:
         """Store a table in place of an earlier one of that name (MLflow's own call would append to it)."""
         self._client.log_text(run_id, self.table_text(table), path)
+        self.show_tables(run_id, [path])
+
+    @_mapped
+    def log_files(self, run_id: str, files: Sequence[tuple[Path, str]]) -> None:
+        """Store the files side by side, because a slow server takes its time for each."""
+        repository = self._repository(run_id)
+        with ThreadPoolExecutor(UPLOADS) as pool:
+            list(pool.map(lambda file: repository.log_artifact(str(file[0]), file[1] or None), files))
+
+    @_mapped
+    def show_tables(self, run_id: str, paths: Collection[str]) -> None:
+        """Add them to the tag by which the UI knows them."""
         shown = json.loads(self._client.get_run(run_id).data.tags.get(TABLES_TAG, "[]"))
-        if (entry := {"path": path, "type": "table"}) not in shown:
-            self._client.set_tag(run_id, TABLES_TAG, json.dumps([*shown, entry]))
+        if new := [entry for path in paths if (entry := {"path": path, "type": "table"}) not in shown]:
+            self._client.set_tag(run_id, TABLES_TAG, json.dumps([*shown, *new]))
 
     @_mapped
     def log_model(self, run_id: str, *, weights: Path, config: Path, example: pd.DataFrame) -> None:
@@ -282,12 +347,23 @@ class MlflowTracker(Tracker):
         outputs = Schema(
             [ColSpec(DataType.long, "predicted"), ColSpec(DataType.string, "class"), ColSpec(numbers, "probabilities")]
         )
+        # MLflow would itself create the model's entry, and read the history of each metric of the run, one call after another.
+        params = self._client.get_run(run_id).data.params
+        entry = self._client.create_logged_model(self._experiment, name="model", source_run_id=run_id, params=params)
+        self._client.log_outputs(run_id, [LoggedModelOutput(entry.model_id, step=0)])
+
+        class OfRun(Model):
+            """A model that says of which run it is."""
+
+            def __init__(self, **named: Any) -> None:  # noqa: ANN401
+                super().__init__(**{**named, "run_id": run_id})
+
         with self._as_active():
-            Model.log(
+            OfRun.log(
                 artifact_path=None,
                 name="model",
+                model_id=entry.model_id,
                 flavor=mlflow.pyfunc,
-                run_id=run_id,
                 python_model=str(pyfunc.__file__),
                 artifacts={"weights": str(weights), "config": str(config)},
                 code_paths=[str(root / package) for package in ("models", "analysis", "pipeline")],
@@ -383,6 +459,22 @@ class MlflowTracker(Tracker):
     def page(self, run_id: str) -> str:
         """Return the run's page in the MLflow UI, from its root."""
         return f"#/experiments/{self._experiment}/runs/{run_id}"
+
+
+class _Uploads(MlflowArtifactsRepository):
+    """Artifacts behind a tracking server, of which a folder goes there side by side, as the package of a model does."""
+
+    def log_artifacts(self, local_dir: str, artifact_path: str | None = None) -> None:
+        """Store the files of a folder."""
+        root = Path(local_dir).resolve()
+        files = sorted(file for file in root.rglob("*") if file.is_file())
+        folders = [Path(artifact_path or "", file.parent.relative_to(root)).as_posix() for file in files]
+        put: Callable[[str, str | None], None] = self.log_artifact
+        with ThreadPoolExecutor(UPLOADS) as pool:
+            list(pool.map(put, map(str, files), [None if folder == "." else folder for folder in folders]))
+
+
+_artifact_repository_registry.register("mlflow-artifacts", _Uploads)  # type: ignore[no-untyped-call]
 
 
 def _absolute(uri: str) -> str:

@@ -33,6 +33,7 @@ from sqlalchemy.pool import NullPool
 from pipeline.config import digest_of
 from pipeline.console import say
 from pipeline.errors import RunError, UsageError
+from pipeline.tracking.link import at_once
 from pipeline.tracking.run import Run
 
 Check = Callable[[], None]
@@ -86,6 +87,9 @@ class Ownership(ABC):
     @abstractmethod
     def own(self, run_id: str, patience: float, waits: Waits) -> AbstractContextManager[Check]:
         """Own a run meanwhile; BusyError where another process has owned it for `patience` seconds."""
+
+    def inherit(self, leases: Sequence[str]) -> None:  # noqa: B027 - nothing to do for most
+        """Take it that the owners of leases, processes of this machine, are gone; what falls by itself needs no telling."""
 
     @abstractmethod
     def orphans(self, runs: Sequence[Run]) -> Iterator[str]:
@@ -266,6 +270,11 @@ class Lease(Ownership):
         self._name = uuid.uuid4().hex
         self._mutex = threading.Lock()
         self._owned: set[str] = set()
+        self._inherited: set[str] = set()
+
+    def inherit(self, leases: Sequence[str]) -> None:
+        """Wait no longer for the beats of those."""
+        self._inherited.update(leases)
 
     def tags(self) -> dict[str, str]:
         """Own the run from its creation on."""
@@ -292,7 +301,8 @@ class Lease(Ownership):
             tags = self._store.get(run_id).tags
             if tags.get("lease") == self._name:  # created here, or not given back because the store was away
                 return
-            if (not tags.get("lease") or watch.dead(tags)) and self._win([run_id]):
+            free = tags.get("lease", "") in {"", *self._inherited}
+            if (free or watch.dead(tags)) and self._win([run_id]):
                 return
             if not told:
                 waits()
@@ -329,8 +339,8 @@ class Lease(Ownership):
             yield
         finally:
             done.set()
-            thread.join()
-            with suppress(LostError):
+            thread.join(BEAT_SECONDS)
+            with suppress(LostError, UsageError), at_once():  # where the store is away, the lease dies with its beat
                 self._check(run_id)
                 self._store.set_tags(run_id, {"lease": "", "beat": ""})
 

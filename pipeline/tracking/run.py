@@ -1,5 +1,6 @@
-"""A run as the store knows it."""
+"""A run as the store knows it, and a row of its metrics."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,3 +17,13 @@ class Run:
     tags: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     """The last value of each metric."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Metrics of a run at one step."""
+
+    step: int
+    milliseconds: int
+    """When they were recorded, since 1970."""
+    metrics: Mapping[str, float]

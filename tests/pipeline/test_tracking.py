@@ -294,7 +294,7 @@ def test_only_a_lost_connection_is_said_to_be_one(mlflow_tracker, monkeypatch, e
 
 def test_what_the_store_refuses_is_said(mlflow_tracker):
     run = mlflow_tracker.create("run", tags={})
-    with pytest.raises(RunError, match='must do what log_metrics asks, got MlflowException: Invalid value "a=1"'):
+    with pytest.raises(RunError, match='must do what log_rows asks, got MlflowException: Invalid value "a=1"'):
         mlflow_tracker.log_metrics(run, {"a=1": 1.0})
 
 

@@ -1,0 +1,202 @@
+"""The spool of a cell: all that its run records, in order, in a file, until it is known to be in the store.
+
+`CHECKPOINTS/CELL/spool.jsonl` has a line for each thing; the files among them lie in `spool/` beside it until they are sent.
+"""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from shutil import copyfile, rmtree
+from typing import Any, Self
+from uuid import uuid4
+
+import pandas as pd
+
+from pipeline.errors import UsageError
+from pipeline.tracking.base import Recorder
+from pipeline.tracking.ownership import ByLocks, Check, FileLocks, Waits
+from pipeline.tracking.run import Status
+
+FILE = "spool.jsonl"
+FILES = "spool"
+MARK = "spool"
+"""The tag of a run that tells from which spool it was recorded."""
+
+Entry = dict[str, Any]
+"""One thing that was recorded: `verb`, and what it was told."""
+
+
+class Spool(Recorder):
+    """What one process records of one run, whose id it may not know yet: it does not look at those that it is told."""
+
+    def __init__(self, folder: Path) -> None:
+        """Write to this folder, that of the cell's checkpoint."""
+        self.file = folder / FILE
+        self._files = folder / FILES
+        self.news = threading.Condition()
+        """Notified when there is an entry more, or one has been sent."""
+        self.entries: list[Entry] = []
+        self.sent = 0
+        """How many of the entries are known to be in the store."""
+        self.problem: Exception | None = None
+        """Why the rest can never be sent."""
+        self.run_id = ""
+        """The run that it was sent to, when all is sent."""
+
+    @classmethod
+    def begin(cls, folder: Path, **head: object) -> Self:
+        """Begin a spool with what tells its run. One that was left there goes: the checkpoint holds all that it held."""
+        spool = cls(folder)
+        spool.discard()
+        folder.mkdir(parents=True, exist_ok=True)
+        spool._append("begin", token=uuid4().hex, **head)
+        return spool
+
+    @classmethod
+    def left(cls, folder: Path) -> Self:
+        """Return the spool that a process has left in a folder; a last line that was broken off counts as not written."""
+        spool = cls(folder)
+        lines = spool.file.read_text(encoding="utf-8").split("\n")
+        try:
+            spool.entries = [json.loads(line) for line in lines[:-1]]
+            assert spool.entries[0]["verb"] == "begin"  # noqa: S101 - as below
+        except (ValueError, LookupError, TypeError, AssertionError):
+            raise UsageError(
+                f"{spool.file}: must be a spool as it was written, got something else. "
+                "Delete it: the same command records its run anew, from the checkpoint beside it."
+            ) from None
+        return spool
+
+    @property
+    def head(self) -> Entry:
+        """What tells the run: token, name, cell, tags, parent; and, where it is known, its id and the lease that owned it."""
+        return self.entries[0]
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run has come to its end."""
+        return any(entry.get("status") == "FINISHED" for entry in self.entries)
+
+    @property
+    def leases(self) -> list[str]:
+        """The leases of the processes that have worked on it, or have begun to send it."""
+        return [entry["lease"] for entry in self.entries if "lease" in entry]
+
+    def taken(self, lease: str) -> None:
+        """Note who goes on to send it: where that breaks off, the next one need not wait for the lease to die."""
+        self._append("taken", lease=lease)
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything is sent."""
+        return self.sent == len(self.entries)
+
+    @property
+    def takes_copies(self) -> bool:
+        """Whether no file waits to be sent: copies must not pile up while a server is away."""
+        with self.news:
+            return not any("folder" in entry for entry in self.entries[self.sent :])
+
+    def check(self) -> None:
+        """Raise what keeps it from ever being sent: the run was lost, say, or the store refuses something."""
+        if self.problem:
+            raise self.problem
+
+    def discard(self) -> None:
+        """Remove it."""
+        self.file.unlink(missing_ok=True)
+        rmtree(self._files, ignore_errors=True)
+
+    def place(self, entry: Entry, name: str) -> Path:
+        """Return where a file of an entry lies."""
+        return self._files / str(entry["folder"]) / name
+
+    def forget(self, entries: Sequence[Entry]) -> None:
+        """Remove the files of entries that are sent."""
+        for entry in entries:
+            if "folder" in entry:
+                rmtree(self._files / str(entry["folder"]), ignore_errors=True)
+
+    def _append(self, verb: str, **told: object) -> None:
+        entry = {"verb": verb, **told}
+        with self.news:
+            with self.file.open("a", encoding="utf-8") as file:
+                file.write(f"{json.dumps(entry, default=float)}\n")
+                file.flush()
+                os.fsync(file.fileno())
+            self.entries.append(entry)
+            self.news.notify_all()
+
+    def _folder(self) -> Path:
+        folder = self._files / str(len(self.entries))
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def set_status(self, run_id: str, status: Status) -> None:
+        """Note the status."""
+        del run_id
+        self._append("set_status", status=status)
+
+    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Note the tags."""
+        del run_id
+        self._append("set_tags", tags=dict(tags))
+
+    def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
+        """Note the params."""
+        del run_id
+        self._append("log_params", params=dict(params))
+
+    def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Note a row with the time."""
+        del run_id
+        self._append("log_metrics", step=step, milliseconds=int(time.time() * 1000), metrics=dict(metrics))
+
+    def log_scalars(self, run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Note metrics of one value."""
+        del run_id
+        self._append("log_scalars", step=step, metrics=dict(metrics))
+
+    def log_dataset(self, run_id: str, *, name: str, digest: str, profile: Mapping[str, Any]) -> None:
+        """Note the data set."""
+        del run_id
+        self._append("log_dataset", name=name, digest=digest, profile=dict(profile))
+
+    def log_text(self, run_id: str, path: str, text: str) -> None:
+        """Keep text as a file."""
+        del run_id
+        folder, name = self._folder(), Path(path).name
+        (folder / name).write_text(text, encoding="utf-8")
+        self._append("log_file", name=name, into=path.rpartition("/")[0], folder=folder.name)
+
+    def log_file(self, run_id: str, file: Path, folder: str = "") -> None:
+        """Keep a copy of the file."""
+        del run_id
+        kept = self._folder()
+        copyfile(file, kept / file.name)
+        self._append("log_file", name=file.name, into=folder, folder=kept.name)
+
+    def log_table(self, run_id: str, path: str, table: pd.DataFrame) -> None:
+        """Keep a table as a file, and note that it is one."""
+        self.log_text(run_id, path, self.table_text(table))
+        self._append("show_table", path=path)
+
+    def log_model(self, run_id: str, *, weights: Path, config: Path, example: pd.DataFrame) -> None:
+        """Keep copies of what the model is made of."""
+        del run_id
+        kept = self._folder()
+        for file in (weights, config):
+            copyfile(file, kept / file.name)
+        self._append(
+            "log_model", weights=weights.name, config=config.name, folder=kept.name,
+            example={str(name): column.tolist() for name, column in example.items()},
+        )  # fmt: skip
+
+
+def alone(checkpoints: Path, cell: str, patience: float, waits: Waits) -> AbstractContextManager[Check]:
+    """Keep other processes of this machine from the spool of a cell meanwhile; BusyError where one has it for too long."""
+    return ByLocks("files", FileLocks(checkpoints / "locks")).own(cell, patience, waits)
