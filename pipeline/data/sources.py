@@ -212,7 +212,7 @@ def _npm_package(scratch: Path, names: Sequence[str]) -> Iterator[tuple[str, byt
         for name in names:
             member = archive.extractfile(f"package/data/{name}")
             if member is not None:
-                yield name, member.read()
+                yield name, member.read(LARGEST_FILE)
 
 
 def _debian_package(scratch: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
