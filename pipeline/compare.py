@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.console import Meter, duration, say
-from pipeline.errors import RunError, UsageError, one_line
+from pipeline.errors import RunError, UsageError, disk_error, one_line
 from pipeline.estimate import epoch_seconds
 from pipeline.identity import identity
 from pipeline.launch import Notify, run_tasks
@@ -67,6 +67,8 @@ def compare(study: Study, tracker: Tracker, *, workers: int, device: str, adopte
             connection = Connection(tracker)
             tasks = [CellTask(cell, device, connection, parent) for cell in pending]
             for task, result in _train(tasks, identities, workers):
+                if isinstance(result, Exception) and (full := disk_error(result)):
+                    raise full from result  # no other cell would fare better
                 if isinstance(result, Exception):
                     errors[task.cell.name] = result
                 else:

@@ -2,6 +2,7 @@
 
 import atexit
 import json
+import logging
 import os
 import re
 import time
@@ -11,7 +12,7 @@ from contextlib import contextmanager, nullcontext
 from functools import cached_property, wraps
 from pathlib import Path
 from shutil import rmtree
-from tempfile import mkdtemp
+from tempfile import gettempdir, mkdtemp
 from typing import Any, ParamSpec, TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
@@ -34,7 +35,7 @@ from mlflow.types.schema import Array, ColSpec, DataType, Schema
 from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from pipeline.errors import RunError, UsageError, one_line
+from pipeline.errors import RunError, UsageError, causes, disk_error, one_line
 from pipeline.tracking import pyfunc
 from pipeline.tracking.base import Tracker
 from pipeline.tracking.ownership import ByLocks, DatabaseLocks, FileLocks, Lease, Ownership
@@ -59,6 +60,9 @@ EXPERIMENT_KIND = "mlflow.experimentKind"
 TABLES_TAG = "mlflow.loggedArtifacts"
 """The tag by which the UI knows which artifacts are tables."""
 
+# It writes the traceback of each error of the database, which is said in one line here.
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -80,8 +84,10 @@ def _mapped(method: Callable[P, R]) -> Callable[P, R]:
 
 def _explained(error: Exception, uri: str, verb: str) -> UsageError | RunError:
     """Return the error of a store that does not answer, or of one that could not do what it was told."""
+    if said := disk_error(error, f"tracking store {uri}, its artifacts or {gettempdir()}"):
+        return said
     opens = verb == "__init__" and not isinstance(error, MlflowException)
-    if opens or any(_is_lost_connection(cause) for cause in _causes(error)):
+    if opens or any(_is_lost_connection(cause) for cause in causes(error)):
         return UsageError(
             f"MLFLOW_TRACKING_URI: must be a tracking store that answers, got {uri} ({one_line(error)}). "
             "Start the server, or unset the variable to use the local store."
@@ -89,12 +95,6 @@ def _explained(error: Exception, uri: str, verb: str) -> UsageError | RunError:
     return RunError(
         f"tracking store {uri}: must do what {verb} asks, got {one_line(error)}. Mend that, and run the command again."
     )
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _is_lost_connection(error: BaseException) -> bool:
