@@ -26,7 +26,7 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 import mlflow
 import pandas as pd
 import requests
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
@@ -156,7 +156,14 @@ class MlflowTracker(Tracker):
                 if not (experiment := self._client.get_experiment_by_name(name)):
                     raise
                 wanted = experiment.experiment_id
-        if EXPERIMENT_KIND not in self._client.get_experiment(wanted).tags:
+        experiment = self._client.get_experiment(wanted)
+        if experiment.lifecycle_stage != LifecycleStage.ACTIVE:
+            raise UsageError(
+                f"experiment {experiment.name}: must be active, got one that was deleted. "
+                f"`MLFLOW_TRACKING_URI={self.uri} .venv/bin/mlflow experiments restore --experiment-id {wanted}` "
+                "restores it; MLFLOW_EXPERIMENT_NAME names another one."
+            )
+        if EXPERIMENT_KIND not in experiment.tags:
             self._client.set_experiment_tag(wanted, EXPERIMENT_KIND, "custom_model_development")
         return str(wanted)
 
@@ -354,6 +361,11 @@ class MlflowTracker(Tracker):
         repository = self._repository(run_id)
         if repository.list_artifacts(folder):
             repository.delete_artifacts(folder)
+
+    @_mapped
+    def artifacts(self, run_id: str) -> str:
+        """Return the address of the run's artifacts."""
+        return self._place(run_id)
 
     def _place(self, run_id: str) -> str:
         """Return where the artifacts of a run lie, which is for ever."""
