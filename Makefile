@@ -1,5 +1,6 @@
 # make run    set up, fetch MNIST, train the four models on a subset with three seeds, say which differences are real
 # make test   set up, fetch the data sets, run the style checks, the type checker and all tests
+# make test-faults  kill, fill, cut, corrupt: every fault that must be survived, in half an hour; make test has a sample
 # make setup  the environment in .venv, a Chromium for figures as PNG, and compiled kernels
 # make lock   resolve pyproject.toml again: writes requirements.lock, that of mlflow_server, and conda.yaml
 # make audit  ask for known vulnerabilities of the locked packages
@@ -19,7 +20,7 @@ TORCH := $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==$(TORCH_VERSION)
 MNIST := $(DATA)/MNIST/raw/train-images-idx3-ubyte
 FASHION_MNIST := $(DATA)/FashionMNIST/raw/train-images-idx3-ubyte
 
-.PHONY: help setup run test check lock audit format clean
+.PHONY: help setup run test test-faults check lock audit format clean
 
 help:
 	@sed -n 's/^# \{0,1\}//; 1,/^$$/p' Makefile
@@ -59,6 +60,9 @@ run: setup $(MNIST)
 test: check $(MNIST) $(FASHION_MNIST)
 	@scripts/postgres.sh
 	.venv/bin/pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+
+test-faults: setup
+	FAULTS=all .venv/bin/pytest tests/faults --numprocesses auto --maxprocesses 2 --dist loadfile --durations 5
 
 check: setup
 	.venv/bin/ruff check

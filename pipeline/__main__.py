@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pipeline.errors import RunError, UsageError, one_line, plain
+from pipeline.errors import RunError, UsageError, disk_error, one_line, plain
 
 # Each verb imports its stage when it runs: torch and MLflow cost seconds that `--help` need not pay.
 # ruff: noqa: PLC0415
@@ -256,8 +256,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (RunError, FloatingPointError) as error:
         print(plain(f"failed: {error}"), file=sys.stderr)
         return 1
-    except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and "allocate" not in str(error):
+    except Exception as error:
+        if said := disk_error(error):
+            print(plain(f"error: {said}"), file=sys.stderr)
+            return 2
+        if not isinstance(error, MemoryError) and not (isinstance(error, RuntimeError) and "allocate" in str(error)):
             raise
         got = one_line(error)
         print(

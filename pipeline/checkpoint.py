@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, writing
 
 MARK = b"sha256 "
 """How the comment begins."""
@@ -22,18 +22,22 @@ COMMENT = len(MARK) + 2 * hashlib.sha256().digest_size
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Write tensors and plain values so that `path` holds either the old checkpoint or the new one, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    """Write tensors and plain values so that `path` holds either the old checkpoint or the new one, whole; DiskError where it cannot."""
     archive = BytesIO()
     torch.save(state, archive)
-    with temporary.open("wb") as file:
-        # The last two bytes of an archive without a comment are the comment's length.
-        content = archive.getvalue()[:-2] + struct.pack("<H", COMMENT)
-        file.write(content + _comment(content))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    # The last two bytes of an archive without a comment are the comment's length.
+    content = archive.getvalue()[:-2] + struct.pack("<H", COMMENT)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                file.write(content + _comment(content))
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def load(path: Path, *, older: bool = True) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from pipeline.console import Meter, duration, say
-from pipeline.errors import RunError, UsageError, one_line
+from pipeline.errors import RunError, UsageError, disk_error, one_line
 from pipeline.estimate import epoch_seconds
 from pipeline.identity import identity
 from pipeline.launch import Notify, run_tasks
@@ -73,6 +73,8 @@ def compare(
             connection = Connection(tracker)
             tasks = [CellTask(cell, device, connection, parent, probed) for cell in pending]
             for task, result in _train(tasks, identities, workers):
+                if isinstance(result, Exception) and (full := disk_error(result)):
+                    raise full from result  # no other cell would fare better
                 if isinstance(result, Exception):
                     errors[task.cell.name] = result
                 else:

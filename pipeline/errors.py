@@ -1,10 +1,13 @@
 """What the user gave cannot be done: one line that says where, what must hold, what was given and what to do."""
 
 import difflib
+import errno
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:  # the command line catches these errors, and its `--help` must not wait for pydantic
@@ -59,6 +62,54 @@ class UsageError(ValueError):
 
 class RunError(RuntimeError):
     """Work that was begun and failed; what was finished before is stored. The command line ends with exit code 1."""
+
+
+class DiskError(UsageError):
+    """A place has no room, or cannot be written to. What was stored before is whole."""
+
+
+NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+"""What the system says where a file cannot be written."""
+NOT_STORED = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR)
+"""The same of an SQLite database."""
+
+
+def disk_error(error: BaseException, place: object = "disk") -> DiskError | None:
+    """Return the error of a disk that is behind another one, if it is; `place` is where, if the system does not say it."""
+    if isinstance(error, DiskError):
+        return error
+    for cause in causes(error):
+        if isinstance(cause, OSError) and cause.errno in NOT_WRITTEN:
+            return _unwritable(cause.filename or place, str(cause.strerror))
+        # The lowest byte is the kind of an extended code.
+        if isinstance(cause, sqlite3.Error) and getattr(cause, "sqlite_errorcode", 0) & 0xFF in NOT_STORED:
+            return _unwritable(place, str(cause))
+    return None
+
+
+def _unwritable(place: object, reason: str) -> DiskError:
+    return DiskError(
+        f"{place}: must have room and be writable, got one that is not ({reason}). "
+        "Make room or correct its permissions, and run the same command again: it goes on."
+    )
+
+
+@contextmanager
+def writing(place: object) -> Iterator[None]:
+    """Name the place that has no room, or cannot be written to."""
+    try:
+        yield
+    except OSError as error:
+        if said := disk_error(error, place):
+            raise said from error
+        raise
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what led to it, the newest first."""
+    while error:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def one_line(error: BaseException) -> str:

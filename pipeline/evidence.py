@@ -77,7 +77,7 @@ def read(run: Run, paths: Collection[str], tracker: Tracker) -> dict[str, Path]:
     files = found(run, paths, tracker)
     for path in paths:
         if path not in files:
-            raise unfit(run, path, "must be there, got none", tracker)
+            raise _missing(run, path, tracker)
     return files
 
 
@@ -86,7 +86,7 @@ def found(run: Run, paths: Collection[str], tracker: Tracker) -> dict[str, Path]
     files = tracker.fetch_all(run.id, paths)
     for path in paths:
         if TAG + path in run.tags and path not in files:
-            raise unfit(run, path, "must be there, got none", tracker)
+            raise _missing(run, path, tracker)
         if path in files:
             check(run, path, files[path], tracker)
     return files
@@ -133,6 +133,11 @@ def unfit(run: Run, path: str, said: str, tracker: Tracker) -> UsageError:
     else:
         mend = f"Restore the file; or {delete} and the same compare (or train) again train the run anew."
     return UsageError(f"run {run.name} ({run.id}): {path} {said}. {mend}")
+
+
+def _missing(run: Run, path: str, tracker: Tracker) -> UsageError:
+    said = f"must be there, got none in {tracker.artifacts(run.id)}. If that folder was moved, move it back"
+    return unfit(run, path, said, tracker)
 
 
 def add_outputs(run_id: str, files: Mapping[str, Path], tracker: Tracker) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from shutil import copyfile
 from tempfile import TemporaryFile
 
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, writing
 from pipeline.evidence import add_outputs
 from pipeline.study import read_json
 from pipeline.tracking import Tracker
@@ -54,10 +54,14 @@ def deliver(folder: Path, output: Path, tracker: Tracker, run_id: str) -> None:
     files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     for name, file in files.items():
         place = output / name
-        place.parent.mkdir(parents=True, exist_ok=True)
         subfolder = file.parent.relative_to(folder).as_posix()
         tracker.log_file(run_id, file, "" if subfolder == "." else subfolder)
         temporary = place.with_name(f".{place.name}.{uuid.uuid4().hex}.tmp")  # others may write the same study
-        copyfile(file, temporary)
-        temporary.replace(place)
+        with writing(output):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                copyfile(file, temporary)
+                temporary.replace(place)
+            finally:
+                temporary.unlink(missing_ok=True)
     add_outputs(run_id, files, tracker)

@@ -211,7 +211,11 @@ def find_parent(tracker: Tracker, wanted: str = "") -> Run:
         near = get_close_matches(wanted, [name for run in studies for name in (run.tags["study"], run.id)], n=1)
         raise UsageError(
             f"--study: must be a study in {tracker.uri} (known: {known}), got {wanted or 'a store without any'}. "
-            + (f"Did you mean {near[0]}?" if near else "Run compare first, or name a known one.")
+            + (
+                f"Did you mean {near[0]}?"
+                if near
+                else "Run compare first, or name a known one; MLFLOW_EXPERIMENT_NAME names an experiment that has another name now."
+            )
         )
     return chosen[0]
 

@@ -6,6 +6,8 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
+import urllib.request
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -54,6 +56,36 @@ def mlflow_store(workplace, empty_store):
     """The local MLflow store of the workplace, empty."""
     shutil.copy(empty_store, workplace / "mlflow.db")
     return workplace / "mlflow.db"
+
+
+def answers(address):
+    with contextlib.suppress(OSError):
+        urllib.request.urlopen(address).close()  # noqa: S310 - the test's own server
+        return True
+    return False
+
+
+@pytest.fixture
+def server(mlflow_store):
+    """The address of a server over the local store."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = mlflow_store.parent
+    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{mlflow_store}", "--artifacts-destination", str(folder / "served")]
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with (folder / "server.log").open("w") as log:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+        try:
+            while not answers(f"http://127.0.0.1:{port}/health"):
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(0.2)
+                assert process.poll() is None, (folder / "server.log").read_text()
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait()
 
 
 @pytest.fixture

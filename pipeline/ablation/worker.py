@@ -12,7 +12,7 @@ from optuna.trial import Trial, TrialState
 
 from pipeline.ablation.queue import Queue
 from pipeline.ablation.space import AblationStudy, Point
-from pipeline.errors import one_line
+from pipeline.errors import disk_error, one_line
 from pipeline.evidence import read
 from pipeline.run_record import HISTORY_FILE, log_line
 from pipeline.stored_study import TRIAL_KIND
@@ -77,7 +77,10 @@ def _run(trial: Trial, queue: Queue, shift: Shift, notify: Callable[[Progress], 
     except (KeyboardInterrupt, SystemExit):
         queue.release(trial.number)
         raise
-    except Exception as error:  # noqa: BLE001 - any failure of a trial is a result of the study; its run holds the error
+    except Exception as error:
+        if full := disk_error(error):  # no result of the trial
+            queue.release(trial.number)
+            raise full from error
         if run_id:
             tracker.get(run_id)  # a store that has gone away ends the worker, not the trial
         queue.end(trial, TrialState.FAIL, one_line(error))

@@ -2,6 +2,7 @@
 
 import atexit
 import json
+import logging
 import os
 import re
 import time
@@ -12,7 +13,7 @@ from contextlib import contextmanager, nullcontext
 from functools import cached_property, wraps
 from pathlib import Path
 from shutil import rmtree
-from tempfile import mkdtemp
+from tempfile import gettempdir, mkdtemp
 from typing import Any, ParamSpec, TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
@@ -32,7 +33,16 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 import mlflow
 import pandas as pd
 import requests
-from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Metric, Param, RunTag
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    InputTag,
+    LifecycleStage,
+    LoggedModelOutput,
+    Metric,
+    Param,
+    RunTag,
+)
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.store.artifact.artifact_repository_registry import _artifact_repository_registry, get_artifact_repository
@@ -43,7 +53,7 @@ from requests.exceptions import RetryError
 from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from pipeline.errors import RunError, UsageError, one_line, without_secrets
+from pipeline.errors import RunError, UsageError, causes, disk_error, one_line, without_secrets
 from pipeline.tracking import pyfunc
 from pipeline.tracking.base import Tracker
 from pipeline.tracking.link import AwayError, Link
@@ -75,6 +85,9 @@ UPLOADS = 16
 """Files that go to a server at once: a package of a model has some hundred."""
 BATCH = 1000
 """Metrics that MLflow takes in one call."""
+
+# It writes the traceback of each error of the database, which is said in one line here.
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -112,8 +125,10 @@ def _mapped(method: Callable[P, R]) -> Callable[P, R]:
 
 def _explained(error: Exception, uri: str, verb: str) -> UsageError | RunError:
     """Return the error of a store that does not answer, or of one that could not do what it was told."""
+    if said := disk_error(error, f"tracking store {uri}, its artifacts or {gettempdir()}"):
+        return said
     opens = verb == "__init__" and not isinstance(error, MlflowException)
-    lost = next((cause for cause in _causes(error) if _is_lost_connection(cause)), None)
+    lost = next((cause for cause in causes(error) if _is_lost_connection(cause)), None)
     if opens or lost:
         away = AwayError(
             f"MLFLOW_TRACKING_URI: must be a tracking store that answers, got {uri} ({one_line(error)}). "
@@ -130,12 +145,6 @@ def _in_words(error: BaseException) -> str:
     if isinstance(error, RetryError):
         return "it answers that it cannot"
     return "no answer in time" if isinstance(error, (TimeoutError, requests.Timeout)) else "no answer"
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _is_lost_connection(error: BaseException) -> bool:
@@ -200,7 +209,14 @@ class MlflowTracker(Tracker):
                 if not (experiment := self._client.get_experiment_by_name(name)):
                     raise
                 wanted = experiment.experiment_id
-        if EXPERIMENT_KIND not in self._client.get_experiment(wanted).tags:
+        experiment = self._client.get_experiment(wanted)
+        if experiment.lifecycle_stage != LifecycleStage.ACTIVE:
+            raise UsageError(
+                f"experiment {experiment.name}: must be active, got one that was deleted. "
+                f"`MLFLOW_TRACKING_URI={self.uri} .venv/bin/mlflow experiments restore --experiment-id {wanted}` "
+                "restores it; MLFLOW_EXPERIMENT_NAME names another one."
+            )
+        if EXPERIMENT_KIND not in experiment.tags:
             self._client.set_experiment_tag(wanted, EXPERIMENT_KIND, "custom_model_development")
         return str(wanted)
 
@@ -430,6 +446,11 @@ class MlflowTracker(Tracker):
         repository = self._repository(run_id)
         if repository.list_artifacts(folder):
             repository.delete_artifacts(folder)
+
+    @_mapped
+    def artifacts(self, run_id: str) -> str:
+        """Return the address of the run's artifacts."""
+        return self._place(run_id)
 
     def _place(self, run_id: str) -> str:
         """Return where the artifacts of a run lie, which is for ever."""

@@ -1,8 +1,11 @@
+import errno
+import os
+
 import pytest
 import torch
 
 from pipeline import checkpoint
-from pipeline.errors import UsageError
+from pipeline.errors import DiskError, UsageError
 
 
 def test_a_checkpoint_comes_back_as_it_was(tmp_path):
@@ -60,3 +63,17 @@ def test_torch_reads_a_checkpoint_and_what_older_code_wrote_is_read_where_that_i
     assert checkpoint.load(tmp_path / "old.pt") == {"epoch": 1}
     with pytest.raises(UsageError, match="without its digest, cut, changed or written by older code"):
         checkpoint.load(tmp_path / "old.pt", older=False)
+
+
+def test_a_disk_without_room_is_said_with_its_place_and_leaves_the_old_checkpoint_alone(tmp_path, monkeypatch):
+    path = tmp_path / "last.pt"
+    checkpoint.save(path, {"epoch": 1})
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DiskError, match=r"last\.pt: must have room and be writable, got .*No space left.* goes on\."):
+        checkpoint.save(path, {"epoch": 2})
+    assert [file.name for file in tmp_path.iterdir()] == ["last.pt"]
+    assert checkpoint.load(path) == {"epoch": 1}

@@ -1,0 +1,54 @@
+"""Places for faults, and what all tests of this folder have counted together."""
+
+import shutil
+from collections import Counter
+
+import pytest
+from harness import COUNTED, FULL, Place, Tally
+
+SHOWN = {
+    "faults": "faults injected", "survived": "survived", "expected": "rows expected", "found": "rows found",
+    "duplicates": "duplicates", "lost": "lost", "changed": "silent changes",
+}  # fmt: skip
+
+
+@pytest.fixture
+def tally(record_property):
+    return Tally(record_property)
+
+
+@pytest.fixture
+def place(workplace):
+    here = Place(workplace)
+    here.study()
+    yield here
+    here.close()
+
+
+@pytest.fixture(scope="session")
+def undisturbed(empty_store, tmp_path_factory):
+    """A function that trains a study without faults, once, and returns its store."""
+    done = {}
+
+    def train(**study):
+        key = tuple(sorted(study.items()))
+        if key not in done:
+            here = Place(tmp_path_factory.mktemp("undisturbed"))
+            here.study(**study)
+            shutil.copy(empty_store, here.folder / "mlflow.db")
+            here.compare().check()
+            done[key] = here.folder / "mlflow.db"
+        return done[key]
+
+    return train
+
+
+def pytest_terminal_summary(terminalreporter):
+    counts = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", "") == "call":
+                for name, count in report.user_properties:
+                    counts[name] += count
+    terminalreporter.section("faults" if FULL else "faults (a sample; make test-faults injects all)")
+    terminalreporter.write_line(", ".join(f"{counts[name]} {SHOWN[name]}" for name in COUNTED))

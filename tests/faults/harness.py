@@ -1,0 +1,297 @@
+"""Places where commands of the project run and are disturbed, and the count of what came of it."""
+
+import ctypes
+import json
+import multiprocessing
+import os
+import re
+import signal
+import sqlite3
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+FULL = os.environ.get("FAULTS") == "all"
+"""Whether all faults are injected, as `make test-faults` does, or a sample."""
+COUNTED = ("faults", "survived", "expected", "found", "duplicates", "lost", "changed")
+"""What a tally counts; the last three must be 0."""
+DEADLINE = 300.0
+"""Seconds that a condition is waited for, which a loaded machine needs."""
+MEASURED = re.compile("seconds|memory")
+"""Metrics that are measured, and differ between runs of the same bits."""
+BASE = {
+    "data.name": "synthetic", "data.train_size": 32, "data.validation_size": 16, "data.test_size": 32,
+    "model.embedding.dim": 4, "model.hidden_dim": 4,
+}  # fmt: skip
+
+
+def wait_for(condition: Any, what: str, seconds: float = DEADLINE) -> Any:
+    """Return the first true value of a condition."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"waited for {what} in vain"
+        time.sleep(0.02)
+    return value
+
+
+class Tally:
+    """Counts of faults and of rows, which go into the report of the test that has it."""
+
+    def __init__(self, record: Any) -> None:
+        self._record = record
+
+    def add(self, **counts: int) -> None:
+        for name, count in counts.items():
+            assert name in COUNTED
+            self._record(name, count)
+
+    @contextmanager
+    def fault(self) -> Iterator[None]:
+        """Count a fault, and that it was survived where what stands within holds."""
+        self.add(faults=1)
+        yield
+        self.add(survived=1)
+
+    def compare(self, found: Counter[tuple[Any, ...]], expected: Counter[tuple[Any, ...]], changed: int = 0) -> None:
+        """Count rows against those of an undisturbed run, and refuse any difference."""
+        lost, more = (expected - found).total(), (found - expected).total()
+        self.add(expected=expected.total(), found=found.total(), duplicates=more, lost=lost, changed=changed)
+        assert (lost, more, changed) == (0, 0, 0), (expected - found, found - expected)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    error: str
+
+    def check(self, code: int = 0) -> "Ended":
+        assert self.code == code, f"exit code {self.code}, not {code}\n{self.out[-3000:]}\n{self.error[-6000:]}"
+        assert "Traceback" not in self.error, self.error
+        return self
+
+    def refused(self, *words: str, code: int = 2) -> str:
+        """Return the one line by which a command ended, in the form of the project, with some words in it."""
+        self.check(code)
+        lines = [line for line in self.error.splitlines() if line.startswith(("error: ", "failed: "))]
+        assert len(lines) == 1, self.error
+        assert " must " in lines[0], lines
+        assert ", got " in lines[0], lines
+        for word in words:
+            assert word in lines[0], (word, lines[0])
+        return lines[0]
+
+
+@dataclass
+class Running:
+    """A command that runs, in a process group of its own."""
+
+    process: multiprocessing.process.BaseProcess
+    said: Path
+    """What it says, in two files: `.out` and `.err`."""
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid or 0
+
+    def ended(self) -> bool:
+        return self.process.exitcode is not None
+
+    def end(self, seconds: float = DEADLINE) -> Ended:
+        self.process.join(seconds)
+        code = self.process.exitcode
+        assert code is not None, f"it still runs after {seconds} s: {self.text('out')}{self.text('err')}"
+        return Ended(code, self.text("out"), self.text("err"))
+
+    def text(self, stream: str) -> str:
+        file = self.said.with_suffix(f".{stream}")
+        return file.read_text(errors="replace") if file.exists() else ""
+
+    def kill(self, whom: str, number: int = 0) -> None:
+        """Kill the parent, one of its workers, or both."""
+        workers = self.workers()
+        if whom == "worker" and workers:
+            send(workers[number % len(workers)], signal.SIGKILL)
+        elif whom == "both":
+            os.killpg(self.pid, signal.SIGKILL)
+        else:
+            send(self.pid, signal.SIGKILL)
+
+    def workers(self) -> list[int]:
+        """Return the processes that train for this one: not the one that cleans up after them."""
+        return [pid for pid in children(self.pid) if "spawn_main" in command_of(pid)]
+
+
+def send(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def children(pid: int) -> list[int]:
+    try:
+        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
+
+
+def command_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def _command(place: Mapping[str, Any], said: Path, arguments: Sequence[str]) -> None:
+    """Run a command in this process, which was forked for it."""
+    from pipeline.__main__ import main  # noqa: PLC0415 - it is imported already
+
+    os.setsid()
+    if place["namespace"]:
+        enter(place["namespace"])
+    for number, stream in ((1, "out"), (2, "err")):
+        os.dup2(os.open(said.with_suffix(f".{stream}"), os.O_WRONLY | os.O_CREAT, 0o644), number)
+    os.environ.update(place["environment"])
+    if place["user"]:
+        os.setuid(place["user"])
+    os.chdir(place["folder"])
+    tempfile.tempdir = None
+    sys.exit(main(list(arguments)))
+
+
+def enter(process: int) -> None:
+    """Enter the user and the mount namespace of a process: what it has mounted is mounted here, too."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for kind in ("user", "mnt"):
+        with Path(f"/proc/{process}/ns/{kind}").open() as handle:
+            assert libc.setns(handle.fileno(), 0) == 0, os.strerror(ctypes.get_errno())
+
+
+@cache
+def forking() -> Any:
+    """Return what forks a process for each command, from one that has imported all that the verbs do."""
+    os.environ["PYTHONPATH"] = f"{ROOT}:{ROOT}/tests/faults"
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["pipeline.__main__", "pipeline.verbs", "pipeline.tracking.mlflow_tracker", "harness"]
+    )
+    return context
+
+
+@dataclass
+class Place:
+    """A working folder with a small study, its store, and what is set for its commands."""
+
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    namespace: int = 0
+    """A process in whose namespaces the commands run."""
+    user: int = 0
+    """Who runs them, where that is not who runs the tests."""
+    running: list[Running] = field(default_factory=list)
+
+    def study(self, *, models: tuple[str, ...] = ("none", "sincos"), seeds: int = 2, epochs: int = 3) -> None:
+        """Write the study that the commands take."""
+        variants = {name: {"model.embedding.name": name} for name in models}
+        content = {"base": {**BASE, "train.epochs": epochs}, "variants": variants, "seeds": list(range(seeds))}
+        (self.folder / "tiny.json").write_text(json.dumps(content))
+
+    def start(self, *arguments: str, **environment: str) -> Running:
+        said = Path(tempfile.gettempdir()) / f"said-{os.getpid()}-{id(self)}-{len(self.running)}"
+        place = {
+            "folder": self.folder, "namespace": self.namespace, "user": self.user,
+            "environment": {**os.environ, "PYTHONPATH": str(ROOT), **self.environment, **environment},
+        }  # fmt: skip
+        process = forking().Process(target=_command, args=(place, said, arguments))
+        process.start()
+        self.running.append(Running(process, said))
+        return self.running[-1]
+
+    def run(self, *arguments: str, **environment: str) -> Ended:
+        return self.start(*arguments, **environment).end()
+
+    def compare(self, workers: int = 1, **environment: str) -> Ended:
+        return self.run("compare", "--config", "tiny.json", "--workers", str(workers), **environment)
+
+    def close(self) -> None:
+        """End what still runs."""
+        for each in self.running:
+            if not each.ended():
+                with suppress(ProcessLookupError):
+                    os.killpg(each.pid, signal.SIGKILL)
+                each.process.join()
+            for stream in ("out", "err"):
+                each.said.with_suffix(f".{stream}").unlink(missing_ok=True)
+
+
+# ------------------------------------------------------------------------------------------------- what a store holds
+
+
+def rows(database: Path) -> dict[tuple[Any, ...], list[float]]:
+    """Return the values of every metric that an SQLite store holds of undeleted runs, by run, metric and step."""
+    asked = """SELECT runs.name, metrics.key, metrics.step, metrics.value FROM metrics JOIN runs USING (run_uuid)
+        WHERE runs.lifecycle_stage = 'active'"""
+    found: dict[tuple[Any, ...], list[float]] = {}
+    for *key, value in ask(database, asked):
+        found.setdefault(tuple(key), []).append(value)
+    return found
+
+
+def epochs_in(database: Path) -> int:
+    """Return how many epochs a store has recorded; none where it does not exist yet."""
+    if not database.exists():
+        return 0
+    try:
+        return int(ask(database, "SELECT count(*) FROM metrics WHERE key = 'epoch'")[0][0])
+    except sqlite3.OperationalError:  # it is being made
+        return 0
+
+
+def ask(database: Path, question: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=60)) as connection:
+        return connection.execute(question).fetchall()
+
+
+def check_same(tally: Tally, database: Path, twin: Path, server: str = "") -> None:
+    """Hold a store against that of an undisturbed study: every run and row once, with its value, and the same bits.
+
+    `server` is the address by which its files are had, where they do not lie beside it.
+    """
+    found, wanted = rows(database), rows(twin)
+    changed = sum(
+        not MEASURED.search(key[1]) and any(value != wanted[key][0] for value in values)
+        for key, values in found.items()
+        if key in wanted
+    )
+    weights = digests(server or f"sqlite:///{database}"), digests(f"sqlite:///{twin}")
+    changed += sum(weights[0].get(file) != digest for file, digest in weights[1].items())
+    counts, expected = (Counter({key: len(values) for key, values in each.items()}) for each in (found, wanted))
+    for one, other in ((database, counts), (twin, expected)):
+        runs = ask(one, "SELECT name, status FROM runs WHERE lifecycle_stage = 'active'")
+        other.update(("run", *run) for run in runs)
+    tally.compare(counts, expected, changed)
+
+
+def digests(uri: str) -> dict[tuple[str, str], str]:
+    """Return a digest of the weights that each run of a store holds, by run and file."""
+    import torch  # noqa: PLC0415
+
+    from pipeline.config import digest_of  # noqa: PLC0415
+    from pipeline.tracking import connect  # noqa: PLC0415
+
+    tracker = connect(uri)
+    found = {}
+    for run in tracker.find(status="FINISHED"):
+        for name in ("last.pt", "best.pt") if "cell" in run.tags else ():
+            model = torch.load(tracker.fetch(run.id, f"checkpoints/{name}"), weights_only=True)["model"]
+            found[run.name, name] = digest_of({key: weight.numpy().tobytes().hex() for key, weight in model.items()})
+    return found
