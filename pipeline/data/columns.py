@@ -174,13 +174,16 @@ class Keys(Column):
 
     def _check_blanks(self, values: pa.Array) -> None:
         """Refuse names that differ only in the blanks around them: a person reads one name."""
-        names = pd.Series(compute.utf8_trim_whitespace(values).to_numpy(zero_copy_only=False))
+        same_text = compute.utf8_normalize(compute.utf8_trim_whitespace(values), form="NFC")
+        names = pd.Series(same_text.to_numpy(zero_copy_only=False))
         twice = np.flatnonzero(names.duplicated(keep=False))
         if len(twice):
             same = twice[names[twice] == names[twice[0]]]
             first, second = sorted(values[int(place)].as_py() for place in same[:2])
             what = "labels" if self.classes else "ids"
             rule = f"must have {what} that differ in more than blanks and line breaks"
+            if first.strip() != second.strip():
+                rule = f"must have {what} that differ in more than how Unicode composes a letter"
             self.refuse(rule, f"{first!r} and {second!r}", "Rename one.")
 
 
@@ -189,6 +192,10 @@ class Numbers(Column):
 
     decimal_comma = False
     """Whether a value was written with one."""
+
+    def __init__(self, name: str, error: Error, *, written: bool, decimal_commas: bool) -> None:
+        super().__init__(name, error, written=written)
+        self.decimal_commas = decimal_commas
 
     def floats(self, column: pa.Array, first_row: int) -> NDArray[np.float64]:
         """Return the numbers of a batch."""
@@ -214,7 +221,7 @@ class Numbers(Column):
     def _read(self, text: pa.Array) -> pa.Array:
         """Return written numbers, with a decimal point or, in all of the column, a decimal comma."""
         commas = compute.match_substring_regex(text, DECIMAL_COMMA)
-        if compute.any(commas).as_py():
+        if self.decimal_commas and compute.any(commas).as_py():
             self.decimal_comma = True
             if compute.any(compute.match_substring(text, ".")).as_py():
                 self._refuse_text(compute.filter(text, commas))
@@ -251,6 +258,8 @@ class Times(Numbers):
     """Ticks of a unit, of numbers: a power of ten, more than 1 for decimals."""
     stored = ""
     """The type in the file, for people."""
+    clock = False
+    """Whether durations were written as a clock shows them."""
     whole = True
     """Whether all batches were whole."""
     _outside: tuple[int, float] | None = None
@@ -270,8 +279,7 @@ class Times(Numbers):
         if pa.types.is_date(kind):
             column = column.cast(pa.timestamp("s" if pa.types.is_date32(kind) else "ms"))
         elif pa.types.is_time(kind):
-            column = column.cast(pa.int32() if pa.types.is_time32(kind) else pa.int64()).cast(pa.int64())
-            column = column.cast(pa.duration(kind.unit))
+            self.refuse_type("must be dates, durations or numbers", column, "Write the date with the time of day.")
         if pa.types.is_timestamp(column.type) or pa.types.is_duration(column.type):
             kind = "duration"
             if pa.types.is_timestamp(column.type):
@@ -342,6 +350,7 @@ class Times(Numbers):
                     continue
         if compute.all(compute.match_substring_regex(text, CLOCK)).as_py():
             try:
+                self.clock = True
                 spans = pd.to_timedelta(text.to_pandas().str.replace(",", "", regex=False))
             except ValueError:
                 return None
