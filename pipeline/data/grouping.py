@@ -15,9 +15,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.data.columns import EXACT, Error, Keys, Numbers, Times
+from pipeline.data.columns import EXACT, Error, Numbers, Times
 from pipeline.data.elapsed import Origin, stored_times
 from pipeline.data.files.table import Table
+from pipeline.data.keys import Keys
 from pipeline.data.scratch import BLOCK, Growing, blocks, room
 
 
