@@ -1,8 +1,6 @@
-"""What the values of a column mean: names of sequences and classes, times, and numbers, each exact or refused.
+"""What the values of a column mean: times and numbers, each exact or refused.
 
-A column arrives in batches of Arrow (`pipeline/data/files/`). A value that does not fit is named with its row. Where a file says
-no types, as CSV, a column of names is of numbers only if each of its values reads as the number is written: 007 stays text,
-and stays apart from 7.
+A column arrives in batches of Arrow (`pipeline/data/files/`). A value that does not fit is named with its row.
 """
 
 from collections.abc import Callable
@@ -26,12 +24,6 @@ LARGEST_TIME = 2.0**24
 """Up to here float32 keeps whole numbers apart."""
 LARGEST_FEATURE = float(np.finfo(np.float32).max)
 """Past here float32 has only infinity."""
-WHOLE = r"^(0|-?[1-9][0-9]*)$"
-"""A whole number as it is written back."""
-WHOLE_FRACTION = r"^(0|-?[1-9][0-9]*)\.0$"
-"""The same as a float is written back: pandas makes floats of whole numbers beside missing ones."""
-FRACTION = r"^[+-]?[0-9]*\.[0-9]*([eE][+-]?[0-9]+)?$|^[+-]?[0-9]+$"
-"""A number, perhaps with a fraction."""
 ZONED = "date with its zone"
 DECIMAL_COMMA = r"^\s*[+-]?[0-9]+,[0-9]+\s*$"
 """A number as it is written where the comma stands before the fraction."""
@@ -81,114 +73,15 @@ class Column:
         self.refuse(rule, f"{kind} values such as {column[0].as_py()!r}", remedy)
 
 
-class Keys(Column):
-    """Names of sequences or classes: whole numbers or text. Each distinct one has a code, by its first appearance."""
-
-    def __init__(self, name: str, error: Error, *, written: bool, classes: bool) -> None:
-        super().__init__(name, error, written=written)
-        self.classes = classes
-        self.numbers = False
-        """Whether what was written was found to be numbers."""
-        self.values: pa.Array | None = None
-        """The distinct ones, in the order of their codes."""
-
-    def codes(self, column: pa.Array, first_row: int) -> NDArray[np.int64]:
-        """Return the codes of a batch."""
-        batch = self._names(self.whole_values(column, first_row)).dictionary_encode()
-        if self.values is None:
-            self.values = batch.dictionary.slice(0, 0)
-        if batch.dictionary.type != self.values.type:
-            kinds = f"{self.values.type} and {batch.dictionary.type} values"
-            self.refuse("must be all whole numbers or all text", kinds, "Convert the column.")
-        places = compute.index_in(batch.dictionary, value_set=self.values)
-        new = compute.filter(batch.dictionary, compute.is_null(places))
-        known = places.to_numpy(zero_copy_only=False)
-        fresh = np.isnan(known) if places.null_count else np.zeros(len(known), dtype=bool)
-        code_of = np.where(fresh, len(self.values) + np.cumsum(fresh) - 1, known).astype(np.int64)
-        self.values = pa.concat_arrays([self.values, new])
-        codes: NDArray[np.int64] = code_of[batch.indices.to_numpy()]
-        return codes
-
-    def _names(self, column: pa.Array) -> pa.Array:
-        types, rule = pa.types, "must be whole numbers or text"
-        if types.is_string(column.type) or types.is_uint64(column.type):
-            return column
-        if types.is_integer(column.type):
-            return column.cast(pa.int64())
-        if types.is_boolean(column.type):
-            return compute.if_else(column, "True", "False")
-        if types.is_list(column.type) or types.is_large_list(column.type) or types.is_fixed_size_list(column.type):
-            self.refuse_type(rule, column, self._one_class() if self.classes else "Convert the column.")
-        if types.is_floating(column.type) or types.is_decimal(column.type):
-            numbers = column.cast(pa.float64())
-            whole = compute.and_(
-                compute.equal(compute.floor(numbers), numbers), compute.less_equal(compute.abs(numbers), EXACT)
-            )
-            if compute.all(whole).as_py():
-                return numbers.cast(pa.int64())
-            self._refuse_numbers(numbers)
-        return self.refuse_type(rule, column)
-
-    def _refuse_numbers(self, numbers: pa.Array) -> NoReturn:
-        self.refuse_type("must be whole numbers or text", numbers, self._one_class() if self.classes else "Convert it.")
-
-    def _one_class(self) -> str:
-        return (
-            "Name the column of the class: the platform tells classes apart, one for each sequence, and predicts neither "
-            "numbers nor several labels."
-        )
-
-    def sorted_values(self) -> tuple[NDArray[np.int64], list[Any]]:
-        """Return the place of each code among the sorted values, and those: numbers by size, text by character."""
-        values = self.values
-        assert values is not None  # noqa: S101 - there is a row
-        if self.written and pa.types.is_string(values.type):
-            values = self._as_meant(values)
-        elif pa.types.is_string(values.type):
-            self._check_blanks(values)
-        order = compute.array_sort_indices(values).to_numpy().astype(np.int64)
-        places = np.empty(len(order), dtype=np.int64)
-        places[order] = np.arange(len(order))
-        return places, values.take(pa.array(order)).to_pylist()
-
-    def _as_meant(self, values: pa.Array) -> pa.Array:
-        """Return text as the whole numbers that it writes, where all of it does."""
-        trimmed = compute.utf8_trim_whitespace(values)
-        for form in (WHOLE, WHOLE_FRACTION):
-            if compute.all(compute.match_substring_regex(trimmed, form)).as_py():
-                digits = compute.replace_substring_regex(trimmed, r"\.0$", "")
-                for kind in (pa.int64(), pa.uint64()):
-                    try:
-                        numbers = digits.cast(kind)
-                    except pa.ArrowInvalid:
-                        continue
-                    if len(numbers.unique()) == len(numbers):
-                        self.numbers = True
-                        return numbers
-        fraction = compute.match_substring_regex(values, FRACTION)
-        dotted = compute.match_substring(values, ".")
-        if compute.all(fraction).as_py() and compute.any(dotted).as_py():
-            self._refuse_numbers(compute.filter(values, dotted).cast(pa.float64()))
-        self._check_blanks(values)
-        return values
-
-    def _check_blanks(self, values: pa.Array) -> None:
-        """Refuse names that differ only in the blanks around them: a person reads one name."""
-        names = pd.Series(compute.utf8_trim_whitespace(values).to_numpy(zero_copy_only=False))
-        twice = np.flatnonzero(names.duplicated(keep=False))
-        if len(twice):
-            same = twice[names[twice] == names[twice[0]]]
-            first, second = sorted(values[int(place)].as_py() for place in same[:2])
-            what = "labels" if self.classes else "ids"
-            rule = f"must have {what} that differ in more than blanks and line breaks"
-            self.refuse(rule, f"{first!r} and {second!r}", "Rename one.")
-
-
 class Numbers(Column):
     """Finite numbers, as float64 each: a feature, or times that are numbers."""
 
     decimal_comma = False
     """Whether a value was written with one."""
+
+    def __init__(self, name: str, error: Error, *, written: bool, decimal_commas: bool) -> None:
+        super().__init__(name, error, written=written)
+        self.decimal_commas = decimal_commas
 
     def floats(self, column: pa.Array, first_row: int) -> NDArray[np.float64]:
         """Return the numbers of a batch."""
@@ -214,7 +107,7 @@ class Numbers(Column):
     def _read(self, text: pa.Array) -> pa.Array:
         """Return written numbers, with a decimal point or, in all of the column, a decimal comma."""
         commas = compute.match_substring_regex(text, DECIMAL_COMMA)
-        if compute.any(commas).as_py():
+        if self.decimal_commas and compute.any(commas).as_py():
             self.decimal_comma = True
             if compute.any(compute.match_substring(text, ".")).as_py():
                 self._refuse_text(compute.filter(text, commas))
@@ -251,6 +144,8 @@ class Times(Numbers):
     """Ticks of a unit, of numbers: a power of ten, more than 1 for decimals."""
     stored = ""
     """The type in the file, for people."""
+    clock = False
+    """Whether durations were written as a clock shows them."""
     whole = True
     """Whether all batches were whole."""
     _outside: tuple[int, float] | None = None
@@ -270,8 +165,7 @@ class Times(Numbers):
         if pa.types.is_date(kind):
             column = column.cast(pa.timestamp("s" if pa.types.is_date32(kind) else "ms"))
         elif pa.types.is_time(kind):
-            column = column.cast(pa.int32() if pa.types.is_time32(kind) else pa.int64()).cast(pa.int64())
-            column = column.cast(pa.duration(kind.unit))
+            self.refuse_type("must be dates, durations or numbers", column, "Write the date with the time of day.")
         if pa.types.is_timestamp(column.type) or pa.types.is_duration(column.type):
             kind = "duration"
             if pa.types.is_timestamp(column.type):
@@ -342,6 +236,7 @@ class Times(Numbers):
                     continue
         if compute.all(compute.match_substring_regex(text, CLOCK)).as_py():
             try:
+                self.clock = True
                 spans = pd.to_timedelta(text.to_pandas().str.replace(",", "", regex=False))
             except ValueError:
                 return None

@@ -64,6 +64,8 @@ def stored_times(
     if per_second is not None:
         unit = _known_unit(unit) if unit else unit_for(largest, per_second)
         what = {"date": "dates", "duration": "durations"}.get(kind, "dates with their zone")
+        if column.clock:
+            notes.append(f"{column.where}: text such as 00:01:30 was taken as a duration, not as a time of day")
         notes.append(f"{column.where}: {what} ({column.stored}) are told in the unit {unit}, {ORIGINS[origin]}")
     elif origin != "zero":
         notes.append(f"{column.where}: numbers count {ORIGINS[origin]}")

@@ -15,9 +15,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.data.columns import EXACT, Error, Keys, Numbers, Times
+from pipeline.data.columns import EXACT, Error, Numbers, Times
 from pipeline.data.elapsed import Origin, stored_times
 from pipeline.data.files.table import Table
+from pipeline.data.keys import Keys
 from pipeline.data.scratch import BLOCK, Growing, blocks, room
 
 
@@ -79,9 +80,12 @@ class _Reading:
         self.names = [request.id_column, request.time_column, request.label_column, *request.feature_columns]
         written = [name in table.written for name in self.names]
         self.ids = Keys(self.names[0], error, written=written[0], classes=False)
-        self.times = Times(self.names[1], error, written=written[1])
+        self.times = Times(self.names[1], error, written=written[1], decimal_commas=table.decimal_commas)
         self.labels = Keys(self.names[2], error, written=written[2], classes=True)
-        self.numbers = [Numbers(name, error, written=of) for name, of in zip(self.names[3:], written[3:], strict=True)]
+        self.numbers = [
+            Numbers(name, error, written=of, decimal_commas=table.decimal_commas)
+            for name, of in zip(self.names[3:], written[3:], strict=True)
+        ]
         self.codes_N, self.ticks_N, self.features_NF = (
             Growing(folder / f"{name}.raw" if folder else None) for name in ("codes", "ticks", "features")
         )

@@ -88,4 +88,4 @@ def _guarded(path: str, kind: str, opened: Callable[[], Table]) -> Table:
         raise
     except UNREADABLE as error:
         raise explained(error) from error
-    return Table(table.names, batches, written=table.written, kind=table.kind)
+    return Table(table.names, batches, written=table.written, decimal_commas=table.decimal_commas, kind=table.kind)

@@ -20,6 +20,7 @@ from pipeline.data.files.table import Table
 
 SEPARATORS = ",;\t|"
 """What may stand between columns."""
+NO_ROWS = -1
 MISSING = ["", "nan", "NaN"]
 """Cells that hold no value."""
 BLOCK_BYTES = 2**24
@@ -32,6 +33,13 @@ MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 """Encodings by the byte order mark that a file begins with; the mark of UTF-32 begins with that of UTF-16."""
+OTHERS = {
+    b"\x1f\x8b": "a gzip file",
+    b"PK\x03\x04": "a ZIP or Excel file",
+    b"PAR1": "a Parquet file",
+    b"ARRO": "an Arrow file",
+}
+"""What files begin with that are no text."""
 EXCEL_HINT = "sep="
 """What the first line of a file begins with in which Excel notes the separator."""
 
@@ -45,6 +53,8 @@ def open_delimited(path: Path, encoding: str) -> Table:
         raise _misread(path, encoding) from error
 
     def batches(wanted: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        if lines == NO_ROWS:
+            return
         places = [str(names.index(name)) for name in wanted]
         extra = [str(len(names))] if spare else []
         columns = [str(place) for place in range(len(names))] + extra
@@ -75,14 +85,17 @@ def open_delimited(path: Path, encoding: str) -> Table:
             raise
 
     kind = {"\t": "tabs", ";": "semicolons", ",": "commas", "|": "bars"}[separator]
-    said = "UTF-8" if encoding.startswith("utf-8") else encoding
-    return Table(names, batches, written=frozenset(names), kind=f"text in {said}, separated by {kind}")
+    said = f"text in {_called(encoding)}, separated by {kind}"
+    return Table(names, batches, written=frozenset(names), decimal_commas=separator != ",", kind=said)
 
 
 def encoding_of(path: Path, encoding: str) -> str:
     """Return the encoding of a file: what its byte order mark says, what was given, or else UTF-8."""
     with open_bytes(path) as stream:
         start = stream.read(4)
+    for magic, what in OTHERS.items():
+        if start.startswith(magic):
+            raise DataError(f"{path}: must be text, got {what}. Give it the ending of what it is.")
     marked = next((name for mark, name in MARKS.items() if start.startswith(mark)), None)
     return marked or ("utf-8" if encoding == "auto" else encoding)
 
@@ -96,14 +109,16 @@ def _head(path: Path, encoding: str) -> tuple[str, list[str], int, bool]:
         header = text.readline(BLOCK_BYTES) if hinted else first
         if not header.strip():
             raise ValueError("No columns to parse from file")
-        if "\0" in header and not header.replace("\0", "").isascii():
-            raise ValueError("zero bytes in its first line")
+        if header.count("\0") * 3 > len(header):  # letters of two bytes that were read as one each
+            raise _misread(path, encoding)
         separator = said if said and said in SEPARATORS else _separator(header)
         # A quoted name may go on in the next line.
         rows = csv.reader(_from(header, text), delimiter=separator)
         names = [name if name == "" else name.strip() for name in next(rows)]
         lines = rows.line_num + hinted
-        row = next((row for row in rows if row), names)
+        row = next((row for row in rows if row), None)
+    if row is None:
+        return separator, names, NO_ROWS, False
     if len(row) > len(names) and (len(row) > len(names) + 1 or row[-1]):
         raise ValueError("rows with more fields than the header has names")
     return separator, names, lines, len(row) > len(names)
@@ -119,9 +134,12 @@ def _separator(header: str) -> str:
     return max(SEPARATORS, key=lambda separator: len(next(csv.reader([header], delimiter=separator))))
 
 
+def _called(encoding: str) -> str:
+    return "UTF-8" if encoding.startswith("utf-8") else encoding
+
+
 def _misread(path: Path, encoding: str) -> DataError:
-    said = "UTF-8" if encoding.startswith("utf-8") else encoding
     return DataError(
-        f"{path}: must be text in {said}, got bytes that are none. Set data.encoding to what it was saved in, for instance "
+        f"{path}: must be text in {_called(encoding)}, got bytes that are none. Set data.encoding to what it was saved in, for instance "
         "cp1252 (Windows) or utf-16-le, or save it in UTF-8."
     )

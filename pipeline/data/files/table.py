@@ -42,5 +42,7 @@ class Table:
     """From names to batches with these columns in this order; the names are different ones of the table."""
     written: frozenset[str] = field(default_factory=frozenset)
     """Columns that come as text whatever they mean, because the file does not say the type of a column."""
+    decimal_commas: bool = False
+    """Whether a comma within written numbers stands before the fraction: where commas separate, it may part thousands."""
     kind: str = ""
     """What the file is, for people."""

@@ -330,6 +330,7 @@ REFUSED = {
         lambda: table(label=["a", "b", "c"] * SEQUENCES),
         "make each combination a class",
     ),
+    "times of day": (lambda: table(time=START.time()), "must be dates, durations or numbers, got time64"),
     "dates as labels": (lambda: table(label=START), "must be whole numbers or text, got timestamp values"),
     "negative durations": (lambda: table(time=pd.Timedelta("-1s")), "must not be negative"),
     "dates and nothing": (
@@ -356,6 +357,15 @@ TEXT_REFUSED = {
         "id,time,label\n0,03/02/2024,a\n",
         "must be numbers, got string values such as '03/02/2024'",
     ),
+    "parted thousands": ('id,time,label\n0,"1,000",a\n', "must be numbers, got string values such as '1,000'"),
+    "one name in two forms of Unicode": (
+        "id,time,label\n"
+        + "".join("{},{},caf{}\n".format(i // 2, i, ("e\u0301", "\u00e9")[i // 2 % 2]) for i in range(12)),
+        "must have labels that differ in more than how Unicode composes a letter",
+    ),
+    "a header alone": ("id,time,label", "rows: must be at least one, got none"),
+    "two bytes a letter": ("i\0d\0,\0t\0i\0m\0e\0", "Set data.encoding to what it was saved in"),
+    "a Parquet file": ("PAR1...", "must be text, got a Parquet file. Give it the ending of what it is."),
     "a column twice": ("id,time,time,label\n0,1,2,a\n", "column time: must be in the file once, got it twice"),
     "an open quote": ('id,time,label\n0,1,"a\n0,2,a\n' + "0,3,a\n" * 9, "got 1 sequences of one event"),
 }

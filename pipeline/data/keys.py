@@ -1,0 +1,128 @@
+"""Names of sequences and classes: whole numbers or text, and a code for each.
+
+Where a file says no types, as CSV, a column of names is of numbers only if each of its values reads as the number is written: 007
+stays text, and stays apart from 7.
+"""
+
+from typing import Any, NoReturn
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import compute
+
+from pipeline.data.columns import EXACT, Column, Error
+
+WHOLE = r"^(0|-?[1-9][0-9]*)$"
+"""A whole number as it is written back."""
+WHOLE_FRACTION = r"^(0|-?[1-9][0-9]*)\.0$"
+"""The same as a float is written back: pandas makes floats of whole numbers beside missing ones."""
+FRACTION = r"^[+-]?[0-9]*\.[0-9]*([eE][+-]?[0-9]+)?$|^[+-]?[0-9]+$"
+"""A number, perhaps with a fraction."""
+
+
+class Keys(Column):
+    """Names of sequences or classes: whole numbers or text. Each distinct one has a code, by its first appearance."""
+
+    def __init__(self, name: str, error: Error, *, written: bool, classes: bool) -> None:
+        super().__init__(name, error, written=written)
+        self.classes = classes
+        self.numbers = False
+        """Whether what was written was found to be numbers."""
+        self.values: pa.Array | None = None
+        """The distinct ones, in the order of their codes."""
+
+    def codes(self, column: pa.Array, first_row: int) -> NDArray[np.int64]:
+        """Return the codes of a batch."""
+        batch = self._names(self.whole_values(column, first_row)).dictionary_encode()
+        if self.values is None:
+            self.values = batch.dictionary.slice(0, 0)
+        if batch.dictionary.type != self.values.type:
+            kinds = f"{self.values.type} and {batch.dictionary.type} values"
+            self.refuse("must be all whole numbers or all text", kinds, "Convert the column.")
+        places = compute.index_in(batch.dictionary, value_set=self.values)
+        new = compute.filter(batch.dictionary, compute.is_null(places))
+        known = places.to_numpy(zero_copy_only=False)
+        fresh = np.isnan(known) if places.null_count else np.zeros(len(known), dtype=bool)
+        code_of = np.where(fresh, len(self.values) + np.cumsum(fresh) - 1, known).astype(np.int64)
+        self.values = pa.concat_arrays([self.values, new])
+        codes: NDArray[np.int64] = code_of[batch.indices.to_numpy()]
+        return codes
+
+    def _names(self, column: pa.Array) -> pa.Array:
+        types, rule = pa.types, "must be whole numbers or text"
+        if types.is_string(column.type) or types.is_uint64(column.type):
+            return column
+        if types.is_integer(column.type):
+            return column.cast(pa.int64())
+        if types.is_boolean(column.type):
+            return compute.if_else(column, "True", "False")
+        if types.is_list(column.type) or types.is_large_list(column.type) or types.is_fixed_size_list(column.type):
+            self.refuse_type(rule, column, self._one_class() if self.classes else "Convert the column.")
+        if types.is_floating(column.type) or types.is_decimal(column.type):
+            numbers = column.cast(pa.float64())
+            whole = compute.and_(
+                compute.equal(compute.floor(numbers), numbers), compute.less_equal(compute.abs(numbers), EXACT)
+            )
+            if compute.all(whole).as_py():
+                return numbers.cast(pa.int64())
+            self._refuse_numbers(numbers)
+        return self.refuse_type(rule, column)
+
+    def _refuse_numbers(self, numbers: pa.Array) -> NoReturn:
+        self.refuse_type("must be whole numbers or text", numbers, self._one_class() if self.classes else "Convert it.")
+
+    def _one_class(self) -> str:
+        return (
+            "Name the column of the class: the platform tells classes apart, one for each sequence, and predicts neither "
+            "numbers nor several labels."
+        )
+
+    def sorted_values(self) -> tuple[NDArray[np.int64], list[Any]]:
+        """Return the place of each code among the sorted values, and those: numbers by size, text by character."""
+        values = self.values
+        assert values is not None  # noqa: S101 - there is a row
+        if self.written and pa.types.is_string(values.type):
+            values = self._as_meant(values)
+        elif pa.types.is_string(values.type):
+            self._check_blanks(values)
+        order = compute.array_sort_indices(values).to_numpy().astype(np.int64)
+        places = np.empty(len(order), dtype=np.int64)
+        places[order] = np.arange(len(order))
+        return places, values.take(pa.array(order)).to_pylist()
+
+    def _as_meant(self, values: pa.Array) -> pa.Array:
+        """Return text as the whole numbers that it writes, where all of it does."""
+        trimmed = compute.utf8_trim_whitespace(values)
+        for form in (WHOLE, WHOLE_FRACTION):
+            if compute.all(compute.match_substring_regex(trimmed, form)).as_py():
+                digits = compute.replace_substring_regex(trimmed, r"\.0$", "")
+                for kind in (pa.int64(), pa.uint64()):
+                    try:
+                        numbers = digits.cast(kind)
+                    except pa.ArrowInvalid:
+                        continue
+                    if len(numbers.unique()) == len(numbers):
+                        self.numbers = True
+                        return numbers
+        fraction = compute.match_substring_regex(values, FRACTION)
+        dotted = compute.match_substring(values, ".")
+        if compute.all(fraction).as_py() and compute.any(dotted).as_py():
+            self._refuse_numbers(compute.filter(values, dotted).cast(pa.float64()))
+        self._check_blanks(values)
+        return values
+
+    def _check_blanks(self, values: pa.Array) -> None:
+        """Refuse names that differ only in the blanks around them: a person reads one name."""
+        same_text = compute.utf8_normalize(compute.utf8_trim_whitespace(values), form="NFC")
+        names = pd.Series(same_text.to_numpy(zero_copy_only=False))
+        twice = np.flatnonzero(names.duplicated(keep=False))
+        if len(twice):
+            same = twice[names[twice] == names[twice[0]]]
+            first, second = sorted(values[int(place)].as_py() for place in same[:2])
+            what = "labels" if self.classes else "ids"
+            rule = f"must have {what} that differ in more than blanks and line breaks"
+            if first.strip() != second.strip():
+                rule = f"must have {what} that differ in more than how Unicode composes a letter"
+            self.refuse(rule, f"{first!r} and {second!r}", "Rename one.")
