@@ -236,7 +236,9 @@ def test_a_run_that_another_machine_took_while_the_server_was_away_from_here_is_
         train(tracker, report=taken)
     assert train(other) == run[0]
     check_whole(other, run[0], twin(0))
-    assert list(deliver_all(tracker)) == []  # what is left of it is of no use
+    before = other.get(run[0])
+    assert all(each.run is None for each in deliver_all(tracker))
+    assert other.get(run[0]) == before
 
 
 def test_what_was_recorded_until_an_interrupt_is_sent_and_the_run_goes_on(server, twin):
