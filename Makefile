@@ -1,6 +1,6 @@
 # make run    set up, fetch MNIST, train the four models on a subset with three seeds, say which differences are real
 # make test   set up, fetch the data sets, run the style checks, the type checker and all tests
-# make test-faults  kill, fill, cut, corrupt: every fault that must be survived, in half an hour; make test has a sample
+# make test-faults  kill, fill, cut, corrupt: every fault that must be survived; make test has a sample
 # make setup  the environment in .venv, a Chromium for figures as PNG, and compiled kernels
 # make lock   resolve pyproject.toml again: writes requirements.lock, that of mlflow_server, and conda.yaml
 # make audit  ask for known vulnerabilities of the locked packages

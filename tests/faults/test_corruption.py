@@ -14,6 +14,7 @@ OF_RUN = (
     "checkpoints/best.pt", "predictions.parquet", "history.json", "config.json", "environment.json", "train.log",
     "classes.json", "probes/time_use.json",
 )  # fmt: skip
+NAMES = (*OF_STUDY, *OF_RUN, "checkpoints/last.pt") if FULL else (MANIFEST_FILE, "predictions.parquet")
 OUTPUTS = (
     "summary.json",
     "results_summary.csv",
@@ -50,7 +51,7 @@ def outputs(here):
     return {name: (here.folder / "results/tiny" / name).read_bytes() for name in OUTPUTS}
 
 
-@pytest.mark.parametrize("name", [*OF_STUDY, *OF_RUN, "checkpoints/last.pt"])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_changed_file_is_named_wherever_it_has_changed(analysed, monkeypatch, capsys, tally, name):
     monkeypatch.chdir(analysed.folder)
     monkeypatch.setattr(analyze, "_drawn", lambda _: ({"png": {}, "svg": {}}, None))
