@@ -56,7 +56,7 @@ def check_pipeline(arguments):
     elif options.verb == "ablate":
         load_ablation(config, rows=options.models, seeds=options.seeds, overrides=settings)
     elif options.verb == "ls":
-        assert options.topic in ("", *LISTS)
+        assert options.topic in (("data",) if options.place else ("", *LISTS))
 
 
 def check_mlflow(words):

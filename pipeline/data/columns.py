@@ -191,7 +191,9 @@ class Times(Numbers):
                 self.refuse("must be decimals of up to 18 digits", str(column.type), "Round them, or write floats.")
         elif pa.types.is_string(column.type) and self.written and self.whole:
             try:
-                whole = column.cast(pa.int64())
+                # Arrow would read 0x10 as 16, and no fractions so.
+                hexadecimal = compute.any(compute.match_substring(column, "x", ignore_case=True)).as_py()
+                whole = column if hexadecimal else column.cast(pa.int64())
             except pa.ArrowInvalid:
                 whole = column
         self._settle("number", None, scale)

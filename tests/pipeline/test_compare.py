@@ -214,7 +214,7 @@ def test_the_analysis_writes_every_promised_file_and_stores_it(memory, workplace
     ]
     promised = [f"{stem}.{kind}" for stem in figures for kind in ("png", "svg", "html")]
     promised += [
-        "plotly.min.js",
+        "plotly.js",
         "training_histories.json",
         "summary.json",
         "results_summary.csv",

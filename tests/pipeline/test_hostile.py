@@ -67,7 +67,7 @@ def study(tmp_path_factory, empty_store):
             patched.setenv(name, SECRET)
         patched.setenv("OPTUNA_STORAGE", ADDRESS)
         patched.setattr(analyze, "_drawn", lambda _: ({"png": {}, "svg": {}}, None))
-        patched.setattr("pipeline.console.console.file", printed)
+        patched.setattr("pipeline.console.console._file", printed)  # its property would keep the present stdout
         assert main(["main", "--config", STUDY, "--workers", "1"]) == 0
     return folder, printed.getvalue()
 

@@ -268,7 +268,7 @@ def test_a_server_notices_within_a_minute_that_the_machine_of_an_owner_is_gone(p
 def owning(uri, database=""):
     """Return what a tracker of this store, which need not be there, owns runs by, and whether its folder is its own."""
     tracker = object.__new__(MlflowTracker)
-    tracker.uri, tracker._absolute, tracker._database = uri, uri, database
+    tracker.uri, tracker._address, tracker._absolute, tracker._database = uri, uri, uri, database
     return tracker._owning()
 
 
@@ -368,7 +368,9 @@ def test_two_checkouts_train_each_cell_once_and_one_takes_over_from_the_other_th
         assert other.until("waiting") == [waits]
         one.process.send_signal(signal.SIGKILL)
         one.process.wait()
-        assert other.until("in the middle") == ["in the middle"]
+        # Over a server it goes on from a copy, which may lag by an epoch: copies are sent while the next epoch is trained.
+        *again, _ = other.until("in the middle")
+        assert again in ([], ["epoch 2"]) if kind == "server" else again == []
         other.go()
         *epochs, trained = other.until("^(trained|reused)")
         assert epochs == ["epoch 3", "epoch 4"]
