@@ -366,7 +366,12 @@ class MlflowTracker(Tracker):
         # MLflow would itself create the model's entry, and read the history of each metric of the run, one call after another.
         params = self._client.get_run(run_id).data.params
         entry = self._client.create_logged_model(self._experiment, name="model", source_run_id=run_id, params=params)
-        self._client.log_outputs(run_id, [LoggedModelOutput(entry.model_id, step=0)])
+        try:
+            self._client.log_outputs(run_id, [LoggedModelOutput(entry.model_id, step=0)])
+        except MlflowException as error:
+            # It was sent again, because its answer was lost. The entry is new: a row of it can only be this one.
+            if "unique" not in str(error).lower():
+                raise
 
         class OfRun(Model):
             """A model that says of which run it is."""
