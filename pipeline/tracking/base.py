@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from traceback import format_exc
 from typing import Any
+from uuid import uuid4
 
 import pandas as pd
 
@@ -183,9 +184,17 @@ class Tracker(Recorder):
             known = self.find(**identity)
             return known[-1].id if known else None
 
+        request = {"request": uuid4().hex} if self.spools else {}
+
         def create() -> str:
             if not adopted:
-                return self.create(name, parent=parent, tags={**tags, **identity})
+                run_id = self.create(name, parent=parent, tags={**tags, **identity, **request})
+                if request:
+                    # It is sent again where its answer was lost, and the store then holds each of what was sent.
+                    for run in self.find(**request):
+                        if run.id != run_id:
+                            self.delete(run.id)
+                return run_id
             self.set_tags(adopted, {**self.ownership.tags(), **tags, **identity})
             return adopted
 

@@ -1,13 +1,14 @@
 """Commands that start at once on one store, which may be new: each cell is trained once, and nobody ends in a traceback."""
 
 import pytest
-from harness import FULL, check_same
+from harness import check_same, in_full
 
 STUDY = {"epochs": 6}
 
 
+@in_full
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [2, 5] if FULL else [2])
+@pytest.mark.parametrize("count", [2, 5])
 def test_of_compares_of_one_study_at_once_one_trains_and_the_others_say_so(place, undisturbed, tally, count):
     place.study(**STUDY)
     ended = [
@@ -23,8 +24,9 @@ def test_of_compares_of_one_study_at_once_one_trains_and_the_others_say_so(place
     check_same(tally, place.folder / "mlflow.db", undisturbed(**STUDY))
 
 
+@in_full
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [2, 10] if FULL else [4])
+@pytest.mark.parametrize("count", [2, 10])
 def test_processes_that_start_at_once_on_a_new_store_all_work(place, undisturbed, tally, count):
     study = {"models": ("none",), "seeds": count, "epochs": 6}
     place.study(**study)

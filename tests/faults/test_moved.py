@@ -4,14 +4,12 @@ import json
 import shutil
 
 import pytest
-from harness import FULL
+from harness import in_full
 from mlflow import MlflowClient
 
 from pipeline import analyze
 from pipeline.__main__ import main
 from pipeline.tracking import connect
-
-in_full = pytest.mark.skipif(not FULL, reason="make test-faults does all of them")
 
 
 @pytest.fixture

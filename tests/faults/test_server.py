@@ -3,16 +3,17 @@
 import time
 
 import pytest
-from harness import FULL, check_same, epochs_in, wait_for
+from harness import check_same, epochs_in, in_full, wait_for
 from proxy import KINDS, proxy_of
 
 STUDY = {"models": ("none",), "seeds": 2, "epochs": 6}
 SHARES = {"500": 0.1, "slow": 0.1, "reset": 0.1, "lose": 0.1}
-AWAY_SECONDS = (5, 60) if FULL else (3,)
+AWAY_SECONDS = (5, 60)
 
 
+@in_full
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS if FULL else ("lose",))
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_row_arrives_once_from_a_server_with_faults(place, server, undisturbed, tally, kind):
     mlflow_store = place.folder / "mlflow.db"
     place.study(**STUDY)
