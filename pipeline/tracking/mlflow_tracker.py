@@ -217,7 +217,11 @@ class MlflowTracker(Tracker):
                 "restores it; MLFLOW_EXPERIMENT_NAME names another one."
             )
         if EXPERIMENT_KIND not in experiment.tags:
-            self._client.set_experiment_tag(wanted, EXPERIMENT_KIND, "custom_model_development")
+            try:
+                self._client.set_experiment_tag(wanted, EXPERIMENT_KIND, "custom_model_development")
+            except MlflowException:  # another process has just set it
+                if EXPERIMENT_KIND not in self._client.get_experiment(wanted).tags:
+                    raise
         return str(wanted)
 
     @_mapped

@@ -345,3 +345,23 @@ def test_a_data_set_that_another_process_records_in_the_same_moment_is_recorded_
     monkeypatch.setattr(client, "log_inputs", lambda *_: (_ for _ in ()).throw(MlflowException("no")))
     with pytest.raises(RunError, match="must do what log_dataset asks, got"):
         mlflow_tracker.log_dataset(run_id, name="events", digest="d" * 64, profile={"test": 3})
+
+
+def test_an_experiment_whose_kind_another_process_sets_in_the_same_moment_is_opened_all_the_same(
+    mlflow_store, monkeypatch
+):
+    set_tag = MlflowClient.set_experiment_tag
+    refused = MlflowException("UNIQUE constraint failed")
+
+    def meets_another(*arguments):
+        set_tag(*arguments)
+        raise refused
+
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "one")
+    monkeypatch.setattr(MlflowClient, "set_experiment_tag", meets_another)
+    tracker = mlflow_tracker_module.MlflowTracker(f"sqlite:///{mlflow_store}")
+    assert tracker._client.get_experiment(tracker._experiment).tags["mlflow.experimentKind"]
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "two")
+    monkeypatch.setattr(MlflowClient, "set_experiment_tag", lambda *_: (_ for _ in ()).throw(refused))
+    with pytest.raises(RunError, match="must do what __init__ asks, got"):
+        mlflow_tracker_module.MlflowTracker(f"sqlite:///{mlflow_store}")
