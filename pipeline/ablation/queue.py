@@ -21,7 +21,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy import URL, create_engine, make_url
+from sqlalchemy import URL, create_engine, inspect, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
@@ -273,6 +273,13 @@ def _connect(url: str) -> RDBStorage:
     try:
         arguments = _engine_arguments(make_url(url))
         engine = create_engine(url, poolclass=NullPool, **arguments)
+        if inspect(engine).has_table(
+            "experiments"
+        ):  # both keep the version of their tables in one table of the same name
+            raise UsageError(
+                f"--storage: must be a database for Optuna alone, got {url}, which is a tracking store of MLflow. "
+                "Name another one; without --storage and OPTUNA_STORAGE a local SQLite file is used."
+            )
         # Two processes that meet a new database would both create its tables.
         with locks_of(engine).lock("tables"):
             return RDBStorage(url, engine_kwargs=arguments)

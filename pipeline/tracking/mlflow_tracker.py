@@ -33,6 +33,7 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 import mlflow
 import pandas as pd
 import requests
+from alembic.util import CommandError
 from mlflow.entities import (
     Dataset,
     DatasetInput,
@@ -108,7 +109,7 @@ def _mapped(method: Callable[P, R]) -> Callable[P, R]:
                 if link and link.away:  # a look that fails soon
                     _ask(link.uri)
                 answer = method(*args, **kwargs)
-            except (MlflowException, SQLAlchemyError, OSError) as error:
+            except (MlflowException, SQLAlchemyError, CommandError, OSError) as error:
                 if isinstance(error, FileNotFoundError):
                     raise
                 explained = _explained(error, str(getattr(args[0], "uri", "")), method.__name__)
@@ -127,6 +128,11 @@ def _explained(error: Exception, uri: str, verb: str) -> UsageError | RunError:
     """Return the error of a store that does not answer, or of one that could not do what it was told."""
     if said := disk_error(error, f"tracking store {uri}, its artifacts or {gettempdir()}"):
         return said
+    if isinstance(error, CommandError):  # of Alembic, which knows the versions of the tables
+        return UsageError(
+            f"MLFLOW_TRACKING_URI: must be a store whose tables this MLflow knows, got {uri} ({one_line(error)}). "
+            "Name another one where Optuna keeps its studies there, or install the version of MLflow that made it."
+        )
     opens = verb == "__init__" and not isinstance(error, MlflowException)
     lost = next((cause for cause in causes(error) if _is_lost_connection(cause)), None)
     if opens or lost:

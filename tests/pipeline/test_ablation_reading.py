@@ -170,6 +170,7 @@ def test_a_wrong_file_says_where_what_and_what_to_do(read, tree, parts):
         (SPACE, ["--storage", "sqlite:///nowhere/optuna.db"], "optuna.db (in a folder that does not exist)"),
         (SPACE, ["--storage", "sqlite://"], "in memory, where no other process sees it"),
         (SPACE, ["--storage", "mysql://localhost/optuna"], "only SQLite and PostgreSQL are supported"),
+        (SPACE, ["--storage", "sqlite:///mlflow.db"], "--storage: must be a database for Optuna alone, got sqlite:///mlflow.db"),
         (SPACE, ["--storage", "no database"], "--storage: must be a database that answers, got no database"),
         (SPACE, ["--models", "full"], "--models: must be left out of an ablation that names no rows, got full"),
         ({"rows": {"full": {}, "wide": {"model.hidden_dim": 9}}}, ["--models", "ful"], "ful: must be a known row (full, "),

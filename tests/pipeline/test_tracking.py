@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import optuna
 import pandas as pd
 import pytest
 import requests
@@ -266,6 +267,14 @@ def test_a_store_that_does_not_answer_is_said_in_one_line(workplace, uri, monkey
         MlflowTracker()
     assert "\n" not in str(error.value)
     assert not list(Path(workplace).glob("*.db"))
+
+
+def test_a_database_of_optuna_is_no_store(workplace):
+    optuna.storages.RDBStorage(f"sqlite:///{workplace}/optuna.db")
+    with pytest.raises(
+        UsageError, match=r"^MLFLOW_TRACKING_URI: must be a store whose tables this MLflow knows, got sqlite"
+    ):
+        connect("sqlite:///optuna.db")
 
 
 def test_a_full_disk_is_said_to_be_one(mlflow_tracker, monkeypatch):
