@@ -3,7 +3,10 @@
 import asyncio
 import base64
 import gzip
-from collections.abc import Mapping
+import os
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from html import escape
 from io import BytesIO
 
@@ -100,23 +103,65 @@ def _drawn(figures: Mapping[str, Figure], scales: Mapping[str, float]) -> dict[s
 
 def _tried_twice(figures: Mapping[str, Figure], scales: Mapping[str, float]) -> dict[str, dict[str, bytes]]:
     """Draw the figures, again where the browser did not start or was killed: on a loaded machine both happen once."""
-    # Not kaleido's server: without a browser its thread dies, and its caller waits for ever.
     try:
-        return asyncio.run(_draw(figures, scales))
+        return _in_a_browser(figures, scales)
     except (BrowserFailedError, BrowserClosedError):
-        return asyncio.run(_draw(figures, scales))
+        return _in_a_browser(figures, scales)
 
 
-async def _draw(figures: Mapping[str, Figure], scales: Mapping[str, float]) -> dict[str, dict[str, bytes]]:
+def _in_a_browser(figures: Mapping[str, Figure], scales: Mapping[str, float]) -> dict[str, dict[str, bytes]]:
+    # Not kaleido's server: without a browser its thread dies, and its caller waits for ever.
+    with asyncio.Runner() as runner:
+        browser = Kaleido(timeout=FIGURE_SECONDS)
+        try:
+            return runner.run(_draw(figures, scales, browser))
+        except BaseException:
+            # What is left of the tasks waits for the browser, which may hang, and would say that it was cancelled.
+            runner.get_loop().set_exception_handler(lambda *_: None)
+            _kill(browser)
+            raise
+
+
+def _kill(browser: Kaleido) -> None:
+    """Kill a browser with what it has started; it leads a process group. Its library would ask it to close itself."""
+    process = getattr(browser, "subprocess", None)  # it has none before it starts
+    if process and process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+async def _draw(
+    figures: Mapping[str, Figure], scales: Mapping[str, float], browser: Kaleido
+) -> dict[str, dict[str, bytes]]:
     drawn: dict[str, dict[str, bytes]] = {kind: {} for kind in scales}
-    seconds = FIGURE_SECONDS * (1 + len(scales) * len(figures))
-    async with asyncio.timeout(seconds), Kaleido(timeout=FIGURE_SECONDS) as browser:
+    try:
+        async with _limited():
+            await browser.open()
         for name, figure in figures.items():
             size = {"width": figure.layout.width, "height": figure.layout.height}
             for kind, scale in scales.items():
-                image = await browser.calc_fig(figure, opts={"format": kind, "scale": scale, **size})
+                async with _limited():
+                    image = await browser.calc_fig(figure, opts={"format": kind, "scale": scale, **size})
                 drawn[kind][name] = _with_a_palette(image) if kind == "png" else image
+    except BaseException:
+        _kill(browser)
+        raise
+    finally:
+        await browser.close()
     return drawn
+
+
+@asynccontextmanager
+async def _limited() -> AsyncIterator[None]:
+    """Raise TimeoutError after FIGURE_SECONDS; the browser's library takes the end of its time for a failure."""
+    limit = asyncio.timeout(FIGURE_SECONDS)
+    try:
+        async with limit:
+            yield
+    except BrowserFailedError as error:
+        if limit.expired():
+            raise TimeoutError from error
+        raise
 
 
 def _with_a_palette(png: bytes) -> bytes:

@@ -1,5 +1,8 @@
-import asyncio
+import contextlib
+import os
+import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 from choreographer.browsers.chromium import Chromium
@@ -67,18 +70,42 @@ def test_png_export_without_a_browser_says_what_is_needed(monkeypatch):
     assert to_png({}) == {}
 
 
-def test_a_browser_that_hangs_is_given_up(monkeypatch):
-    class Hanging:
-        def __init__(self, **_options):
-            pass
+@pytest.fixture
+def hanging(tmp_path, monkeypatch):
+    """A browser that says nothing. Return the file that it writes its process to, and a line that it runs first."""
+    process, browser = tmp_path / "process", tmp_path / "browser"
+    browser.write_text(f"#!/bin/sh\necho $$ > '{process}'\n. '{tmp_path}/first'\nexec sleep 1000\n")
+    browser.chmod(0o755)
+    (tmp_path / "first").write_text("")
+    monkeypatch.setenv("BROWSER_PATH", str(browser))
+    return process, tmp_path / "first"
 
-        async def __aenter__(self):
-            await asyncio.Event().wait()
 
-        async def __aexit__(self, *_error):
-            pass
+def has_ended(process):
+    """Say whether a process is gone, or only waits for its parent to hear of it."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    return True
 
-    monkeypatch.setattr(export, "Kaleido", Hanging)
-    monkeypatch.setattr(export, "FIGURE_SECONDS", 0)
+
+def test_a_browser_that_hangs_is_given_up_and_killed(hanging, monkeypatch):
+    monkeypatch.setattr(export, "FIGURE_SECONDS", 2)
     with pytest.raises(FigureError, match="none that starts and answers"):
         to_png({"figure": Figure()})
+    assert has_ended(hanging[0].read_text().strip())
+
+
+def test_an_interrupt_ends_a_browser_that_hangs_without_another_word(hanging, capfd):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    process, first = hanging
+    first.write_text(f"kill -USR1 {os.getpid()}")
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            to_png({"figure": Figure()})
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert has_ended(process.read_text().strip())
+    assert "Traceback" not in capfd.readouterr().err
