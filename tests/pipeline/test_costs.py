@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from models.registry import MODELS
 from pipeline.costs import CLEAR, PeakMemory, flops_of
@@ -22,6 +23,19 @@ def test_the_operations_of_an_lstm_are_those_of_the_closed_form(hidden, width, l
     inputs = [width] + [hidden] * (layers - 1)
     recurrent = events * sum(2 * 4 * hidden * (d + hidden) for d in inputs)
     assert flops_of(model, test) == recurrent + 2 * hidden * test.classes
+
+
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")
+@pytest.mark.parametrize("name", MODELS)
+def test_operations_are_those_that_the_counter_of_torch_counts(name):
+    model, test = built(model__name=name, model__embedding__name="kan_mammote")
+    [middle] = test.lengths.argsort(stable=True)[len(test) // 2][None]
+    batch, model = test.batch(middle[None]), model.eval()
+    if hasattr(model, "compiled"):
+        model.compiled = False
+    with torch.no_grad(), torch.backends.mkldnn.flags(enabled=False), FlopCounterMode(display=False) as counter:
+        model(batch.times, batch.features, batch.lengths)
+    assert flops_of(model, test) == counter.get_total_flops()
 
 
 @pytest.mark.parametrize("name", MODELS)
