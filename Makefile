@@ -62,7 +62,8 @@ test: check $(MNIST) $(FASHION_MNIST)
 	.venv/bin/pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 test-faults: setup
-	FAULTS=all .venv/bin/pytest tests/faults --numprocesses auto --maxprocesses 2 --dist loadfile --durations 5
+	@scripts/postgres.sh
+	FAULTS=all .venv/bin/pytest -m exhaustive --numprocesses auto --maxprocesses 2 --dist loadfile --durations 5
 
 check: setup
 	.venv/bin/ruff check

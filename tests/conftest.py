@@ -17,17 +17,27 @@ import torch
 torch.set_num_threads(1)
 
 
-def pytest_collection_modifyitems(items):
-    if not torch.cuda.is_available():
-        for item in items:
-            if item.get_closest_marker("gpu"):
-                item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+EXHAUSTIVE = os.environ.get("FAULTS") == "all"
+"""Whether the tests run that repeat a cheaper one in more places, as `make test-faults` has it."""
+
+
+def pytest_collection_modifyitems(config, items):
+    for item in items:
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+    left_out = [item for item in items if item.get_closest_marker("exhaustive") and not EXHAUSTIVE]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
 
 
 @pytest.fixture
 def workplace(tmp_path, monkeypatch):
     """A working directory without checkpoints, results or store; the real data stays where it is."""
     monkeypatch.setenv("EVENT_DATA_DIR", os.path.abspath(os.environ.get("EVENT_DATA_DIR", "data")))  # noqa: PTH100
+    monkeypatch.setenv(
+        "BROWSER_PATH", "/bin/false"
+    )  # drawing takes the longest of an analysis: who tests it takes `browser`
     monkeypatch.chdir(tmp_path)
     for name in (
         "MLFLOW_TRACKING_URI",
@@ -38,6 +48,12 @@ def workplace(tmp_path, monkeypatch):
     ):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
+
+
+@pytest.fixture
+def browser(workplace, monkeypatch):  # noqa: ARG001 - which has set it
+    """Let analyses draw their figures."""
+    monkeypatch.delenv("BROWSER_PATH")
 
 
 @pytest.fixture(scope="session")

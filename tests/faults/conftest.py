@@ -2,6 +2,7 @@
 
 import shutil
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from harness import COUNTED, FULL, Place, Tally
@@ -10,6 +11,14 @@ SHOWN = {
     "faults": "faults injected", "survived": "survived", "expected": "rows expected", "found": "rows found",
     "duplicates": "duplicates", "lost": "lost", "changed": "silent changes",
 }  # fmt: skip
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
+def pytest_collection_modifyitems(items):
+    """Let `-m exhaustive` choose the tests of this folder too: with FAULTS=all they inject more than otherwise."""
+    for item in items:
+        if FULL and item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.exhaustive)
 
 
 @pytest.fixture

@@ -18,12 +18,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 FULL = os.environ.get("FAULTS") == "all"
 """Whether all faults are injected, as `make test-faults` does, or a sample."""
-in_full = pytest.mark.skipif(not FULL, reason="make test-faults does all of them")
 COUNTED = ("faults", "survived", "expected", "found", "duplicates", "lost", "changed")
 """What a tally counts; the last three must be 0."""
 DEADLINE = 300.0

@@ -1,12 +1,12 @@
 """Commands that start at once on one store, which may be new: each cell is trained once, and nobody ends in a traceback."""
 
 import pytest
-from harness import check_same, in_full
+from harness import check_same
 
 STUDY = {"epochs": 6}
 
 
-@in_full
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 5])
 def test_of_compares_of_one_study_at_once_one_trains_and_the_others_say_so(place, undisturbed, tally, count):
@@ -24,7 +24,7 @@ def test_of_compares_of_one_study_at_once_one_trains_and_the_others_say_so(place
     check_same(tally, place.folder / "mlflow.db", undisturbed(**STUDY))
 
 
-@in_full
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 10])
 def test_processes_that_start_at_once_on_a_new_store_all_work(place, undisturbed, tally, count):

@@ -6,7 +6,7 @@ import time
 import pytest
 from harness import FULL, check_same, epochs_in, wait_for
 
-KILLS = 20 if FULL else 3
+KILLS = 20 if FULL else 2
 STUDY = {"epochs": 24}
 EPOCHS = 4 * 24
 

@@ -4,7 +4,6 @@ import json
 import shutil
 
 import pytest
-from harness import in_full
 from mlflow import MlflowClient
 
 from pipeline import analyze
@@ -42,7 +41,7 @@ def refused(capsys, *words):
     assert all(word in error for word in ("error: ", " must ", ", got ", *words)), error
 
 
-@in_full
+@pytest.mark.exhaustive
 def test_a_deleted_run_is_not_counted_and_compare_trains_it_again(study, client, tally, capsys):
     before = counted(study)
     run = connect().find(model="none")[0]
@@ -68,7 +67,7 @@ def numbers(histories):
     return [numbers(value) for value in histories] if isinstance(histories, list) else histories
 
 
-@in_full
+@pytest.mark.exhaustive
 def test_a_renamed_run_and_a_renamed_experiment_stay_what_they_are(study, client, tally, capsys, monkeypatch):
     before = counted(study)
     with tally.fault():
@@ -99,7 +98,7 @@ def test_a_deleted_experiment_is_one_line_that_says_how_it_is_restored(study, cl
     assert counted(study) == before
 
 
-@in_full
+@pytest.mark.exhaustive
 def test_a_deleted_study_begins_anew_and_trains_nothing(study, client, tally, capsys):
     before = counted(study)
     with tally.fault():
@@ -111,7 +110,7 @@ def test_a_deleted_study_begins_anew_and_trains_nothing(study, client, tally, ca
         assert counted(study) == before
 
 
-@in_full
+@pytest.mark.exhaustive
 def test_files_that_were_moved_are_said_with_the_place_where_they_must_lie(study, tally, capsys):
     before = counted(study)
     shutil.move(study.folder / "mlruns", study.folder / "elsewhere")

@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from harness import check_same, epochs_in, in_full, wait_for
+from harness import check_same, epochs_in, wait_for
 from proxy import KINDS, proxy_of
 
 STUDY = {"models": ("none",), "seeds": 2, "epochs": 6}
@@ -11,7 +11,7 @@ SHARES = {"500": 0.1, "slow": 0.1, "reset": 0.1, "lose": 0.1}
 AWAY_SECONDS = (5, 60)
 
 
-@in_full
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_row_arrives_once_from_a_server_with_faults(place, server, undisturbed, tally, kind):

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from harness import FULL, ask
+from harness import ask
 
 CELLS = int(os.environ.get("FAULTS_CELLS", "500"))
 STAGES = 5
@@ -38,7 +38,7 @@ def watch(running, store):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not FULL, reason="make test-faults trains hundreds of cells")
+@pytest.mark.exhaustive
 def test_the_last_of_many_cells_costs_what_the_first_did(place, mlflow_store, tally, capsys):
     place.environment["BROWSER_PATH"] = "/bin/false"  # figures are drawn in a time that has nothing to do with cells
     table, growth = [], []

@@ -430,6 +430,7 @@ def test_a_grid_killed_twice_ends_with_nine_trials_and_nothing_running(mlflow_tr
     queue.close()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_the_same_with_two_workers_on_postgresql_killed_twice(mlflow_tracker, postgres, launched):
     queue = Queue(read(NINE), postgres)

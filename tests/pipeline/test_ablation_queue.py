@@ -46,7 +46,7 @@ def open_queue(study):
         one.close()
 
 
-@pytest.mark.parametrize("kind", ["storage", "postgres"])
+@pytest.mark.parametrize("kind", ["storage", pytest.param("postgres", marks=pytest.mark.exhaustive)])
 def test_processes_that_share_a_queue_take_each_trial_once(launched, study, kind, request):
     storage = request.getfixturevalue(kind)
     queue = Queue(study, storage)

@@ -193,6 +193,7 @@ def test_variants_that_do_not_differ_are_refused(memory, workplace):
     assert memory.find(kind="study") == []
 
 
+@pytest.mark.usefixtures("browser")
 def test_the_analysis_writes_every_promised_file_and_stores_it(memory, workplace):
     parent = run(memory)
     output = workplace / "out"
