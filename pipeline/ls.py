@@ -103,7 +103,7 @@ def _presets() -> tuple[tuple[str, ...], Rows]:
 
 
 def settings() -> tuple[tuple[str, ...], Rows]:
-    """Return every setting: path, the kinds that have it, default, meaning; the table of the README."""
+    """Return every setting: path, the kinds that have it, default, meaning; the table of docs/settings.md."""
     kinds: dict[tuple[str, str, str], dict[str, None]] = {}
     for path, kind, field in fields_of(RunConfig):
         if not path.endswith(".name"):
@@ -124,7 +124,7 @@ def _owners(names: list[str]) -> str:
 
 
 def settings_markdown() -> str:
-    """Return the table of settings as Markdown, as the README holds it."""
+    """Return the table of settings as Markdown, as docs/settings.md holds it."""
     columns, rows = settings()
     lines = [columns, ("---",) * len(columns)]
     lines += [(f"`{path}`", kinds, f"`{default}`", meaning) for path, kinds, default, meaning in rows]

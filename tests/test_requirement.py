@@ -22,16 +22,17 @@ from pipeline.study import load_run, load_study
 
 ROOT = Path(__file__).parents[1]
 WALK = (ROOT / "docs/requirement.md").read_text(encoding="utf-8")
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", ROOT / "mlflow_server/README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [page.read_text(encoding="utf-8") for page in PAGES]
 # Without what a reader adds: tests/test_readme.py runs that.
-README_COMMANDS = [
+PRINTED = [
     line.split("#")[0].strip()
-    for document in (README, (ROOT / "mlflow_server/README.md").read_text(encoding="utf-8"))
+    for document in DOCUMENTS
     for block in re.findall(r"```sh\n(.*?)```", document, re.DOTALL)
     for line in block.splitlines()
     if "log_time" not in line
 ]
-README_OPTIONS = re.findall(r"`(--[\w.]+ [^`]+)`", README)
+OPTIONS = re.findall(r"`(--[\w.]+ [^`]+)`", (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8"))
 WORDS = {
     "lstm_embedding_comparison.py",  # names of the requirement that stand for a verb here
     "lstm_embedding_analysis.py",
@@ -143,13 +144,13 @@ SYMBOLS = [span for span in SPANS if re.fullmatch(r"(analysis|models|pipeline)\.
 
 
 def test_every_command_of_the_documents_is_one_that_can_be_given(subtests):
-    for command in [*COMMANDS, *README_COMMANDS]:
+    for command in [*COMMANDS, *PRINTED]:
         with subtests.test(command):
             check_command(command)
 
 
-def test_every_option_of_the_readme_fits_some_model(subtests):
-    for option in README_OPTIONS:
+def test_every_option_that_troubleshooting_names_fits_some_model(subtests):
+    for option in OPTIONS:
         with subtests.test(option):
             check_command(f"python -m pipeline compare {option}")
 
