@@ -20,7 +20,7 @@ TORCH := $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==$(TORCH_VERSION)
 MNIST := $(DATA)/MNIST/raw/train-images-idx3-ubyte
 FASHION_MNIST := $(DATA)/FashionMNIST/raw/train-images-idx3-ubyte
 
-.PHONY: help setup run test test-faults check lock audit format clean
+.PHONY: help setup demo run test test-faults check lock audit format clean
 
 help:
 	@sed -n 's/^# \{0,1\}//; 1,/^$$/p' Makefile
@@ -53,6 +53,9 @@ setup: .venv/packages.stamp .venv/browser.stamp .venv/kernels.stamp
 
 $(MNIST) $(FASHION_MNIST): | .venv/packages.stamp
 	@.venv/bin/python -m pipeline.data $(patsubst $(DATA)/%/raw/,%,$(dir $@))
+
+demo: setup
+	@.venv/bin/python -m pipeline main --config config/demo.json
 
 run: setup $(MNIST)
 	@.venv/bin/python -m pipeline main --config config/quick.json

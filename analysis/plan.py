@@ -5,13 +5,18 @@ It imports no more than pydantic, so that a command line can describe it at once
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+PrimaryMetric = Literal["test_accuracy", "balanced_accuracy"]
 REFUSED_METRICS = {
     "best_accuracy": "it is the highest over epochs on the test split: a checkpoint chosen on test scores too high",
     "final_accuracy": "the last epoch was not chosen on validation",
+    "macro_f1": (
+        "it is no mean over sequences, so that the two-way test over seeds and sequences has no standard error for it; "
+        "balanced_accuracy answers the same need: each class counts the same, however rare it is"
+    ),
 }
 """Metrics that no verdict may be about, and why."""
 _NO_IMAGES = "It takes these sequences as given, and is shown beside the verdict."
@@ -51,8 +56,8 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
-    primary_metric: Literal["test_accuracy"] = "test_accuracy"
-    """Metric the verdicts are about: test accuracy at the epoch that was best on validation."""
+    primary_metric: PrimaryMetric = "test_accuracy"
+    """Metric the verdicts are about, at the epoch that was best on validation: test accuracy, or its mean over the classes that occur."""
     test: Literal["two_way"] = "two_way"
     """Test that gives the verdicts: two-way test over seeds and images, in the form of Behrens and Fisher."""
     reference: str = ""
@@ -62,7 +67,7 @@ class Plan(BaseModel):
     alpha: float = Field(0.05, gt=0, lt=0.5)
     """Level of the tests; intervals are at 1 - alpha."""
     margin: float = Field(0.002, gt=0, lt=1)
-    """Largest difference of accuracy, in [0, 1] units, that counts as equivalent."""
+    """Largest difference of the primary metric, in [0, 1] units, that counts as equivalent."""
     pairing: Literal["paired", "unpaired"] = "paired"
     """Whether runs of one seed share their random streams across variants, and are compared seed by seed."""
     estimand: Literal["algorithm_new_images"] = "algorithm_new_images"
@@ -85,7 +90,8 @@ class Plan(BaseModel):
     @classmethod
     def _refuse_metric(cls, name: object) -> object:
         if isinstance(name, str) and name in REFUSED_METRICS:
-            raise ValueError(f"must be 'test_accuracy' ({REFUSED_METRICS[name].rstrip('.')})")
+            allowed = " or ".join(map(repr, get_args(PrimaryMetric)))
+            raise ValueError(f"must be {allowed} ({REFUSED_METRICS[name].rstrip('.')})")
         return name
 
     @field_validator("test", mode="before")

@@ -29,6 +29,7 @@ from analysis.schema import (
     check_unique,
 )
 from analysis.statistics.guessing import beats_guessing
+from analysis.statistics.two_way import WHOLE, Strata, by_class
 
 __all__ = ["Results", "ResultsError", "TestSet"]
 
@@ -235,6 +236,16 @@ class Results:
     def correct(self) -> dict[str, NDArray[np.bool_]]:
         """Whether each model was right, (S, n), seeds ascending."""
         return {model: predicted == self.test_set.label for model, predicted in self.predicted.items()}
+
+    @cached_property
+    def class_strata(self) -> Strata:
+        """Where the test sequences of each class stand that occurs."""
+        return by_class(self.test_set.label)
+
+    @property
+    def strata(self) -> Strata:
+        """The parts of the test sequences over which the primary metric is a mean: the classes, or all as one."""
+        return self.class_strata if self.plan.primary_metric == "balanced_accuracy" else WHOLE
 
     @cached_property
     def fingerprints(self) -> dict[Cell, bytes]:

@@ -99,8 +99,9 @@ def derive(study: StoredStudy, tracker: Tracker, *, allow_missing: bool) -> Deri
         "analysis_report.md": markdown,
         "analysis_report.html": page(markdown, figures),
     }
-    means = _table(findings, "overview", "models").set_index("model")["test_accuracy_mean"]
-    metrics = {f"{model}/test_accuracy": float(mean) for model, mean in means.items()}
+    models = _table(findings, "overview", "models").set_index("model")
+    told = dict.fromkeys(("test_accuracy", study.manifest.plan.primary_metric))
+    metrics = {f"{model}/{name}": float(mean) for name in told for model, mean in models[f"{name}_mean"].items()}
     return Derived(findings, figures, texts, _files_of(results), metrics, pages)
 
 

@@ -3,7 +3,8 @@
 Studies of models whose true accuracies are known exactly are simulated over a grid of worlds, and judged by
 `significance.judge`, which gives the verdicts of every report. The rates go to docs/results/calibration.csv, and their
 tables between the markers of docs/statistics.md. `--studies` is the number of simulated studies a world and number of
-seeds, `--workers` that of processes.
+seeds, `--workers` that of processes, and `--unequal` simulates the studies with unequal classes alone, in a few minutes:
+their rates go to docs/results/calibration_unequal.csv.
 
 An answer of model k with seed s to image i is right where
 
@@ -16,6 +17,7 @@ Letters: K models, S seeds, n images.
 """
 
 import argparse
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -33,12 +35,14 @@ from analysis.analyses.significance import judge
 from analysis.plan import Plan
 from analysis.statistics.outlook import MOST_IMAGES_FACTOR, MOST_SEEDS, outlook
 from analysis.statistics.randomness import stream
-from analysis.statistics.two_way import LEAST_SEEDS, Correct, difference
+from analysis.statistics.rates import rate_interval
+from analysis.statistics.two_way import LEAST_SEEDS, WHOLE, Correct, Strata, difference
 from analysis.wording import markdown_table
 from pipeline.console import say
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE, RECORD = DOCS / "statistics.md", DOCS / "results" / "calibration.csv"
+UNEQUAL_RECORD = RECORD.with_name("calibration_unequal.csv")
 BEGIN, END = "<!-- {}: begin -->\n", "\n<!-- {}: end -->"
 
 SEEDS = (2, 3, 5, 10, 20)
@@ -70,6 +74,11 @@ class World:
     collapse: str = ""
     """Which models collapse in some seeds: `all`, `one` or none."""
 
+    @property
+    def strata(self) -> Strata:
+        """The parts of the images over whose accuracies the mean is taken."""
+        return WHOLE
+
     def answers(self, accuracies: list[float], seeds: int, generator: np.random.Generator) -> Correct:
         """Return right answers (K, S, n) of models with these true accuracies."""
         size = (len(accuracies), seeds, self.images)
@@ -90,6 +99,34 @@ class World:
         return right_KSn
 
 
+@dataclass(frozen=True)
+class Unequal:
+    """A world of two classes; its accuracies are balanced."""
+
+    frequent: World
+    rare: World
+    trade: float = 0.0
+    """What every second model has more on the rare class, and less on the frequent one."""
+
+    @property
+    def accuracy(self) -> float:
+        """The mean accuracy over the classes."""
+        return (self.frequent.accuracy + self.rare.accuracy) / 2
+
+    @property
+    def strata(self) -> Strata:
+        """The images of each class."""
+        return slice(self.frequent.images), slice(self.frequent.images, None)
+
+    def answers(self, accuracies: list[float], seeds: int, generator: np.random.Generator) -> Correct:
+        """Return right answers (K, S, n) of models with these true balanced accuracies."""
+        found = []
+        for part, sign in ((self.frequent, -1), (self.rare, 1)):
+            own_K = [part.accuracy - self.accuracy + sign * self.trade * (k % 2) for k in range(len(accuracies))]
+            found.append(part.answers(list(np.add(accuracies, own_K)), seeds, generator))
+        return np.concatenate(found, axis=2)
+
+
 WORLDS = {
     "seeds dominate": World(0.9, 2000, seed=0.3),
     "images dominate": World(0.9, 500, own=1.0, seed=0.02),
@@ -103,6 +140,18 @@ WORLDS = {
     "one model collapses": World(0.75, 1000, own=0.7, seed=0.15, collapse="one"),
 }
 
+UNEQUAL = {
+    f"19 to 1, {name}": Unequal(World(0.97, 475, **varies), World(0.8, 25, **varies), trade)
+    for name, varies, trade in (
+        ("seeds dominate", {"seed": 0.3}, 0.0),
+        ("images dominate", {"own": 1.0, "seed": 0.02}, 0.0),
+        ("mixed", {"own": 0.7, "seed": 0.15}, 0.0),
+        ("coin flips", {}, 0.0),
+        ("a trade between the classes", {"own": 0.7, "seed": 0.15}, 0.02),
+    )
+}
+UNEQUAL_SEEDS = 5
+
 Case = tuple[str, int, str]
 """Name of the world, seeds, pairing."""
 
@@ -112,16 +161,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--unequal", action="store_true")
     call = parser.parse_args()
     cases: list[Case] = list(product(WORLDS, SEEDS, ("paired", "unpaired")))
+    unequal: list[Case] = list(product(UNEQUAL, (UNEQUAL_SEEDS,), ("paired", "unpaired")))
     with ProcessPoolExecutor(call.workers) as pool:
-        rows = []
-        for row in pool.map(partial(error_rates, studies=call.studies), cases):
-            say(", ".join(f"{name} {value}" for name, value in row.items()))
-            rows.append(row)
+        table = _simulated(pool, unequal_rates, unequal, call.studies)
+        table.to_csv(UNEQUAL_RECORD, index=False, float_format="%.4f")
+        _write("unequal", of_unequal(table))
+        if call.unequal:
+            return
+        table = _simulated(pool, error_rates, cases, call.studies)
         advice = list(pool.map(partial(advice_rates, studies=call.studies), (3, 5, 10)))
         stamps = list(pool.map(stamp_is_green, range(100)))
-    table = pd.DataFrame(rows)
     table.to_csv(RECORD, index=False, float_format="%.4f")
     _write("worlds", by_world(table))
     _write("worst", by_seeds(table))
@@ -129,21 +181,33 @@ def main() -> None:
     say(f"the stamp is green in {sum(stamps)} of {len(stamps)} studies")
 
 
+def _simulated(
+    pool: ProcessPoolExecutor, rates_of: Callable[..., dict[str, object]], cases: list[Case], studies: int
+) -> pd.DataFrame:
+    """Return a row a case, each said when it is there."""
+    rows = []
+    for row in pool.map(partial(rates_of, studies=studies), cases):
+        say(", ".join(f"{name} {value}" for name, value in row.items()))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
 def error_rates(case: Case, *, studies: int) -> dict[str, object]:
     """Return the rates of a world: a false better or worse in a family, a false equivalent, coverage of the interval."""
     name, seeds, pairing = case
-    world, generator = WORLDS[name], stream("calibrate", *case)
+    world, generator = (WORLDS | UNEQUAL)[name], stream("calibrate", *case)
     accuracies = [world.accuracy] * max(MODELS) + [world.accuracy - margin for margin in MARGINS]
     plans = [Plan(pairing=pairing, margin=margin) for margin in MARGINS]  # type: ignore[arg-type] # one of two words
     wrong, (equal, covered) = np.zeros((studies, len(MODELS))), np.zeros((2, studies, len(MARGINS)))
     for study in range(studies):
         answers_KSn = world.answers(accuracies, seeds, generator)
         for place, models in enumerate(MODELS):
-            wrong[study, place] = np.isin(verdicts(answers_KSn[:models], plans[0]), ["better", "worse"]).any()
+            found = verdicts(answers_KSn[:models], plans[0], world.strata)
+            wrong[study, place] = np.isin(found, ["better", "worse"]).any()
         for place, (plan, other_Sn) in enumerate(zip(plans, answers_KSn[max(MODELS) :], strict=True)):
             pair_KSn = np.stack([answers_KSn[0], other_Sn])
-            equal[study, place] = verdicts(pair_KSn, plan).item() == "equivalent"
-            low, high = difference(*pair_KSn, paired=pairing == "paired").interval(0.95)
+            equal[study, place] = verdicts(pair_KSn, plan, world.strata).item() == "equivalent"
+            low, high = difference(*pair_KSn, paired=pairing == "paired", strata=world.strata).interval(0.95)
             covered[study, place] = low <= plan.margin <= high
     family_wise = {f"family_wise_{models}": float(wrong[:, place].mean()) for place, models in enumerate(MODELS)}
     return {
@@ -157,10 +221,21 @@ def error_rates(case: Case, *, studies: int) -> dict[str, object]:
     }
 
 
-def verdicts(answers_KSn: Correct, plan: Plan) -> NDArray[np.str_]:
+def unequal_rates(case: Case, *, studies: int) -> dict[str, object]:
+    """Return the rates of a world of unequal classes, and how often a model's own interval holds its balanced accuracy."""
+    name, seeds, _ = case
+    world, generator, held = UNEQUAL[name], stream("interval", *case), 0
+    for _ in range(studies):
+        [answers_Sn] = world.answers([world.accuracy], seeds, generator)
+        _, low, high = rate_interval(answers_Sn, 0.95, world.strata)
+        held += low <= world.accuracy <= high
+    return {**error_rates(case, studies=studies), "coverage_of_a_model": held / studies}
+
+
+def verdicts(answers_KSn: Correct, plan: Plan, strata: Strata = WHOLE) -> NDArray[np.str_]:
     """Return the verdict on every pair of models, the later against the earlier."""
     answers = [(a_Sn, b_Sn) for b_Sn, a_Sn in combinations(answers_KSn, 2)]
-    _, found = judge(answers, np.ones(len(answers), dtype=bool), len(answers_KSn), plan)
+    _, found = judge(answers, np.ones(len(answers), dtype=bool), len(answers_KSn), plan, strata)
     return np.asarray(found["verdict"])
 
 
@@ -221,6 +296,18 @@ def by_seeds(table: pd.DataFrame) -> str:
     rows = [[seeds, *(_rate(value) for value in line)] for seeds, line in worst.iterrows()]
     header = ["seeds", *(f"{models} models" for models in MODELS), "false equivalent", "coverage"]
     return markdown_table(header, rows)
+
+
+def of_unequal(table: pd.DataFrame) -> str:
+    """Return the rates of the worlds of unequal classes, a row a world and pairing."""
+    shown = {
+        **{f"family_wise_{models}": f"false, {models} models" for models in MODELS},
+        "false_equivalent": "false equivalent",
+        "coverage": "coverage, difference",
+        "coverage_of_a_model": "coverage, one model",
+    }
+    rows = [[line["world"], line["pairing"], *(_rate(line[name]) for name in shown)] for _, line in table.iterrows()]
+    return markdown_table(["world", "pairing", *shown.values()], rows)
 
 
 def _rate(value: float) -> str:

@@ -7,6 +7,8 @@
   swapped in four ways that differ, and four cases say nothing about a level.
 - Swapping whole answers instead mixes the parts: the mean and the image parts then pass for seed noise, and a rate of
   .04 shows as .01 (simulated).
+- Where the primary metric is a mean over classes, the parts are those within each class; the shift of a seed is drawn with
+  the variance of that mean, and is the same in each class.
 - A planted difference adds one right answer of one model, in every seed, on random images.
 - Replicates go through `significance.judge`, which gives the study's own verdicts: test, family and Holm.
 
@@ -21,7 +23,7 @@ from analysis.findings import Finding
 from analysis.plan import Plan
 from analysis.results import Results
 from analysis.statistics.randomness import stream
-from analysis.statistics.two_way import LEAST_SEEDS, Real, difference
+from analysis.statistics.two_way import LEAST_SEEDS, WHOLE, Real, Strata, difference
 from analysis.wording import listing, plural
 
 REPLICATES = 200
@@ -38,7 +40,7 @@ def calibration(results: Results) -> Finding:
         needed = f"two models with {LEAST_SEEDS} seeds" + (" in common." if plan.pairing == "paired" else " each.")
         stamp = f"The verdicts were not calibrated: that needs {needed}"
         return Finding("calibration", title, stamp, data={"stamp": stamp})
-    table = rates(answers_KSn, plan, stream("calibration", models, seeds, images))
+    table = rates(answers_KSn, plan, stream("calibration", models, seeds, images), results.strata)
     stamp = _stamp(table.iloc[0], plan)
     return Finding(
         name="calibration",
@@ -66,27 +68,28 @@ def answers(results: Results) -> Real:
     return np.stack([results.correct[model][row] for model, row in zip(order, rows, strict=True)]).astype(np.float32)
 
 
-def rates(answers_KSn: Real, plan: Plan, generator: np.random.Generator) -> pd.DataFrame:
+def rates(answers_KSn: Real, plan: Plan, generator: np.random.Generator, strata: Strata = WHOLE) -> pd.DataFrame:
     """Return one row: shares of replicates with a false verdict, and those in which a planted difference is found.
 
     `false_positives`: any declared pair is called better or worse. `false_equivalent`: a pair that differs by the margin
     exactly is called equivalent. `power_k`: a pair that differs by k margins is called better.
     """
-    models, seeds, images = answers_KSn.shape
+    (models, seeds, images), paired = answers_KSn.shape, plan.pairing == "paired"
     index = [(a, b) for b in range(models) for a in range(b + 1, models)]
     declared = np.array([plan.family == "all" or b == 0 for _, b in index])
     sizes = [0.0, *(times * plan.margin for times in PLANTED)]
     verdicts = np.empty((REPLICATES, len(sizes), len(index)), dtype=object)
     for replicate in range(REPLICATES):
-        null_KSn, places_n = permuted(answers_KSn, generator, paired=plan.pairing == "paired"), generator.random(images)
-        gaps, found = judge([(null_KSn[a], null_KSn[b]) for a, b in index], declared, models, plan)
+        null_KSn = permuted(answers_KSn, generator, paired=paired, strata=strata)
+        places_n = generator.random(images)
+        gaps, found = judge([(null_KSn[a], null_KSn[b]) for a, b in index], declared, models, plan, strata)
         verdicts[replicate, 0] = found["verdict"]
         for place, size in enumerate(sizes[1:], start=1):
             planted_KSn = null_KSn.copy()
             planted_KSn[1] += places_n < size
             # Every difference is that of the replicate but for those of the model with the planted one.
             moved = [
-                difference(planted_KSn[a], planted_KSn[b], paired=plan.pairing == "paired") if 1 in (a, b) else gap
+                difference(planted_KSn[a], planted_KSn[b], paired=paired, strata=strata) if 1 in (a, b) else gap
                 for (a, b), gap in zip(index, gaps, strict=True)
             ]
             verdicts[replicate, place] = judge_differences(moved, declared, models, plan)["verdict"]
@@ -104,34 +107,43 @@ def rates(answers_KSn: Real, plan: Plan, generator: np.random.Generator) -> pd.D
     return pd.DataFrame([row])
 
 
-def permuted(answers_KSn: Real, generator: np.random.Generator, *, paired: bool) -> Real:
+def permuted(answers_KSn: Real, generator: np.random.Generator, *, paired: bool, strata: Strata = WHOLE) -> Real:
     """Return a replicate (K, S, n) without any difference between the models, as the head of this module says."""
     models, seeds, images = answers_KSn.shape
-    centred_KSn = answers_KSn - answers_KSn.mean(axis=(1, 2), keepdims=True)
-    image_Kn, seed_KS = centred_KSn.mean(axis=1), centred_KSn.mean(axis=2)
-    rest_KSn = centred_KSn - image_Kn[:, None] - seed_KS[..., None]
+    rest_KSn, image_Kn, shifts = np.empty_like(answers_KSn), np.empty_like(answers_KSn[:, 0]), []
+    for stratum in strata:
+        centred_KSn = answers_KSn[..., stratum] - answers_KSn[..., stratum].mean(axis=(1, 2), keepdims=True)
+        own_Kn, seed_KS = centred_KSn.mean(axis=1), centred_KSn.mean(axis=2)
+        rest_KSn[..., stratum] = centred_KSn - own_Kn[:, None] - seed_KS[..., None]
+        image_Kn[:, stratum] = own_Kn
+        shifts.append(seed_KS)
+    seed_KS = np.mean(shifts, axis=0)
     every_n = np.arange(images)
     order_Kn = generator.permuted(np.tile(np.arange(models)[:, None], images), axis=0)
     found_KSn = np.empty_like(answers_KSn)
     for seed in range(seeds):
         found_KSn[:, seed] = rest_KSn[:, seed][generator.permutation(models)[order_Kn], every_n]
     found_KSn += image_Kn[order_Kn, every_n][:, None]
-    shifts_KS = generator.normal(scale=_seed_deviation(seed_KS, rest_KSn, paired=paired), size=seed_KS.shape)
+    deviation = _seed_deviation(seed_KS, rest_KSn, paired=paired, strata=strata)
+    shifts_KS = generator.normal(scale=deviation, size=seed_KS.shape)
     found_KSn += shifts_KS[..., None]
     return found_KSn
 
 
-def _seed_deviation(seed_KS: Real, rest_KSn: Real, *, paired: bool) -> float:
+def _seed_deviation(seed_KS: Real, rest_KSn: Real, *, paired: bool, strata: Strata) -> float:
     """Return the standard deviation of a model over seeds, less what its single answers bring.
 
     Paired, what all models share in a seed leaves every difference as it is, and does not count.
     """
-    (models, seeds), images = seed_KS.shape, rest_KSn.shape[2]
+    models, seeds = seed_KS.shape
     if paired:
         seed_KS, rest_KSn = seed_KS - seed_KS.mean(axis=0), rest_KSn - rest_KSn.mean(axis=0)
     free = (models - paired) * (seeds - 1)
-    of_seeds, of_answers = (np.square(part, dtype=float).sum() / free for part in (seed_KS, rest_KSn))
-    return float(np.sqrt(max(of_seeds - of_answers / images**2, 0.0)))
+    of_seeds, of_answers = np.square(seed_KS, dtype=float).sum() / free, 0.0
+    for stratum in strata:
+        inside_KSn = rest_KSn[..., stratum]
+        of_answers += np.square(inside_KSn, dtype=float).sum() / free / inside_KSn.shape[2] ** 2
+    return float(np.sqrt(max(of_seeds - of_answers / len(strata) ** 2, 0.0)))
 
 
 def _stamp(row: pd.Series, plan: Plan) -> str:

@@ -4,16 +4,19 @@ from dataclasses import replace
 
 import pandas as pd
 
+from analysis.analyses.primary import primary_metric
 from analysis.analyses.significance import pair_table
 from analysis.results import Cell, Results
 from analysis.statistics.outliers import far_seeds
+from analysis.statistics.rates import images_that_count
+from analysis.statistics.two_way import scores
 from analysis.wording import listing, percent
 
 
 def collapsed(results: Results) -> list[Cell]:
-    """Return the cells whose accuracy lies far from those of their model's other seeds."""
-    accuracies = {model: correct_Sn.mean(axis=1) for model, correct_Sn in results.correct.items()}
-    far = far_seeds(accuracies, len(results.test_set.label))
+    """Return the cells whose primary metric lies far from those of their model's other seeds."""
+    accuracies = {model: scores(correct_Sn, results.strata) for model, correct_Sn in results.correct.items()}
+    far = far_seeds(accuracies, images_that_count(results.strata, len(results.test_set.label)))
     return [
         (model, seed)
         for model in results.models
@@ -28,9 +31,10 @@ def collapse_banner(results: Results) -> list[str]:
     if not cells:
         return []
     named = listing(_described(cell, results) for cell in cells)
+    metric = primary_metric(results.plan).title.lower()
     return [
         (
-            f"Far from the other seeds of their model: {named}. The verdicts count them. Where one model collapses in some "
+            f"Far from the other seeds of their model in {metric}: {named}. The verdicts count them. Where one model collapses in some "
             "seeds and another does not, no test that treats the seeds alike keeps its level. Without them: "
             f"{_changes(cells, results)}."
         )
@@ -39,7 +43,7 @@ def collapse_banner(results: Results) -> list[str]:
 
 def _described(cell: Cell, results: Results) -> str:
     model, seed = cell
-    accuracies = dict(zip(results.seeds(model), results.correct[model].mean(axis=1), strict=True))
+    accuracies = dict(zip(results.seeds(model), scores(results.correct[model], results.strata), strict=True))
     others = sorted(float(value) for other, value in accuracies.items() if other != seed)
     return (
         f"{model} seed {seed} ({percent(accuracies[seed])}; the others {percent(others[0])} to {percent(others[-1])})"

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 from analysis.analyses.disagreement import disagreements, examples
 from analysis.figures import MANY, confusion_figure, examples_figure
 from analysis.findings import Finding
+from analysis.metrics.predictions import balanced_accuracy, macro_f1
 from analysis.results import Results
-from analysis.wording import as_words, markdown_table
+from analysis.wording import as_words, markdown_table, percent
 
 MOST_CONFUSED = 5
 WEAKEST = 10
@@ -70,7 +71,9 @@ def _classes(model: str, counts_KK: NDArray[np.int64]) -> pd.DataFrame:
 
 def _summary(confused: pd.DataFrame, classes: pd.DataFrame, results: Results) -> str:
     names = [as_words(name) for name in results.classes]
-    lines = ["Errors of each model, all seeds together:", ""]
+    lines = ["Errors of each model, all seeds together; balanced accuracy and macro F1 are means over seeds:", ""]
+    model_R = results.runs["model"].astype(str)
+    balanced, f1 = (metric(results).groupby(model_R).mean() for metric in (balanced_accuracy, macro_f1))
     for model in results.models:
         of_model = classes[classes["model"] == model]
         worst = of_model.iloc[int(of_model["recall"].fillna(1).argmin())]
@@ -80,7 +83,8 @@ def _summary(confused: pd.DataFrame, classes: pd.DataFrame, results: Results) ->
             for _, row in top.iterrows()
         ]
         lines.append(
-            f"- {model}: macro F1 {of_model['f1'].mean():.3f}; weakest class {names[int(worst['class'])]} with recall "
+            f"- {model}: balanced accuracy {percent(balanced[model])}, macro F1 {percent(f1[model])}; "
+            f"weakest class {names[int(worst['class'])]} with recall "
             f"{100 * worst['recall']:.1f} %; most confused: {', '.join(pairs) or 'none'}."
         )
     return "\n".join(lines)

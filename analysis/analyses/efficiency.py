@@ -1,12 +1,13 @@
-"""What accuracy costs, and which models another one beats on every count."""
+"""What the primary metric costs, and which models another one beats on every count."""
 
 import pandas as pd
 
 from analysis.analyses.overview import model_table
+from analysis.analyses.primary import primary_metric
 from analysis.analyses.probed import over_seeds
 from analysis.figures import efficiency_figure
 from analysis.findings import Finding
-from analysis.metrics.registry import BY_NAME, metric_table
+from analysis.metrics.registry import BY_NAME, Metric, metric_table
 from analysis.results import Results
 from analysis.wording import markdown_table, with_interval
 
@@ -23,29 +24,33 @@ ABSENT = "-"
 
 
 def efficiency(results: Results) -> Finding:
-    """Set the accuracy of each model against its size, arithmetic, time and memory."""
-    level = 1 - results.plan.alpha
+    """Set the primary metric of each model against its size, arithmetic, time and memory."""
+    level, primary = 1 - results.plan.alpha, primary_metric(results.plan)
     runs = metric_table(results)
     table = cost_table(results, runs, level)
     return Finding(
         name="efficiency",
         title="Efficiency",
-        summary=_summary(table, level),
+        summary=_summary(table, primary, level),
         tables={"models": table},
-        figures={"efficiency": efficiency_figure(runs, table, COSTS, results.models, level)},
+        figures={
+            "efficiency": efficiency_figure(
+                runs, table, COSTS, results.models, metric=(primary.name, primary.title), level=level
+            )
+        },
     )
 
 
 def cost_table(results: Results, runs: pd.DataFrame, level: float) -> pd.DataFrame:
-    """Return one row a model: mean, low and high of accuracy (over seeds and images) and each cost (over seeds)."""
-    means = model_table(results, runs)
-    table = means[["model", "seeds", "test_accuracy_mean", "test_accuracy_low", "test_accuracy_high"]]
-    table = table.assign(test_accuracy=table["test_accuracy_mean"], total_seconds=means["total_seconds_mean"])
+    """Return one row a model: mean, low and high of the primary metric (over seeds and images) and each cost (over seeds)."""
+    means, primary = model_table(results, runs), results.plan.primary_metric
+    table = means[["model", "seeds", *(f"{primary}_{end}" for end in ("mean", "low", "high"))]]
+    table = table.assign(**{primary: table[f"{primary}_mean"]}, total_seconds=means["total_seconds_mean"])
     for name in COSTS:
         found = over_seeds(runs, ["model"], name, level).set_index("model")
         columns = {name: "mean", f"{name}_low": "low", f"{name}_high": "high"}
         table = table.assign(**{column: table["model"].map(found[of]) for column, of in columns.items()})
-    return table.assign(dominated_by=[", ".join(_dominating(table, row)) for _, row in table.iterrows()])
+    return table.assign(dominated_by=[", ".join(_dominating(table, row, primary)) for _, row in table.iterrows()])
 
 
 def _counted(table: pd.DataFrame) -> list[str]:
@@ -53,13 +58,13 @@ def _counted(table: pd.DataFrame) -> list[str]:
     return [name for name in COSTS if table[name].notna().all()]
 
 
-def _dominating(table: pd.DataFrame, row: pd.Series) -> list[str]:
+def _dominating(table: pd.DataFrame, row: pd.Series, primary: str) -> list[str]:
     """Return the models that are shown to be no worse on any count, and better on one.
 
     What is measured is shown where the intervals part: an interval that overlaps, or is missing with one seed, leaves open
     which of the two is worse.
     """
-    no_worse, better = table["test_accuracy"] >= row["test_accuracy"], table["test_accuracy"] > row["test_accuracy"]
+    no_worse, better = table[primary] >= row[primary], table[primary] > row[primary]
     for name in _counted(table):
         low, high = (f"{name}_low", f"{name}_high") if name in MEASURED else (name, name)
         no_worse &= table[high] <= row[low]
@@ -67,26 +72,26 @@ def _dominating(table: pd.DataFrame, row: pd.Series) -> list[str]:
     return list(table.loc[no_worse & better, "model"])
 
 
-def _summary(table: pd.DataFrame, level: float) -> str:
+def _summary(table: pd.DataFrame, primary: Metric, level: float) -> str:
     beaten = [f"{row['model']} (by {row['dominated_by']})" for _, row in table.iterrows() if row["dominated_by"]]
-    counted = ", ".join(BY_NAME[name].title.lower() for name in ("test_accuracy", *_counted(table)))
+    counted = ", ".join(BY_NAME[name].title.lower() for name in (primary.name, *_counted(table)))
     rows = [
         [
             row["model"],
-            with_interval(row["test_accuracy"], row["test_accuracy_low"], row["test_accuracy_high"]),
+            with_interval(*(row[f"{primary.name}_{end}"] for end in ("mean", "low", "high"))),
             *(_cell(row, name) for name in COSTS),
         ]
         for _, row in table.iterrows()
     ]
-    header = ["Model", f"Test accuracy ({100 * level:g} % interval)", *(BY_NAME[name].title for name in COSTS)]
+    header = ["Model", f"{primary.title} ({100 * level:g} % interval)", *(BY_NAME[name].title for name in COSTS)]
     absent = f" {ABSENT}: not recorded." if table[list(COSTS)].isna().to_numpy().any() else ""
     return "\n".join(
         [
             (
                 f"Dominated, that is no better on any of these means ({counted}) and worse on one: "
                 f"{'; '.join(beaten) or 'none'}. Where intervals of time or memory overlap, or a model has one seed and so none, "
-                "either may be the better and neither is dominated. The verdicts are about accuracy alone: a difference of its "
-                "means that is undecided may be chance."
+                f"either may be the better and neither is dominated. The verdicts are about {primary.title.lower()} alone: a "
+                "difference of its means that is undecided may be chance."
             ),
             "",
             markdown_table(header, rows),

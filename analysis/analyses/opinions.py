@@ -1,7 +1,8 @@
 """Second opinions: every other test of each pair beside the headline one, in one table, and the omnibus tests.
 
 None of them decides. Where they disagree with the headline test they usually ask a narrower question: about these
-images (t, permutation and rank tests over seeds) or about these trained weights (McNemar, Cochran).
+images (t, permutation and rank tests over seeds) or about these trained weights (McNemar, Cochran). All of them are about
+test accuracy, whatever the primary metric is.
 """
 
 from dataclasses import asdict, dataclass
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.analyses.pairs import Pair, pairs
+from analysis.analyses.primary import about_accuracy
 from analysis.findings import Finding
 from analysis.results import Results
 from analysis.statistics.bootstrap import COVERAGE, Resampled, crossed_interval, resample_images
@@ -75,7 +77,7 @@ class _Row:
 
 
 def opinion_table(results: Results) -> pd.DataFrame:
-    """Return one row per pair that shares a seed; differences and intervals in [0, 1] units of accuracy."""
+    """Return one row per pair that shares a seed; differences and intervals in [0, 1] units of test accuracy."""
     everything_Rn = np.concatenate([results.correct[model] for model in results.models])
     drawn_BR = resample_images(everything_Rn, stream("crossed bootstrap", "images"))
     starts = np.cumsum([0, *(len(results.correct[model]) for model in results.models)])
@@ -178,7 +180,7 @@ def opinions(results: Results) -> Finding:
     table, omnibus = opinion_table(results), omnibus_table(results)
     if table.empty:
         return Finding("opinions", TITLE, "No two models have a seed in common that counts.")
-    parts = [_reading(results)]
+    parts = [*about_accuracy(results.plan), _reading(results)]
     for declared, head in ((True, "Declared pairs"), (False, "Exploratory pairs, not declared in the plan")):
         rows = table[table["declared"] == declared]
         if len(rows):
@@ -213,7 +215,7 @@ def _reading(results: Results) -> str:
     covered = listing(f"{share} % with {seeds}" for seeds, share in COVERAGE.items())
     return (
         "How to read them: all columns of p are two-sided and unadjusted, and belong to the difference on their left. The first is the "
-        "headline test; the others take these sequences as given (t, permutation, rank) or these weights (McNemar: seeds "
+        "two-way test; the others take these sequences as given (t, permutation, rank) or these weights (McNemar: seeds "
         "significant by the mid-p, of all), so a smaller p there answers a narrower question. The floor is the smallest p "
         "the test can give with so few seeds. The crossed bootstrap draws seeds and sequences again; its interval is too short: "
         f"where seeds differ by more than the sequences explain, one at 95 % holds the truth in {covered} seeds. Probability of "

@@ -5,6 +5,7 @@ from math import nan
 import pandas as pd
 
 from analysis.analyses.banners import banners
+from analysis.analyses.primary import primary_metric
 from analysis.findings import Finding
 from analysis.metrics.registry import METRICS, metric_table
 from analysis.results import Results
@@ -18,10 +19,11 @@ def overview(results: Results) -> Finding:
     """Summarise the metrics of each model over its seeds."""
     runs = metric_table(results)
     models = model_table(results, runs)
-    best = models.iloc[int(models["test_accuracy_mean"].argmax())]
-    shown = with_interval(best["test_accuracy_mean"], best["test_accuracy_low"], best["test_accuracy_high"])
+    primary = primary_metric(results.plan)
+    best = models.iloc[int(models[f"{primary.name}_mean"].argmax())]
+    shown = with_interval(*(best[f"{primary.name}_{end}"] for end in ("mean", "low", "high")))
     summary = (
-        f"Highest mean test accuracy: {best['model']}, {shown} over {plural(int(best['seeds']), 'seed')}. "
+        f"Highest mean {primary.title.lower()}: {best['model']}, {shown} over {plural(int(best['seeds']), 'seed')}. "
         "Which differences are real is said under statistical significance."
     )
     return Finding(
@@ -41,6 +43,7 @@ def overview(results: Results) -> Finding:
                 for metric in METRICS
             },
             "environment": {name: sorted(set(results.runs[name].astype(str))) for name in ENVIRONMENT},
+            "primary_metric": primary.name,
             "sequences": len(results.test_set.label),
             "level": 1 - results.plan.alpha,
         },
@@ -50,19 +53,19 @@ def overview(results: Results) -> Finding:
 def model_table(results: Results, runs: pd.DataFrame) -> pd.DataFrame:
     """Return one row per model: seeds, then mean, sd over seeds (ddof 1) and count of each metric.
 
-    `test_accuracy_low` and `_high` bound the mean at 1 - alpha, over seeds and images; NaN with one seed.
+    `_low` and `_high` of the primary metric bound its mean at 1 - alpha, over seeds and images; NaN with one seed.
     """
-    rows = []
+    rows, primary = [], results.plan.primary_metric
     for model in results.models:
         of_model = runs[runs["model"] == model]
-        _, low, high = rate_interval(results.correct[model], 1 - results.plan.alpha)
+        _, low, high = rate_interval(results.correct[model], 1 - results.plan.alpha, results.strata)
         if len(of_model) == 1:  # the interval over images alone would say nothing about seeds
             low = high = nan
         row: dict[str, object] = {
             "model": model,
             "seeds": len(of_model),
-            "test_accuracy_low": low,
-            "test_accuracy_high": high,
+            f"{primary}_low": low,
+            f"{primary}_high": high,
         }
         for metric in METRICS:
             values = of_model[metric.name]

@@ -1,4 +1,4 @@
-"""Which differences of test accuracy are real: the headline test, and a verdict of four for each pair.
+"""Which differences of the primary metric are real: the headline test, and a verdict of four for each pair.
 
 - A pair is (model_a, model_b), and its difference model_a minus model_b; model_b is the reference, or earlier in the
   study.
@@ -19,27 +19,40 @@ from numpy.typing import NDArray
 
 from analysis.analyses.deviations import deviations
 from analysis.analyses.pairs import Pair, pairs
+from analysis.analyses.primary import of_which, primary_metric
 from analysis.figures import significance_figure
 from analysis.findings import Finding
 from analysis.plan import Plan
 from analysis.results import Results, name_cells
 from analysis.statistics.outlook import outlook
-from analysis.statistics.two_way import LEAST_SEEDS, Correct, Real, TwoWay, difference, hedges_g, holm
+from analysis.statistics.two_way import (
+    LEAST_SEEDS,
+    WHOLE,
+    Correct,
+    Real,
+    Strata,
+    TwoWay,
+    difference,
+    hedges_g,
+    holm,
+    totals,
+)
 from analysis.wording import bullets, interval, listing, p_value, plural, points, rounded
 
 VERDICTS = ("better", "worse", "equivalent", "undecided")
 
 
 def pair_table(results: Results) -> pd.DataFrame:
-    """Return one row per pair; differences, intervals and margins in [0, 1] units of accuracy."""
+    """Return one row per pair; differences, intervals and margins in [0, 1] units of the primary metric."""
     plan, found = results.plan, pairs(results)
     if not found:
         return pd.DataFrame()
     models = len(results.models) + len(results.lost)
     answers, declared = [pair.answers(plan.pairing) for pair in found], np.array([pair.declared for pair in found])
-    gaps, judged = judge(answers, declared, models, plan)
+    gaps, judged = judge(answers, declared, models, plan, results.strata)
     sizes = family_sizes(models, plan)
-    table = pd.DataFrame([_row(pair, gap, plan, sizes[pair.declared]) for pair, gap in zip(found, gaps, strict=True)])
+    rows = [_row(pair, gap, results, sizes[pair.declared]) for pair, gap in zip(found, gaps, strict=True)]
+    table = pd.DataFrame(rows)
     return _without_guessing(table.assign(**judged), results)
 
 
@@ -65,13 +78,17 @@ def family_sizes(models: int, plan: Plan) -> dict[bool, int]:
 
 
 def judge(
-    answers: Sequence[tuple[Correct | Real, Correct | Real]], declared: NDArray[np.bool_], models: int, plan: Plan
+    answers: Sequence[tuple[Correct | Real, Correct | Real]],
+    declared: NDArray[np.bool_],
+    models: int,
+    plan: Plan,
+    strata: Strata = WHOLE,
 ) -> tuple[list[TwoWay], dict[str, NDArray[Any]]]:
     """Return the difference of each pair's answers, and p, p of equivalence, both Holm-adjusted, and the verdict.
 
     `models` counts those without runs. Below LEAST_SEEDS there is no p, and so no verdict.
     """
-    gaps = [difference(a_Sn, b_Sn, paired=plan.pairing == "paired") for a_Sn, b_Sn in answers]
+    gaps = [difference(a_Sn, b_Sn, paired=plan.pairing == "paired", strata=strata) for a_Sn, b_Sn in answers]
     return gaps, judge_differences(gaps, declared, models, plan)
 
 
@@ -121,13 +138,14 @@ class _Row:
     images_to_decide: float
 
 
-def _row(pair: Pair, gap: TwoWay, plan: Plan, family_size: int) -> dict[str, object]:
+def _row(pair: Pair, gap: TwoWay, results: Results, family_size: int) -> dict[str, object]:
+    plan, strata = results.plan, results.strata
     a_Sn, b_Sn = pair.answers(plan.pairing)
     seeds, images = min(len(a_Sn), len(b_Sn)), a_Sn.shape[1]
     low, high = gap.interval(1 - plan.alpha)
     tost_low, tost_high = gap.interval(1 - 2 * plan.alpha)
     paired, alpha = plan.pairing == "paired", plan.alpha / family_size
-    needed = outlook(a_Sn, b_Sn, paired=paired, alpha=alpha, margin=plan.margin)
+    needed = outlook(a_Sn, b_Sn, paired=paired, alpha=alpha, margin=plan.margin, strata=strata)
     row = _Row(
         model_a=pair.model_a,
         model_b=pair.model_b,
@@ -143,7 +161,7 @@ def _row(pair: Pair, gap: TwoWay, plan: Plan, family_size: int) -> dict[str, obj
         df=gap.df,
         tost_low=tost_low,
         tost_high=tost_high,
-        hedges_g=hedges_g(a_Sn.sum(axis=1), b_Sn.sum(axis=1)),
+        hedges_g=hedges_g(totals(a_Sn, strata), totals(b_Sn, strata)),
         smallest_margin=gap.half_width(1 - 2 * alpha) if seeds >= LEAST_SEEDS else nan,
         seeds_to_decide=needed.seeds,
         images_to_decide=needed.images,
@@ -159,20 +177,17 @@ def _verdict(gap: float, p: float, p_equivalent: float, alpha: float) -> str:
     return "undecided"
 
 
-def effect(row: pd.Series) -> str:
+def effect(row: pd.Series, plan: Plan) -> str:
     """Return the effect of a pair in words: points with interval first, then p, then Hedges' g."""
+    size = f"{points(row['difference'])} points{of_which(plan)}"
     if row["seeds"] == 0:
         return "no seed in common that counts"
     if pd.isna(row["se"]):
-        return f"{points(row['difference'])} points, no interval"
+        return f"{size}, no interval"
+    size = f"{size} {interval(row['ci_low'], row['ci_high'])}"
     if pd.isna(row["p"]):
-        return (
-            f"{points(row['difference'])} points {interval(row['ci_low'], row['ci_high'])}, g = {row['hedges_g']:.2f}"
-        )
-    return (
-        f"{points(row['difference'])} points {interval(row['ci_low'], row['ci_high'])}, {p_value(row['p'])} "
-        f"(Holm: {p_value(row['p_adjusted'])}), g = {row['hedges_g']:.2f}"
-    )
+        return f"{size}, g = {row['hedges_g']:.2f}"
+    return f"{size}, {p_value(row['p'])} (Holm: {p_value(row['p_adjusted'])}), g = {row['hedges_g']:.2f}"
 
 
 def verdict_line(row: pd.Series, plan: Plan) -> str:
@@ -185,7 +200,7 @@ def verdict_line(row: pd.Series, plan: Plan) -> str:
         "equivalent": f"{a} and {b} are equivalent within {margin} points",
         "undecided": f"{a} against {b} is undecided",
     }[row["verdict"]]
-    return f"{said}: {effect(row)}"
+    return f"{said}: {effect(row, plan)}"
 
 
 def what_would_decide(row: pd.Series) -> str:
@@ -219,7 +234,11 @@ def significance(results: Results) -> Finding:
         title=title,
         summary="\n\n".join([counted, bullets(verdicts), notes]),
         tables={"pairs": table},
-        figures={"statistical_significance": significance_figure(table, results.models, plan.alpha)},
+        figures={
+            "statistical_significance": significance_figure(
+                table, results.models, plan.alpha, primary_metric(plan).title.lower()
+            )
+        },
         data={
             "plan": plan.model_dump(),
             "reference": results.reference,
@@ -239,6 +258,8 @@ def _notes(table: pd.DataFrame, plan: Plan, results: Results) -> str:
     """Return what the verdicts rest on, and the pairs that were not declared."""
     declared, explored = table[table["declared"]], table[~table["declared"]]
     test = "paired by seed" if plan.pairing == "paired" else "with independent seeds"
+    if plan.primary_metric == "balanced_accuracy":
+        test += ", of balanced accuracy (the mean recall of the classes that occur), with the sequences of each class as a stratum"
     notes = [
         (
             f"Test: two-way test over seeds and sequences, {test}; Holm over the declared pairs at alpha = {plan.alpha:g}; "

@@ -1,4 +1,4 @@
-"""The variance over seeds, split: are some seeds worse models, or is it the noise of a finite test set.
+"""The variance of test accuracy over seeds, split: are some seeds worse models, or is it the noise of a finite test set.
 
 If every answer were an independent coin flip with the image's own chance p_i of being right, the accuracies of S seeds
 would still vary. That variance is predicted from the answers themselves, without bias, and compared with the observed.
@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from analysis.analyses.primary import about_accuracy
 from analysis.figures import profile_figure
 from analysis.findings import Finding
 from analysis.results import Results
@@ -24,6 +25,13 @@ from analysis.statistics.two_way import Correct
 from analysis.wording import percent
 
 LEVEL = 0.95
+EXPLAINED = (
+    "Coin flips: what the accuracies would vary by if each answer were drawn anew with its sequence's own "
+    "chance of being right. Variance beyond that is of the models; the rest is of the measurement, and more test "
+    "sequences would remove it. With few seeds the interval of the ratio is wide. The interquartile mean leaves out the lowest "
+    "and the highest quarter of the seeds (from four seeds on); it is another quantity than the mean, and no verdict is "
+    "about it."
+)
 
 
 @dataclass(frozen=True)
@@ -78,13 +86,7 @@ def variance(results: Results) -> Finding:
     return Finding(
         name="variance",
         title="Are some seeds worse models?",
-        summary=(
-            f"{said}\n\nCoin flips: what the accuracies would vary by if each answer were drawn anew with its sequence's own "
-            "chance of being right. Variance beyond that is of the models; the rest is of the measurement, and more test "
-            "sequences would remove it. With few seeds the interval of the ratio is wide. The interquartile mean leaves out the lowest "
-            "and the highest quarter of the seeds (from four seeds on); it is another quantity than the mean, and no verdict is "
-            "about it."
-        ),
+        summary="\n\n".join([*about_accuracy(results.plan), said, EXPLAINED]),
         tables={"variance": table},
         figures={"performance_profiles": profile_figure(accuracies, results.models)},
     )

@@ -1,4 +1,4 @@
-"""Accuracy against what it costs, a panel a cost."""
+"""The primary metric against what it costs, a panel a cost."""
 
 from collections.abc import Mapping, Sequence
 from math import log10
@@ -15,28 +15,35 @@ GAP_ACROSS, GAP_DOWN = 110, 150
 
 
 def efficiency_figure(
-    runs: pd.DataFrame, means: pd.DataFrame, costs: Mapping[str, tuple[str, float]], models: Sequence[str], level: float
+    runs: pd.DataFrame,
+    means: pd.DataFrame,
+    costs: Mapping[str, tuple[str, float]],
+    models: Sequence[str],
+    *,
+    metric: tuple[str, str],
+    level: float,
 ) -> Figure:
-    """Draw a panel a cost, {column: (title, unit)}: accuracy, in [0, 1], against the cost over its unit.
+    """Draw a panel a cost, {column: (title, unit)}: `metric` (column, title), in [0, 1], against the cost over its unit.
 
-    `runs` has model, test_accuracy and the costs; `means` has model, dominated_by, test_accuracy with `_low` and `_high`
-    and each cost likewise. A model that another dominates is hollow.
+    `runs` has model, the metric and the costs; `means` has model, dominated_by, the metric with `_low` and `_high` and
+    each cost likewise. A model that another dominates is hollow.
     """
+    score, titled = metric
     grid = Grid(len(costs), 2, (WIDTH, HEIGHT), (GAP_ACROSS, GAP_DOWN), room=label_room(list(models)))
-    edges = 100 * pd.concat([runs["test_accuracy"], means["test_accuracy_low"], means["test_accuracy_high"]]).dropna()
+    edges = 100 * pd.concat([runs[score], means[f"{score}_low"], means[f"{score}_high"]]).dropna()
     pad = 0.06 * (edges.max() - edges.min()) or 1.0
     limits = (max(float(edges.min()) - pad, -1.0), min(float(edges.max()) + pad, 101.0))
     figure = Figure()
     for panel, (cost, (title, unit)) in enumerate(costs.items(), start=1):
         shown = pd.concat([runs[cost], means[f"{cost}_low"], means[f"{cost}_high"]])
         grid.place(figure, panel, _axis_of(means[cost] / unit, shown / unit), {"range": limits})
-        _panel(figure, runs, means, panel=panel, cost=cost, unit=unit, limits=limits)
+        _panel(figure, runs, means, panel=panel, score=score, cost=cost, unit=unit, limits=limits)
         panel_title(figure, title, panel)
     return finish(
         figure,
         title="Accuracy and what it costs",
         subtitle=(
-            "Test accuracy (%) against each cost: up and to the left is better.<br>"
+            f"{titled} (%) against each cost: up and to the left is better.<br>"
             f"Small: seeds, large: means with {100 * level:g} % intervals; hollow: another model is no worse on any count"
         ),
         width=100 + grid.width,
@@ -51,6 +58,7 @@ def _panel(
     means: pd.DataFrame,
     *,
     panel: int,
+    score: str,
     cost: str,
     unit: float,
     limits: tuple[float, float],
@@ -64,7 +72,7 @@ def _panel(
         seeds = {"color": faint(colour[model], 0.4), "size": 8}
         figure.add_scatter(
             x=of_model[cost] / unit,
-            y=100 * of_model["test_accuracy"],
+            y=100 * of_model[score],
             mode="markers",
             marker=seeds,
             name=f"{model} seeds",
@@ -74,7 +82,7 @@ def _panel(
             continue
         x, y = (
             [scale * mean[f"{name}{end}"] for end in ("", "_low", "_high")]
-            for name, scale in ((cost, 1 / unit), ("test_accuracy", 100))
+            for name, scale in ((cost, 1 / unit), (score, 100))
         )
         figure.add_scatter(
             x=x[0],

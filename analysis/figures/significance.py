@@ -1,4 +1,4 @@
-"""Which differences of accuracy are significant: a square of models against models."""
+"""Which differences are significant: a square of models against models."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ LIGHT = "#DCE6EC"
 CELL = 170
 
 
-def significance_figure(pairs: pd.DataFrame, models: Sequence[str], alpha: float) -> Figure:
+def significance_figure(pairs: pd.DataFrame, models: Sequence[str], alpha: float, metric: str) -> Figure:
     """Draw a square of models: dark where the adjusted p is under alpha, light elsewhere, the diagonal never.
 
     A cell holds the row's model minus the column's in points, its interval, the adjusted p and the verdict.
@@ -52,7 +52,7 @@ def significance_figure(pairs: pd.DataFrame, models: Sequence[str], alpha: float
     explored = " * exploratory" if not pairs["declared"].all() else ""
     return finish(
         figure,
-        title="Differences of test accuracy",
+        title=f"Differences of {metric}",
         subtitle=(
             f"Row minus column in points, with its interval at {100 * (1 - alpha):g} %,<br>"
             f"the adjusted p (dark: p < {alpha:g}) and the verdict on the row{explored}"

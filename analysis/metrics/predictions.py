@@ -14,6 +14,7 @@ from analysis.statistics.reliability import (
     expected_error,
     risk_coverage_area,
 )
+from analysis.statistics.two_way import scores
 
 Measure = Callable[[NDArray[np.generic], NDArray[np.bool_]], float]
 """A number from the confidence of answers (n,) and whether they are right (n,)."""
@@ -22,6 +23,24 @@ Measure = Callable[[NDArray[np.generic], NDArray[np.bool_]], float]
 def accuracy_at_best_epoch(results: Results) -> pd.Series:
     """Return the share of correct test predictions at the epoch that was best on validation."""
     return _per_run(results, [float(row.mean()) for model in results.models for row in results.correct[model]])
+
+
+def balanced_accuracy(results: Results) -> pd.Series:
+    """Return the mean recall on test of the classes that occur."""
+    recalls = [scores(results.correct[model], results.class_strata) for model in results.models]
+    return _per_run(results, np.concatenate(recalls).tolist())
+
+
+def macro_f1(results: Results) -> pd.Series:
+    """Return the mean F1 on test of the classes that occur or are predicted: 0 of one that only one of the two names."""
+    label_n, classes = results.test_set.label, len(results.classes)
+    true_K = np.bincount(label_n, minlength=classes)
+    values = []
+    for predicted_n in np.concatenate([results.predicted[model] for model in results.models]).astype(np.int64):
+        right_K = np.bincount(label_n[predicted_n == label_n], minlength=classes)
+        named_K = true_K + np.bincount(predicted_n, minlength=classes)
+        values.append(float((2 * right_K[named_K > 0] / named_K[named_K > 0]).mean()))
+    return _per_run(results, values)
 
 
 def negative_log_likelihood(results: Results) -> pd.Series:

@@ -19,8 +19,10 @@ from analysis.metrics.curves import (
 )
 from analysis.metrics.predictions import (
     accuracy_at_best_epoch,
+    balanced_accuracy,
     brier_score,
     calibration_error,
+    macro_f1,
     negative_log_likelihood,
     risk_coverage,
 )
@@ -76,6 +78,8 @@ METRICS: tuple[Metric, ...] = (
         "best_accuracy", "Best accuracy", "rate", "higher", partial(column, "best_accuracy"), high=1, caveat=_CHOSEN
     ),
     Metric("final_accuracy", "Final accuracy", "rate", "higher", partial(column, "final_accuracy"), high=1),
+    Metric("balanced_accuracy", "Balanced accuracy", "rate", "higher", balanced_accuracy, high=1),
+    Metric("macro_f1", "Macro F1", "rate", "higher", macro_f1, high=1),
     Metric("validation_accuracy", "Validation accuracy", "rate", "higher", validation_accuracy, high=1),
     Metric("negative_log_likelihood", "Test NLL", "nats", "lower", negative_log_likelihood),
     Metric("calibration_error", "Calibration error", "points", "lower", calibration_error, high=1),

@@ -10,20 +10,20 @@ from analysis.metrics.registry import BY_NAME
 from analysis.wording import UNKNOWN, points
 
 COLUMNS = ("parameters", "flops", "epoch_seconds")
-"""Metrics beside the accuracies."""
+"""Metrics beside the primary one."""
 
 
 def results_table(findings: Sequence[Finding]) -> str:
-    """Return accuracy with its interval, and cost, a row a model."""
+    """Return the primary metric with its interval, and cost, a row a model."""
     overview = next(finding for finding in findings if finding.name == "overview")
-    level = f"{100 * overview.data['level']:g}"
-    header = ["Model", "Seeds", f"Test accuracy, % [{level} % interval]"]
+    level, primary = f"{100 * overview.data['level']:g}", BY_NAME[overview.data["primary_metric"]]
+    header = ["Model", "Seeds", f"{primary.title}, % [{level} % interval]"]
     header += [BY_NAME[name].title for name in COLUMNS]
     rows = [
         [
             row["model"],
             row["seeds"],
-            _accuracy(*(100 * row[f"test_accuracy_{name}"] for name in ("mean", "low", "high"))),
+            _accuracy(*(100 * row[f"{primary.name}_{end}"] for end in ("mean", "low", "high"))),
             *(BY_NAME[name].show(row[f"{name}_mean"]).replace(UNKNOWN, "--") for name in COLUMNS),
         ]
         for _, row in overview.tables["models"].iterrows()
@@ -37,6 +37,8 @@ def significance_table(findings: Sequence[Finding]) -> str:
     significance = next(finding for finding in findings if finding.name == "significance")
     pairs = significance.tables["pairs"]
     header = ["Model", "against", "Difference, points [interval]", "$p$", "$p$ (adjusted)", "$g$", "Verdict"]
+    plan = significance.data.get("plan")  # none with one model
+    metric = f" of {BY_NAME[plan['primary_metric']].title.lower()}" if plan else ""
     rows = [
         [
             row["model_a"],
@@ -49,7 +51,7 @@ def significance_table(findings: Sequence[Finding]) -> str:
         ]
         for _, row in pairs.iterrows()
     ]
-    note = "Two-way test over seeds and sequences; intervals are unadjusted; g: Hedges' g; *: not declared in the plan."
+    note = f"Two-way test{metric} over seeds and sequences; intervals are unadjusted; g: Hedges' g; *: not declared in the plan."
     return _table("llrrrrl", header, rows, note)
 
 

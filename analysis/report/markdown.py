@@ -12,7 +12,16 @@ from analysis.metrics.registry import BY_NAME
 from analysis.wording import UNKNOWN, bullets, markdown_table, plural, with_interval
 
 MODEL_METRICS = ("best_accuracy", "final_accuracy", "training_stability", "parameters", "epoch_seconds")
-RUN_METRICS = ("test_accuracy", "best_accuracy", "final_accuracy", "best_epoch", "convergence_epoch", "total_seconds")
+RUN_METRICS = (
+    "test_accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+    "best_accuracy",
+    "final_accuracy",
+    "best_epoch",
+    "convergence_epoch",
+    "total_seconds",
+)
 DESCRIPTION = 8_000
 REST = "\n\nThe rest is in the report among the artifacts.\n"
 NO_VERDICT = "No verdict: the significance analysis was not run, or has nothing to compare."
@@ -74,9 +83,12 @@ def results_rows(findings: Sequence[Finding]) -> tuple[list[str], list[list[str]
     overview = _find(findings, "overview")
     if overview is None:
         return [], []
-    header = ["Model", "Seeds", f"Test accuracy ({100 * overview.data['level']:g} % interval)"]
+    primary = overview.data["primary_metric"]
+    header = ["Model", "Seeds", f"{BY_NAME[primary].title} ({100 * overview.data['level']:g} % interval)"]
+    header += [BY_NAME[name].title for name in _beside(primary)]
     header += ["Best accuracy *", "Convergence epoch", *(BY_NAME[name].title for name in MODEL_METRICS[1:])]
-    return header, [[str(cell) for cell in _model_row(row)] for _, row in overview.tables["models"].iterrows()]
+    models = overview.tables["models"]
+    return header, [[str(cell) for cell in _model_row(row, primary)] for _, row in models.iterrows()]
 
 
 def banner_lines(findings: Sequence[Finding]) -> list[str]:
@@ -142,13 +154,19 @@ def _results(findings: Sequence[Finding], links: Links) -> list[str]:
     ]
 
 
-def _model_row(row: pd.Series) -> list[object]:
+def _beside(primary: str) -> list[str]:
+    """Return what stands beside a primary metric that is not the accuracy: the accuracy."""
+    return [] if primary == "test_accuracy" else ["test_accuracy"]
+
+
+def _model_row(row: pd.Series, primary: str) -> list[object]:
     shown = {name: _show(name, row[f"{name}_mean"]) for name in MODEL_METRICS}
     reached = f"{row['convergence_epoch_count']} of {row['seeds']}"
     converged = f"{row['convergence_epoch_mean']:.3g} ({reached})" if row["convergence_epoch_count"] else "not reached"
-    accuracy = with_interval(row["test_accuracy_mean"], row["test_accuracy_low"], row["test_accuracy_high"])
+    value = with_interval(*(row[f"{primary}_{end}"] for end in ("mean", "low", "high")))
+    beside = [_show(name, row[f"{name}_mean"]) for name in _beside(primary)]
     best, *others = shown.values()
-    return [row["model"], row["seeds"], accuracy, best, converged, *others]
+    return [row["model"], row["seeds"], value, *beside, best, converged, *others]
 
 
 def _run_row(row: pd.Series, links: Links) -> list[object]:

@@ -45,6 +45,7 @@ def summary(findings: Sequence[Finding]) -> dict[str, Any]:
     found: dict[str, Any] = {"models": [], "banners": [], "pairs": [], "verdicts": []}
     if "overview" in by_name:
         overview = by_name["overview"]
+        found |= {"primary_metric": overview.data["primary_metric"]}
         found |= {"models": jsonable(overview.tables["models"]), "banners": jsonable(overview.data["banners"])}
     if "significance" in by_name:
         significance = by_name["significance"]

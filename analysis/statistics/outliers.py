@@ -16,7 +16,7 @@ TO_DEVIATION = 1.4826
 """Standard deviation of a normal distribution in units of its median absolute deviation."""
 
 
-def far_seeds(accuracies: Mapping[str, NDArray[np.float64]], images: int) -> dict[str, NDArray[np.bool_]]:
+def far_seeds(accuracies: Mapping[str, NDArray[np.float64]], images: float) -> dict[str, NDArray[np.bool_]]:
     """Return which seeds lie far, {model: (S,)}, from the accuracies {model: (S,)} on so many images.
 
     A seed lies far where its distance from the median of its model's other seeds is above `FAR` times each of three
@@ -33,7 +33,7 @@ def far_seeds(accuracies: Mapping[str, NDArray[np.float64]], images: int) -> dic
     return found
 
 
-def _far(values_S: NDArray[np.float64], usual: float, images: int) -> NDArray[np.bool_]:
+def _far(values_S: NDArray[np.float64], usual: float, images: float) -> NDArray[np.bool_]:
     others_SS = np.array([np.delete(values_S, seed) for seed in range(len(values_S))])
     median_S = np.median(others_SS, axis=1)
     deviation_S = np.median(np.abs(others_SS - median_S[:, None]), axis=1)

@@ -5,9 +5,10 @@ and the two-way test is projected to other numbers of seeds and images: the chan
 variances over seeds that such a study may find. Assumed: the observed difference and variances are the true ones.
 Undecided pairs are a selection in which they are not, so the chance is a projection and no promise.
 
-Unpaired, the two parts over seeds count as one with Satterthwaite's degrees of freedom.
+Unpaired, the two parts over seeds count as one with Satterthwaite's degrees of freedom. Over several strata, more images
+are more of each, in the same shares.
 
-Letters: S seeds, n images, Q quantiles.
+Letters: S seeds, n images, K strata, Q quantiles.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from scipy import special, stats
 
 from analysis.statistics.detectable import POWER
-from analysis.statistics.two_way import Correct, mixed_tail
+from analysis.statistics.two_way import WHOLE, Correct, Strata, mixed_tail, scores, weights
 
 MOST_SEEDS = 100
 MOST_IMAGES_FACTOR = 100
@@ -34,27 +35,33 @@ class Outlook:
     images: float
 
 
-def outlook(a_Sn: Correct, b_Sn: Correct, *, paired: bool, alpha: float, margin: float) -> Outlook:
+def outlook(
+    a_Sn: Correct, b_Sn: Correct, *, paired: bool, alpha: float, margin: float, strata: Strata = WHOLE
+) -> Outlook:
     """Return how many seeds, or images, would settle a minus b at level alpha (already corrected for its family)."""
     seeds, images = min(len(a_Sn), len(b_Sn)), a_Sn.shape[1]
     if min(seeds, images) < 2:  # noqa: PLR2004  a variance needs two values
         return Outlook(2, inf)
     groups = [a_Sn.astype(np.int8) - b_Sn] if paired else [a_Sn, b_Sn]
     gap_n = a_Sn.mean(axis=0) - b_Sn.mean(axis=0)
-    noises = [float(group_Sn.var(axis=0, ddof=1).mean()) for group_Sn in groups]
+    gap = float(scores(gap_n[None], strata)[0])
+    weight_K = weights(strata, images)
+    noises = [_mean([group_Sn[:, one].var(axis=0, ddof=1).mean() for one in strata], weight_K) for group_Sn in groups]
     of_seeds = [
-        max(0.0, float(group_Sn.mean(axis=1).var(ddof=1)) - noise / images)
+        max(0.0, float(scores(group_Sn, strata).var(ddof=1)) - noise / images)
         for group_Sn, noise in zip(groups, noises, strict=True)
     ]
     flips = sum(noise / len(group_Sn) for group_Sn, noise in zip(groups, noises, strict=True))
-    of_images = max(0.0, float(gap_n.var(ddof=1)) - flips)
+    varied = [gap_n[one].var(ddof=1) if len(gap_n[one]) > 1 else 0.0 for one in strata]
+    of_images = max(0.0, _mean(varied, weight_K) - flips)
 
     def decided(seeds: float, images: float) -> float:
         shares = [(variance + noise / images) / seeds for variance, noise in zip(of_seeds, noises, strict=True)]
         share = sum(shares)
         df = (seeds - 1) * (share**2 / sum(part**2 for part in shares) if share else 1.0)
-        over_images = of_images / images + 2 / ((images + 1) * (images + 2))  # with the two made-up images
-        return chance(abs(float(gap_n.mean())), share, df, over_images, alpha=alpha, margin=margin)
+        sizes = [images / (len(strata) * weight) for weight in weight_K]
+        made_up = sum(2 / ((size + 1) * (size + 2)) for size in sizes) / len(strata) ** 2  # two images in each stratum
+        return chance(abs(gap), share, df, of_images / images + made_up, alpha=alpha, margin=margin)
 
     more_seeds = range(seeds + 1, max(MOST_SEEDS, seeds + 1) + 1)
     more_images = list(images * np.geomspace(1, MOST_IMAGES_FACTOR, 200)[1:])
@@ -73,6 +80,11 @@ def chance(gap: float, over_seeds: float, df: float, over_images: float, *, alph
     outside_Q = special.ndtr((gap - different_Q) / se) + special.ndtr((-gap - different_Q) / se)
     inside_Q = special.ndtr((room_Q - gap) / se) - special.ndtr((-room_Q - gap) / se)
     return float(np.where(room_Q >= different_Q, 1, outside_Q + inside_Q).mean())
+
+
+def _mean(values_K: Sequence[float], weight_K: Sequence[float]) -> float:
+    """Return the mean of values of one image over the strata, so that its n-th part is the variance of a mean over them."""
+    return float(sum(value * weight for value, weight in zip(values_K, weight_K, strict=True)) / len(weight_K))
 
 
 def _critical(over_seeds_Q: NDArray[np.float64], df: float, over_images: float, tail: float) -> NDArray[np.float64]:

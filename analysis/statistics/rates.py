@@ -1,23 +1,23 @@
 """Intervals of accuracies that stay inside [0, 1] and have a width where every answer is right.
 
-Letters: S seeds, n images.
+Letters: S seeds, n images, K strata.
 """
 
 from math import sqrt
 
 from scipy import stats
 
-from analysis.statistics.two_way import Correct, accuracy
+from analysis.statistics.two_way import WHOLE, Correct, Strata, accuracy, weights
 
 
-def rate_interval(correct_Sn: Correct, level: float) -> tuple[float, float, float]:
-    """Return mean accuracy and Wilson's interval at the effective sample size of the two-way variance.
+def rate_interval(correct_Sn: Correct, level: float, strata: Strata = WHOLE) -> tuple[float, float, float]:
+    """Return mean accuracy, over the strata, and Wilson's interval at the effective sample size of the two-way variance.
 
-    Source: Wilson 1927, with n = rate (1 - rate) / SE^2 and the quantile of the two-way error; n is the number of images where the
-    standard error is zero or, for one seed, unknown. So it has a width when every answer is right.
+    Source: Wilson 1927, with n = rate (1 - rate) / SE^2 and the quantile of the two-way error; n is `images_that_count` where
+    the standard error is zero or, for one seed, unknown. So it has a width when every answer is right.
     """
-    estimate = accuracy(correct_Sn)
-    rate, size = estimate.value, float(correct_Sn.shape[1])
+    estimate = accuracy(correct_Sn, strata)
+    rate, size = estimate.value, images_that_count(strata, correct_Sn.shape[1])
     quantile = float(stats.norm.ppf((1 + level) / 2))
     if estimate.se > 0 and 0 < rate < 1:
         size = rate * (1 - rate) / estimate.se**2
@@ -26,3 +26,8 @@ def rate_interval(correct_Sn: Correct, level: float) -> tuple[float, float, floa
     centre = (rate + share / 2) / (1 + share)
     half = quantile / (1 + share) * sqrt(rate * (1 - rate) / size + share / (4 * size))
     return rate, max(0.0, centre - half), min(1.0, centre + half)
+
+
+def images_that_count(strata: Strata, images: int) -> float:
+    """Return how many images would tell an accuracy as well as these tell its mean over the strata: K^2 / sum_k (1 / n_k)."""
+    return images * len(strata) / sum(weights(strata, images))

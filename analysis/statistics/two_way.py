@@ -21,13 +21,23 @@ One model's accuracy has the same two errors. Other estimates of this package (o
 Satterthwaite's degrees of freedom where they have two parts. Sums are taken over whole numbers of correct answers, so that
 a variance that is zero is exactly zero.
 
-Letters: S seeds, n images, K nodes.
+Balanced accuracy is the mean over K strata, the classes, of the accuracy within each. Both errors are those of that mean:
+
+- seeds: gap_s is the mean over the strata, in which an answer to one of n_k images counts n / (K n_k)
+- images: B = max(sum_k (V_k - E_k) / K^2, 0) with V_k and E_k as Vi and Ve above over the images of stratum k, each with two
+  made-up images of its own: 25 images without a difference prove less than 475
+
+With one stratum, `WHOLE`, that is the form above, bit for bit. The accuracy of one model has no made-up images, because
+Wilson's interval (`rates`) has a width without them; over several strata it has one right and one wrong in each.
+
+Letters: S seeds, n images, K nodes or strata.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import exp, inf, lgamma, log, nan, sqrt
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +45,11 @@ from scipy import optimize, special, stats
 
 Correct = NDArray[np.bool_]
 Real = NDArray[np.floating]
+
+Strata = Sequence[slice | NDArray[np.intp]]
+"""Where the images of each stratum stand among all n; no stratum is empty."""
+WHOLE: Strata = (slice(None),)
+"""All images as one stratum: the mean over the strata is the accuracy."""
 
 LEAST_SEEDS = 3
 """Seeds of each model from which a pair gets a verdict: two leave the variance over seeds one degree of freedom."""
@@ -169,35 +184,72 @@ def estimate(value: float, parts: Sequence[Part]) -> Estimate:
     return Estimate(value, sqrt(total), df)
 
 
-def accuracy(correct_Sn: Correct) -> TwoWay:
-    """Estimate the accuracy of one model from which answers (S, n) were correct."""
-    seeds, images = correct_Sn.shape
-    right_S, right_n = correct_Sn.sum(axis=1), correct_Sn.sum(axis=0)
-    value = int(right_S.sum()) / (seeds * images)
-    return _two_way(value, [correct_Sn], _variance(right_n, seeds) / images)
+def by_class(labels_n: NDArray[np.integer]) -> Strata:
+    """Return a stratum for each class that occurs: the mean over these is balanced accuracy, the mean recall."""
+    return [np.flatnonzero(labels_n == name) for name in np.unique(labels_n)]
 
 
-def difference(a_Sn: Correct | Real, b_Sn: Correct | Real, *, paired: bool) -> TwoWay:
+def weights(strata: Strata, images: int) -> list[float]:
+    """Return what an answer in each stratum counts, n / (K n_k): 1 where the strata are equally large."""
+    every_n = np.arange(images)
+    return [images / (len(strata) * len(every_n[stratum])) for stratum in strata]
+
+
+def scores(answers_Sn: NDArray[Any], strata: Strata = WHOLE) -> NDArray[np.float64]:
+    """Return the accuracy of each seed (S,), the mean over the strata."""
+    return np.asarray(np.mean([answers_Sn[:, stratum].mean(axis=1) for stratum in strata], axis=0))
+
+
+def totals(answers_Sn: Correct | Real, strata: Strata = WHOLE) -> Real:
+    """Return n times the scores (S,): of one stratum whole numbers, and always the same for seeds that are right as often."""
+    shares = zip(strata, weights(strata, answers_Sn.shape[1]), strict=True)
+    return np.asarray(sum(answers_Sn[:, stratum].sum(axis=1) * weight for stratum, weight in shares))
+
+
+def accuracy(correct_Sn: Correct, strata: Strata = WHOLE) -> TwoWay:
+    """Estimate the accuracy of one model, the mean over the strata, from which answers (S, n) were correct."""
+    seeds = len(correct_Sn)
+    rates, of_images = list[float](), 0.0
+    for stratum in strata:
+        right_n = correct_Sn[:, stratum].sum(axis=0)
+        rates.append(int(right_n.sum()) / (seeds * len(right_n)))
+        counted = right_n if len(strata) == 1 else np.concatenate([right_n, [0, seeds]])
+        of_images += _variance(counted, seeds) / len(counted)
+    return _two_way(sum(rates) / len(strata), [correct_Sn], of_images, strata)
+
+
+def difference(a_Sn: Correct | Real, b_Sn: Correct | Real, *, paired: bool, strata: Strata = WHOLE) -> TwoWay:
     """Estimate the accuracy of a minus that of b, answers (S_A, n) and (S_B, n): the headline test.
 
-    Paired needs the same seeds in the same order; otherwise every seed of each model counts, shared or not.
+    Paired needs the same seeds in the same order; otherwise every seed of each model counts, shared or not. Over several
+    strata it is about the mean accuracy over them.
     """
-    (seeds_a, images), (seeds_b, _) = a_Sn.shape, b_Sn.shape
+    seeds_a, seeds_b = len(a_Sn), len(b_Sn)
     scale = seeds_a * seeds_b
     scaled_n = a_Sn.sum(axis=0) * seeds_b - b_Sn.sum(axis=0) * seeds_a
-    value = float(scaled_n.sum()) / (scale * images) if scale else nan
     groups = [np.subtract(a_Sn, b_Sn, dtype=np.result_type(a_Sn, np.int8))] if paired else [a_Sn, b_Sn]
-    padded = np.concatenate([scaled_n, [scale, -scale]])
-    return _two_way(value, groups, _variance(padded, scale) / (images + 2) if scale else nan)
+    if not scale:
+        return _two_way(nan, groups, nan, strata)
+    gaps, of_images = list[float](), 0.0
+    for stratum in strata:
+        inside_n = scaled_n[stratum]
+        padded = np.concatenate([inside_n, [scale, -scale]])
+        gaps.append(float(inside_n.sum()) / (scale * len(inside_n)))
+        of_images += _variance(padded, scale) / len(padded)
+    return _two_way(sum(gaps) / len(strata), groups, of_images, strata)
 
 
-def _two_way(value: float, groups: Sequence[Correct | Real], of_images: float) -> TwoWay:
-    """Return `value` with the errors of its groups of answers (S, n); `of_images` still holds the coin flips of answers."""
+def _two_way(value: float, groups: Sequence[Correct | Real], of_images: float, strata: Strata) -> TwoWay:
+    """Return `value` with the errors of its groups of answers (S, n).
+
+    `of_images` is the sum over the strata, and still holds the coin flips of answers.
+    """
     seed_df = tuple(len(group_Sn) - 1 for group_Sn in groups)
     if min(seed_df) < 1:
         return TwoWay(value, nan, nan, (nan,) * len(groups), seed_df, nan)
-    over_seeds = tuple(_variance(group_Sn.sum(axis=1), group_Sn.shape[1]) / len(group_Sn) for group_Sn in groups)
-    over_images = max(of_images - sum(_flips(group_Sn) for group_Sn in groups), 0.0)
+    over_seeds = tuple(_variance(totals(group_Sn, strata), group_Sn.shape[1]) / len(group_Sn) for group_Sn in groups)
+    flips = sum(_flips(group_Sn[:, stratum]) for group_Sn in groups for stratum in strata)
+    over_images = max((of_images - flips) / len(strata) ** 2, 0.0)
     return TwoWay(value, sqrt(sum(over_seeds) + over_images), min(seed_df), over_seeds, seed_df, over_images)
 
 
@@ -212,14 +264,14 @@ def _flips(values_Sn: Correct | Real) -> float:
 def hedges_g(a_S: NDArray[np.number], b_S: NDArray[np.number]) -> float:
     """Return the gap of two samples' means in pooled standard deviations, times J(df) against its bias.
 
-    It does not depend on the unit, so whole numbers of correct answers serve as well as accuracies, and keep a zero
-    variance exactly zero. NaN for fewer than two values each.
+    It does not depend on the unit, so `totals` serve as well as accuracies, and keep a zero variance exactly zero. NaN for
+    fewer than two values each.
     """
     if min(len(a_S), len(b_S)) < 2:  # noqa: PLR2004  a variance needs two values
         return nan
     df = len(a_S) + len(b_S) - 2
     gap = float(a_S.mean() - b_S.mean())
-    squares = float(a_S.var() * len(a_S) + b_S.var() * len(b_S))
+    squares = float(_spread(a_S, 0) * len(a_S) + _spread(b_S, 0) * len(b_S))
     if squares == 0:
         return 0.0 if gap == 0 else float(np.copysign(inf, gap))
     correction = exp(lgamma(df / 2) - log(sqrt(df / 2)) - lgamma((df - 1) / 2))
@@ -239,5 +291,10 @@ def holm(p: NDArray[np.float64], family: int = 0) -> NDArray[np.float64]:
     return np.where(np.isnan(p), np.nan, adjusted)
 
 
-def _variance(counts: NDArray[np.int64], scale: int) -> float:
-    return float(np.var(counts, ddof=1)) / scale**2 if len(counts) > 1 else nan
+def _variance(counts: NDArray[np.number], scale: int) -> float:
+    return _spread(counts, 1) / scale**2 if len(counts) > 1 else nan
+
+
+def _spread(values: NDArray[np.number], ddof: int) -> float:
+    """Return the variance, exactly zero where all values are the same: their mean may be rounded to another one."""
+    return float(np.var(values, ddof=ddof)) if values.min() < values.max() else 0.0

@@ -105,11 +105,21 @@ def test_tests_that_cannot_carry_the_verdict_are_refused_by_name(name):
         ("test", "wilcoxon", "0.0625 with 5 seeds and above 0.05: it can never be significant with fewer than 6"),
         ("primary_metric", "best_accuracy", "a checkpoint chosen on test scores too high"),
         ("primary_metric", "final_accuracy", "not chosen on validation"),
+        ("primary_metric", "macro_f1", "it is no mean over sequences"),
+        ("primary_metric", "macro_f1", "balanced_accuracy answers the same need"),
+        ("primary_metric", "macro_f1", "must be 'test_accuracy' or 'balanced_accuracy'"),
     ],
 )
 def test_a_refusal_says_why(setting, name, reason):
     with pytest.raises(ValidationError, match=reason):
         Plan(**{setting: name})
+
+
+def test_plans_from_before_there_was_another_metric_keep_their_hash():
+    declared = Declaration(plan=Plan(), seeds=(0, 1, 2), identity={})
+    assert declared.hash == "65b5e96c0c03d5451fc7c9ad1928a5903d1f6671eefcdce5ce89de58a8bf63c5"
+    other = declared.model_copy(update={"plan": Plan(primary_metric="balanced_accuracy")})
+    assert other.hash != declared.hash
 
 
 def test_what_a_plan_lists_as_idle_is_in_no_hash(monkeypatch):

@@ -12,8 +12,10 @@ PLACES = range(10) if FULL else (0, 6)
 OF_STUDY = (MANIFEST_FILE, PLAN_FILE)
 OF_RUN = (
     "checkpoints/best.pt", "predictions.parquet", "history.json", "config.json", "environment.json", "train.log",
-    "classes.json", "probes/time_use.json",
+    "classes.json", "probes/time_use-*.json",
 )  # fmt: skip
+UNREAD = ("checkpoints/best.pt", "checkpoints/last.pt", "classes.json")
+"""Files that an analysis of this study has no use for: `verify` alone reads them."""
 NAMES = (*OF_STUDY, *OF_RUN, "checkpoints/last.pt") if FULL else (MANIFEST_FILE, "predictions.parquet")
 OUTPUTS = (
     "summary.json",
@@ -58,9 +60,10 @@ def test_a_changed_file_is_named_wherever_it_has_changed(analysed, monkeypatch, 
     tracker = connect()
     [parent], cell = tracker.find(kind="study"), tracker.find(model="sincos")[0]
     run = parent if name in OF_STUDY else cell
-    [path] = (path for path in tracker.fetch(run.id, name).parent.glob(name.rpartition("/")[2]))
+    folder, _, pattern = name.rpartition("/")
+    [path] = tracker.fetch(run.id, folder or name).parent.joinpath(folder).glob(pattern)
     whole, before = path.read_bytes(), outputs(analysed)
-    verify = name == "checkpoints/last.pt"  # analyses have no use for it
+    verify = name in UNREAD
     for place in PLACES:
         flip(path, place)
         with tally.fault():
@@ -71,7 +74,7 @@ def test_a_changed_file_is_named_wherever_it_has_changed(analysed, monkeypatch, 
             tally.add(changed=changed)
             assert not changed
             assert code == 2 - verify, (place, said)
-            assert name in (said.out if verify else said.err)
+            assert path.name in (said.out if verify else said.err)
             assert verify or said.err.count("\n") == 1
     assert main(["analyze"]) == 0
     assert outputs(analysed) == before

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from pipeline import checkpoint
+from pipeline import analyze, checkpoint
 from pipeline import verify as module
 from pipeline.__main__ import main
 from pipeline.evidence import TAG, Evidence, replace_text
@@ -46,6 +46,26 @@ def test_a_study_that_is_as_it_was_stored_verifies(store, capsys):
     assert "drawn by --choice 7" in again
     assert again.endswith("of weights, bit for bit")
     assert said[-1] == f"lstm_comparison (study {study.id}) verifies: {len(names)} checks hold"
+
+
+def test_a_study_of_balanced_accuracy_is_compared_analysed_and_verified(memory, tiny, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("pipeline.verbs.open_store", lambda *_: (memory, None))
+    monkeypatch.setattr(analyze, "_drawn", lambda _: ({"png": {}, "svg": {}}, None))
+    file, out = tmp_path / "rare.json", tmp_path / "out"
+    variants = {name: {"model.embedding.name": name} for name in ("none", "sincos")}
+    plan = {"primary_metric": "balanced_accuracy"}
+    file.write_text(json.dumps({"base": tiny, "variants": variants, "seeds": [0, 1, 2], "plan": plan}))
+    assert main(["main", "--config", str(file), "--output", str(out), "--workers", "1"]) == 0
+    study = find_study(memory)
+    assert study.manifest.plan.primary_metric == "balanced_accuracy"
+    stored = pd.read_csv(out / "results_summary.csv").set_index("model")
+    for name in ("test_accuracy", "balanced_accuracy"):
+        assert study.parent.metrics[f"none/{name}"] == pytest.approx(stored.loc["none", f"{name}_mean"])
+    report = (out / "analysis_report.md").read_text()
+    assert "| Balanced accuracy (95 % interval) | Test accuracy |" in report
+    assert " points of balanced accuracy [" in report
+    assert main(["verify", study.id, "--no-retrain"]) == 0
+    assert failing(lines(capsys)) == []
 
 
 def test_the_choice_decides_which_run_is_trained_again_and_none_is_where_that_is_asked_for(

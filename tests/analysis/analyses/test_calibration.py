@@ -7,7 +7,7 @@ from analysis.analyses.calibration import REPLICATES, calibration, judged, permu
 from analysis.plan import Plan
 from analysis.report.markdown import report, verdict_markdown
 from analysis.statistics.randomness import stream
-from analysis.statistics.two_way import difference
+from analysis.statistics.two_way import WHOLE, by_class, difference, scores
 
 IMAGES, SEEDS, SIMULATIONS = 2000, 5, 600
 
@@ -53,11 +53,11 @@ IMAGES_DECIDE = {"of_images": 2.0}
 BOTH = {"of_seeds": 0.15, "of_images": 1.0}
 
 
-def red(answers_KSn, plan=None):
+def red(answers_KSn, plan=None, strata=WHOLE):
     plan = plan or Plan()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("analysis.analyses.calibration.PLANTED", (1,))  # the power for larger ones is not looked at
-        row = rates(answers_KSn, plan, stream("replicates")).iloc[0]
+        row = rates(answers_KSn, plan, stream("replicates"), strata).iloc[0]
     return "MORE THAN IT SHOULD" in judged(row["false_positives"], plan.alpha)
 
 
@@ -68,10 +68,38 @@ def test_without_a_fault_the_stamp_is_green(world, seeds, pairing):
     assert not any(red(family(seed, seeds=seeds, **world), Plan(pairing=pairing)) for seed in range(2))
 
 
+UNEQUAL = by_class(np.arange(1000) % 20 == 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("world", [SEEDS_DECIDE, BOTH], ids=["seeds", "both"])
+def test_without_a_fault_the_stamp_is_green_where_classes_are_unequal(world):
+    assert not any(red(family(seed, **world), strata=UNEQUAL) for seed in range(2))
+
+
+@pytest.mark.slow
+def test_forgetting_the_seeds_turns_the_stamp_red_where_classes_are_unequal(monkeypatch):
+    changed(monkeypatch, lambda found: smaller(found, 0, 1))
+    assert red(family(0, of_seeds=1.2), strata=UNEQUAL)
+
+
+def test_a_replicate_keeps_the_variance_of_balanced_accuracy_over_seeds():
+    """Seeds move the rare class alone: one class in 20, which moves accuracy by a tenth of what it moves the mean."""
+    answers_KSn = family(0, models=3, seeds=20)
+    rare = np.arange(1000) % 20 == 0
+    lost_KSn = stream("lost").random((3, 20, 50)) < stream("shares").random((3, 20, 1))
+    answers_KSn[..., rare] *= ~lost_KSn
+    generator = stream("replicate")
+    for strata in (UNEQUAL, WHOLE):
+        found = [permuted(answers_KSn, generator, paired=False, strata=strata) for _ in range(40)]
+        kept = np.mean([scores(one, strata).var(ddof=1) for replicate in found for one in replicate])
+        assert kept == pytest.approx(np.mean([scores(one, strata).var(ddof=1) for one in answers_KSn]), rel=0.25)
+
+
 def changed(monkeypatch, change):
     """Let the test that gives the verdicts be another: `change` maps its estimate to that of the faulty test."""
     monkeypatch.setattr(
-        "analysis.analyses.significance.difference", lambda a, b, *, paired: change(difference(a, b, paired=paired))
+        "analysis.analyses.significance.difference", lambda a, b, **how: change(difference(a, b, **how))
     )
 
 

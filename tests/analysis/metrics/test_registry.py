@@ -1,10 +1,13 @@
 import numpy as np
 import pytest
+from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from analysis.analyses.convergence import convergence
 from analysis.analyses.overview import overview
 from analysis.metrics.curves import convergence_epoch
 from analysis.metrics.registry import METRICS, metric_table
+from analysis.plan import Plan
+from analysis.results import Results
 
 
 def test_a_convergence_that_was_not_reached_is_no_number(study, right):
@@ -25,6 +28,22 @@ def test_the_other_metrics_are_what_they_say(results):
     assert row["overfitting_gap"] == pytest.approx(0.03)
     assert row["negative_log_likelihood"] == pytest.approx(-(3 * np.log(0.6) + np.log(0.1)) / 4)
     assert row["final_accuracy"] == pytest.approx(0.953)
+
+
+@pytest.mark.filterwarnings("ignore:y_pred contains classes")
+@pytest.mark.parametrize("shares", [(0.25, 0.25, 0.25, 0.25, 0), (0.9, 0.06, 0, 0.04, 0)], ids=["equal", "unequal"])
+def test_balanced_accuracy_and_macro_f1_are_those_of_scikit_learn(shares, tables):
+    """Of the five classes one or two never occur, and all are predicted."""
+    runs, curves, predictions = tables({"a": np.ones((2, 300)), "b": np.ones((2, 300))})
+    generator = np.random.default_rng(0)
+    predictions["label"] = generator.choice(5, size=300, p=shares)[predictions["sample_id"]]
+    named = generator.integers(5, size=len(predictions))
+    predictions["predicted"] = np.where(generator.random(len(predictions)) < 0.7, predictions["label"], named)
+    found = metric_table(Results(runs, curves, predictions, plan=Plan())).set_index("run_id")
+    for run_id, answers in predictions.groupby("run_id"):
+        truth, said = answers["label"], answers["predicted"]
+        assert found.loc[run_id, "balanced_accuracy"] == pytest.approx(balanced_accuracy_score(truth, said))
+        assert found.loc[run_id, "macro_f1"] == pytest.approx(f1_score(truth, said, average="macro"))
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)

@@ -9,7 +9,21 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
-from analysis.statistics.two_way import Estimate, Part, accuracy, difference, estimate, hedges_g, holm, mixed_tail
+from analysis.statistics.outlook import outlook
+from analysis.statistics.rates import rate_interval
+from analysis.statistics.two_way import (
+    Estimate,
+    Part,
+    accuracy,
+    by_class,
+    difference,
+    estimate,
+    hedges_g,
+    holm,
+    mixed_tail,
+    scores,
+    totals,
+)
 
 A = np.array([[1, 1, 0, 1], [1, 0, 0, 1]], dtype=bool)
 B = np.array([[1, 0, 0, 0], [1, 0, 0, 1]], dtype=bool)
@@ -240,3 +254,84 @@ def test_one_seed_has_no_standard_error():
 
 def test_equivalence_needs_room_inside_the_margin():
     assert Estimate(0.002, 0.0, inf).p_equivalent(0.002) == 1
+
+
+def unequal(seed, *, paired=True):
+    """Return answers of two models to 19 images of one class to one of another, and the classes."""
+    a, b = answers_of(seed, seeds=(4, 4) if paired else (5, 3))
+    return a, b, (np.arange(a.shape[1]) % 20 == 0).astype(int)
+
+
+def balanced_by_definition(right, classes):
+    """Return the mean recall of each seed, with nothing but numpy's means."""
+    return np.mean([right[:, classes == name].mean(axis=1) for name in np.unique(classes)], axis=0)
+
+
+@given(answers, answers, st.booleans())
+@settings(deadline=None)
+def test_with_one_class_the_stratified_test_is_the_plain_one_bit_for_bit(a, b, paired):
+    one = by_class(np.full(12, 7))
+    assert difference(a, b, paired=paired, strata=one) == difference(a, b, paired=paired)
+    assert accuracy(a, one) == accuracy(a)
+    assert rate_interval(a, 0.95, one) == rate_interval(a, 0.95)
+    how = {"paired": paired, "alpha": 0.05, "margin": 0.002}
+    assert outlook(a, b, **how, strata=one) == outlook(a, b, **how)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_stratified_test_has_the_errors_of_a_mean_over_the_classes(seed, paired):
+    a, b, classes = unequal(seed, paired=paired)
+    found = difference(a, b, paired=paired, strata=by_class(classes))
+    groups, images = [a.astype(float) - b] if paired else [a.astype(float), b.astype(float)], 0.0
+    gap = a.mean(axis=0) - b.mean(axis=0)
+    for name in (0, 1):
+        inside = classes == name
+        padded = np.append(gap[inside], [1, -1]).var(ddof=1) / (inside.sum() + 2)
+        flips = [group[:, inside].var(axis=0, ddof=1).mean() / (len(group) * inside.sum()) for group in groups]
+        images += (padded - sum(flips)) / 4
+    assert found.value == pytest.approx(np.mean([gap[classes == name].mean() for name in (0, 1)]))
+    assert found.over_images == pytest.approx(max(images, 0))
+    over_seeds = [balanced_by_definition(group, classes).var(ddof=1) / len(group) for group in groups]
+    assert found.over_seeds == pytest.approx(over_seeds)
+    assert found.se == pytest.approx(sqrt(sum(over_seeds) + max(images, 0)))
+
+
+def test_scores_are_balanced_accuracies_and_totals_are_n_times_these():
+    a, _, classes = unequal(0)
+    expected = balanced_by_definition(a, classes)
+    assert scores(a, by_class(classes)) == pytest.approx(expected)
+    assert totals(a, by_class(classes)) == pytest.approx(a.shape[1] * expected)
+    assert totals(a).tolist() == a.sum(axis=1).tolist()
+
+
+def test_seeds_that_are_right_as_often_in_each_class_have_no_variance_at_all():
+    # Of 7 and of 3 images each seed has another one wrong: sums of sevenths and thirds are rounded, and all the same.
+    strata = by_class(np.array([0] * 7 + [1] * 3))
+    a = ~np.concatenate([np.eye(3, 7, dtype=bool), np.eye(3, dtype=bool)], axis=1)
+    assert (
+        accuracy(a, strata).over_seeds == difference(a, np.zeros_like(a), paired=True, strata=strata).over_seeds == (0,)
+    )
+    assert hedges_g(totals(a, strata), totals(np.zeros_like(a), strata)) == inf
+
+
+def test_a_class_of_one_image_says_little_and_has_an_error_all_the_same():
+    a, b, _ = unequal(0)
+    strata = by_class(np.append(np.zeros(a.shape[1] - 1), 1))
+    for paired in (True, False):
+        assert difference(a, b, paired=paired, strata=strata).se > sqrt(1 / 3) / 2  # of its two made-up images
+        assert outlook(a, b, paired=paired, alpha=0.05, margin=0.002, strata=strata).seeds == inf
+    assert 0 < accuracy(a, strata).se < 1
+
+
+def test_with_many_classes_that_are_all_right_balanced_accuracy_is_one():
+    right = np.ones((3, 100), dtype=bool)
+    assert accuracy(right, by_class(np.arange(100) % 10)).value == 1
+
+
+def test_the_outlook_of_two_classes_that_are_alike_is_that_of_one():
+    a, b = (np.concatenate([right, right], axis=1) for right in answers_of(5, seeds=(3, 3)))
+    how = {"paired": True, "alpha": 0.05, "margin": 0.002}
+    found, plain = outlook(a, b, **how, strata=by_class(np.repeat([0, 1], 300))), outlook(a, b, **how)
+    assert found.seeds == pytest.approx(plain.seeds, abs=1)
+    assert found.images == pytest.approx(plain.images, rel=0.1)
