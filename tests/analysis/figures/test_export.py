@@ -43,7 +43,7 @@ def test_a_page_is_small_and_asks_for_no_network(figures):
 def test_drawing_is_tried_twice(monkeypatch):
     tries = []
 
-    async def draw(figures, scales):
+    async def draw(figures, scales, _browser):
         tries.append(1)
         if len(tries) == 1:
             raise BrowserClosedError
