@@ -3,10 +3,11 @@
 These metrics decide nothing, so they are no part of a run's identity: runs from before a metric was added lack its curve.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
+from pipeline.tracking.run import EPOCH
 from pipeline.training.loop import Epoch
 
 
@@ -20,6 +21,10 @@ EPOCH_METRICS: dict[str, Callable[[Tensor, Tensor], float]] = {"brier": brier_sc
 """From log-probabilities (N, C) and labels (N,) to a number; lower-case names without a slash."""
 
 
+NAMES = {"epoch": EPOCH, **{name: f"optimization/{name}" for name in ("seconds", "learning_rate", "gradient_norm")}}
+"""What describes the training; any other name without a group is of the embedding."""
+
+
 def metrics_of(epoch: Epoch, labels: dict[str, Tensor]) -> dict[str, float]:
     """Return all metrics of an epoch as `split/metric`; `labels` are those of the validation and the test split."""
     scores = {"validation": epoch.validation, "test": epoch.test}
@@ -30,3 +35,11 @@ def metrics_of(epoch: Epoch, labels: dict[str, Tensor]) -> dict[str, float]:
         for name, metric in EPOCH_METRICS.items()
     }
     return {**epoch.metrics(), **further}
+
+
+def curves_of(row: Mapping[str, float]) -> dict[str, float]:
+    """Return the metrics of an epoch under the names of their curves: each has a group before its slash.
+
+    The tracking UI draws a group as a section; what has none is a number of the whole run.
+    """
+    return {name if "/" in name else NAMES.get(name, f"embedding/{name}"): value for name, value in row.items()}
