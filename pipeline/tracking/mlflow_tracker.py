@@ -555,7 +555,8 @@ class MlflowTracker(Tracker):
             "lifecycleFilter": "Active",
             "modelVersionFilter": "All Runs",
             "datasetsFilter": [],
-            "selectedColumns": [*columns, "tags.`model`", "attributes.`Dataset`"],
+            "selectedColumns": [*columns, "tags.`model`"],
+            "columnOrder": [*columns, "tags.`model`"],
             "runsHiddenMode": "SHOW_ALL",
         }
         self._client.set_experiment_tag(self._experiment, f"{VIEW_TAG}{key}", json.dumps(view))
