@@ -110,6 +110,7 @@ def links(study: StoredStudy, tracker: Tracker) -> list[str]:
         "answer": tracker.page(study.parent.id),
         "report": tracker.page(study.parent.id, "analysis_report.html"),
         "runs": tracker.view(study.id),
+        "charts": tracker.view(study.id, charts=True),
     }
     return [f"{name} in MLflow: {tracker.site}{page}" for name, page in pages.items()]
 

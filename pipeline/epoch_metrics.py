@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
-from pipeline.tracking.run import EPOCH
 from pipeline.training.loop import Epoch
 
 
@@ -19,10 +18,6 @@ def brier_score(log_probabilities_NC: Tensor, labels_N: Tensor) -> float:
 
 EPOCH_METRICS: dict[str, Callable[[Tensor, Tensor], float]] = {"brier": brier_score}
 """From log-probabilities (N, C) and labels (N,) to a number; lower-case names without a slash."""
-
-
-NAMES = {"epoch": EPOCH, **{name: f"optimization/{name}" for name in ("seconds", "learning_rate", "gradient_norm")}}
-"""What describes the training; any other name without a group is of the embedding."""
 
 
 def metrics_of(epoch: Epoch, labels: dict[str, Tensor]) -> dict[str, float]:
@@ -42,4 +37,4 @@ def curves_of(row: Mapping[str, float]) -> dict[str, float]:
 
     The tracking UI draws a group as a section; what has none is a number of the whole run.
     """
-    return {name if "/" in name else NAMES.get(name, f"embedding/{name}"): value for name, value in row.items()}
+    return {name if "/" in name else f"train/{name}": value for name, value in row.items()}

@@ -173,9 +173,9 @@ class Tracker(Recorder):
         del run_id, artifact
         return ""
 
-    def view(self, key: str) -> str:
-        """Return the address below the site of the list of runs as it was saved under a key."""
-        del key
+    def view(self, key: str, *, charts: bool = False) -> str:
+        """Return the address below the site of the list of runs as it was saved under a key, or of its `charts`."""
+        del key, charts
         return ""
 
     def save_view(self, key: str, run_ids: Sequence[str], metrics: Sequence[str]) -> None:

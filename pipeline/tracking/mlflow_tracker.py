@@ -538,9 +538,10 @@ class MlflowTracker(Tracker):
         shown = f"/artifacts/{artifact}" if artifact else ""
         return f"#/experiments/{self._experiment}/runs/{run_id}{shown}?{MODE}"
 
-    def view(self, key: str) -> str:
-        """Return the experiment's list of runs as it was saved."""
-        return f"#/experiments/{self._experiment}/runs?viewStateShareKey={key}&{MODE}"
+    def view(self, key: str, *, charts: bool = False) -> str:
+        """Return the experiment's list of runs as it was saved, or its charts."""
+        shown = "compareRunsMode=CHART&" if charts else ""
+        return f"#/experiments/{self._experiment}/runs?{shown}viewStateShareKey={key}&{MODE}"
 
     @_mapped
     def save_view(self, key: str, run_ids: Sequence[str], metrics: Sequence[str]) -> None:

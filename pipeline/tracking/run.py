@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-EPOCH = "optimization/epoch"
+EPOCH = "train/epoch"
 """The metric that counts the epochs of a run."""
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 

@@ -254,7 +254,7 @@ def epochs_in(database: Path) -> int:
     if not database.exists():
         return 0
     try:
-        return int(ask(database, "SELECT count(*) FROM metrics WHERE key = 'optimization/epoch'")[0][0])
+        return int(ask(database, "SELECT count(*) FROM metrics WHERE key = 'train/epoch'")[0][0])
     except sqlite3.OperationalError:  # it is being made
         return 0
 

@@ -87,7 +87,7 @@ def check_whole(tracker, run_id, weights):
     """See that a run is finished, with each epoch once, all its files, and the weights of an undisturbed one."""
     run = tracker.get(run_id)
     assert run.status == "FINISHED"
-    for name in (EPOCH, "test/loss", "optimization/seconds"):
+    for name in (EPOCH, "test/loss", "train/seconds"):
         assert [point.step for point in tracker._client.get_metric_history(run_id, name)] == list(range(1, EPOCHS + 1))
     assert len(tracker._client.get_metric_history(run_id, "test_accuracy")) == 1
     files = read(run, FILES, tracker)
