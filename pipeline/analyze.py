@@ -11,7 +11,9 @@ from typing import Any
 import pandas as pd
 
 from analysis import run_analyses
+from analysis.analyses.time_use import ORDER, ORIGINAL
 from analysis.figures import SCRIPT_FILE, Figure, FigureError, plot_script, to_html, to_images
+from analysis.figures.parts.style import colours
 from analysis.findings import Finding
 from analysis.report.html import page
 from analysis.report.latex import results_table, significance_table
@@ -21,12 +23,21 @@ from analysis.results import Results
 from pipeline.console import say
 from pipeline.evidence import read
 from pipeline.output import check_output, deliver
-from pipeline.run_record import BEST_FILE, ENVIRONMENT_FILE, LOG_FILE
+from pipeline.run_record import BEST_FILE, COLOUR, ENVIRONMENT_FILE, LOG_FILE
 from pipeline.stored_study import StoredStudy, load_results
 from pipeline.tracking import Tracker
 
 PAIRS_FILE = "significance.json"
 """Artifact of the study's run: the verdicts as a table of the tracking UI."""
+COLUMNS = (
+    "test_accuracy",
+    "validation_accuracy",
+    "negative_log_likelihood",
+    "calibration_error",
+    "parameters",
+    "epoch_seconds",
+)
+"""Metrics that the tracking UI shows in the list of a study's runs."""
 
 
 def analyze_study(study: StoredStudy, tracker: Tracker, *, output: Path, allow_missing: bool) -> list[Finding]:
@@ -51,10 +62,13 @@ def analyze_study(study: StoredStudy, tracker: Tracker, *, output: Path, allow_m
         (folder / "logs").mkdir()
         for name, (run_id, path) in derived.files.items():
             copyfile(read(tracker.get(run_id), [path], tracker)[path], folder / name)
-        deliver(folder, output, tracker, study.parent.id)
-    tracker.log_scalars(study.parent.id, derived.means)
+        # The runs hold their files themselves, and a page that the tracking UI shows cannot reach the script.
+        deliver(folder, output, tracker, study.parent.id, unstored={*derived.files, SCRIPT_FILE})
+    tracker.log_scalars(study.parent.id, derived.metrics)
     tracker.log_table(study.parent.id, PAIRS_FILE, _table(findings, "significance", "pairs"))
     tracker.set_tags(study.parent.id, {"mlflow.note.content": description(findings, derived.pages)})
+    _describe_runs(derived, tracker)
+    tracker.save_view(study.id, [study.parent.id, *derived.numbers], COLUMNS)
     if problem:
         say(f"Note. {problem}")
     return findings
@@ -70,10 +84,35 @@ class Derived:
     """What goes into the folder of results, by name; drawings apart."""
     files: dict[str, tuple[str, str]]
     """Files of the runs that go there too, by name: the run and its artifact."""
-    means: dict[str, float]
+    metrics: dict[str, float]
     """Metrics of the study's own run."""
+    numbers: dict[str, dict[str, float]]
+    """Metrics of each run, by its id."""
+    colours: dict[str, str]
+    """The colour of each run's model, by the run's id."""
     pages: dict[str, str]
     """Address of each run's page below the store's own."""
+
+
+def _describe_runs(derived: Derived, tracker: Tracker) -> None:
+    """Give each run its numbers, and its model's colour in the figures."""
+    for run_id, run in tracker.get_all(list(derived.numbers)).items():
+        tracker.log_scalars(run_id, derived.numbers[run_id])
+        if run.tags.get(COLOUR) != derived.colours[run_id]:
+            tracker.set_tags(run_id, {COLOUR: derived.colours[run_id]})
+
+
+def links(study: StoredStudy, tracker: Tracker) -> list[str]:
+    """Return, a line each, where the tracking UI shows a study that was analysed."""
+    if not tracker.site:
+        return []
+    pages = {
+        "answer": tracker.page(study.parent.id),
+        "report": tracker.page(study.parent.id, "analysis_report.html"),
+        "runs": tracker.view(study.id),
+        "charts": tracker.view(study.id, charts=True),
+    }
+    return [f"{name} in MLflow: {tracker.site}{page}" for name, page in pages.items()]
 
 
 def derive(study: StoredStudy, tracker: Tracker, *, allow_missing: bool) -> Derived:
@@ -84,10 +123,8 @@ def derive(study: StoredStudy, tracker: Tracker, *, allow_missing: bool) -> Deri
     first = tracker.get(results.runs["run_id"].iloc[0])
     environment = json.loads(read(first, [ENVIRONMENT_FILE], tracker)[ENVIRONMENT_FILE].read_text(encoding="utf-8"))
     pages = {run_id: tracker.page(run_id) for run_id in results.runs["run_id"]}
-    links = {
-        run_id: f"{tracker.uri.rstrip('/')}/{page}" for run_id, page in pages.items() if tracker.uri.startswith("http")
-    }
-    markdown = report(findings, title=f"Study {study.name}", links=links, environment=_machine(environment))
+    addresses = {run_id: f"{tracker.site}{page}" for run_id, page in pages.items() if tracker.uri.startswith("http")}
+    markdown = report(findings, title=f"Study {study.name}", links=addresses, environment=_machine(environment))
     texts = {
         "training_histories.json": _json(training_histories(results)),
         "summary.json": _json({"study": study.id, "name": study.name, **summary(findings)}),
@@ -99,10 +136,41 @@ def derive(study: StoredStudy, tracker: Tracker, *, allow_missing: bool) -> Deri
         "analysis_report.md": markdown,
         "analysis_report.html": page(markdown, figures),
     }
-    models = _table(findings, "overview", "models").set_index("model")
-    told = dict.fromkeys(("test_accuracy", study.manifest.plan.primary_metric))
-    metrics = {f"{model}/{name}": float(mean) for name in told for model, mean in models[f"{name}_mean"].items()}
-    return Derived(findings, figures, texts, _files_of(results), metrics, pages)
+    colour = colours(results.models)
+    return Derived(
+        findings=findings,
+        figures=figures,
+        texts=texts,
+        files=_files_of(results),
+        metrics=_metrics(findings, study.manifest.plan.primary_metric),
+        numbers=_numbers(results, findings),
+        colours={str(run["run_id"]): colour[run["model"]] for _, run in results.runs.iterrows()},
+        pages=pages,
+    )
+
+
+def _metrics(findings: list[Finding], primary: str) -> dict[str, float]:
+    """Return what the study's own run says in numbers: how good the leading model is, and how many pairs are decided."""
+    pairs = _table(findings, "significance", "pairs")
+    verdicts = pairs.loc[pairs["declared"], "verdict"] if len(pairs) else pd.Series(dtype=str)
+    return {
+        f"leader_{primary}": float(_table(findings, "overview", "models")[f"{primary}_mean"].max()),
+        "pairs": len(verdicts),
+        "pairs_decided": int((verdicts != "undecided").sum()),
+    }
+
+
+def _numbers(results: Results, findings: list[Finding]) -> dict[str, dict[str, float]]:
+    """Return every metric of each run that has a value, by the run's id, and its accuracy under altered times."""
+    table = _table(findings, "overview", "runs").set_index("run_id").drop(columns=["model", "seed"])
+    if (probed := results.probes.get("time_use")) is not None:
+        shown = probed[probed["alteration"].isin([ORIGINAL, ORDER])]
+        names = "time_use/" + shown["alteration"].str.replace(" ", "_")
+        table = table.join(shown.assign(name=names).pivot_table(index="run_id", columns="name", values="accuracy"))
+    return {
+        str(run_id): {str(name): float(value) for name, value in row.dropna().items()}
+        for run_id, row in table.iterrows()
+    }
 
 
 def _drawn(figures: Mapping[str, Figure]) -> tuple[dict[str, dict[str, bytes]], FigureError | None]:

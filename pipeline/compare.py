@@ -3,15 +3,16 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from analysis.figures.parts.style import colours
 from pipeline.console import Meter, duration, say
 from pipeline.errors import RunError, UsageError, disk_error, one_line
 from pipeline.estimate import epoch_seconds
 from pipeline.identity import identity
 from pipeline.launch import Notify, run_tasks
 from pipeline.probes.tables import probe_tables
-from pipeline.run_record import PACKAGED, log_line, package
+from pipeline.run_record import PACKAGED, log_line, package, record_data
 from pipeline.stored_study import (
     STUDY_KIND,
     CellEntry,
@@ -48,11 +49,19 @@ def compare(
     `adopted` is a run that somebody created for this call: it becomes the parent where the study has none yet. Where an
     analysis follows, runs are `probed` by the workers that trained them, since the analysis itself is one process.
     """
-    cells = study.cells()
+    colour = colours(list(study.variants))
+    cells = [replace(cell, colour=colour[cell.model]) for cell in study.cells()]
     identities = {cell.name: identity(cell.config, cell.config.data.load(), device) for cell in cells}
     _check_distinct(identities)
     parent = open_parent(study.name, {"kind": STUDY_KIND, "study": study.id}, tracker, adopted)
     with tracker.hold(parent):
+        sets = {
+            (config.data.name, splits.digest): splits
+            for config in study.variants.values()
+            if (splits := config.data.load())
+        }
+        for (name, _), splits in sets.items():
+            record_data(tracker, parent, name, splits)
         tracker.log_params(parent, {"models": ",".join(study.variants), **study.plan.model_dump()})
         known = finished_runs(list(identities.values()), tracker)
         finished = {cell.name: run for cell in cells if (run := known.get(identities[cell.name]["cell"]))}

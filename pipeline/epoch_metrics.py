@@ -3,7 +3,7 @@
 These metrics decide nothing, so they are no part of a run's identity: runs from before a metric was added lack its curve.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
@@ -30,3 +30,11 @@ def metrics_of(epoch: Epoch, labels: dict[str, Tensor]) -> dict[str, float]:
         for name, metric in EPOCH_METRICS.items()
     }
     return {**epoch.metrics(), **further}
+
+
+def curves_of(row: Mapping[str, float]) -> dict[str, float]:
+    """Return the metrics of an epoch under the names of their curves: each has a group before its slash.
+
+    The tracking UI draws a group as a section; what has none is a number of the whole run.
+    """
+    return {name if "/" in name else f"train/{name}": value for name, value in row.items()}

@@ -1,6 +1,7 @@
 """The folder of results: that of one study, and every file whole or not at all."""
 
 import uuid
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from shutil import copyfile
@@ -46,16 +47,18 @@ def _check_writable(output: Path) -> None:
                 folder.rmdir()
 
 
-def deliver(folder: Path, output: Path, tracker: Tracker, run_id: str) -> None:
-    """Store every file of a folder with a run, and move it into the output folder, each whole or not at all.
+def deliver(folder: Path, output: Path, tracker: Tracker, run_id: str, *, unstored: Collection[str] = ()) -> None:
+    """Store every file of a folder with a run, and copy it to the output folder, each whole or not at all.
 
-    Their digests are stored with the run when all are there.
+    Their digests are stored with the run when all are there. Those that are `unstored`, by their paths in the folder, are
+    copied only: the store has them elsewhere, or no use for them.
     """
     files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     for name, file in files.items():
         place = output / name
         subfolder = file.parent.relative_to(folder).as_posix()
-        tracker.log_file(run_id, file, "" if subfolder == "." else subfolder)
+        if name not in unstored:
+            tracker.log_file(run_id, file, "" if subfolder == "." else subfolder)
         temporary = place.with_name(f".{place.name}.{uuid.uuid4().hex}.tmp")  # others may write the same study
         with writing(output):
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -64,4 +67,4 @@ def deliver(folder: Path, output: Path, tracker: Tracker, run_id: str) -> None:
                 temporary.replace(place)
             finally:
                 temporary.unlink(missing_ok=True)
-    add_outputs(run_id, files, tracker)
+    add_outputs(run_id, {name: file for name, file in files.items() if name not in unstored}, tracker)

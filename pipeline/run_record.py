@@ -6,10 +6,12 @@ from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from analysis.wording import as_words
 from models.classifier import Classifier
 from pipeline.costs import flops_of
 from pipeline.data import EventDataset, Splits
@@ -29,6 +31,8 @@ BEST_FILE = f"{CHECKPOINTS}/best.pt"
 """Artifact of a run: the weights of its best epoch."""
 CLASSES_FILE = "classes.json"
 """Artifact of a run: what the classes are called, in the order of their numbers."""
+COLOUR = "mlflow.runColor"
+"""The tag of a run by which the tracking UI draws it."""
 PACKAGED = "packaged"
 """The tag of a run that holds its model in the form that MLflow loads."""
 TRUE_CLASS = "true  \\  predicted"
@@ -44,11 +48,17 @@ def describe(cell: Cell, splits: Splits, tags: dict[str, str], evidence: Evidenc
     recorder, run_id = evidence.recorder, evidence.run_id
     recorder.log_params(run_id, flat(cell.config))
     evidence.log_text(CONFIG_FILE, cell.config.model_dump_json(indent=2))
-    sizes = {name: len(getattr(splits, name)) for name in ("train", "validation", "test")}
     evidence.log_text(CLASSES_FILE, json.dumps(splits.test.class_names))
-    profile = {**sizes, "time_unit": splits.test.time_unit, "notes": list(splits.notes)}
-    recorder.log_dataset(run_id, name=cell.config.data.name, digest=splits.digest, profile=profile)
+    profile = record_data(recorder, run_id, cell.config.data.name, splits)
     evidence.log_text(ENVIRONMENT_FILE, json.dumps({**environment(), **tags, **profile}, indent=2))
+
+
+def record_data(recorder: Recorder, run_id: str, name: str, splits: Splits) -> dict[str, Any]:
+    """Name a data set as the input of a run, and return what was said of it."""
+    sizes = {name: len(getattr(splits, name)) for name in ("train", "validation", "test")}
+    profile = {**sizes, "time_unit": splits.test.time_unit, "notes": list(splits.notes)}
+    recorder.log_dataset(run_id, name=name, digest=splits.digest, profile=profile)
+    return profile
 
 
 def concluded(run: Run) -> bool:
@@ -112,7 +122,9 @@ def pack(cell: Cell, recorder: Recorder, run_id: str, weights: Path) -> None:
     with TemporaryDirectory() as scratch:
         description = Path(scratch) / "description.json"
         description.write_text(json.dumps({"config": cell.config.model_dump(mode="json"), "shape": shape}))
-        recorder.log_model(run_id, weights=weights, config=description, example=_example(splits))
+        example = _example(splits)
+        card = _card(cell, splits)
+        recorder.log_model(run_id, name=cell.model, card=card, weights=weights, config=description, example=example)
     recorder.set_tags(run_id, {PACKAGED: "true"})
 
 
@@ -208,6 +220,22 @@ def _classification_report(confusion: pd.DataFrame) -> pd.DataFrame:
     scores.loc[["macro avg", "weighted avg"], "support"] = support.sum()
     table: pd.DataFrame = scores.reset_index(names="class")
     return table
+
+
+def _card(cell: Cell, splits: Splits) -> str:
+    """Return what a person must know of a stored model, in Markdown."""
+    encoding = cell.config.model.embedding
+    meaning = (type(encoding).__doc__ or "").partition("\n")[0]
+    features = f" and `features`, {splits.test.feature_dim} numbers for each" if splits.test.feature_dim else ""
+    return (
+        f"**{as_words(cell.model)}**, seed {cell.config.seed}: classifies sequences of {cell.config.data.name} into "
+        f"{splits.test.classes} classes by the times of their events.\n\n"
+        f"- Encoding of time: `{encoding.name}`. {meaning}\n"
+        f"- In: a row per sequence, with `times`, the list of its event times (unit: {as_words(splits.test.time_unit)})"
+        f"{features}.\n"
+        "- Out: `predicted` (number of the class), `class` (its name), `probabilities`.\n"
+        "- Weights: those of the epoch that was best on validation. The metrics are on the test split.\n"
+    )
 
 
 def _example(splits: Splits) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.plan import Plan
+from analysis.wording import shortened
 from models.config import LARGEST
 from models.time_embeddings import TIME_EMBEDDINGS
 from pipeline.config import RunConfig, config_hash, digest_of
@@ -25,7 +26,9 @@ DEFAULT_SEEDS = (0, 1, 2, 3, 4)
 """Seeds of a study that names none."""
 LONGEST_NAME = 100
 NAME = re.compile(rf"\w[\w .-]{{0,{LONGEST_NAME - 1}}}")
-"""What a variant may be called: its name becomes part of names of files and metrics."""
+"""What a variant may be called: its name becomes part of names of files, runs and models."""
+LABEL = 9
+"""Letters of a model's name in that of a run, so that its seed stands within the first twelve: lists of runs show few more."""
 LARGEST_FILE = 2**26
 """Most bytes of a JSON file."""
 DEEPEST = 20
@@ -39,11 +42,20 @@ class Cell:
 
     model: str
     config: RunConfig
+    label: str = ""
+    """What its run is called after, by default the variant."""
+    colour: str = ""
+    """The colour of the variant in figures, where it has one."""
 
     @property
     def name(self) -> str:
-        """Return the name of its run."""
+        """Return what messages call it."""
         return f"{self.model}/seed-{self.config.seed}"
+
+    @property
+    def run_name(self) -> str:
+        """Return the name of its run, which lists of runs show whole."""
+        return f"{shortened(self.label or self.model, LABEL)} s{self.config.seed}"
 
 
 @dataclass(frozen=True)
@@ -67,11 +79,20 @@ class Study:
 
     def cells(self) -> list[Cell]:
         """Return every cell, seed by seed, so that an early stop leaves whole seeds."""
+        labels = labels_of(self.variants)
         return [
-            Cell(name, config.model_copy(update={"seed": seed}))
+            Cell(name, config.model_copy(update={"seed": seed}), labels[name])
             for seed in self.seeds
             for name, config in self.variants.items()
         ]
+
+
+def labels_of(names: Iterable[str]) -> dict[str, str]:
+    """Return a label of at most `LABEL` letters for each name: long ones without their middle, numbered where two look alike."""
+    labels = {name: shortened(name, LABEL) for name in names}
+    if len(set(labels.values())) < len(labels):
+        return {name: f"{number} {name}"[:LABEL] for number, name in enumerate(labels)}
+    return labels
 
 
 def name_of(path: Path) -> str:

@@ -14,17 +14,28 @@ from pipeline import checkpoint
 from pipeline.console import say
 from pipeline.costs import PeakMemory
 from pipeline.data import Splits
-from pipeline.epoch_metrics import metrics_of
+from pipeline.epoch_metrics import curves_of, metrics_of
 from pipeline.evidence import Evidence
 from pipeline.identity import commit, identity
 from pipeline.machine import resolve_device
-from pipeline.run_record import BEST_FILE, CHECKPOINTS, PACKAGED, best_of, concluded, describe, pack, package, record
+from pipeline.run_record import (
+    BEST_FILE,
+    CHECKPOINTS,
+    COLOUR,
+    PACKAGED,
+    best_of,
+    concluded,
+    describe,
+    pack,
+    package,
+    record,
+)
 from pipeline.study import Cell
 from pipeline.tracking import AwayError, Check, Recorder, Run, Tracker, alone, at_once, spooled
 from pipeline.training.choice import History, best_epoch, out_of_patience
 from pipeline.training.loop import Epoch, fit
 from pipeline.training.start import start
-from pipeline.unfinished import FILE, Unfinished, clear
+from pipeline.unfinished import Unfinished, clear
 
 Report = Callable[[Cell, History], None]
 """Told of each cell after each epoch, with all its epochs so far; raises `Stopped` to end the run there."""
@@ -75,7 +86,7 @@ def run_cell(
     with ExitStack() as held:
 
         def create() -> str:
-            return tracker.sole(cell.name, {"cell": tags["cell"]}, tags=tags, parent=parent, adopted=adopted)
+            return tracker.sole(cell.run_name, {"cell": tags["cell"]}, tags=tags, parent=parent, adopted=adopted)
 
         run, check = _take(cell, tags["cell"], tracker, create, held)
         if run.status != "FINISHED":
@@ -116,7 +127,7 @@ def _take(cell: Cell, key: str, tracker: Tracker, create: Callable[[], str], hel
         held.close()
         if not tracker.spools:
             raise
-        return Run("", cell.name, "RUNNING"), _nothing
+        return Run("", cell.run_name, "RUNNING"), _nothing
 
 
 def _waits(cell: Cell, owner: str) -> None:
@@ -140,7 +151,8 @@ def _conclude(job: _Job, report: Report) -> None:
     if concluded(job.run):
         return
     cell, recorder, run_id = job.cell, job.recorder, job.run.id
-    recorder.set_tags(run_id, {**job.tags, **commit(), "model": cell.model, "dataset": cell.config.data.name})
+    shown = {"model": cell.model, "dataset": cell.config.data.name, **({COLOUR: cell.colour} if cell.colour else {})}
+    recorder.set_tags(run_id, {**job.tags, **commit(), **shown})
     evidence = Evidence(recorder, run_id)
     describe(cell, job.splits, job.tags, evidence)
     _train(job, evidence, report)
@@ -159,10 +171,10 @@ def _train(job: _Job, evidence: Evidence, report: Report) -> None:
         training.load_state_dict(state)
     history: History = state.get("history", [])
     best = state.get("best", {})
-    logged = job.run.metrics.get("epoch", 0)
+    logged = job.run.epochs
     for row in history:
         if row["epoch"] > logged:
-            recorder.log_metrics(run_id, row, step=int(row["epoch"]))
+            recorder.log_metrics(run_id, curves_of(row), step=int(row["epoch"]))
     labels = {"validation": splits.validation.labels.cpu(), "test": splits.test.labels.cpu()}
     epochs = fit(training, splits, config, precision)
     while not out_of_patience(history, config.train.patience) and (epoch := next(epochs, None)):
@@ -170,7 +182,7 @@ def _train(job: _Job, evidence: Evidence, report: Report) -> None:
         history.append({"epoch": epoch.number, **metrics_of(epoch, labels)})
         job.check()
         if epoch.number > logged:
-            recorder.log_metrics(run_id, history[-1], step=epoch.number)
+            recorder.log_metrics(run_id, curves_of(history[-1]), step=epoch.number)
         if best_epoch(history) == epoch.number:
             weights = deepcopy(training.model.state_dict())
             best = {"model": weights, "epoch": epoch.number, "cell": unfinished.cell}
@@ -182,11 +194,10 @@ def _train(job: _Job, evidence: Evidence, report: Report) -> None:
         precision=precision, evidence=evidence,
     )  # fmt: skip
     checkpoint.save(unfinished.folder / Path(BEST_FILE).name, best)
-    for file in (Path(BEST_FILE).name, FILE):
-        evidence.log_file(unfinished.folder / file, CHECKPOINTS)
+    evidence.log_file(unfinished.folder / Path(BEST_FILE).name, CHECKPOINTS)
     evidence.seal()
     # Last, and in one batch: where they are, all files are there with their digests, and nothing is recorded again.
-    recorder.log_scalars(run_id, scalars, step=len(history))
+    recorder.log_scalars(run_id, scalars)
 
 
 def _check_answers(epoch: Epoch) -> None:

@@ -236,17 +236,19 @@ def ablate(call: Call) -> None:
             say(conclusion.best)
             say()
             say(f"report and figures: {output}/ablation_report.md")
-            say(f"runs: {tracker.ui}")
+            say(f"MLflow: {tracker.ui}, then {tracker.site}{tracker.page(parent)}")
 
 
 def _analyze(study: "StoredStudy", tracker: Tracker, call: Call) -> None:
-    from pipeline.analyze import analyze_study
+    from pipeline.analyze import analyze_study, links
 
     output = _output(call, study.name)
     findings = analyze_study(study, tracker, output=output, allow_missing=call.allow_missing)
     _show(findings, f"{study.name} (study {study.id})")
     say(f"report and figures: {output}/analysis_report.md")
-    say(f"runs: {tracker.ui}")
+    say(f"MLflow: {tracker.ui}")
+    for line in links(study, tracker):
+        say(line)
 
 
 def _show(findings: "list[Finding]", title: str) -> None:

@@ -155,7 +155,7 @@ def _compared(derived: Derived, parent: Run, tracker: Tracker) -> Iterator[tuple
     for path, text in {**derived.texts, PAIRS_FILE: tracker.table_text(pairs)}.items():
         yield path, lambda path=path, text=text: _same_text(parent, path, text, tracker)  # type: ignore[misc]
     yield "copies of files of the runs", lambda: _same_files(derived, parent, tracker)
-    yield "means in the store", lambda: _same_means(derived, parent, tracker)
+    yield "numbers in the store", lambda: _same_metrics(derived, parent, tracker)
 
 
 def _same_text(parent: Run, path: str, text: str, tracker: Tracker) -> tuple[str, None]:
@@ -168,20 +168,23 @@ def _same_text(parent: Run, path: str, text: str, tracker: Tracker) -> tuple[str
 
 
 def _same_files(derived: Derived, parent: Run, tracker: Tracker) -> tuple[str, None]:
-    stored = tracker.fetch_all(parent.id, list(derived.files))
-    for path, (run_id, artifact) in derived.files.items():
+    """Check the copies that earlier versions stored with the parent run."""
+    copies = sorted(outputs(parent, tracker).keys() & derived.files.keys())
+    stored = tracker.fetch_all(parent.id, copies)
+    for path in copies:
+        run_id, artifact = derived.files[path]
         original = tracker.fetch_all(run_id, [artifact])
         if path not in stored or not original or digest_of_file(stored[path]) != digest_of_file(original[artifact]):
             raise _stale(parent, path, f"must be {artifact} of run {run_id}", "got another file")
-    return plural(len(derived.files), "file"), None
+    return plural(len(copies), "file") if copies else "none is stored twice", None
 
 
-def _same_means(derived: Derived, parent: Run, tracker: Tracker) -> tuple[str, None]:
+def _same_metrics(derived: Derived, parent: Run, tracker: Tracker) -> tuple[str, None]:
     logged = tracker.get(parent.id).metrics
-    for name, mean in derived.means.items():
-        if logged.get(name) != mean:
-            raise _stale(parent, f"metric {name}", f"must be {mean:.10g}", f"got {logged.get(name)}")
-    return plural(len(derived.means), "number"), None
+    for name, number in derived.metrics.items():
+        if logged.get(name) != number:
+            raise _stale(parent, f"metric {name}", f"must be {number:.10g}", f"got {logged.get(name)}")
+    return plural(len(derived.metrics), "number"), None
 
 
 def _stale(parent: Run, path: str, must: str, got: str) -> UsageError:

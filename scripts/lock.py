@@ -2,8 +2,8 @@
 
 - requirements.lock holds the base set and the development tools: what `make` installs.
 - mlflow_server/requirements.lock holds what the image of the tracking server needs of it.
-- conda.yaml holds the base set, for `mlflow run` and the packaged models. With virtualenv or uv, mlflow installs only its
-  `pip:` list, and takes the Python version from it, which must then be whole.
+- conda.yaml holds the base set, for `mlflow run`. With virtualenv or uv, mlflow installs only its `pip:` list, and takes the
+  Python version from it, which must then be whole.
 
 A package is pinned with the SHA-256 of each of its files, so that the lock fits every platform, and pip refuses another file.
 torch has none: indexes carry builds of their own for CPUs and for versions of CUDA, and which is right depends on the machine.

@@ -9,6 +9,7 @@ import pandas as pd
 
 from analysis.findings import Finding
 from analysis.metrics.registry import BY_NAME
+from analysis.report.headline import headline
 from analysis.wording import UNKNOWN, bullets, markdown_table, plural, with_interval
 
 MODEL_METRICS = ("best_accuracy", "final_accuracy", "training_stability", "parameters", "epoch_seconds")
@@ -47,9 +48,15 @@ def verdict_markdown(findings: Sequence[Finding], links: Links | None = None, *,
 
 
 def description(findings: Sequence[Finding], links: Links | None = None) -> str:
-    """Return the verdict for a run's description, of which MLflow keeps `DESCRIPTION` characters: runs go first."""
-    for runs in (True, False):
-        if len(text := verdict_markdown(findings, links, runs=runs)) <= DESCRIPTION:
+    """Return the answer in a sentence, the results, the verdicts and the notes, for a run's description.
+
+    MLflow keeps `DESCRIPTION` characters of it: where it is longer, the table of single runs is left out, then the end.
+    """
+    results = _results(findings, links or {})
+    verdicts = _verdicts(findings) or [NO_VERDICT]
+    parts = [*headline(findings), *results[:1], *verdicts, *_banners(findings), *_stamp(findings), *results[1:2]]
+    for runs in (results[2:], []):
+        if len(text := "\n\n".join([*parts, *runs]) + "\n") <= DESCRIPTION:
             return text
     return text[: text.rindex("\n", 0, DESCRIPTION - len(REST))] + REST
 

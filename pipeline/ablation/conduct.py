@@ -40,6 +40,7 @@ def conduct(
         with queue.alone("parent"):
             tags = {"kind": ABLATION_KIND, "study": study.id, "study_name": study.name}
             parent = open_parent(study.name, tags, tracker, adopted)
+        queue.refer(f"{tracker.site}{tracker.page(parent)}" or parent)
         with ExitStack() as held:
             helps = not _hold(tracker, parent, held)
             if helps:

@@ -10,6 +10,7 @@ process that comes back after that finds its trial taken, and drops it.
 import socket
 import threading
 import uuid
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 import optuna
 from filelock import FileLock, Timeout
 from optuna.distributions import CategoricalDistribution
-from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy import URL, create_engine, inspect, make_url
@@ -45,6 +46,8 @@ BEATING = "beats"
 """Name of the thread that marks a trial."""
 DEFINITION = "definition"
 """User attribute of the Optuna study: the id of the ablation study that it belongs to."""
+ADDRESS = "mlflow"
+"""User attribute of the Optuna study: the address of its run in the tracking UI."""
 SCORES = "scores"
 """User attribute of a trial: what each of its seeds brought."""
 OWNER = "owner"
@@ -100,11 +103,19 @@ class Queue:
         held = self._optuna.user_attrs.get(DEFINITION)
         if held is None and not self._optuna.get_trials(deepcopy=False):
             self._optuna.set_user_attr(DEFINITION, self.study.id)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)  # it has been so since Optuna 3.2
+                self._optuna.set_metric_names(list(self.study.how.objectives))
         elif held != self.study.id:
             raise UsageError(
                 f"--study: must be a new name, or that of the same space, base, seeds and design, got {self.study.name}, which "
                 f"{url} has with others ({held}, not {self.study.id}). Give --study another name."
             )
+
+    def refer(self, address: str) -> None:
+        """Note in the Optuna study where the tracking UI shows it, for those who look at it in Optuna's dashboard."""
+        if self._optuna.user_attrs.get(ADDRESS) != address:
+            self._optuna.set_user_attr(ADDRESS, address)
 
     # ------------------------------------------------------------------------------------------------- filling
 

@@ -64,7 +64,7 @@ def _run(trial: Trial, queue: Queue, shift: Shift, notify: Callable[[Progress], 
     tracker, run_id = shift.connection.tracker, ""
     try:
         point = queue.suggest(trial)
-        run_id = trial_run(shift, trial.number, point.name)
+        run_id = trial_run(shift, trial.number, f"t{trial.number} {point.name}")
         with tracker.hold(run_id):
             tracker.log_params(run_id, point.overrides)
             seat = _Seat(trial, point, queue, shift, run_id)
@@ -123,7 +123,7 @@ def _train_seed(seat: _Seat, index: int, notify: Callable[[Progress], None]) -> 
             raise Stopped(f"pruned: below the median of the trials before it at epoch {len(history)} of seed {seed}")
 
     outcome = run_cell(
-        Cell(name, config),
+        Cell(name, config, f"t{seat.trial.number}"),
         tracker,
         device=seat.shift.device,
         report=report,

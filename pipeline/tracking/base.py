@@ -69,8 +69,10 @@ class Recorder(ABC):
         """Record metrics that have one value each: one that the run has already is not recorded again."""
 
     @abstractmethod
-    def log_model(self, run_id: str, *, weights: Path, config: Path, example: pd.DataFrame) -> None:
-        """Store a classifier as a loadable model; `example` is a valid input."""
+    def log_model(
+        self, run_id: str, *, name: str, card: str, weights: Path, config: Path, example: pd.DataFrame
+    ) -> None:
+        """Store a classifier as a loadable model; `card` describes it in Markdown, `example` is a valid input."""
 
     @staticmethod
     def table_text(table: pd.DataFrame) -> str:
@@ -99,8 +101,13 @@ class Tracker(Recorder):
 
     @property
     def ui(self) -> str:
-        """Where people look at the runs, or the command that shows them; by default the store's address."""
+        """How people look at the runs: the store's address, or a command that shows them."""
         return self.uri
+
+    @property
+    def site(self) -> str:
+        """The address before those of pages; nothing where there are none."""
+        return ""
 
     @abstractmethod
     def create(self, name: str, *, parent: str | None = None, tags: Mapping[str, str]) -> str:
@@ -161,10 +168,18 @@ class Tracker(Recorder):
         del run_id
         return self.uri
 
-    def page(self, run_id: str) -> str:
-        """Return the address of the run's page below the store's own; nothing where it has no pages."""
-        del run_id
+    def page(self, run_id: str, artifact: str = "") -> str:
+        """Return the address below the site of the run's page, or of the one that shows an artifact of it."""
+        del run_id, artifact
         return ""
+
+    def view(self, key: str, *, charts: bool = False) -> str:
+        """Return the address below the site of the list of runs as it was saved under a key, or of its `charts`."""
+        del key, charts
+        return ""
+
+    def save_view(self, key: str, run_ids: Sequence[str], metrics: Sequence[str]) -> None:
+        """Save, where the store has pages, a list of these runs that shows these metrics, the first one's best on top."""
 
     def sole(
         self,

@@ -153,7 +153,7 @@ def _send_params(_spool: Spool, entries: Sequence[Entry], tracker: Tracker, run_
 
 
 def _send_rows(_spool: Spool, entries: Sequence[Entry], tracker: Tracker, run_id: str) -> None:
-    logged = tracker.get(run_id).metrics.get("epoch", 0)
+    logged = tracker.get(run_id).epochs
     rows = [Row(entry["step"], entry["milliseconds"], entry["metrics"]) for entry in entries if entry["step"] > logged]
     if rows:
         tracker.log_rows(run_id, rows)
@@ -180,7 +180,12 @@ def _send_model(spool: Spool, entries: Sequence[Entry], tracker: Tracker, run_id
     for entry in entries:
         weights, config = (spool.place(entry, entry[what]) for what in ("weights", "config"))
         if weights.is_file():
-            tracker.log_model(run_id, weights=weights, config=config, example=pd.DataFrame(entry["example"]))
+            named = {
+                "name": entry.get("name", "model"),
+                "card": entry.get("card", ""),
+            }  # earlier versions wrote neither
+            example = pd.DataFrame(entry["example"])
+            tracker.log_model(run_id, **named, weights=weights, config=config, example=example)
 
 
 def _kind(entry: Entry) -> str:

@@ -99,8 +99,12 @@ class MemoryTracker(Tracker):
         """Write the table as JSON."""
         self.log_text(run_id, path, self.table_text(table))
 
-    def log_model(self, run_id: str, *, weights: Path, config: Path, example: pd.DataFrame) -> None:
+    def log_model(
+        self, run_id: str, *, name: str, card: str, weights: Path, config: Path, example: pd.DataFrame
+    ) -> None:
         """Keep the files that a model is made of."""
+        del name
+        self.log_text(run_id, "model/card.md", card)
         self.log_file(run_id, weights, "model")
         self.log_file(run_id, config, "model")
         self.log_table(run_id, "model/example.json", example)

@@ -1,6 +1,7 @@
 """The MLflow tracker: the one place that talks to an MLflow store, local or remote."""
 
 import atexit
+import getpass
 import json
 import logging
 import os
@@ -9,11 +10,11 @@ import time
 import urllib.request
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cached_property, wraps
 from pathlib import Path
 from shutil import rmtree
-from tempfile import gettempdir, mkdtemp
+from tempfile import TemporaryDirectory, gettempdir, mkdtemp
 from typing import Any, ParamSpec, TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
@@ -55,6 +56,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from pipeline.errors import RunError, UsageError, causes, disk_error, one_line, without_secrets
+from pipeline.parcel import packed_code, pins
 from pipeline.tracking import pyfunc
 from pipeline.tracking.base import Tracker
 from pipeline.tracking.link import AwayError, Link
@@ -73,10 +75,18 @@ IDS = 200
 """Runs that a search asks for by their ids: an address of a server takes some thousand characters."""
 KEPT = 16
 """Of how many runs downloads are kept at a time: who reads files of a run has them until so many others were asked for."""
+UNFIT = re.compile(r"[/:.%\"']")
+"""What no name of a model may hold."""
 PLAIN = re.compile(r"[\w .:/+-]*", re.ASCII)
 """A value that a filter can hold."""
 EXPERIMENT_KIND = "mlflow.experimentKind"
 """The tag by which the UI shows an experiment as training, not as a language application."""
+MODE = "workflowType=machine_learning"
+"""What the address of a page ends with: without it the UI opens in the mode that it was in last, at first that of language models."""
+VIEW_TAG = "mlflow.sharedViewState."
+"""How the tag of an experiment begins that holds a shared view of its runs."""
+MOST_IN_VIEW = 100
+"""Runs that a view names: a tag of an experiment takes 5,000 letters."""
 TABLES_TAG = "mlflow.loggedArtifacts"
 """The tag by which the UI knows which artifacts are tables."""
 
@@ -234,7 +244,8 @@ class MlflowTracker(Tracker):
     def create(self, name: str, *, parent: str | None = None, tags: Mapping[str, str]) -> str:
         """Create a run in the experiment."""
         nested = {"mlflow.parentRunId": parent} if parent else {}
-        run = self._client.create_run(self._experiment, run_name=name, tags={**self.ownership.tags(), **tags, **nested})
+        described = {**self.ownership.tags(), **_source(), **tags, **nested}
+        run = self._client.create_run(self._experiment, run_name=name, tags=described)
         return self._run(run).id
 
     @_mapped
@@ -365,17 +376,21 @@ class MlflowTracker(Tracker):
             self._client.set_tag(run_id, TABLES_TAG, json.dumps([*shown, *new]))
 
     @_mapped
-    def log_model(self, run_id: str, *, weights: Path, config: Path, example: pd.DataFrame) -> None:
+    def log_model(
+        self, run_id: str, *, name: str, card: str, weights: Path, config: Path, example: pd.DataFrame
+    ) -> None:
         """Store the classifier as an MLflow pyfunc whose code is the project's own."""
-        root = Path(__file__).resolve().parents[2]
+        name = UNFIT.sub("_", name)
         numbers = Array(DataType.double)
         inputs = Schema([ColSpec(numbers if name == "times" else Array(numbers), str(name)) for name in example])
         outputs = Schema(
             [ColSpec(DataType.long, "predicted"), ColSpec(DataType.string, "class"), ColSpec(numbers, "probabilities")]
         )
         # MLflow would itself create the model's entry, and read the history of each metric of the run, one call after another.
-        params = self._client.get_run(run_id).data.params
-        entry = self._client.create_logged_model(self._experiment, name="model", source_run_id=run_id, params=params)
+        run = self._client.get_run(run_id)
+        entry = self._client.create_logged_model(
+            self._experiment, name, run_id, {"mlflow.note.content": card}, run.data.params, "classifier"
+        )
         try:
             self._client.log_outputs(run_id, [LoggedModelOutput(entry.model_id, step=0)])
         except MlflowException as error:
@@ -389,19 +404,48 @@ class MlflowTracker(Tracker):
             def __init__(self, **named: Any) -> None:  # noqa: ANN401
                 super().__init__(**{**named, "run_id": run_id})
 
-        with self._as_active():
+        with self._as_active(), TemporaryDirectory() as scratch:
+            code = Path(scratch) / "code.zip"
+            code.write_bytes(packed_code())
             OfRun.log(
                 artifact_path=None,
-                name="model",
+                name=name,
                 model_id=entry.model_id,
                 flavor=mlflow.pyfunc,
                 python_model=str(pyfunc.__file__),
-                artifacts={"weights": str(weights), "config": str(config)},
-                code_paths=[str(root / package) for package in ("models", "analysis", "pipeline")],
+                artifacts={"weights": str(weights), "config": str(config), "code": str(code)},
                 signature=ModelSignature(inputs, outputs),
                 input_example=example,
-                conda_env=str(root / "conda.yaml"),
+                pip_requirements=list(pins()),
             )
+        self._link_metrics(run, entry.model_id)
+        self._share(run_id, weights, entry.artifact_location)
+
+    def _link_metrics(self, run: Any, model_id: str) -> None:  # noqa: ANN401 - mlflow is untyped here
+        """Record the numbers of a run with its model and its data set, too; for the run they are the rows that it has."""
+        used = next((each.dataset for each in run.inputs.dataset_inputs), None)
+        about = (model_id, used and used.name, used and used.digest, run.info.run_id)
+        rows = [
+            Metric(row.key, row.value, row.timestamp, row.step, *about)
+            for row in run.data._metric_objs  # noqa: SLF001 - what is public leaves the times out
+            if "/" not in row.key
+        ]
+        if rows:
+            self._client.log_batch(run.info.run_id, metrics=rows)
+
+    def _share(self, run_id: str, weights: Path, model: str) -> None:
+        """Let the package of a model and its run share the file of the weights, where both lie in folders here."""
+        run, package = (urlsplit(place) for place in (self._place(run_id), model))
+        copy = Path(unquote(package.path)) / "artifacts" / weights.name
+        if (
+            {run.scheme, package.scheme} <= {"", "file"}
+            and weights.is_relative_to(unquote(run.path))
+            and copy.is_file()
+        ):
+            link = copy.with_name(f".{copy.name}")
+            with suppress(OSError):  # a file system without links keeps both
+                link.hardlink_to(weights)
+                link.replace(copy)
 
     @contextmanager
     def _as_active(self) -> Iterator[None]:
@@ -488,13 +532,41 @@ class MlflowTracker(Tracker):
     @property
     def ui(self) -> str:
         """Return the server's address, or the command that serves a local store."""
-        if self.uri.startswith("http"):
-            return self.uri
-        return f".venv/bin/mlflow ui --backend-store-uri {self.uri}, then http://127.0.0.1:5000"
+        return self.uri if self.spools else f".venv/bin/mlflow ui --backend-store-uri {self.uri}"
 
-    def page(self, run_id: str) -> str:
+    @property
+    def site(self) -> str:
+        """Return the server's address, or that at which the command serves a local store."""
+        return f"{self.uri.rstrip('/')}/" if self.spools else "http://127.0.0.1:5000/"
+
+    def page(self, run_id: str, artifact: str = "") -> str:
         """Return the run's page in the MLflow UI, from its root."""
-        return f"#/experiments/{self._experiment}/runs/{run_id}"
+        shown = f"/artifacts/{artifact}" if artifact else ""
+        return f"#/experiments/{self._experiment}/runs/{run_id}{shown}?{MODE}"
+
+    def view(self, key: str, *, charts: bool = False) -> str:
+        """Return the experiment's list of runs as it was saved, or its charts."""
+        shown = "compareRunsMode=CHART&" if charts else ""
+        return f"#/experiments/{self._experiment}/runs?{shown}viewStateShareKey={key}&{MODE}"
+
+    @_mapped
+    def save_view(self, key: str, run_ids: Sequence[str], metrics: Sequence[str]) -> None:
+        """Save what the UI's own "share" would, as a tag of the experiment."""
+        columns = [f"metrics.`{name}`" for name in metrics]
+        wanted = ", ".join(f"'{run_id}'" for run_id in run_ids)
+        view = {
+            "searchFilter": f"attributes.run_id IN ({wanted})" if len(run_ids) <= MOST_IN_VIEW else "",
+            "orderByKey": columns[0],
+            "orderByAsc": False,
+            "startTime": "ALL",
+            "lifecycleFilter": "Active",
+            "modelVersionFilter": "All Runs",
+            "datasetsFilter": [],
+            "selectedColumns": [*columns, "tags.`model`"],
+            "columnOrder": [*columns, "tags.`model`"],
+            "runsHiddenMode": "SHOW_ALL",
+        }
+        self._client.set_experiment_tag(self._experiment, f"{VIEW_TAG}{key}", json.dumps(view))
 
 
 class _Uploads(MlflowArtifactsRepository):
@@ -511,6 +583,15 @@ class _Uploads(MlflowArtifactsRepository):
 
 
 _artifact_repository_registry.register("mlflow-artifacts", _Uploads)  # type: ignore[no-untyped-call]
+
+
+def _source() -> dict[str, str]:
+    """Return the tags by which the UI says who has created a run, and with what."""
+    try:
+        user = getpass.getuser()
+    except (ImportError, KeyError, OSError):  # a user that the system has no name for, as in some containers
+        user = "unknown"
+    return {"mlflow.user": user, "mlflow.source.name": "python -m pipeline", "mlflow.source.type": "LOCAL"}
 
 
 def _absolute(uri: str) -> str:

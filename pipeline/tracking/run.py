@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+EPOCH = "train/epoch"
+"""The metric that counts the epochs of a run."""
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 
 
@@ -17,6 +19,11 @@ class Run:
     tags: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     """The last value of each metric."""
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs are recorded."""
+        return int(max(self.metrics.get(name, 0) for name in (EPOCH, "epoch")))  # the second of earlier versions
 
 
 @dataclass(frozen=True)

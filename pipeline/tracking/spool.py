@@ -185,14 +185,16 @@ class Spool(Recorder):
         self.log_text(run_id, path, self.table_text(table))
         self._append("show_table", path=path)
 
-    def log_model(self, run_id: str, *, weights: Path, config: Path, example: pd.DataFrame) -> None:
+    def log_model(
+        self, run_id: str, *, name: str, card: str, weights: Path, config: Path, example: pd.DataFrame
+    ) -> None:
         """Keep copies of what the model is made of."""
         del run_id
         kept = self._folder()
         for file in (weights, config):
             copyfile(file, kept / file.name)
         self._append(
-            "log_model", weights=weights.name, config=config.name, folder=kept.name,
+            "log_model", name=name, card=card, weights=weights.name, config=config.name, folder=kept.name,
             example={str(name): column.tolist() for name, column in example.items()},
         )  # fmt: skip
 

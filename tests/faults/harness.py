@@ -251,7 +251,7 @@ def epochs_in(database: Path) -> int:
     if not database.exists():
         return 0
     try:
-        return int(ask(database, "SELECT count(*) FROM metrics WHERE key = 'epoch'")[0][0])
+        return int(ask(database, "SELECT count(*) FROM metrics WHERE key = 'train/epoch'")[0][0])
     except sqlite3.OperationalError:  # it is being made
         return 0
 
@@ -281,8 +281,8 @@ def check_same(tally: Tally, database: Path, twin: Path, server: str = "") -> No
     tally.compare(counts, expected, changed)
 
 
-def digests(uri: str) -> dict[tuple[str, str], str]:
-    """Return a digest of the weights that each run of a store holds, by run and file."""
+def digests(uri: str) -> dict[str, str]:
+    """Return a digest of the weights that each run of a store holds, by run."""
     import torch  # noqa: PLC0415
 
     from pipeline.config import digest_of  # noqa: PLC0415
@@ -291,7 +291,7 @@ def digests(uri: str) -> dict[tuple[str, str], str]:
     tracker = connect(uri)
     found = {}
     for run in tracker.find(status="FINISHED"):
-        for name in ("last.pt", "best.pt") if "cell" in run.tags else ():
-            model = torch.load(tracker.fetch(run.id, f"checkpoints/{name}"), weights_only=True)["model"]
-            found[run.name, name] = digest_of({key: weight.numpy().tobytes().hex() for key, weight in model.items()})
+        if "cell" in run.tags:
+            model = torch.load(tracker.fetch(run.id, "checkpoints/best.pt"), weights_only=True)["model"]
+            found[run.name] = digest_of({key: weight.numpy().tobytes().hex() for key, weight in model.items()})
     return found

@@ -14,9 +14,9 @@ OF_RUN = (
     "checkpoints/best.pt", "predictions.parquet", "history.json", "config.json", "environment.json", "train.log",
     "classes.json", "probes/time_use-*.json",
 )  # fmt: skip
-UNREAD = ("checkpoints/best.pt", "checkpoints/last.pt", "classes.json")
+UNREAD = ("checkpoints/best.pt", "classes.json")
 """Files that an analysis of this study has no use for: `verify` alone reads them."""
-NAMES = (*OF_STUDY, *OF_RUN, "checkpoints/last.pt") if FULL else (MANIFEST_FILE, "predictions.parquet")
+NAMES = (*OF_STUDY, *OF_RUN) if FULL else (MANIFEST_FILE, "predictions.parquet")
 OUTPUTS = (
     "summary.json",
     "results_summary.csv",
@@ -60,8 +60,7 @@ def test_a_changed_file_is_named_wherever_it_has_changed(analysed, monkeypatch, 
     tracker = connect()
     [parent], cell = tracker.find(kind="study"), tracker.find(model="sincos")[0]
     run = parent if name in OF_STUDY else cell
-    folder, _, pattern = name.rpartition("/")
-    [path] = tracker.fetch(run.id, folder or name).parent.joinpath(folder).glob(pattern)
+    [path] = tracker.fetch(run.id, PLAN_FILE if run is parent else "config.json").parent.glob(name)
     whole, before = path.read_bytes(), outputs(analysed)
     verify = name in UNREAD
     for place in PLACES:

@@ -157,14 +157,14 @@ def test_the_pipeline_works_against_the_stack(workplace, postgres):
             ask(port, "/", host="elsewhere.example")
     assert {each["info"]["status"] for each in runs} == {"FINISHED"}
     names = [each["info"]["run_name"] for each in runs]
-    assert {"small", "none/seed-0", "lete/seed-0", "grid", "hidden_dim=6", "hidden_dim=7"} < set(names)
+    assert {"small", "none s0", "lete s0", "grid", "t0 hidden_dim=6", "t1 hidden_dim=7"} < set(names)
     assert len(names) == 3 + 1 + 2 * 2
     assert {path.parents[1].name for path in artifacts.rglob("predictions.parquet")} <= {
         each["info"]["run_id"] for each in runs
     }
     assert len(list(artifacts.rglob("predictions.parquet"))) == 4
     report = (workplace / "results" / "small" / "analysis_report.md").read_text()
-    [lete] = [each["info"]["run_id"] for each in runs if each["info"]["run_name"] == "lete/seed-0"]
+    [lete] = [each["info"]["run_id"] for each in runs if each["info"]["run_name"] == "lete s0"]
     assert f"http://localhost:{port}/#/experiments/{experiment['experiment_id']}/runs/{lete}" in report
     with psycopg.connect(postgres.rpartition("/")[0] + "/optuna") as database:
         assert database.execute("SELECT count(*) FROM trials WHERE state = 'COMPLETE'").fetchone() == (2,)

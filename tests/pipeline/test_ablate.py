@@ -84,6 +84,8 @@ def test_a_grid_is_a_tree_of_trials_and_cells_whose_params_are_what_they_change(
     assert all(len(each) == 2 for each in params)
     cells = [cell for one in runs for cell in mlflow_tracker.find(**{"mlflow.parentRunId": one.id})]
     assert sorted(cell.tags["seed"] for cell in cells) == ["0"] * 4 + ["1"] * 4
+    assert {one.name.partition(" ")[0] for one in runs} == {"t0", "t1", "t2", "t3"}
+    assert {cell.name for cell in cells} == {f"t{number} s{seed}" for number in range(4) for seed in (0, 1)}
 
 
 def test_the_same_command_again_trains_nothing_and_more_seeds_are_another_study(memory, storage, capsys):

@@ -46,6 +46,13 @@ def open_queue(study):
         one.close()
 
 
+def test_an_optuna_study_names_its_objectives_and_where_its_run_is_shown(study, open_queue, storage):
+    open_queue(storage).refer("http://127.0.0.1:5000/#/experiments/1/runs/a")
+    held = optuna.load_study(study_name=study.name, storage=storage)
+    assert held.metric_names == ["validation_accuracy"]
+    assert held.user_attrs["mlflow"] == "http://127.0.0.1:5000/#/experiments/1/runs/a"
+
+
 @pytest.mark.parametrize("kind", ["storage", pytest.param("postgres", marks=pytest.mark.exhaustive)])
 def test_processes_that_share_a_queue_take_each_trial_once(launched, study, kind, request):
     storage = request.getfixturevalue(kind)

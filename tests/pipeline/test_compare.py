@@ -3,6 +3,7 @@ import json
 import pytest
 
 from analysis.analyses.deviations import deviations
+from analysis.figures.parts.style import colours
 from analysis.plan import Declaration
 from pipeline.analyze import analyze_study
 from pipeline.compare import compare
@@ -43,7 +44,7 @@ def test_a_study_is_one_tree_of_finished_runs(mlflow_tracker):
     runs = [mlflow_tracker.get(cell["run_id"]) for cell in stored["cells"]]
     assert {one.status for one in runs} == {mlflow_tracker.get(parent).status} == {"FINISHED"}
     assert {one.tags["mlflow.parentRunId"] for one in runs} == {parent}
-    assert [one.name for one in runs] == ["position/seed-0", "sincos/seed-0", "position/seed-1", "sincos/seed-1"]
+    assert [one.name for one in runs] == ["position s0", "sincos s0", "position s1", "sincos s1"]
 
 
 def test_the_same_study_again_retrains_nothing_and_reopens_its_parent(memory, capsys):
@@ -233,12 +234,21 @@ def test_the_analysis_writes_every_promised_file_and_stores_it(memory, workplace
     promised += [f"logs/{model}-seed{seed}.log" for model in ("position", "sincos") for seed in (0, 1)]
     written = {path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file()}
     assert (written - set(promised), set(promised) - written) == (set(), set())
-    for name in promised:
+    kept = [name for name in promised if not name.endswith((".pth", ".log", ".js"))]  # the runs hold their own files
+    for name in kept:
         assert memory.fetch(parent, name).read_bytes() == (output / name).read_bytes()
+    assert not memory.fetch_all(parent, set(promised) - set(kept))
     histories = json.loads((output / "training_histories.json").read_text())
     assert len(histories["position"]["0"]["test_accuracy"]) == 2
     assert "position" in memory.get(parent).tags["mlflow.note.content"]
-    assert set(memory.get(parent).metrics) == {"position/test_accuracy", "sincos/test_accuracy"}
+    assert set(memory.get(parent).metrics) == {"leader_test_accuracy", "pairs", "pairs_decided"}
+    runs = memory.find(**{"mlflow.parentRunId": parent})
+    assert {one.tags["model"]: one.tags["mlflow.runColor"] for one in runs} == colours(["position", "sincos"])
+    assert all(
+        {"calibration_error", "negative_log_likelihood", "time_use/true_times", "time_use/rank_only"} < set(one.metrics)
+        for one in runs
+    )
+    assert {step for one in runs for step, row in memory.history[one.id] if not all("/" in name for name in row)} == {0}
     assert len(json.loads(memory.fetch(parent, "significance.json").read_text())["data"]) == 1
 
 

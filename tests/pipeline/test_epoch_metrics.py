@@ -2,7 +2,7 @@ import pytest
 import torch
 from sklearn.metrics import brier_score_loss
 
-from pipeline.epoch_metrics import EPOCH_METRICS, brier_score, metrics_of
+from pipeline.epoch_metrics import EPOCH_METRICS, brier_score, curves_of, metrics_of
 from pipeline.training.evaluation import Evaluation, Score
 from pipeline.training.loop import Epoch
 
@@ -30,3 +30,17 @@ def test_every_metric_is_recorded_of_each_split_that_is_evaluated(monkeypatch):
     assert metrics["test/classes"] == 7
     assert metrics["test/accuracy"] == 0.25
     assert "validation/classes" not in metrics
+
+
+def test_every_curve_has_a_group():
+    row = {
+        "epoch": 1,
+        "train/loss": 2.0,
+        "seconds": 3.0,
+        "learning_rate": 0.1,
+        "gradient_norm": 1.0,
+        "gap_entropy": 0.5,
+    }
+    assert set(curves_of(row)) == {
+        "train/epoch", "train/loss", "train/seconds", "train/learning_rate", "train/gradient_norm", "train/gap_entropy",
+    }  # fmt: skip

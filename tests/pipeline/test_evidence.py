@@ -15,6 +15,7 @@ from pipeline.settings import build_run
 from pipeline.stored_study import find_study, load_results
 from pipeline.study import Cell
 from pipeline.tracking import MemoryTracker
+from pipeline.tracking.run import EPOCH
 from pipeline.train import run_cell
 
 SCALARS = (
@@ -237,7 +238,7 @@ class Killed(MemoryTracker):
     def _dying(self, call):
         def counted(*arguments, **options):
             run_id = arguments[0]
-            if self.left < 0 or sum("epoch" in row for _, row in self.history[run_id]) < 2:
+            if self.left < 0 or sum(EPOCH in row for _, row in self.history[run_id]) < 2:
                 return call(*arguments, **options)
             self._die()
             result = call(*arguments, **options)

@@ -15,12 +15,13 @@ from pipeline.settings import build_run
 from pipeline.study import Cell
 from pipeline.tracking import LostError, MemoryTracker, UnsentError, connect, deliver_all, link, ownership
 from pipeline.tracking.delivery import send
+from pipeline.tracking.run import EPOCH
 from pipeline.tracking.spool import Spool
 from pipeline.train import run_cell
 from pipeline.unfinished import clear
 
 EPOCHS = 4
-FILES = ["history.json", "predictions.parquet", "checkpoints/best.pt", "checkpoints/last.pt", "confusion_matrix.json"]
+FILES = ["history.json", "predictions.parquet", "checkpoints/best.pt", "confusion_matrix.json"]
 ROWS, PUT = "POST /api/2.0/mlflow/runs/log-batch", "PUT "
 
 
@@ -54,7 +55,7 @@ def twin(tmp_path_factory):
         if seed not in known:
             tracker = MemoryTracker(tmp_path_factory.mktemp("twin"))
             run = run_cell(cell(seed), tracker, device="cpu", report=silent, packaged=False).run_id
-            known[seed] = model(tracker.fetch(run, "checkpoints/last.pt"))
+            known[seed] = model(tracker.fetch(run, "checkpoints/best.pt"))
         return known[seed]
 
     return weights
@@ -86,12 +87,12 @@ def check_whole(tracker, run_id, weights):
     """See that a run is finished, with each epoch once, all its files, and the weights of an undisturbed one."""
     run = tracker.get(run_id)
     assert run.status == "FINISHED"
-    for name in ("epoch", "test/loss", "seconds"):
+    for name in (EPOCH, "test/loss", "train/seconds"):
         assert [point.step for point in tracker._client.get_metric_history(run_id, name)] == list(range(1, EPOCHS + 1))
     assert len(tracker._client.get_metric_history(run_id, "test_accuracy")) == 1
     files = read(run, FILES, tracker)
-    last = model(files["checkpoints/last.pt"])
-    assert all(torch.equal(last[name], weights[name]) for name in weights)
+    best = model(files["checkpoints/best.pt"])
+    assert all(torch.equal(best[name], weights[name]) for name in weights)
     assert not list(tracker.checkpoints.glob("*/spool*"))
 
 
@@ -178,7 +179,7 @@ def test_what_a_server_that_is_gone_for_good_does_not_get_is_delivered_later_onc
     tracker = connect(server.uri)  # as another process of this folder
     delivered = list(deliver_all(tracker))
     assert [each.run.status for each in delivered] == ["FINISHED", "FINISHED"]
-    assert all(each.said == f"{EPOCHS} epochs, 11 files, FINISHED" for each in delivered)
+    assert all(each.said == f"{EPOCHS} epochs, 10 files, FINISHED" for each in delivered)
     for seed in (0, 1):
         run = train(tracker, seed, report=lambda *_: pytest.fail("it was trained again"))
         check_whole(tracker, run, twin(seed))
@@ -255,7 +256,7 @@ def test_what_was_recorded_until_an_interrupt_is_sent_and_the_run_goes_on(server
     server.fault = lambda _: None
     tracker = connect(server.uri)
     [left] = deliver_all(tracker)
-    assert (left.run.status, left.run.metrics["epoch"]) == ("KILLED", 3)
+    assert (left.run.status, left.run.epochs) == ("KILLED", 3)
     epochs = []
     run = train(tracker, report=lambda _, history: epochs.append(len(history)))
     assert epochs == [4]
@@ -289,7 +290,7 @@ def test_commands_say_what_waits_and_deliver_sends_it(server, workplace, monkeyp
     assert run("deliver") == 0
     said = capsys.readouterr().out.splitlines()
     sent = {line.split(" to run ")[0] for line in said if "sent" in line}
-    assert sent == {f"tiny/seed-{seed}: sent 2 epochs, 11 files, FINISHED" for seed in (0, 1)}
+    assert sent == {f"tiny s{seed}: sent 2 epochs, 10 files, FINISHED" for seed in (0, 1)}
     assert run("deliver") == 0
     assert capsys.readouterr().out == "nothing waits in checkpoints/\n"
     monkeypatch.setattr("pipeline.compare.run_cell", lambda *_, **__: pytest.fail("it was trained again"))

@@ -26,6 +26,14 @@ def test_the_default_study_is_the_four_required_models_over_five_seeds():
     assert study.plan.reference == "position"
 
 
+def test_names_of_runs_differ_in_their_first_twelve_letters():
+    runs = [cell.run_name for cell in load_study(None, models=["lete", "kan_mammote"], seeds=[0, 1]).cells()]
+    assert runs == ["lete s0", "kan_…mote s0", "lete s1", "kan_…mote s1"]
+    alike = load_study(None, models=["position_gap", "position_and_gap", "lete"], seeds=[3, 4]).cells()
+    assert len({cell.run_name[:12] for cell in alike}) == 6
+    assert alike[1].run_name == "1 positio s3"
+
+
 def test_a_setting_goes_to_the_variants_that_have_it(write):
     study = load_study(write({"base": {"p": 0.25, "num_experts": 2, "time_embedding_dim": 16, "normalize": True}}))
     assert study.variants["lete"].model.embedding.p == 0.25

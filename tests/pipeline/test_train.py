@@ -1,5 +1,7 @@
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -8,7 +10,10 @@ import textwrap
 import threading
 import types
 from dataclasses import replace
+from importlib.metadata import version
 from itertools import pairwise
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pandas as pd
 import pytest
@@ -21,6 +26,7 @@ from pipeline.run_record import CLASSES_FILE, log_line
 from pipeline.settings import build_run, flat
 from pipeline.study import Cell
 from pipeline.tracking import MemoryTracker
+from pipeline.tracking.run import EPOCH
 from pipeline.train import run_cell
 
 SMALL = {
@@ -50,7 +56,7 @@ def test_a_run_holds_everything_that_later_steps_read(memory):
     assert json.loads(memory.fetch(run.id, "config.json").read_text()) == config.model_dump(mode="json")
     history = json.loads(memory.fetch(run.id, "history.json").read_text())
     assert [row["epoch"] for row in history] == [1, 2, 3]
-    assert [step for step, row in memory.history[run.id] if "epoch" in row] == [1, 2, 3]
+    assert [step for step, row in memory.history[run.id] if EPOCH in row] == [1, 2, 3]
     log = memory.fetch(run.id, "train.log").read_text().splitlines()
     assert len(log) == 3
     assert log[0].startswith("epoch 1/3  train loss ")
@@ -169,7 +175,7 @@ def test_an_interrupted_run_is_killed_and_goes_on_in_the_same_run(memory):
     outcome = run_cell(cell(), memory, device="cpu", report=lambda _, history: epochs.append(len(history)))
     assert outcome.run_id == run.id
     assert epochs == [3]
-    assert [row["epoch"] for _, row in memory.history[run.id] if "epoch" in row] == [1, 2, 3]
+    assert [row[EPOCH] for _, row in memory.history[run.id] if EPOCH in row] == [1, 2, 3]
 
 
 def test_the_peak_of_memory_is_that_of_the_whole_run_also_where_it_was_resumed(memory, monkeypatch):
@@ -223,21 +229,25 @@ def test_a_run_killed_without_warning_ends_with_the_same_weights(workplace, mlfl
     assert killed.returncode == -signal.SIGKILL
     [dead] = mlflow_tracker.find(model="small")
     assert dead.status == "RUNNING"
-    assert dead.metrics["epoch"] == 3
+    assert dead.epochs == 3
     mlflow_tracker.sweep()
     assert mlflow_tracker.get(dead.id).status == "KILLED"
     resumed = run_cell(cell(train__epochs=4), mlflow_tracker, device="cpu", report=silent)
     assert resumed.run_id == dead.id
     steps = [metric.step for metric in mlflow_tracker._client.get_metric_history(dead.id, "train/loss")]
     assert steps == [1, 2, 3, 4]
-    last = torch.load(mlflow_tracker.fetch(dead.id, "checkpoints/last.pt"), weights_only=True)
+    best = torch.load(mlflow_tracker.fetch(dead.id, "checkpoints/best.pt"), weights_only=True)
 
     twin = MemoryTracker(workplace / "twin")
     straight = run_cell(cell(train__epochs=4), twin, device="cpu", report=silent)
-    whole = torch.load(twin.fetch(straight.run_id, "checkpoints/last.pt"), weights_only=True)
-    assert last["model"].keys() == whole["model"].keys()
-    assert all(torch.equal(last["model"][name], whole["model"][name]) for name in whole["model"])
-    assert [{**row, "seconds": 0} for row in last["history"]] == [{**row, "seconds": 0} for row in whole["history"]]
+    whole = torch.load(twin.fetch(straight.run_id, "checkpoints/best.pt"), weights_only=True)
+    assert best["model"].keys() == whole["model"].keys()
+    assert all(torch.equal(best["model"][name], whole["model"][name]) for name in whole["model"])
+    histories = [
+        json.loads(tracker.fetch(run, "history.json").read_text())
+        for tracker, run in ((mlflow_tracker, dead.id), (twin, straight.run_id))
+    ]
+    assert [{**row, "seconds": 0} for row in histories[0]] == [{**row, "seconds": 0} for row in histories[1]]
 
 
 def test_the_stored_model_predicts_from_raw_lists(mlflow_tracker):
@@ -250,7 +260,7 @@ def test_the_stored_model_predicts_from_raw_lists(mlflow_tracker):
     test = cell().config.data.load().test
     ends = test.offsets.tolist()
     raw = pd.DataFrame({"times": [test.times[a:b].double().tolist() for a, b in pairwise(ends)]})
-    loaded = mlflow.pyfunc.load_model(f"runs:/{outcome.run_id}/model")
+    loaded = mlflow.pyfunc.load_model(f"runs:/{outcome.run_id}/small")
     answer = loaded.predict(raw)
     assert answer["predicted"].tolist() == predictions["predicted"].tolist()
     assert answer["class"].tolist() == [str(number) for number in answer["predicted"]]
@@ -262,6 +272,38 @@ def test_the_stored_model_predicts_from_raw_lists(mlflow_tracker):
     digested = [tag.removeprefix("sha256/") for tag in run.tags if tag.startswith("sha256/")]
     assert {"config.json", "predictions.parquet", "confusion_matrix.json", "checkpoints/best.pt"} < set(digested)
     assert set(read(run, digested, mlflow_tracker)) == set(digested)
+
+
+ELSEWHERE = """
+import json, sys
+import mlflow, pandas
+assert not any(name.partition(".")[0] in ("models", "pipeline", "analysis") for name in sys.modules)
+model = mlflow.pyfunc.load_model(sys.argv[1])
+import pipeline
+print(json.dumps([pipeline.__file__, model.predict(pandas.DataFrame({"times": json.loads(sys.argv[2])})).to_dict("list")]))
+"""
+
+
+def test_the_stored_model_is_whole_and_loads_where_the_project_is_not(mlflow_tracker, tmp_path_factory):
+    import mlflow  # noqa: PLC0415
+
+    run_id = run_cell(cell(), mlflow_tracker, device="cpu", report=silent).run_id
+    model = mlflow.pyfunc.load_model(f"runs:/{run_id}/small")
+    [stored] = mlflow_tracker._client.get_run(run_id).outputs.model_outputs
+    place = Path(unquote(urlsplit(mlflow_tracker._client.get_logged_model(stored.model_id).artifact_location).path))
+    assert (place / "artifacts/best.pt").samefile(mlflow_tracker.fetch(run_id, "checkpoints/best.pt"))
+    pins = (place / "requirements.txt").read_text().split()
+    assert {f"{name}=={version(name)}" for name in ("mlflow", "numpy", "pandas", "pydantic")} < set(pins)
+    assert f"torch=={version('torch').partition('+')[0]}" in pins
+    assert not [pin for pin in pins if not re.fullmatch(r"[\w.-]+==[\w.!]+", pin)]
+
+    copy = shutil.copytree(place, tmp_path_factory.mktemp("elsewhere") / "copy")
+    times = [[1.0, 5.0, 9.0], [2.0]]
+    command = [sys.executable, "-I", "-W", "ignore", "-c", ELSEWHERE, str(copy), json.dumps(times)]
+    said = subprocess.run(command, cwd=copy.parent, check=True, capture_output=True, text=True).stdout
+    file, answers = json.loads(said.splitlines()[-1])
+    assert file == f"{copy}/artifacts/code.zip/pipeline/__init__.py"
+    assert answers == model.predict(pd.DataFrame({"times": times})).to_dict("list")
 
 
 def test_the_stored_model_takes_features_as_the_file_has_them(memory, workplace):

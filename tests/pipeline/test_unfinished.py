@@ -10,6 +10,7 @@ from pipeline.compare import compare
 from pipeline.settings import build_run
 from pipeline.study import Cell, load_study
 from pipeline.tracking import MemoryTracker
+from pipeline.tracking.run import EPOCH
 from pipeline.train import run_cell
 from pipeline.unfinished import COPIES, TAG, Unfinished, clear, newest
 
@@ -112,7 +113,7 @@ def test_a_cell_taken_over_on_another_machine_ends_with_the_same_weights_and_lea
     epochs = []
     run = run_cell(cell(), far, device="cpu", report=lambda _, history: epochs.append(len(history))).run_id
     assert epochs == [3]
-    assert [row["epoch"] for _, row in far.history[run] if "epoch" in row] == [1, 2, 3]
+    assert [row[EPOCH] for _, row in far.history[run] if EPOCH in row] == [1, 2, 3]
     assert not (far._folder / run / COPIES).exists()
     assert not far.get(run).tags[TAG]
     twin = MemoryTracker(workplace / "twin")

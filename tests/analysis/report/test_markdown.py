@@ -76,7 +76,26 @@ def test_a_description_fits_what_mlflow_keeps_and_loses_the_runs_first(study, dr
     )
     links = {f"model_{number}-{seed}": "#/experiments/1/runs/" + 32 * "0" for number in range(4) for seed in range(12)}
     assert len(verdict_markdown(some, links)) > 8_000
-    assert description(some, links) == verdict_markdown(some, runs=False)
+    told = description(some, links)
+    assert told.startswith("**model_")
+    assert "runs/000" not in told
+    assert all(line in told for line in verdict_markdown(some, runs=False).splitlines())
+
+
+def test_a_description_begins_with_the_answer_and_then_has_the_results(findings, study, draw):
+    told = description(findings).split("\n\n")
+    assert re.fullmatch(
+        r"\*\*lete\*\* leads with a mean test accuracy of \d\d\.\d\d % \[\d\d\.\d\d %, \d\d\.\d\d %\], ahead of \*\*\w+\*\* by "
+        r"\d+\.\d\d points \[-?\+?\d+\.\d\d, \+\d+\.\d\d\] \((decided|undecided)(, a pair that the plan does not declare)?\)\.",
+        told[0],
+    ), told[0]
+    assert told[1].startswith("| Model | Seeds | Test accuracy")
+    assert told[2].startswith("3 declared pairs: ")
+    one = run_analyses(study(draw({"lete": 0.8})), ["overview", "significance"])
+    assert re.match(
+        r"\*\*lete\*\* leads with a mean test accuracy of .* %\]: it is the only model\.\n", description(one)
+    )
+    assert "which it was not compared with" in description(findings[:1])
 
 
 def test_without_the_significance_analysis_there_is_no_verdict(study, draw, rates):
