@@ -32,6 +32,7 @@ def efficiency(results: Results) -> Finding:
         title="Efficiency",
         summary=_summary(table, level),
         tables={"models": table},
+        listed=(),
         figures={"efficiency": efficiency_figure(runs, table, COSTS, results.models, level)},
     )
 
@@ -89,7 +90,7 @@ def _summary(table: pd.DataFrame, level: float) -> str:
                 "means that is undecided may be chance."
             ),
             "",
-            markdown_table(header, rows),
+            markdown_table(header, rows, caption="Accuracy and what it costs"),
             "",
             (
                 "Means over seeds, ± half the interval over seeds where they differ. Operations: of one forward pass over the "

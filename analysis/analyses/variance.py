@@ -86,6 +86,7 @@ def variance(results: Results) -> Finding:
             "about it."
         ),
         tables={"variance": table},
+        listed=(),
         figures={"performance_profiles": profile_figure(accuracies, results.models)},
     )
 
