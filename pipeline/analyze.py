@@ -54,6 +54,9 @@ def analyze_study(study: StoredStudy, tracker: Tracker, *, output: Path, allow_m
         deliver(folder, output, tracker, study.parent.id)
     tracker.log_scalars(study.parent.id, derived.means)
     tracker.log_table(study.parent.id, PAIRS_FILE, _table(findings, "significance", "pairs"))
+    for finding in findings:
+        for name, table in finding.shown().items():
+            tracker.log_table(study.parent.id, f"tables/{finding.name}_{name}.json", table)
     tracker.set_tags(study.parent.id, {"mlflow.note.content": description(findings, derived.pages)})
     if problem:
         say(f"Note. {problem}")
