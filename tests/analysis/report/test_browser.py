@@ -20,7 +20,10 @@ from analysis.report.look import PAPER_WIDTH
 from analysis.report.markdown import report
 
 BROWSER = Chromium.find_browser(skip_local=False)
-pytestmark = pytest.mark.skipif(not BROWSER, reason="no Chromium: scripts/browser.sh gets one")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not BROWSER, reason="no Chromium: scripts/browser.sh gets one"),
+]
 SCREENS = {"day": (1280, False), "night": (1280, True), "telephone": (400, False)}
 ERRORS = """window.errors = []; addEventListener('error', one => errors.push(one.message));
 addEventListener('unhandledrejection', one => errors.push(String(one.reason)))"""
