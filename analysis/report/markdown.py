@@ -63,7 +63,7 @@ def report(
     parts = [f"# {title}", *(["## Answer", *answered] if answered else []), *_banners(findings)]
     parts += ["## Verdict", *_verdict_section(findings)]
     if results:
-        parts += ["## Results", *_figures(_find(findings, "overview")), *results, _every_metric(findings)]
+        parts += ["## Results", *results, _every_metric(findings)]
     if matrix := _figures(_find(findings, "significance"), ["statistical_significance"]):
         parts += ["## Every pair of models", *matrix]
     parts.append("What follows was not declared in the plan: it describes, and decides nothing.")
@@ -122,12 +122,12 @@ def _verdicts(findings: Sequence[Finding]) -> list[str]:
 
 
 def _verdict_section(findings: Sequence[Finding]) -> list[str]:
-    """Return the verdicts, their figure, and then what they rest on."""
-    significance = _find(findings, "significance")
+    """Return the verdicts, the differences and the accuracies as figures, and then what the verdicts rest on."""
+    significance, accuracies = _find(findings, "significance"), _figures(_find(findings, "overview"))
     if significance is None:
-        return [NO_VERDICT]
+        return [NO_VERDICT, *accuracies]
     notes = significance.data.get("notes", significance.summary)
-    return [*_verdicts(findings), *_figures(significance, ["differences"]), notes, *_stamp(findings)]
+    return [*_verdicts(findings), *_figures(significance, ["differences"]), *accuracies, notes, *_stamp(findings)]
 
 
 def _figures(finding: Finding | None, stems: Sequence[str] | None = None) -> list[str]:

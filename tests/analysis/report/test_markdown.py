@@ -17,7 +17,8 @@ def test_the_answer_comes_first_and_then_the_verdict_and_the_results(findings):
     ]
     assert places == sorted(places)
     verdict, figure = text.index("- **lete is better than none**: +"), text.index("(differences.png)")
-    assert places[1] < verdict < figure < text.index("Test: two-way t") < places[2] < text.index("(accuracy.png)")
+    accuracy = text.index("(accuracy.png)")
+    assert places[1] < verdict < figure < accuracy < text.index("Test: two-way t") < places[2]
     assert places[3] < text.index("(statistical_significance.png)") < places[4]
     assert text.count("lete is better than none") == 1
 
