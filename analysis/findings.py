@@ -1,6 +1,6 @@
 """What an analysis returns: tables, a summary in words, figures, and facts for machines."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,12 @@ class Finding:
     """Figures by file stem."""
     data: Mapping[str, Any] = field(default_factory=dict)
     """Facts beside the tables, made of plain mappings, lists, numbers and strings."""
+    listed: Sequence[str] | None = None
+    """Tables that the report shows below the summary, by default all; none where the summary says what they hold."""
+
+    def shown(self) -> dict[str, pd.DataFrame]:
+        """Return the tables that the report shows below the summary."""
+        return {name: table for name, table in self.tables.items() if self.listed is None or name in self.listed}
 
 
 Analysis = Callable[[Results], Finding]

@@ -9,6 +9,10 @@ MARKUP = re.compile(r"[\\`*\[\]<>&~!]|(?<!\w)_|_(?!\w)")
 """What means something to Markdown within a line; `markdown_table` sees to the bar between cells."""
 
 
+CAPTION = "Table: "
+"""What the caption of a table begins with, as in Pandoc's Markdown."""
+
+
 def printable(text: str) -> str:
     """Return text in one line, with what cannot be printed, or would turn the direction of a line, escaped."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
@@ -22,7 +26,12 @@ def shortened(text: str, letters: int) -> str:
 
 def as_words(name: str, letters: int = 60) -> str:
     """Return a name that somebody gave for a line of Markdown: nothing in it is markup."""
-    return MARKUP.sub(r"\\\g<0>", shortened(printable(name), letters))
+    return plain(shortened(printable(name), letters))
+
+
+def plain(text: str) -> str:
+    """Return text for a line of Markdown: nothing in it is markup."""
+    return MARKUP.sub(r"\\\g<0>", text)
 
 
 def percent(rate: float) -> str:
@@ -45,6 +54,11 @@ def with_interval(rate: float, low: float, high: float) -> str:
     return percent(rate) if isnan(low) else f"{percent(rate)} [{percent(low)}, {percent(high)}]"
 
 
+def interval_of_rate(low: float, high: float) -> str:
+    """Return the interval of a rate in words, to be put behind it; nothing where there is none."""
+    return "" if isnan(low) else f" ({percent(low)} to {percent(high)})"
+
+
 def p_value(p: float) -> str:
     """Return a p as 'p = 0.012'."""
     if isnan(p):
@@ -63,15 +77,26 @@ def listing(words: Iterable[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
+def series(parts: Iterable[str], most: int = 8) -> str:
+    """Return 'a; b; c', and how many more there are than `most`."""
+    every = list(parts)
+    more = f"; and {len(every) - most} more" if len(every) > most else ""
+    return "; ".join(every[:most]) + more
+
+
 def bullets(lines: Iterable[str]) -> str:
     """Return a Markdown list."""
     return "\n".join(f"- {line}" for line in lines)
 
 
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a Markdown table; the first column is left-aligned, the others right-aligned."""
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]], *, caption: str = "") -> str:
+    """Return a Markdown table; the first column is left-aligned, the others right-aligned.
+
+    A caption stands above it, in a paragraph that begins with CAPTION.
+    """
     lines = [list(header), [":--", *["--:"] * (len(header) - 1)], *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+    table = "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return f"{CAPTION}{caption}\n\n{table}" if caption else table
 
 
 def rounded(value: float) -> int:

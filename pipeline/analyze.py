@@ -66,6 +66,9 @@ def analyze_study(study: StoredStudy, tracker: Tracker, *, output: Path, allow_m
         deliver(folder, output, tracker, study.parent.id, unstored={*derived.files, SCRIPT_FILE})
     tracker.log_scalars(study.parent.id, derived.metrics)
     tracker.log_table(study.parent.id, PAIRS_FILE, _table(findings, "significance", "pairs"))
+    for finding in findings:
+        for name, table in finding.shown().items():
+            tracker.log_table(study.parent.id, f"tables/{finding.name}_{name}.json", table)
     tracker.set_tags(study.parent.id, {"mlflow.note.content": description(findings, derived.pages)})
     _describe_runs(derived, tracker)
     tracker.save_view(study.id, [study.parent.id, *derived.numbers], COLUMNS)

@@ -199,7 +199,10 @@ def test_the_metric_and_the_analysis_of_the_page_run(told):
     assert told["worst_class"] == [0.5, 0.5, 0.0, 0.5]
     assert told["summary"] == "1 of 6 test sequences are missed by every run."
     assert told["hardest"][0] == {"sample_id": 1, "label": 1, "length": 11, "missed": 1.0}
-    assert "## Hardest sequences" in told["report"]
+    assert "| Worst class | higher | 50.00 % | 25.00 % ± 35.36 % |" in told["report"]
+    own = told["report"].partition("## Hardest sequences")[2].partition("\n## ")[0]
+    assert "Table: Hardest\n\n| sample id | label | length | missed |" in own
+    assert "\n| 1 | 1 | 11 | 1 |\n" in own
 
 
 def test_the_probe_of_the_page_is_measured_and_analysed(extended, told):

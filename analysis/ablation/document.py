@@ -82,7 +82,7 @@ def _table(trials: Trials, name: str, table: pd.DataFrame) -> list[str]:
     rows = [[_cell(trials, column, row[column], gaps) for column in columns] for _, row in table.head(SHOWN).iterrows()]
     cut = f" (the first {SHOWN} of {len(table):,} rows)" if len(table) > SHOWN else ""
     header = [column if column in trials.spaces else column.replace("_", " ") for column in columns]
-    return [f"### {name.replace('_', ' ').capitalize()}{cut}", markdown_table(header, rows)]
+    return [markdown_table(header, rows, caption=f"{name.replace('_', ' ').capitalize()}{cut}")]
 
 
 def _cell(trials: Trials, column: str, value: object, gaps: bool) -> str:

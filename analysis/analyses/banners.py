@@ -12,6 +12,8 @@ from analysis.results import Results, name_cells
 from analysis.wording import listing, percent, plural
 
 RECORDED_TOLERANCE = 0.001
+FAR_GRADIENTS = 20
+"""Factor between the median gradient norms of two models from which they are said to be far apart."""
 CONDITIONS = {
     "torch_version": "builds of torch",
     "precision": "precisions",
@@ -46,7 +48,7 @@ def banners(results: Results) -> list[str]:
             "The runs were trained by different versions of the code that all models share (trainer, data, classifier). "
             "Part of a difference may come from that."
         )
-    found += _lengths(results)
+    found += _lengths(results) + _gradients(results)
     gap = (results.runs["test_accuracy"] - accuracy_at_best_epoch(results)).abs()
     if gap.max() > RECORDED_TOLERANCE:
         cell = results.runs.iloc[int(gap.argmax())]
@@ -55,6 +57,24 @@ def banners(results: Results) -> list[str]:
             "not that of its stored predictions; every number here is computed from the predictions."
         )
     return found
+
+
+def _gradients(results: Results) -> list[str]:
+    norms = results.curve("", "gradient_norm")
+    medians = {model: norms[results.runs["model"] == model].melt()["value"].median() for model in results.models}
+    known = {model: norm for model, norm in medians.items() if norm > 0}
+    if not known:
+        return []
+    low, high = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
+    if known[high] < FAR_GRADIENTS * known[low]:
+        return []
+    return [
+        (
+            f"Gradient norms are far apart: {known[high]:.3g} for {high} and {known[low]:.3g} for {low} (medians over seeds and epochs, "
+            "before clipping). Where all gradients are clipped at one norm (`train.clip_norm`), the updates of one model are shortened "
+            "far more than those of another, and part of a difference may come from that."
+        )
+    ]
 
 
 def _undeclared(results: Results) -> list[str]:

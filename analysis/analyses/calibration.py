@@ -53,6 +53,7 @@ def calibration(results: Results) -> Finding:
             "are copies of each other, and sequences unlike those that the models will meet."
         ),
         tables={"calibration": table},
+        listed=(),
         data={"stamp": stamp, "replicates": REPLICATES, "false_positives": float(table["false_positives"].iloc[0])},
     )
 

@@ -50,6 +50,7 @@ def confidence(results: Results) -> Finding:
         title="Confidence",
         summary=_summary(models, level),
         tables={"models": models, "runs": runs, "bins": bins},
+        listed=(),
         figures={"reliability": reliability_figure(bins, mean_bins(bins, level), results.models, level)},
         data={"bins": BINS, "binning": "equal mass"},
     )
@@ -136,7 +137,7 @@ def _summary(models: pd.DataFrame, level: float) -> str:
         [
             " ".join([_lowest(models), *filter(None, said)]),
             "",
-            markdown_table(HEADER, rows),
+            markdown_table(HEADER, rows, caption="Confidence of the models on the test split"),
             "",
             (
                 f"Means over seeds with intervals at {100 * level:g} % over seeds; lower is better. NLL is the mean of minus the "

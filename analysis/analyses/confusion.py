@@ -34,6 +34,7 @@ def confusion(results: Results) -> Finding:
             [_summary(confused, classes, results), *_by_class(classes, results), *_parted(apart, results)]
         ),
         tables={"confused": confused, "classes": classes, "disagreements": apart},
+        listed=(),
         figures=figures,
         data={"classes": results.classes, "confusion": {model: counts.tolist() for model, counts in counted.items()}},
     )
@@ -100,8 +101,8 @@ def _by_class(classes: pd.DataFrame, results: Results) -> list[str]:
     rows = [
         [as_words(results.classes[number]), *(cells[model, number] for model in results.models)] for number in shown
     ]
-    told = f"F1 of {which} in percent (precision / recall), all seeds together; -: never predicted, or never there:"
-    return [told, markdown_table(["Class", *results.models], rows)]
+    told = f"F1 of {which} in percent (precision / recall), all seeds together; -: never predicted, or never there"
+    return [markdown_table(["Class", *results.models], rows, caption=told)]
 
 
 def _scores(row: pd.Series) -> str:
@@ -119,6 +120,6 @@ def _parted(apart: pd.DataFrame, results: Results) -> list[str]:
     rows = [[a, *("" if a == b else counts[a, b] for b in results.models)] for a in results.models]
     told = (
         f"Of {len(results.test_set.label):,} test sequences, how many all seeds of the row's model get right and all seeds of "
-        "the column's model miss:"
+        "the column's model miss"
     )
-    return [told, markdown_table(["Right \\ missed", *results.models], rows)]
+    return [markdown_table(["Right \\ missed", *results.models], rows, caption=told)]

@@ -39,7 +39,8 @@ def convergence(results: Results) -> Finding:
         title="Convergence",
         summary=_summary(models, int(results.runs["epochs"].max())),
         tables={"models": models, "runs": runs},
-        figures={"convergence_analysis": convergence_figure(runs, results.models)},
+        listed=(),
+        figures={"convergence_analysis": convergence_figure(runs, results.models, STABILITY_WINDOW)},
         data={"window": CONVERGENCE_WINDOW, "standard_deviation": CONVERGENCE_SD, "split": "validation"},
     )
 
@@ -88,17 +89,18 @@ def _summary(models: pd.DataFrame, epochs: int) -> str:
     ]
     if epochs < CONVERGENCE_WINDOW:
         lines[0] += f" It needs {CONVERGENCE_WINDOW} epochs; these runs have {epochs}."
-    last = f"the last {STABILITY_WINDOW} epochs" if epochs > STABILITY_WINDOW else "all epochs"
+    steady = epochs > STABILITY_WINDOW
+    if not steady:
+        lines[0] += (
+            f" How steady a run is cannot be said: it takes the last {STABILITY_WINDOW} epochs, and in "
+            f"{plural(epochs, 'epoch')} accuracy moves because the model is learning."
+        )
     for _, row in models.iterrows():
         reached = f"{row['converged']} of {plural(row['seeds'], 'seed')}"
         mean = f"epoch {row['convergence_epoch']:.3g} on average, {reached}" if row["converged"] else "not reached"
         when = f"convergence {mean}; " if epochs >= CONVERGENCE_WINDOW else ""
-        spread = listing(
-            [
-                f"{_points(row['training_stability'])} over {last} (validation)",
-                f"{_points(row['sd_over_seeds'])} over seeds (test)",
-            ]
-        )
+        over_epochs = f"{_points(row['training_stability'])} over the last {STABILITY_WINDOW} epochs (validation)"
+        spread = listing([*([over_epochs] if steady else []), f"{_points(row['sd_over_seeds'])} over seeds (test)"])
         lines.append(
             f"- {row['model']}: {when}train minus test {_points(row['overfitting_gap'])} at the last epoch; "
             f"standard deviation {spread}."
@@ -113,7 +115,9 @@ def _marks(models: pd.DataFrame) -> list[str]:
         for _, row in models.iterrows()
     ]
     return [
-        markdown_table(["Model", "Mean over epochs", *MARKS.values()], rows),
+        markdown_table(
+            ["Model", "Mean over epochs", *MARKS.values()], rows, caption="Validation accuracy over the epochs"
+        ),
         "",
         (
             "Validation accuracy: its mean over all epochs (the area under its curve; higher is sooner or better), and the "

@@ -33,6 +33,7 @@ def efficiency(results: Results) -> Finding:
         title="Efficiency",
         summary=_summary(table, primary, level),
         tables={"models": table},
+        listed=(),
         figures={
             "efficiency": efficiency_figure(
                 runs, table, COSTS, results.models, metric=(primary.name, primary.title), level=level
@@ -94,7 +95,7 @@ def _summary(table: pd.DataFrame, primary: Metric, level: float) -> str:
                 "difference of its means that is undecided may be chance."
             ),
             "",
-            markdown_table(header, rows),
+            markdown_table(header, rows, caption="Accuracy and what it costs"),
             "",
             (
                 "Means over seeds, ± half the interval over seeds where they differ. Operations: of one forward pass over the "

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from analysis.analyses.probed import measured, not_measured
+from analysis.analyses.probed import measured, not_measured, sequences_of
 from analysis.figures import gates_figure, kernel_figure, spectrum_figure
 from analysis.findings import Finding
 from analysis.results import Results
@@ -34,13 +34,15 @@ def encoding(results: Results) -> Finding:
         first = kernel[kernel["seed"] == kernel["seed"].min()]
         figures["encoding_kernel"] = kernel_figure(first, results.models)
     if gates is not None:
+        audited = measured(results, "time_use")  # on the same sequences
+        seen = "the probed test sequences" if audited is None else sequences_of(audited, results)
         loads = gates.groupby(["model", "start", "expert"], sort=False)["gate"].mean().reset_index()
         tables["gates"] = loads
-        figures["gate_load"] = gates_figure(loads, results.models)
+        figures["gate_load"] = gates_figure(loads, results.models, seen)
     periods = period_table(measured(results, "frequencies"))
     if len(periods):
         tables["frequencies"] = periods
-    return Finding(NAME, TITLE, _summary(models, periods), tables=tables, figures=figures)
+    return Finding(NAME, TITLE, _summary(models, periods), tables=tables, figures=figures, listed=())
 
 
 def encoding_table(table: pd.DataFrame) -> pd.DataFrame:

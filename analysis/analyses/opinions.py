@@ -184,12 +184,16 @@ def opinions(results: Results) -> Finding:
     for declared, head in ((True, "Declared pairs"), (False, "Exploratory pairs, not declared in the plan")):
         rows = table[table["declared"] == declared]
         if len(rows):
-            parts += [f"{head}:", _tests(rows, results), _sizes(rows)]
+            parts += [_tests(rows, results, head), _sizes(rows, head)]
     if results.plan.pairing == "paired":
         parts += _refused(table, results.plan.alpha)
     parts += [_detectable(table, results), _omnibus(omnibus, results)]
     return Finding(
-        name="opinions", title=TITLE, summary="\n\n".join(parts), tables={"opinions": table, "omnibus": omnibus}
+        name="opinions",
+        title=TITLE,
+        summary="\n\n".join(parts),
+        tables={"opinions": table, "omnibus": omnibus},
+        listed=(),
     )
 
 
@@ -224,7 +228,7 @@ def _reading(results: Results) -> str:
     )
 
 
-def _tests(rows: pd.DataFrame, results: Results) -> str:
+def _tests(rows: pd.DataFrame, results: Results, head: str) -> str:
     paired = results.plan.pairing == "paired"
     rank = "wilcoxon" if paired else "mann_whitney"
     header = ["Pair", f"Difference, points [{100 * (1 - results.plan.alpha):g} %]", "Two-way test"]
@@ -241,10 +245,10 @@ def _tests(rows: pd.DataFrame, results: Results) -> str:
         ]
         for _, row in rows.iterrows()
     ]
-    return markdown_table(header, body)
+    return markdown_table(header, body, caption=f"{head}: p of each test")
 
 
-def _sizes(rows: pd.DataFrame) -> str:
+def _sizes(rows: pd.DataFrame, head: str) -> str:
     header = ["Pair", "Difference, points", "Crossed bootstrap", "Hedges g", "d_z", "Probability of improvement"]
     body = [
         [
@@ -258,7 +262,8 @@ def _sizes(rows: pd.DataFrame) -> str:
         ]
         for _, row in rows.iterrows()
     ]
-    return markdown_table([*header, "Better / within margin / worse"], body)
+    header.append("Better / within margin / worse")
+    return markdown_table(header, body, caption=f"{head}: effect sizes")
 
 
 def _who(row: pd.Series) -> list[str]:

@@ -6,8 +6,9 @@ import pandas as pd
 
 from analysis.analyses.banners import banners
 from analysis.analyses.primary import primary_metric
+from analysis.figures import Figure, accuracy_figure
 from analysis.findings import Finding
-from analysis.metrics.registry import METRICS, metric_table
+from analysis.metrics.registry import BY_NAME, METRICS, metric_table
 from analysis.results import Results
 from analysis.statistics.rates import rate_interval
 from analysis.wording import plural, with_interval
@@ -31,6 +32,8 @@ def overview(results: Results) -> Finding:
         title="Results",
         summary=summary,
         tables={"models": models, "runs": runs},
+        listed=(),
+        figures={"accuracy": _figure(results, models, runs)},
         data={
             "banners": banners(results),
             "metrics": {
@@ -47,6 +50,19 @@ def overview(results: Results) -> Finding:
             "sequences": len(results.test_set.label),
             "level": 1 - results.plan.alpha,
         },
+    )
+
+
+def _figure(results: Results, models: pd.DataFrame, runs: pd.DataFrame) -> Figure:
+    primary = BY_NAME[results.plan.primary_metric]
+    ends = {f"{primary.name}_{end}": end for end in ("mean", "low", "high")}
+    return accuracy_figure(
+        runs[["model", primary.name]].rename(columns={primary.name: "accuracy"}),
+        models[["model", *ends]].rename(columns=ends),
+        results.models,
+        what=primary.title,
+        level=1 - results.plan.alpha,
+        sequences=len(results.test_set.label),
     )
 
 

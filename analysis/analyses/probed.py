@@ -8,6 +8,7 @@ from scipy import stats
 
 from analysis.findings import Finding
 from analysis.results import Results
+from analysis.wording import plural
 
 
 def not_measured(name: str, title: str, probe: str) -> Finding:
@@ -27,6 +28,17 @@ def measured(results: Results, probe: str) -> pd.DataFrame | None:
     place = {model: i for i, model in enumerate(results.models)}
     kept = table[table["model"].isin(results.models)]
     return kept.sort_values("model", key=lambda names: names.map(place), kind="stable") if len(kept) else None
+
+
+def sequences_of(table: pd.DataFrame, results: Results) -> str:
+    """Return in words on which sequences a table with a column `sequences` was measured."""
+    return of_test_set(int(table["sequences"].iloc[0]), results)
+
+
+def of_test_set(count: int, results: Results) -> str:
+    """Return '300 of 1,500 test sequences', or '300 test sequences' where there are no more."""
+    every = len(results.test_set.label)
+    return f"{count:,} of {every:,} test sequences" if count < every else plural(count, "test sequence")
 
 
 def over_seeds(table: pd.DataFrame, by: Sequence[str], value: str, level: float) -> pd.DataFrame:

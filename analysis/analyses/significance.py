@@ -4,11 +4,12 @@
   study.
 - The declared family is corrected by Holm. Pairs outside it are exploratory: corrected over all pairs, and labelled.
 - Precedence: equivalent (TOST), then better or worse, else undecided. Absence of significance is never "the same".
-- Intervals are unadjusted and belong to the raw p.
+- `ci_low` and `ci_high` are unadjusted and belong to the raw p. The adjusted interval is at the level that Holm's step asks
+  of the pair: it excludes zero exactly where the adjusted p is below alpha.
 - A pair with a run that is no better than guessing is never equivalent: two models that learned nothing agree.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import inf, nan, sqrt
 from typing import Any
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from analysis.analyses.deviations import deviations
 from analysis.analyses.pairs import Pair, pairs
 from analysis.analyses.primary import of_which, primary_metric
-from analysis.figures import significance_figure
+from analysis.figures import differences_figure, significance_figure
 from analysis.findings import Finding
 from analysis.plan import Plan
 from analysis.results import Results, name_cells
@@ -52,8 +53,8 @@ def pair_table(results: Results) -> pd.DataFrame:
     gaps, judged = judge(answers, declared, models, plan, results.strata)
     sizes = family_sizes(models, plan)
     rows = [_row(pair, gap, results, sizes[pair.declared]) for pair, gap in zip(found, gaps, strict=True)]
-    table = pd.DataFrame(rows)
-    return _without_guessing(table.assign(**judged), results)
+    adjusted = adjusted_intervals(gaps, judged, [sizes[pair.declared] for pair in found], plan)
+    return _without_guessing(pd.DataFrame(rows).assign(**judged, **adjusted), results)
 
 
 def _without_guessing(table: pd.DataFrame, results: Results) -> pd.DataFrame:
@@ -69,6 +70,17 @@ def _without_guessing(table: pd.DataFrame, results: Results) -> pd.DataFrame:
         _verdict(row["difference"], row["p_adjusted"], nan, results.plan.alpha) for _, row in table[some].iterrows()
     ]
     return table
+
+
+def adjusted_intervals(
+    gaps: Sequence[TwoWay], judged: Mapping[str, NDArray[Any]], sizes: Sequence[int], plan: Plan
+) -> dict[str, list[float]]:
+    """Return the ends of each pair's interval at alpha times p / adjusted p; at alpha / `sizes` where p is 0 or none."""
+    ends = [
+        gap.interval(1 - plan.alpha * (p / adjusted if adjusted > 0 else 1 / size))
+        for gap, p, adjusted, size in zip(gaps, judged["p"], judged["p_adjusted"], sizes, strict=True)
+    ]
+    return {"adjusted_low": [low for low, _ in ends], "adjusted_high": [high for _, high in ends]}
 
 
 def family_sizes(models: int, plan: Plan) -> dict[bool, int]:
@@ -225,19 +237,20 @@ def significance(results: Results) -> Finding:
     table, plan = pair_table(results), results.plan
     title = "Statistical significance"
     if table.empty:
-        return Finding("significance", title, "One model: nothing to compare.", tables={"pairs": table})
+        return Finding("significance", title, "One model: nothing to compare.", tables={"pairs": table}, listed=())
     declared = table[table["declared"]]
     counted, verdicts = _counted(declared), [_sentence(row, plan) for _, row in declared.iterrows()]
     notes = _notes(table, plan, results)
+    primary = primary_metric(plan).title.lower()
     return Finding(
         name="significance",
         title=title,
         summary="\n\n".join([counted, bullets(verdicts), notes]),
         tables={"pairs": table},
+        listed=(),
         figures={
-            "statistical_significance": significance_figure(
-                table, results.models, plan.alpha, primary_metric(plan).title.lower()
-            )
+            "statistical_significance": significance_figure(table, results.models, plan.alpha, primary),
+            "differences": differences_figure(table, plan.alpha, plan.margin, primary),
         },
         data={
             "plan": plan.model_dump(),
@@ -264,7 +277,8 @@ def _notes(table: pd.DataFrame, plan: Plan, results: Results) -> str:
         (
             f"Test: two-way test over seeds and sequences, {test}; Holm over the declared pairs at alpha = {plan.alpha:g}; "
             f"equivalence margin {100 * plan.margin:g} points. Intervals are at {100 * (1 - plan.alpha):g} % and "
-            "unadjusted. A difference that is not significant is not evidence of equality."
+            "unadjusted, so one may exclude zero beside 'undecided': the verdict goes by the adjusted p, which the figures "
+            "show with its interval. A difference that is not significant is not evidence of equality."
         ),
         (
             "p: how often one sees a difference this large where there is none; Holm: p after a correction for the number of "

@@ -30,6 +30,7 @@ def temporal(results: Results) -> Finding:
         title="Temporal patterns",
         summary=_summary(bins, correlations, slopes, results),
         tables={"bins": bins, "correlations": correlations, "slopes": slopes},
+        listed=(),
         figures={
             "temporal_patterns": temporal_figure(bins, correlations, lengths, results.models, 1 - results.plan.alpha)
         },
@@ -120,7 +121,9 @@ def _summary(bins: pd.DataFrame, correlations: pd.DataFrame, slopes: pd.DataFram
         "length depends on the class. Odds (right to wrong): the factor by which they change when a sequence is twice as "
         "long, from a logistic regression on log length; 1 is no change."
     )
-    return "\n".join([*lowest, "", markdown_table(header, rows), "", told])
+    return "\n".join(
+        [*lowest, "", markdown_table(header, rows, caption="Length of a sequence and being right"), "", told]
+    )
 
 
 def _odds(slope: pd.Series) -> str:

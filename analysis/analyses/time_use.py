@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.analyses.probed import measured, not_measured, over_seeds
+from analysis.analyses.probed import measured, not_measured, of_test_set, over_seeds, sequences_of
 from analysis.figures import anytime_figure, time_use_figure
 from analysis.findings import Finding
 from analysis.results import Results
@@ -26,16 +26,15 @@ def time_use(results: Results) -> Finding:
         return not_measured(NAME, TITLE, "time_use")
     level = 1 - results.plan.alpha
     losses = loss_table(probed, level)
+    seen = sequences_of(probed, results)
     tables = {"losses": losses}
-    figures = {"time_use": time_use_figure(probed, results.models)}
+    figures = {"time_use": time_use_figure(probed, results.models, seen)}
+    summary = _summary(losses, results, int(probed["sequences"].iloc[0]))
     if prefixes is not None:
         tables["anytime"] = over_seeds(prefixes, ["model", "events"], "accuracy", level)
-        figures["anytime_accuracy"] = anytime_figure(prefixes, results.models)
-    sequences = int(probed["sequences"].iloc[0])
-    summary = _summary(losses, results, sequences)
-    if prefixes is not None:
-        summary += f"\n\n{_early(tables['anytime'], results.models)}"
-    return Finding(NAME, TITLE, summary, tables=tables, figures=figures)
+        figures["anytime_accuracy"] = anytime_figure(prefixes, results.models, seen)
+        summary += f"\n\n{_early(tables['anytime'], results.models, seen)}"
+    return Finding(NAME, TITLE, summary, tables=tables, figures=figures, listed=())
 
 
 def loss_table(probed: pd.DataFrame, level: float) -> pd.DataFrame:
@@ -54,7 +53,7 @@ def loss_table(probed: pd.DataFrame, level: float) -> pd.DataFrame:
 def _summary(losses: pd.DataFrame, results: Results, sequences: int) -> str:
     lines = [
         (
-            f"Accuracy on {sequences:,} test sequences after their times were altered; changes in points with intervals "
+            f"Accuracy on {of_test_set(sequences, results)} after their times were altered; changes in points with intervals "
             "over seeds, for these sequences. Altered sequences are unlike those of the training: a loss says what a model "
             "relied on, not that it could not have learned to do without."
         ),
@@ -75,14 +74,15 @@ def _summary(losses: pd.DataFrame, results: Results, sequences: int) -> str:
     return "\n".join(lines)
 
 
-def _early(anytime: pd.DataFrame, models: Sequence[str]) -> str:
+def _early(anytime: pd.DataFrame, models: Sequence[str], sequences: str) -> str:
     """Return, as a table, the accuracy after the first events."""
     counts = list(dict.fromkeys(anytime["events"]))
     cells = {(row["model"], row["events"]): _rate(row) for _, row in anytime.iterrows()}
     rows = [[model, *(cells.get((model, count), "") for count in counts)] for model in models]
-    table = markdown_table(["Model", *(f"first {count}" if count else "all" for count in counts)], rows)
-    return (
-        f"{table}\n\nAccuracy in percent when only the first events of a sequence are shown, with intervals over seeds."
+    return markdown_table(
+        ["Model", *(f"first {count}" if count else "all" for count in counts)],
+        rows,
+        caption=f"Accuracy in percent on {sequences} of which only the first events are shown, with intervals over seeds",
     )
 
 

@@ -18,6 +18,7 @@ def training(results: Results) -> Finding:
         title="Training curves",
         summary=_summary(results),
         tables={"curves": mean_curves(curves[curves["model"].isin(results.models)])},
+        listed=(),
         figures={"training_curves": training_curves_figure(shown, results.models)},
     )
 

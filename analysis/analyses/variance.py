@@ -88,6 +88,7 @@ def variance(results: Results) -> Finding:
         title="Are some seeds worse models?",
         summary="\n\n".join([*about_accuracy(results.plan), said, EXPLAINED]),
         tables={"variance": table},
+        listed=(),
         figures={"performance_profiles": profile_figure(accuracies, results.models)},
     )
 

@@ -2,10 +2,12 @@
 
 from plotly.graph_objects import Figure
 
+from analysis.figures.accuracy import accuracy_figure
 from analysis.figures.budget import expected_best_figure, tuning_figure
 from analysis.figures.confidence import reliability_figure
 from analysis.figures.confusion import MANY, confusion_figure
 from analysis.figures.convergence import convergence_figure
+from analysis.figures.differences import differences_figure
 from analysis.figures.disagreement import examples_figure
 from analysis.figures.effects import interaction_figure
 from analysis.figures.efficiency import efficiency_figure
@@ -14,6 +16,7 @@ from analysis.figures.estimates import Row, estimates_figure
 from analysis.figures.export import SCRIPT_FILE, FigureError, plot_script, sized, to_html, to_images, to_json, to_png
 from analysis.figures.importance import importance_figure
 from analysis.figures.pareto import pareto_figure
+from analysis.figures.parts.style import described, night_colours
 from analysis.figures.profile import profile_figure
 from analysis.figures.significance import significance_figure
 from analysis.figures.temporal import temporal_figure
@@ -26,9 +29,12 @@ __all__ = [
     "Figure",
     "FigureError",
     "Row",
+    "accuracy_figure",
     "anytime_figure",
     "confusion_figure",
     "convergence_figure",
+    "described",
+    "differences_figure",
     "efficiency_figure",
     "estimates_figure",
     "examples_figure",
@@ -37,6 +43,7 @@ __all__ = [
     "importance_figure",
     "interaction_figure",
     "kernel_figure",
+    "night_colours",
     "pareto_figure",
     "plot_script",
     "profile_figure",

@@ -10,13 +10,16 @@ from analysis.figures.parts.labels import label_ends, label_room
 from analysis.figures.parts.style import (
     COLOURS,
     INK,
+    PAPER,
     TEXT_SIZE,
     colours,
     faint,
     finish,
+    legible,
     padded,
     text_width,
 )
+from analysis.wording import series
 
 STATES = {"complete": COLOURS[0], "pruned": COLOURS[4], "failed": INK}
 
@@ -44,6 +47,8 @@ def expected_best_figure(table: pd.DataFrame, trials: Mapping[str, pd.Series], *
     )
     label_ends(figure, ends, colour, panel=1, limits=limits, height=560)
     right = label_room(list(trials)) + 20
+    bought = scale * table.groupby("model", sort=False)["best"].agg(["first", "last"])
+    seen = [f"{model} {row['first']:.3g} and {row['last']:.3g}" for model, row in bought.iterrows()]
     return finish(
         figure,
         title="Expected best of n trials",
@@ -51,6 +56,7 @@ def expected_best_figure(table: pd.DataFrame, trials: Mapping[str, pd.Series], *
             "Points at n = 1: the trials (means over seeds). Unbiased for random search,<br>"
             "noisier along a line, only indicative for TPE"
         ),
+        seen=f"With one trial and with the most: {series(seen)}.",
         width=110 + 760 + right,
         height=560 + 80,
         margin={"l": 110, "r": right, "b": 80},
@@ -73,7 +79,7 @@ def tuning_figure(table: pd.DataFrame) -> Figure:
             textposition="inside",
             insidetextanchor="middle",
             textangle=0,
-            textfont={"color": INK if state == "pruned" else "white", "size": TEXT_SIZE},
+            textfont={"color": "black" if state == "pruned" else PAPER, "size": TEXT_SIZE},
             name=state,
         )
     for place, row in enumerate(table.itertuples()):
@@ -91,12 +97,15 @@ def tuning_figure(table: pd.DataFrame) -> Figure:
             "ticks": "",
         },
     )
-    words = ", ".join(f"<span style='color:{colour}'><b>{state}</b></span>" for state, colour in STATES.items())
+    words = ", ".join(
+        f"<span style='color:{legible(colour)}'><b>{state}</b></span>" for state, colour in STATES.items()
+    )
     left = 40 + max(text_width(model) for model in table["model"])
     return finish(
         figure,
         title="Trials and epochs spent",
         subtitle=f"Trials by state: {words}",
+        seen=f"{series(f'{row.model} {row.trials} trials, {row.epochs:,} epochs' for row in table.itertuples())}.",
         width=left + 700,
         height=70 * len(table) + 120,
         margin={"l": left, "r": 40, "b": 80},

@@ -7,6 +7,7 @@ from plotly.graph_objects import Figure
 
 from analysis.figures.parts.grid import squares
 from analysis.figures.parts.style import MUTED, axis, colours, error_bars, faint, finish, panel_title
+from analysis.wording import series
 
 SIDE, GAP = 420, 120
 
@@ -33,10 +34,23 @@ def reliability_figure(bins: pd.DataFrame, means: pd.DataFrame, models: Sequence
             "Below the dotted line a model is too sure, above it not sure enough.<br>"
             f"Faint: seeds, strong: their mean, bars: {100 * level:g} % over seeds"
         ),
+        seen=f"{series(_said(bins, models))}.",
         width=max(grid.width + 150, 760),
         height=grid.height + 90,
         margin={"l": 110, "r": max(40, 760 - grid.width - 110), "b": 90},
     )
+
+
+def _said(bins: pd.DataFrame, models: Sequence[str]) -> list[str]:
+    """Return how sure and how often right each model is on average, in words."""
+    said = []
+    for model in models:
+        rows = bins[bins["model"] == model]
+        sure, right = (
+            (rows[name] * rows["sequences"]).sum() / rows["sequences"].sum() for name in ("confidence", "accuracy")
+        )
+        said.append(f"{model} is {100 * sure:.1f} % sure on average, and right in {100 * right:.1f} %")
+    return said
 
 
 def _bins(

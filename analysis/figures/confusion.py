@@ -17,6 +17,7 @@ from analysis.figures.parts.style import (
     panel_title,
     text_width,
 )
+from analysis.wording import series
 
 SIDE = 560
 GAP = 120
@@ -75,10 +76,24 @@ def confusion_figure(confusion: Mapping[str, NDArray[np.int64]], classes: Sequen
             f"Colour: errors only, the darkest {100 * worst:.1f} %; "
             + ("some classes are named" if many else f"shares under {100 * SHOWN_SHARE:g} % are left blank")
         ),
+        seen=f"Most frequent errors: {series(_worst(wrong, classes))}.",
         width=grid.width + 150 + beside,
         height=grid.height + 90 + below,
         margin={"l": 90 + beside, "r": 60, "b": 90 + below},
     )
+
+
+def _worst(wrong: Mapping[str, NDArray[np.float64]], classes: Sequence[str]) -> list[str]:
+    """Return the most frequent error of each model, in words; `wrong` is NaN on the diagonal."""
+    said = []
+    for model, share_KK in wrong.items():
+        worst = float(np.nanmax(share_KK, initial=0.0))
+        if worst == 0:
+            said.append(f"{model} makes none")
+            continue
+        true, predicted = divmod(int(np.nanargmax(share_KK)), len(share_KK))
+        said.append(f"{model} takes {100 * worst:.1f} % of {classes[true]} for {classes[predicted]}")
+    return said
 
 
 def _texts(share_KK: NDArray[np.float64]) -> list[list[str]]:

@@ -7,13 +7,16 @@ from plotly.graph_objects import Figure
 
 from analysis.figures.parts.strips import ROW_HEIGHT, from_zero, strip
 from analysis.figures.parts.style import axis, finish, panel_title, text_width
-from analysis.wording import plural
+from analysis.wording import series
 
 WIDTH, BETWEEN = 420, 60
 
 
-def convergence_figure(runs: pd.DataFrame, models: Sequence[str]) -> Figure:
-    """Draw convergence epoch, overfitting gap and stability of every run, [0, 1] units in `runs` shown as points."""
+def convergence_figure(runs: pd.DataFrame, models: Sequence[str], window: int) -> Figure:
+    """Draw convergence epoch, overfitting gap and stability of every run, [0, 1] units in `runs` shown as points.
+
+    Stability is that over the last `window` epochs. It is left out where no run has more: what moves there is learning.
+    """
     epochs = int(runs["epochs"].max())
     shown = runs.assign(gap=100 * runs["overfitting_gap"], instability=100 * runs["training_stability"])
     panels = [
@@ -21,7 +24,9 @@ def convergence_figure(runs: pd.DataFrame, models: Sequence[str]) -> Figure:
         ("gap", "Overfitting gap (points)", ".2f", "not recorded"),
         ("instability", "Instability (points)", ".2g", "needs 2 epochs"),
     ]
-    plots_width = 3 * (WIDTH + BETWEEN) - BETWEEN
+    steady = epochs > window
+    panels = panels if steady else panels[:-1]
+    plots_width = len(panels) * (WIDTH + BETWEEN) - BETWEEN
     figure = Figure()
     for panel, (value, title, form, absent) in enumerate(panels, start=1):
         start = (panel - 1) * (WIDTH + BETWEEN)
@@ -30,17 +35,29 @@ def convergence_figure(runs: pd.DataFrame, models: Sequence[str]) -> Figure:
         strip(figure, shown, value, models, panel=panel, form=form, absent=absent)
         panel_title(figure, title, panel)
         from_zero(figure, shown[value], panel)
-    figure.update_layout(xaxis={"range": [0, 1.12 * epochs]}, yaxis2_showticklabels=False, yaxis3_showticklabels=False)
+    figure.update_layout(xaxis={"range": [0, 1.12 * epochs]})
+    figure.update_layout({f"yaxis{panel}": {"showticklabels": False} for panel in range(2, len(panels) + 1)})
     left = 40 + max(text_width(model) for model in models)
     return finish(
         figure,
-        title="Convergence, overfitting and stability",
+        title="Convergence, overfitting and stability" if steady else "Convergence and overfitting",
         subtitle=(
-            "Points: seeds, bars: means. Convergence: 5 epochs of validation accuracy with a standard deviation "
-            "under 0.5 points.<br>Gap: train minus test at the last epoch. Instability: standard deviation of "
-            f"validation accuracy over the last {plural(min(10, epochs), 'epoch')}"
+            "Points: seeds, bars: means. Convergence: 5 epochs of validation accuracy<br>with a standard deviation "
+            "under 0.5 points. Gap: train minus test at the last epoch"
+            + (
+                f".<br>Instability: standard deviation of validation accuracy over the last {window} epochs"
+                if steady
+                else ""
+            )
         ),
+        seen=f"{series(_said(shown[shown['model'] == model], model, panels) for model in models)}.",
         width=left + plots_width + 50,
         height=len(models) * ROW_HEIGHT + 60,
         margin={"l": left, "r": 50, "b": 60},
     )
+
+
+def _said(runs: pd.DataFrame, model: str, panels: Sequence[tuple[str, str, str, str]]) -> str:
+    means = {title: runs[value].mean() for value, title, *_ in panels}
+    known = [f"mean {title.lower()} {mean:.3g}" for title, mean in means.items() if pd.notna(mean)]
+    return f"{model} {', '.join(known) or 'not recorded'}"

@@ -7,7 +7,18 @@ import pandas as pd
 from numpy.typing import NDArray
 from plotly.graph_objects import Figure
 
-from analysis.figures.parts.style import INK, SMALL_SIZE, colours, cut_names, finish, text_width
+from analysis.figures.parts.style import (
+    INK,
+    PAPER,
+    SMALL_SIZE,
+    TILE,
+    colours,
+    cut_names,
+    finish,
+    legible,
+    text_width,
+)
+from analysis.wording import plural, series
 
 SIDE = 28
 """Cells of a tile, either way."""
@@ -41,7 +52,8 @@ def examples_figure(drawn: pd.DataFrame, events: pd.DataFrame, models: Sequence[
     colour = colours(models)
     notes: list[dict[str, object]] = []
     for i, ((right, missed), group) in enumerate(groups):
-        told = f"<span style='color:{colour[right]}'>{right}</span> right,<br><span style='color:{colour[missed]}'>{missed}</span> wrong"
+        named = [f"<span style='color:{legible(colour[model])}'>{model}</span>" for model in (right, missed)]
+        told = f"{named[0]} right,<br>{named[1]} wrong"
         beside = {"xref": "paper", "x": 0, "xshift": -14, "xanchor": "right", "align": "right"}
         notes.append({"text": told, **beside, "y": i * down + SIDE / 2})
         for j, row in enumerate(group.to_dict("records")):
@@ -54,11 +66,14 @@ def examples_figure(drawn: pd.DataFrame, events: pd.DataFrame, models: Sequence[
             "annotations": [{"font": {"size": SMALL_SIZE, "color": INK}, **note, "showarrow": False} for note in notes]
         }
     )
-    scale = [[0, "white"], [0.5, "#EDF1F3"], [1, INK]]
+    scale = [[0, PAPER], [0.5, TILE], [1, INK]]
     figure.add_heatmap(z=cells, colorscale=scale, zmin=GROUND, zmax=1, showscale=False, hoverinfo="skip")
     hidden = {"visible": False, "showgrid": False}
     figure.update_xaxes(range=[-1, cells.shape[1]], **hidden)
     figure.update_yaxes(range=[cells.shape[0], -1], **hidden)
+    seen = [
+        f"{plural(len(of), 'sequence')} that {right} gets right and {missed} misses" for (right, missed), of in groups
+    ]
     left = 40 + text_width(max(models, key=len) + " wrong", SMALL_SIZE)
     width, height = round(CELL * cells.shape[1]), round(CELL * cells.shape[0])
     return finish(
@@ -68,6 +83,7 @@ def examples_figure(drawn: pd.DataFrame, events: pd.DataFrame, models: Sequence[
             "All seeds of the first model are right, all seeds of the second wrong.<br>"
             "Below each: the class, and what the second model's first seed said"
         ),
+        seen=f"{series(seen)}.",
         width=max(left + width + 30, 760),
         height=height + 20,
         margin={"l": left, "r": max(30, 760 - left - width), "b": 20},

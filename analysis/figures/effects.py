@@ -19,6 +19,7 @@ from analysis.figures.parts.style import (
     padded,
     panel_title,
 )
+from analysis.wording import series
 
 SIDE, HEIGHT, GAP, DOWN = 430, 380, 130, 170
 Panel = tuple[str, Sequence[str], str, Sequence[str], NDArray[np.float64]]
@@ -46,10 +47,17 @@ def interaction_figure(panels: Sequence[Panel], *, unit: str, percent: bool, cut
             f"{unit}{' (%)' if percent else ''}: lines are means, points {'are the seeds' if seeds > 1 else 'one seed'}{cut}.<br>"
             "Parallel lines: no interaction"
         ),
+        seen=f"Means of the cells: {series(_span(panel, scale) for panel in panels)}.",
         width=max(100 + grid.width + 20, 760),
         height=grid.height + 90,
         margin={"l": 100, "r": max(20, 660 - grid.width), "b": 90},
     )
+
+
+def _span(panel: Panel, scale: float) -> str:
+    across, _, by, _, values_SAB = panel
+    means_AB = scale * values_SAB.mean(axis=0)
+    return f"{across} by {by} from {means_AB.min():.3g} to {means_AB.max():.3g}"
 
 
 def _lines(

@@ -9,6 +9,7 @@ from plotly.graph_objects import Figure
 from analysis.figures.parts.grid import Grid
 from analysis.figures.parts.labels import label_ends, label_room
 from analysis.figures.parts.style import MUTED, axis, colours, error_bars, faint, finish, panel_title
+from analysis.wording import series
 
 WIDTH, HEIGHT = 460, 360
 GAP_ACROSS, GAP_DOWN = 110, 150
@@ -46,10 +47,16 @@ def efficiency_figure(
             f"{titled} (%) against each cost: up and to the left is better.<br>"
             f"Small: seeds, large: means with {100 * level:g} % intervals; hollow: another model is no worse on any count"
         ),
+        seen=f"{series(_said(row, costs) for _, row in means.iterrows())}.",
         width=100 + grid.width,
         height=grid.height + 70,
         margin={"l": 100, "r": 0, "b": 70},
     )
+
+
+def _said(mean: pd.Series, costs: Mapping[str, tuple[str, float]]) -> str:
+    known = [f"{title}: {mean[cost] / unit:.3g}" for cost, (title, unit) in costs.items() if pd.notna(mean[cost])]
+    return f"{mean['model']} {100 * mean['test_accuracy']:.1f} %, {', '.join(known)}"
 
 
 def _panel(

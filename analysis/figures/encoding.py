@@ -9,6 +9,7 @@ from plotly.graph_objects import Figure
 
 from analysis.figures.parts.grid import squares
 from analysis.figures.parts.style import MUTED, SMALL_SIZE, axis, colour_key, colours, finish, panel_title
+from analysis.wording import series
 
 WIDTH, HEIGHT = 900, 520
 KERNEL_SIDE, KERNEL_GAP = 420, 110
@@ -18,7 +19,7 @@ def kernel_figure(kernel: pd.DataFrame, models: Sequence[str]) -> Figure:
     """Draw a square a model: the similarity, -1 to 1, of the codes of two times."""
     shown = [model for model in models if (kernel["model"] == model).any()]
     grid = squares(len(shown), KERNEL_SIDE, KERNEL_GAP)
-    figure = Figure()
+    figure, seen = Figure(), []
     for panel, model in enumerate(shown, start=1):
         square = kernel[kernel["model"] == model].pivot_table(index="time", columns="other", values="similarity")
         figure.add_heatmap(
@@ -33,6 +34,9 @@ def kernel_figure(kernel: pd.DataFrame, models: Sequence[str]) -> Figure:
             xaxis=axis("x", panel),
             yaxis=axis("y", panel),
         )
+        if len(square) > 1:
+            near, far = (float(np.diagonal(square.to_numpy(), lag).mean()) for lag in (1, len(square) // 2))
+            seen.append(f"{model} {near:.2f} for neighbouring times and {far:.2f} for times half the axis apart")
         grid.place(figure, panel, {"nticks": 6}, {"nticks": 6, "autorange": "reversed"})
         panel_title(figure, model, panel)
     return finish(
@@ -42,6 +46,7 @@ def kernel_figure(kernel: pd.DataFrame, models: Sequence[str]) -> Figure:
             "Cosine similarity of the centred codes of two times (or gaps),<br>first seed, after training. "
             "Blue: alike, red: opposite"
         ),
+        seen=f"Mean similarity: {series(seen)}.",
         width=grid.width + 260,
         height=grid.height + 90,
         margin={"l": 90, "r": 170, "b": 90},
@@ -50,10 +55,12 @@ def kernel_figure(kernel: pd.DataFrame, models: Sequence[str]) -> Figure:
 
 def spectrum_figure(means: pd.DataFrame, models: Sequence[str], row: int | None) -> Figure:
     """Draw the cumulative share of the code's variance over periods, long to short; `row` marks a period."""
-    figure = Figure()
+    figure, seen = Figure(), []
     for model, colour in colours(models).items():
         rows = means[means["model"] == model].sort_values("cycles")
         total = 100 * rows["share"].cumsum()
+        if (total >= 50).any():  # noqa: PLR2004
+            seen.append(f"{model} {rows['period'][total >= 50].iloc[0]:.3g}")  # noqa: PLR2004
         figure.add_scatter(x=rows["period"], y=total, mode="lines", line={"color": colour, "width": 3.5}, name=model)
     longest = float(means["period"].max())
     ticks = [step * 10**power for power in range(6) for step in (1, 2, 5) if step * 10**power <= longest]
@@ -74,6 +81,7 @@ def spectrum_figure(means: pd.DataFrame, models: Sequence[str], row: int | None)
     return finish(
         figure,
         title="How fast the codes change",
+        seen=f"Half of the variance lies in waves of this period or longer: {series(seen)}.",
         subtitle=f"Share of the code's variance in waves of a period or longer, mean over columns and seeds<br>{colour_key(models)}",
         width=110 + WIDTH + 40,
         height=HEIGHT + 90,
@@ -81,8 +89,11 @@ def spectrum_figure(means: pd.DataFrame, models: Sequence[str], row: int | None)
     )
 
 
-def gates_figure(loads: pd.DataFrame, models: Sequence[str]) -> Figure:
-    """Draw, for each model with a mixture, the mean gate of each expert over the time axis as stacked areas."""
+def gates_figure(loads: pd.DataFrame, models: Sequence[str], sequences: str) -> Figure:
+    """Draw, for each model with a mixture, the mean gate of each expert over the time axis as stacked areas.
+
+    `sequences` says in words on what they were measured.
+    """
     shown = [model for model in models if (loads["model"] == model).any()]
     experts = list(dict.fromkeys(loads["expert"]))
     height = len(shown) * (HEIGHT // 2 + 90) - 90
@@ -116,8 +127,14 @@ def gates_figure(loads: pd.DataFrame, models: Sequence[str]) -> Figure:
     return finish(
         figure,
         title="Which expert is used when",
-        subtitle=f"Mean over seeds and the pairs of time and gap that occur<br>{colour_key(experts)}",
+        seen=f"Mean gates: {series(_gates(loads, model) for model in shown)}.",
+        subtitle=f"Mean over seeds and the pairs of time and gap that occur in {sequences}<br>{colour_key(experts)}",
         width=110 + WIDTH + 40,
         height=height + 90,
         margin={"l": 110, "r": 40, "b": 90},
     )
+
+
+def _gates(loads: pd.DataFrame, model: str) -> str:
+    means = loads[loads["model"] == model].groupby("expert", sort=False)["gate"].mean()
+    return f"{model} {', '.join(f'{expert} {100 * gate:.0f} %' for expert, gate in means.items())}"

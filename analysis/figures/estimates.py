@@ -8,6 +8,7 @@ import numpy as np
 from plotly.graph_objects import Figure
 
 from analysis.figures.parts.style import COLOURS, INK, LABEL_SIZE, MUTED, SMALL_SIZE, faint, finish, padded, text_width
+from analysis.wording import series
 
 HEIGHT, WIDTH = 62, 700
 NOTE_LETTERS = 60
@@ -70,6 +71,7 @@ def estimates_figure(
         figure,
         title=title,
         subtitle=subtitle,
+        seen=f"{series(f'{row.label} {scale * row.value:.3g} {row.note}'.strip() for row in rows)}.",
         width=left + WIDTH + right,
         height=HEIGHT * max(len(rows), 2) + 90,
         margin={"l": left, "r": right, "b": 90},

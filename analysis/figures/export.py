@@ -17,6 +17,8 @@ from PIL import Image
 from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
 
+from analysis.figures.parts.style import described
+
 
 class FigureError(RuntimeError):
     """A figure that cannot be drawn to a file. Its message says what is needed."""
@@ -28,7 +30,7 @@ SCRIPT_FILE = "plotly.js"
 """The file beside the pages of figures that makes them interactive."""
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{name}</title></head><body>
-<div id="figure">{drawing}</div>
+<div id="figure" role="img" aria-label="{seen}">{drawing}</div>
 <script src="{script}"></script>
 <script>
 window.plotly?.then(() => {{
@@ -45,7 +47,8 @@ def to_html(name: str, figure: Figure, drawing: str) -> str:
 
     A page shown out of its folder, as by the MLflow UI, cannot reach the script.
     """
-    return _PAGE.format(name=escape(name), drawing=drawing, script=SCRIPT_FILE, data=to_json(figure))
+    seen = escape(described(figure))
+    return _PAGE.format(name=escape(name), seen=seen, drawing=drawing, script=SCRIPT_FILE, data=to_json(figure))
 
 
 def sized(figure: Figure, *, width: int = 1100, height: int = 640) -> Figure:

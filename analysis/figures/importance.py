@@ -14,6 +14,7 @@ from analysis.figures.parts.style import (
     panel_title,
     text_width,
 )
+from analysis.wording import series
 
 
 def importance_figure(table: pd.DataFrame, measures: Sequence[str], trials: int) -> Figure:
@@ -64,7 +65,13 @@ def importance_figure(table: pd.DataFrame, measures: Sequence[str], trials: int)
         figure,
         title="Importance of the factors",
         subtitle=f"From {trials:,} complete trials. It depends on the ranges tried,<br>and with few trials it is noise",
+        seen=f"{series(_largest(table, measure) for measure in measures)}.",
         width=max(left + width + 50, 800),
         height=64 * len(table) + 130,
         margin={"l": left, "r": 50, "b": 90},
     )
+
+
+def _largest(table: pd.DataFrame, measure: str) -> str:
+    shares = table.set_index("factor")[measure].dropna().sort_values(ascending=False, kind="stable")
+    return f"{measure}: {', '.join(f'{factor} {100 * share:.0f} %' for factor, share in shares.head(3).items())}"

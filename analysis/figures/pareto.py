@@ -7,7 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from plotly.graph_objects import Figure
 
-from analysis.figures.parts.style import INK, MUTED, SMALL_SIZE, colours, faint, finish, padded, text_width
+from analysis.figures.parts.style import INK, MUTED, SMALL_SIZE, colours, faint, finish, legible, padded, text_width
+from analysis.wording import series
 
 
 def pareto_figure(
@@ -44,7 +45,8 @@ def pareto_figure(
             yshift=24,
             font={"size": SMALL_SIZE},
         )
-    words = ", ".join(f"<span style='color:{colour[model]}'><b>{model}</b></span>" for model in models)
+    seen = [f"trial {row['trial']} at {scale * row['mean']:.3g}" for _, row in front.iterrows()]
+    words = ", ".join(f"<span style='color:{legible(colour[model])}'><b>{model}</b></span>" for model in models)
     name = {"parameters": "Parameters", "epoch_seconds": "Seconds an epoch"}[cost]
     logarithmic = {"type": "log", "dtick": 1} if _spans(table[cost]) else {"nticks": 7}
     figure.update_layout(
@@ -58,6 +60,7 @@ def pareto_figure(
             "Large: means over seeds, outlined with its number: on the front; small: seeds.<br>"
             f"{words if len(models) > 1 else 'A trial on the front is beaten by none on both'}"
         ),
+        seen=f"On the front: {series(seen)}.",
         width=max(1000, 60 + text_width(", ".join(models), SMALL_SIZE)),
         height=640,
         margin={"l": 110, "r": 50, "b": 80},

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from plotly.graph_objects import Figure
 
 from analysis.figures.parts.style import colour_key, colours, finish
+from analysis.wording import series
 
 WIDTH, HEIGHT = 760, 420
 
@@ -35,6 +36,14 @@ def profile_figure(accuracies: Mapping[str, NDArray[np.float64]], models: Sequen
         figure,
         title="Performance profiles",
         subtitle=f"Further to the right is better; a step far to the left is a seed that fell behind<br>{colour_key(models)}",
+        seen=(
+            "Lowest and highest seed: "
+            + series(
+                f"{model} {100 * accuracies[model].min():.1f} and {100 * accuracies[model].max():.1f} %"
+                for model in models
+            )
+            + "."
+        ),
         width=100 + WIDTH,
         height=HEIGHT + 70,
         margin={"l": 100, "r": 20, "b": 70},

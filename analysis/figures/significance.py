@@ -9,21 +9,22 @@ from plotly.graph_objects import Figure
 from analysis.figures.parts.style import (
     INK,
     SMALL_SIZE,
+    STRONG_CELL,
+    WEAK_CELL,
     colours,
     finish,
+    legible,
     text_width,
 )
-from analysis.wording import interval, p_value, points
+from analysis.wording import interval, p_value, points, series
 
-DARK = "#0B3C5D"
-LIGHT = "#DCE6EC"
 CELL = 170
 
 
 def significance_figure(pairs: pd.DataFrame, models: Sequence[str], alpha: float, metric: str) -> Figure:
     """Draw a square of models: dark where the adjusted p is under alpha, light elsewhere, the diagonal never.
 
-    A cell holds the row's model minus the column's in points, its interval, the adjusted p and the verdict.
+    A cell holds the row's model minus the column's in points, its adjusted interval and p, and the verdict.
     """
     place = {model: i for i, model in enumerate(models)}
     dark = np.full((len(models), len(models)), np.nan)
@@ -38,11 +39,18 @@ def significance_figure(pairs: pd.DataFrame, models: Sequence[str], alpha: float
             font = {"size": SMALL_SIZE, "color": "white" if significant else INK}
             notes.append({"x": x, "y": y, "text": _cell(row, sign), "showarrow": False, "font": font})
     for model, i in place.items():
-        font = {"color": colours(models)[model]}
+        font = {"color": legible(colours(models)[model])}
         notes.append({"x": i, "y": i, "text": _wrapped(model), "showarrow": False, "font": font})
     figure = Figure(layout={"annotations": notes})
     figure.add_heatmap(
-        z=dark, colorscale=[[0, LIGHT], [1, DARK]], zmin=0, zmax=1, showscale=False, xgap=4, ygap=4, hoverinfo="skip"
+        z=dark,
+        colorscale=[[0, WEAK_CELL], [1, STRONG_CELL]],
+        zmin=0,
+        zmax=1,
+        showscale=False,
+        xgap=4,
+        ygap=4,
+        hoverinfo="skip",
     )
     ticks = {"tickvals": list(range(len(models))), "showgrid": False, "ticks": "", "showline": False}
     figure.update_xaxes(range=[-0.5, len(models) - 0.5], ticktext=[_wrapped(model) for model in models], **ticks)
@@ -54,13 +62,21 @@ def significance_figure(pairs: pd.DataFrame, models: Sequence[str], alpha: float
         figure,
         title=f"Differences of {metric}",
         subtitle=(
-            f"Row minus column in points, with its interval at {100 * (1 - alpha):g} %,<br>"
-            f"the adjusted p (dark: p < {alpha:g}) and the verdict on the row{explored}"
+            f"Row minus column in points, its {100 * (1 - alpha):g} % interval and p, both adjusted<br>"
+            f"for the number of pairs (dark: p < {alpha:g}), and the verdict on the row{explored}"
+        ),
+        seen=(
+            f"{(pairs['p_adjusted'] < alpha).sum()} of {len(pairs)} pairs are dark: "
+            f"{series(_said(row) for _, row in pairs.iterrows())}."
         ),
         width=max(side + left + 40, 640),
         height=side + 90,
         margin={"l": left, "r": 40, "b": 90},
     )
+
+
+def _said(row: pd.Series) -> str:
+    return f"{row['model_a']} against {row['model_b']} {points(row['difference'])} points, {row['verdict']}"
 
 
 def _cell(row: pd.Series, sign: int) -> str:
@@ -69,7 +85,7 @@ def _cell(row: pd.Series, sign: int) -> str:
         verdict = {"better": "worse", "worse": "better"}.get(verdict, verdict)
     if not row["declared"]:
         verdict += " *"
-    low, high = sorted((sign * row["ci_low"], sign * row["ci_high"]))
+    low, high = sorted((sign * row["adjusted_low"], sign * row["adjusted_high"]))
     lines = [f"<b>{points(sign * row['difference'])}</b>", interval(low, high), p_value(row["p_adjusted"]), verdict]
     return "<br>".join(lines)
 

@@ -11,6 +11,7 @@ from plotly.graph_objects import Figure
 from analysis.figures.parts.labels import label_ends, label_room
 from analysis.figures.parts.strips import ROW_HEIGHT, strip
 from analysis.figures.parts.style import MUTED, colours, error_bars, faint, finish, panel_title, text_width
+from analysis.wording import series
 
 TOP_HEIGHT, BETWEEN = 480, 170
 BIN_WIDTH = 120
@@ -50,10 +51,24 @@ def temporal_figure(
             f"Top: mean over seeds in quantile bins of length, intervals at {100 * level:g} %.<br>"
             "Bottom left: points are seeds, the bar their mean, the diamond the mean correlation within classes"
         ),
+        seen=f"{series(_ends(bins, models))}.",
         width=left + width + right,
         height=height + 90,
         margin={"l": left, "r": right, "b": 90},
     )
+
+
+def _ends(bins: pd.DataFrame, models: Sequence[str]) -> list[str]:
+    """Return the accuracy of each model on the shortest and on the longest sequences, in words."""
+    said = []
+    for model in models:
+        rows = bins[bins["model"] == model]
+        short, long = rows.iloc[0], rows.iloc[-1]
+        said.append(
+            f"{model} is right in {100 * short['accuracy']:.1f} % of the sequences of {short['shortest']} to {short['longest']} "
+            f"events and in {100 * long['accuracy']:.1f} % of those of {long['shortest']} to {long['longest']}"
+        )
+    return said
 
 
 def _by_length(figure: Figure, bins: pd.DataFrame, models: Sequence[str], domain: list[float]) -> None:

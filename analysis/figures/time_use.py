@@ -7,17 +7,21 @@ import pandas as pd
 from plotly.graph_objects import Figure
 
 from analysis.figures.parts.labels import label_ends, label_room
-from analysis.figures.parts.style import colour_key, colours, faint, finish, text_width
+from analysis.figures.parts.style import GRID, colour_key, colours, faint, finish, text_width
+from analysis.wording import series
 
 ALTERATION_ROW = 34
 WIDTH, HEIGHT = 900, 520
 
 
-def time_use_figure(probed: pd.DataFrame, models: Sequence[str]) -> Figure:
-    """Draw a row an alteration: each seed of each model as a point, the mean as a bar; accuracies in [0, 1]."""
+def time_use_figure(probed: pd.DataFrame, models: Sequence[str], sequences: str) -> Figure:
+    """Draw a row an alteration: each seed of each model as a point, the mean as a bar; accuracies in [0, 1].
+
+    `sequences` says in words on what they were measured.
+    """
     names = list(dict.fromkeys(probed["alteration"]))
     step = 1 / (len(models) + 1)
-    figure = Figure()
+    figure, seen = Figure(), []
     for place, (model, colour) in enumerate(colours(models).items()):
         rows = probed[probed["model"] == model]
         y = np.array([names.index(name) for name in rows["alteration"]]) + (place + 1) * step - 0.5
@@ -25,13 +29,16 @@ def time_use_figure(probed: pd.DataFrame, models: Sequence[str]) -> Figure:
         figure.add_scatter(x=100 * rows["accuracy"], y=y, mode="markers", marker=marker, name=model)
         means = rows.groupby("alteration", sort=False)["accuracy"].mean().reindex(names)
         bars = {"symbol": "line-ns", "size": 22, "line": {"color": colour, "width": 5}}
+        if means.notna().any():
+            ends = [f"{100 * means.iloc[at]:.1f} % ({names[at]})" for at in (int(means.argmin()), int(means.argmax()))]
+            seen.append(f"{model} from {ends[0]} to {ends[1]}")
         at = np.arange(len(names)) + (place + 1) * step - 0.5
         figure.add_scatter(x=100 * means, y=at, mode="markers", marker=bars, name=f"{model} mean")
     lines = [
         {"type": "line", "x0": 0, "x1": 1, "xref": "paper", "y0": i + 0.5, "y1": i + 0.5} for i in range(len(names))
     ]
     figure.update_layout(
-        shapes=[line | {"line": {"color": "#E4E4E4", "width": 1}} for line in lines[:-1]],
+        shapes=[line | {"line": {"color": GRID, "width": 1}} for line in lines[:-1]],
         xaxis={"title": "Accuracy (%)", "range": [-2, 102]},
         yaxis={
             "range": [len(names) - 0.5, -0.5],
@@ -45,18 +52,22 @@ def time_use_figure(probed: pd.DataFrame, models: Sequence[str]) -> Figure:
     return finish(
         figure,
         title="Accuracy under altered times",
-        subtitle=f"Points: seeds, bars: means<br>{colour_key(models)}",
+        subtitle=f"On {sequences}. Points: seeds, bars: means<br>{colour_key(models)}",
+        seen=f"Mean accuracy, worst and best alteration: {series(seen)}.",
         width=left + WIDTH,
         height=height + 90,
         margin={"l": left, "r": 40, "b": 90},
     )
 
 
-def anytime_figure(prefixes: pd.DataFrame, models: Sequence[str]) -> Figure:
-    """Draw accuracy after the first k events, 0 for all of them, a thin line a seed behind each mean."""
+def anytime_figure(prefixes: pd.DataFrame, models: Sequence[str], sequences: str) -> Figure:
+    """Draw accuracy after the first k events, 0 for all of them, a thin line a seed behind each mean.
+
+    `sequences` says in words on what it was measured.
+    """
     steps = [*sorted(set(prefixes["events"]) - {0}), 0]
     place = {events: i for i, events in enumerate(steps)}
-    figure, ends = Figure(), {}
+    figure, ends, seen = Figure(), {}, []
     limits = (0.0, 102.0)
     for model, colour in colours(models).items():
         rows = prefixes[prefixes["model"] == model]
@@ -71,6 +82,7 @@ def anytime_figure(prefixes: pd.DataFrame, models: Sequence[str]) -> Figure:
         )
         if mean.notna().any():
             ends[model] = (float(x[-1]), float(mean.iloc[-1]))
+            seen.append(f"{model} {mean.iloc[0]:.1f} % and {mean.iloc[-1]:.1f} %")
     label_ends(figure, ends, colours(models), panel=1, limits=limits, height=HEIGHT)
     figure.update_layout(
         xaxis={
@@ -85,7 +97,8 @@ def anytime_figure(prefixes: pd.DataFrame, models: Sequence[str]) -> Figure:
     return finish(
         figure,
         title="How early the models know",
-        subtitle="Accuracy when only the first events of a sequence are shown.<br>Thick: mean over seeds, thin: each seed",
+        subtitle=f"Accuracy on {sequences} of which only the first events are shown.<br>Thick: mean over seeds, thin: each seed",
+        seen=f"Mean accuracy after the first {steps[0]} events and after all: {series(seen)}.",
         width=110 + WIDTH + right,
         height=HEIGHT + 90,
         margin={"l": 110, "r": right, "b": 90},

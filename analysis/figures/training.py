@@ -7,6 +7,7 @@ from plotly.graph_objects import Figure
 
 from analysis.figures.parts.labels import label_ends, label_room
 from analysis.figures.parts.style import axis, colours, faint, finish, panel_title
+from analysis.wording import series
 
 DASHES = {"train": "solid", "test": "dash"}
 PANELS = {"loss": "Loss (cross-entropy)", "accuracy": "Accuracy (%)"}
@@ -21,7 +22,7 @@ def training_curves_figure(curves: pd.DataFrame, models: Sequence[str]) -> Figur
     epochs = max(1, int(curves["epoch"].max())) if len(curves) else 1
     step = WIDTH + label_room(list(models)) + BETWEEN
     plots_width = 2 * step - BETWEEN
-    figure = Figure()
+    figure, seen = Figure(), []
     for panel, metric in enumerate(PANELS, start=1):
         shown = curves[curves["metric"] == metric]
         shown = shown.assign(value=shown["value"] * (100 if metric == "accuracy" else 1))
@@ -49,6 +50,7 @@ def training_curves_figure(curves: pd.DataFrame, models: Sequence[str]) -> Figur
             }
         )
         label_ends(figure, ends, colour, panel=panel, limits=limits, height=HEIGHT)
+        seen += [f"{model} ends at a test {metric} of {end:.3g}" for model, (_, end) in ends.items()]
         panel_title(figure, PANELS[metric], panel)
     seeds = int(curves.groupby("model", observed=True)["seed"].nunique().max()) if len(curves) else 0
     behind = f"Thick: mean of {seeds} seeds, thin: each seed. " if seeds > 1 else "One seed. "
@@ -56,6 +58,7 @@ def training_curves_figure(curves: pd.DataFrame, models: Sequence[str]) -> Figur
     return finish(
         figure,
         title="Training curves",
+        seen=f"Lines over {epochs} epochs; {series(seen, 16)}." if seen else "Nothing was recorded.",
         subtitle=behind + "Solid: train (running mean while training), dashed: test" + fitted,
         width=LEFT + plots_width + 20,
         height=HEIGHT + 80,

@@ -29,7 +29,10 @@ def convergence_epoch(results: Results) -> pd.Series:
 
 
 def training_stability(results: Results) -> pd.Series:
-    """Return the standard deviation of validation accuracy over the last epochs, at most ten."""
+    """Return the standard deviation of validation accuracy over the last epochs, at most ten.
+
+    With no more epochs than that it is mostly learning.
+    """
     accuracy = results.curve("validation", "accuracy")
     return pd.Series({i: row.dropna().tail(STABILITY_WINDOW).std() for i, row in accuracy.iterrows()}, dtype=float)
 

@@ -1,72 +1,91 @@
-"""The report as one page: interactive figures, no network, readable on a telephone.
+"""The report as one page: interactive figures, no network, readable on a telephone, in the dark and on paper.
 
-It renders the Markdown of the report, so both say the same. An image becomes the figure of that stem; in a table whose
-first cell is a link, the whole row is.
+It renders the Markdown of the report, so both say the same. An image becomes the figure of that stem, a paragraph that
+begins with CAPTION the caption of the table below it; in a table whose first cell is a link, the whole row is. A section is
+a fold; those after the results are shut.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from itertools import takewhile
 
 from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 
 from analysis.figures import Figure, plot_script, to_json
+from analysis.report.look import SCRIPT, STYLE
+from analysis.wording import CAPTION
 
-STYLE = """
-body { font: 17px/1.5 "Open Sans", "DejaVu Sans", Arial, sans-serif; color: #222; margin: 0 auto; padding: 1rem; max-width: 76rem }
-h1 { line-height: 1.2 } h2 { margin-top: 2.5rem; border-top: 1px solid #E4E4E4; padding-top: 1rem }
-p, li, blockquote { max-width: 52rem; overflow-wrap: anywhere }
-blockquote { margin: 1rem 0; padding: .2rem 1rem; border-left: 5px solid #D55E00; background: #FFF4EC }
-a { color: #00588A }
-.wide { overflow-x: auto; margin: 1rem 0 }
-table { border-collapse: collapse; font-size: .9em } td, th { padding: .3rem .7rem; border-bottom: 1px solid #E4E4E4; text-align: right }
-td:first-child, th:first-child { text-align: left; position: sticky; left: 0; background: white }
-td + td { white-space: nowrap } td a { text-decoration: none } .plot { transform-origin: 0 0 }
-@media (max-width: 600px) { body { font-size: 15px; padding: .6rem } td, th { padding: .2rem .45rem } }
-"""
-# A figure is drawn when it comes near, at its own size, then shrunk to the page; below half it scrolls instead.
-SCRIPT = """
-const fit = box => { const plot = box.firstElementChild, full = +box.dataset.width;
-  const scale = Math.min(1, Math.max(0.5, box.clientWidth / full));
-  plot.style.transform = `scale(${scale})`; plot.style.width = full + 'px';
-  box.style.height = scale * box.dataset.height + 20 + 'px'; box.style.overflowY = 'hidden' };
-const boxes = [...document.querySelectorAll('[data-figure]')];
-const draw = box => { const { data, layout } = JSON.parse(document.getElementById(box.dataset.figure).textContent);
-  return plotly.then(() => Plotly.newPlot(box.firstElementChild, data, layout, { displaylogo: false, displayModeBar: false })) };
-const watch = new IntersectionObserver(seen => seen.filter(one => one.isIntersecting).forEach(one => {
-  watch.unobserve(one.target); draw(one.target) }), { rootMargin: '600px' });
-boxes.forEach(box => { fit(box); watch.observe(box) });
-addEventListener('resize', () => boxes.forEach(fit));
-addEventListener('beforeprint', () => boxes.forEach(box => box.querySelector('svg') || draw(box)));
-"""
 MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
+RENDERER = RendererHTML()
+ANSWER, RESULTS = "Answer", "Results"
+"""Headings of the section that stands in a box, and of the last one that is open at first."""
 
 
 def page(markdown: str, figures: Mapping[str, Figure]) -> str:
     """Return a self-contained page of a report in Markdown and the figures that it names."""
     tokens = MARKDOWN.parse(markdown)
+    _dress_rows(tokens)
+    _place_captions(tokens)
     for place, token in enumerate(tokens):
-        if token.type == "tr_open":
-            row = takewhile(lambda one: one.type != "tr_close", tokens[place:])
-            _link_row([part for part in row if part.type == "inline"])
-        elif token.type == "inline":
+        if token.type == "inline":
             _place_figure(tokens[place - 1 : place + 2], figures)
-        elif token.type in {"th_open", "td_open"}:
-            token.attrs.clear()  # the style of the page aligns them
-    title = escape(tokens[1].content)
-    body = MARKDOWN.renderer.render(tokens, MARKDOWN.options, {})
-    body = body.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
+    title = escape(_text(tokens[1]))
     data = [
         f'<script type="application/json" id="{stem}">{to_json(figure)}</script>' for stem, figure in figures.items()
     ]
     head = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><link rel="icon" href="data:,">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>'
-        f"<style>{STYLE}</style></head><body>"
+        f"<style>{STYLE}</style></head><body><main>"
     )
     scripts = [*data, f"<script>{plot_script()}</script>", f"<script>{SCRIPT}</script></body></html>"]
-    return "\n".join([head, body, *scripts])
+    return "\n".join([head, *_body(tokens), "</main>", *scripts])
+
+
+def _body(tokens: list[Token]) -> Iterator[str]:
+    """Yield what stands before the first section, the answer, the contents, and the other sections."""
+    starts = [place for place, token in enumerate(tokens) if (token.type, token.tag) == ("heading_open", "h2")]
+    ends = [*starts, len(tokens)]
+    sections = [(_text(tokens[start + 1]), tokens[start:end]) for start, end in zip(starts, ends[1:], strict=True)]
+    yield _render(tokens[: ends[0]])
+    for title, inside in sections:
+        if title == ANSWER:
+            yield f'<section class="answer" aria-label="{ANSWER}">\n{_render(inside)}</section>'
+    folds = [(title, inside) for title, inside in sections if title != ANSWER]
+    if not folds:
+        return
+    names = [f"section-{re.sub('[^a-z0-9]+', '-', title.lower()).strip('-')}" for title, _ in folds]
+    links = [f'<li><a href="#{name}">{escape(title)}</a></li>' for name, (title, _) in zip(names, folds, strict=True)]
+    unfold = '<button type="button" hidden>Unfold or fold all</button>'
+    yield f'<nav aria-label="Contents">\n<ul>\n{"".join(links)}\n</ul>\n{unfold}</nav>'
+    titles = [title for title, _ in folds]
+    opened = titles.index(RESULTS) if RESULTS in titles else len(folds)
+    for number, (name, (title, inside)) in enumerate(zip(names, folds, strict=True)):
+        state = " open" if number <= opened else ""
+        yield f'<details id="{name}"{state}><summary><h2>{escape(title)}</h2></summary>\n{_render(inside[3:])}</details>'
+
+
+def _render(tokens: Sequence[Token]) -> str:
+    return RENDERER.render(tokens, MARKDOWN.options, {})
+
+
+def _text(inline: Token) -> str:
+    """Return what an inline token says, without markup."""
+    return RENDERER.renderInlineAsText(inline.children, MARKDOWN.options, {})
+
+
+def _dress_rows(tokens: Sequence[Token]) -> None:
+    """Say of each cell of a heading what it heads, and link the rows that begin with a link."""
+    for place, token in enumerate(tokens):
+        if token.type in {"th_open", "td_open"}:
+            token.attrs = {"scope": "col"} if token.type == "th_open" else {}  # the style of the page aligns them
+        if token.type != "tr_open":
+            continue
+        row = list(takewhile(lambda one: one.type != "tr_close", tokens[place:]))
+        _link_row([part for part in row if part.type == "inline"])
 
 
 def _link_row(cells: Sequence[Token]) -> None:
@@ -78,17 +97,54 @@ def _link_row(cells: Sequence[Token]) -> None:
                 cell.children = [opened, *(cell.children or []), closed]
 
 
+def _place_captions(tokens: list[Token]) -> None:
+    """Give each table its caption, that of its section where it has none of its own, and a box to scroll in."""
+    heading = ""
+    for place, token in enumerate(tokens):
+        if token.type == "heading_open":
+            heading = _text(tokens[place + 1])
+        elif token.type == "table_open":
+            said = escape(_caption(tokens[max(0, place - 3) : place]) or heading)
+            box = f'<div class="wide" role="group" tabindex="0" aria-label="{said}">'
+            tokens[place] = _html(f"{box}<table>\n<caption><span>{said}</span></caption>\n")
+        elif token.type == "table_close":
+            tokens[place] = _html("</table></div>\n")
+        elif token.type == "td_open" and tokens[place - 1].type == "tr_open":
+            token.tag, token.attrs = "th", {"scope": "row"}
+            tokens[place + 2].tag = "th"
+
+
+def _caption(paragraph: Sequence[Token]) -> str:
+    """Return the caption that the three tokens of a paragraph hold, and take them from the page."""
+    match paragraph:
+        case [Token(type="paragraph_open") as before, Token(type="inline") as inline, after]:
+            said = _text(inline)
+            if said.startswith(CAPTION):
+                before.hidden = after.hidden = True
+                inline.children = []
+                return said.removeprefix(CAPTION)
+    return ""
+
+
+def _html(content: str) -> Token:
+    return Token("html_block", "", 0, content=content)
+
+
 def _place_figure(paragraph: Sequence[Token], figures: Mapping[str, Figure]) -> None:
     """Turn the three tokens of a paragraph that is nothing but the image of a figure into its place on the page."""
     before, inline, after = paragraph
     match inline.children:
-        case [Token(type="image", content=title) as image]:
+        case [Token(type="image") as image]:
             stem = str(image.attrs["src"]).removesuffix(".png")
         case _:
             return
-    if stem in figures:
-        layout = figures[stem].layout
-        size = f'data-width="{layout.width}" data-height="{layout.height}" aria-label="{escape(title)}"'
-        before.hidden = after.hidden = True
-        inline.type = "html_block"
-        inline.content = f'<div class="wide" data-figure="{stem}" {size}><div class="plot"></div></div>\n'
+    if stem not in figures:
+        return
+    layout, said = figures[stem].layout, escape(_text(image))
+    size = f'data-width="{layout.width}" style="--width: {layout.width}; --height: {layout.height}"'
+    plot = f'<div class="frame"><div class="plot" role="img" aria-label="{said}"><p>{said}</p></div></div>'
+    before.hidden = after.hidden = True
+    inline.type, inline.children = "html_block", []
+    inline.content = (
+        f'<figure data-figure="{stem}" {size}>{plot}<button type="button" hidden>Full size</button></figure>\n'
+    )

@@ -1,4 +1,4 @@
-"""Findings as Markdown: the verdict first, then the numbers behind it, then everything else.
+"""Findings as Markdown: the answer first, then the verdicts, then the numbers behind them, then everything else.
 
 No p is written without its effect and interval.
 """
@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from analysis.figures import described
 from analysis.findings import Finding
-from analysis.metrics.registry import BY_NAME
-from analysis.report.headline import headline
-from analysis.wording import UNKNOWN, bullets, markdown_table, plural, with_interval
+from analysis.metrics.curves import STABILITY_WINDOW
+from analysis.metrics.registry import BY_NAME, Metric
+from analysis.report.answer import answer, headline
+from analysis.wording import UNKNOWN, as_words, bullets, markdown_table, plain, plural, printable, with_interval
 
 MODEL_METRICS = ("best_accuracy", "final_accuracy", "training_stability", "parameters", "epoch_seconds")
 RUN_METRICS = (
@@ -23,9 +25,12 @@ RUN_METRICS = (
     "convergence_epoch",
     "total_seconds",
 )
+LISTED_ROWS = 30
+"""Rows of a table of an analysis that the report shows."""
 DESCRIPTION = 8_000
 REST = "\n\nThe rest is in the report among the artifacts.\n"
 NO_VERDICT = "No verdict: the significance analysis was not run, or has nothing to compare."
+LEARNING = f" Stability over at most {STABILITY_WINDOW} epochs is mostly learning."
 Links = Mapping[str, str]
 
 
@@ -69,14 +74,17 @@ def report(
     environment: Mapping[str, str] | None = None,
 ) -> str:
     """Return the whole report; `links` maps run ids to addresses, figures are expected beside it as PNG."""
-    parts = [f"# {title}", *_banners(findings), "## Verdict", *_verdict_section(findings)]
-    results = _results(findings, links or {})
+    answered, results = answer(findings), _results(findings, links or {})
+    parts = [f"# {title}", *(["## Answer", *answered] if answered else []), *_banners(findings)]
+    parts += ["## Verdict", *_verdict_section(findings)]
     if results:
-        parts += ["## Results", *results]
+        parts += ["## Results", *results, _every_metric(findings)]
+    if matrix := _figures(_find(findings, "significance"), ["statistical_significance"]):
+        parts += ["## Every pair of models", *matrix]
     parts.append("What follows was not declared in the plan: it describes, and decides nothing.")
     for finding in findings:
         if finding.name not in {"overview", "significance"}:
-            parts += section(finding)
+            parts += [*section(finding), *_listed(finding)]
     return "\n\n".join([*parts, *_plan(findings), *_environment(findings, environment or {})]) + "\n"
 
 
@@ -132,16 +140,36 @@ def _verdicts(findings: Sequence[Finding]) -> list[str]:
 
 
 def _verdict_section(findings: Sequence[Finding]) -> list[str]:
-    """Return the verdicts, their figure, and then what they rest on."""
-    significance = _find(findings, "significance")
+    """Return the verdicts, the differences and the accuracies as figures, and then what the verdicts rest on."""
+    significance, accuracies = _find(findings, "significance"), _figures(_find(findings, "overview"))
     if significance is None:
-        return [NO_VERDICT]
+        return [NO_VERDICT, *accuracies]
     notes = significance.data.get("notes", significance.summary)
-    return [*_verdicts(findings), *_figures(significance), notes, *_stamp(findings)]
+    return [*_verdicts(findings), *_figures(significance, ["differences"]), *accuracies, notes, *_stamp(findings)]
 
 
-def _figures(finding: Finding) -> list[str]:
-    return [f"![{finding.title}]({stem}.png)" for stem in finding.figures]
+def _figures(finding: Finding | None, stems: Sequence[str] | None = None) -> list[str]:
+    """Return the figures of a finding, all or those of some stems, each with what it shows in words."""
+    figures = finding.figures if finding else {}
+    chosen = [stem for stem in figures if stems is None or stem in stems]
+    return [f"![{plain(printable(described(figures[stem])))}]({stem}.png)" for stem in chosen]
+
+
+def _listed(finding: Finding) -> list[str]:
+    """Return the tables that an analysis lists, cut where they are long."""
+    found = []
+    for name, table in finding.shown().items():
+        cut = f" (the first {LISTED_ROWS} of {len(table):,} rows)" if len(table) > LISTED_ROWS else ""
+        header = [as_words(str(column)).replace("_", " ") for column in table]
+        rows = [[_cell(value) for value in row] for row in table.head(LISTED_ROWS).itertuples(index=False)]
+        found.append(markdown_table(header, rows, caption=f"{as_words(name).replace('_', ' ').capitalize()}{cut}"))
+    return found
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return UNKNOWN if pd.isna(value) else f"{value:.4g}"
+    return as_words(str(value))
 
 
 def _results(findings: Sequence[Finding], links: Links) -> list[str]:
@@ -149,16 +177,34 @@ def _results(findings: Sequence[Finding], links: Links) -> list[str]:
     if overview is None:
         return []
     return [
-        markdown_table(*results_rows(findings)),
+        markdown_table(*results_rows(findings), caption="Results of the models"),
         (
             f"Means over seeds, on {overview.data['sequences']:,} test sequences; intervals over seeds and sequences. "
             "Convergence counts the seeds that reached it. * Chosen on the test split: reported, never compared."
+            + (LEARNING if overview.tables["runs"]["epochs"].max() <= STABILITY_WINDOW else "")
         ),
         markdown_table(
             ["Run", *(BY_NAME[name].title for name in RUN_METRICS)],
             [_run_row(row, links) for _, row in overview.tables["runs"].iterrows()],
+            caption="Results of the runs",
         ),
     ]
+
+
+def _every_metric(findings: Sequence[Finding]) -> str:
+    """Return a row a metric and a column a model, also of metrics that somebody has added."""
+    models = next(finding for finding in findings if finding.name == "overview").tables["models"]
+    rows = [
+        [metric.title, metric.better, *(_spread(metric, row) for _, row in models.iterrows())]
+        for metric in BY_NAME.values()
+    ]
+    caption = "Every metric, mean ± standard deviation over seeds"
+    return markdown_table(["Metric", "Better", *models["model"]], rows, caption=caption)
+
+
+def _spread(metric: Metric, row: pd.Series) -> str:
+    mean, deviation = row[f"{metric.name}_mean"], row[f"{metric.name}_sd"]
+    return metric.show(mean) + (f" ± {metric.show(deviation)}" if deviation > 0 else "")
 
 
 def _beside(primary: str) -> list[str]:
@@ -201,11 +247,16 @@ def _plan(findings: Sequence[Finding]) -> list[str]:
         plan |= {"seeds": ", ".join(map(str, data["planned_seeds"]))}
         plan |= {"declared": data["declared"], "hash": data["plan_hash"]}
     deviated = bullets(data["deviations"]) or "None: the runs are those that were planned."
-    return ["## Plan", markdown_table(["Setting", "Value"], plan.items()), "### Deviations from the plan", deviated]
+    return [
+        "## Plan",
+        markdown_table(["Setting", "Value"], plan.items(), caption="The plan as declared"),
+        "### Deviations from the plan",
+        deviated,
+    ]
 
 
 def _environment(findings: Sequence[Finding], environment: Mapping[str, str]) -> list[str]:
     overview = _find(findings, "overview")
     rows = [(name, ", ".join(values)) for name, values in overview.data["environment"].items()] if overview else []
     rows += list(environment.items())
-    return ["## Environment", markdown_table(["Setting", "Value"], rows)] if rows else []
+    return ["## Environment", markdown_table(["Setting", "Value"], rows, caption="Where it ran")] if rows else []

@@ -1,10 +1,17 @@
 import json
 
+import pandas as pd
 import pytest
 
+from analysis.analyses import overview, registry
 from analysis.analyses.deviations import deviations
 from analysis.figures.parts.style import colours
+from analysis.findings import Finding
+from analysis.metrics import registry as metrics
+from analysis.metrics.predictions import accuracy_at_best_epoch
+from analysis.metrics.registry import Metric
 from analysis.plan import Declaration
+from pipeline import analyze
 from pipeline.analyze import analyze_study
 from pipeline.compare import compare
 from pipeline.errors import RunError, UsageError
@@ -201,6 +208,8 @@ def test_the_analysis_writes_every_promised_file_and_stores_it(memory, workplace
     findings = analyze_study(find_study(memory), memory, output=output, allow_missing=False)
     assert [finding.name for finding in findings][:2] == ["overview", "significance"]
     figures = [
+        "accuracy",
+        "differences",
         "training_curves",
         "convergence_analysis",
         "temporal_patterns",
@@ -250,6 +259,26 @@ def test_the_analysis_writes_every_promised_file_and_stores_it(memory, workplace
     )
     assert {step for one in runs for step, row in memory.history[one.id] if not all("/" in name for name in row)} == {0}
     assert len(json.loads(memory.fetch(parent, "significance.json").read_text())["data"]) == 1
+
+
+def test_an_analysis_and_a_metric_that_were_added_reach_the_report_and_the_store(store, workplace, monkeypatch):
+    table = pd.DataFrame({"sequence": [7], "missed": [0.5]})
+    own = Finding("own", "My analysis", "What I found.", {"mine": table})
+    half = Metric("half", "Half the accuracy", "rate", "higher", lambda results: accuracy_at_best_epoch(results) / 2)
+    monkeypatch.setitem(registry.ANALYSES, "own", lambda _: own)
+    for module in (metrics, overview):
+        monkeypatch.setattr(module, "METRICS", (*metrics.METRICS, half))
+    monkeypatch.setitem(metrics.BY_NAME, "half", half)
+    monkeypatch.setattr(analyze, "_drawn", lambda _: ({"png": {}, "svg": {}}, None))
+    stored, output = find_study(store), workplace / "own"
+    analyze_study(stored, store, output=output, allow_missing=False)
+    told = (output / "analysis_report.md").read_text()
+    assert "\n| Half the accuracy | higher |" in told
+    assert "## My analysis\n\nWhat I found.\n\nTable: Mine\n\n| sequence | missed |" in told
+    kept = json.loads(store.fetch(stored.parent.id, "tables/own_mine.json").read_text())
+    assert kept == {"columns": ["sequence", "missed"], "data": [[7, 0.5]]}
+    assert "half_mean" in store.fetch(stored.parent.id, "results_summary.csv").read_text()
+    assert "My analysis" in store.fetch(stored.parent.id, "analysis_report.html").read_text()
 
 
 def test_a_folder_with_another_study_is_refused(memory, workplace):

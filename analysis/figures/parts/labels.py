@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from plotly.graph_objects import Figure
 from scipy.optimize import isotonic_regression
 
-from analysis.figures.parts.style import LABEL_SIZE, axis, text_width
+from analysis.figures.parts.style import LABEL_SIZE, axis, legible, text_width
 
 GAP = 28
 LEADER = 34
@@ -45,7 +45,7 @@ def label_ends(
             ay=want - place - lift,
             xanchor="left",
             text=name,
-            font={"color": colour[name], "size": LABEL_SIZE},
+            font={"color": legible(colour[name]), "size": LABEL_SIZE},
             arrowcolor=colour[name],
             arrowwidth=1.5,
             arrowhead=0,

@@ -1,10 +1,13 @@
 """How every figure looks: one colour a model, large type, white ground.
 
-Colours: Okabe and Ito, "Color Universal Design", 2008; distinguishable with the common kinds of colour blindness.
+Colours: Okabe and Ito, "Color Universal Design", 2008; distinguishable with the common kinds of colour blindness. Text
+in the colour of a model is darker than its marks, so that it has the contrast that WCAG 2.2 asks for at level AA.
 Sizes are in CSS pixels and chosen so that a figure shown at half its size can still be read.
 """
 
+import re
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -15,15 +18,26 @@ from analysis.wording import printable, shortened
 
 # Yellow comes last, and darkened: it is the weakest on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B3A600")
+PAPER = "#FFFFFF"
 INK = "#222222"
 MUTED = "#6B6B6B"
 GRID = "#E4E4E4"
+STRONG_CELL, WEAK_CELL = "#0B3C5D", "#DCE6EC"
+"""Grounds of cells that say yes, with white text, and no, with ink."""
+TILE = "#EDF1F3"
+"""The ground of a drawn sequence."""
+TEXT_CONTRAST = 4.5
+"""Least contrast of text with its ground: WCAG 2.2, success criterion 1.4.3."""
+NIGHT = "#14181C"
+"""What a page puts in the place of PAPER where its reader has asked for dark pages."""
 TEXT_SIZE = 20
 SMALL_SIZE = 18
 LABEL_SIZE = 19
 PANEL_SIZE = 22
 TITLE_SIZE = 27
 SUBTITLE_LINE = 26
+SEEN = "seen"
+"""Where a figure keeps its description in words."""
 
 
 def colours(models: Sequence[str]) -> dict[str, str]:
@@ -31,10 +45,54 @@ def colours(models: Sequence[str]) -> dict[str, str]:
     return {model: COLOURS[i % len(COLOURS)] for i, model in enumerate(models)}
 
 
+def channels(colour: str) -> list[int]:
+    """Return red, green and blue of a colour '#RRGGBB', 0 to 255."""
+    return [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+
+
 def faint(colour: str, opacity: float) -> str:
     """Return a colour '#RRGGBB' with an opacity in [0, 1]."""
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    red, green, blue = channels(colour)
     return f"rgba({red}, {green}, {blue}, {opacity})"
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast of two colours '#RRGGBB', 1 to 21, as WCAG 2.2 defines it."""
+    low, high = sorted((_luminance(one), _luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    shares = [value / 255 for value in channels(colour)]
+    red, green, blue = (
+        share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4  # noqa: PLR2004  of sRGB
+        for share in shares
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@cache
+def legible(colour: str, ground: str = PAPER) -> str:
+    """Return a colour '#RRGGBB' with so much black, or white on a dark ground, that text in it can be read."""
+    end = 0 if _luminance(ground) > 0.5 else 255  # noqa: PLR2004
+    for step in range(101):
+        mixed = "#" + "".join(f"{round(value + (end - value) * step / 100):02X}" for value in channels(colour))
+        if contrast(mixed, ground) >= TEXT_CONTRAST:
+            return mixed
+    raise AssertionError("black or white can be read on any ground")
+
+
+def night_colours() -> dict[str, str]:
+    """Return what each colour of a figure becomes on a dark page, as they stand in its JSON: '#RRGGBB' and 'rgba(R, G, B'."""
+    marks = [*COLOURS, *(legible(colour) for colour in COLOURS)]
+    night = {colour: legible(colour, NIGHT) for colour in marks}
+    night |= {PAPER: NIGHT, INK: "#E8E6E3", MUTED: "#A9B0B7", GRID: "#3A424A", TILE: "#2A3138"}
+    night |= {WEAK_CELL: "#2B343C", STRONG_CELL: "#1D6A9E"}
+    return night | {_opening(light): _opening(dark) for light, dark in night.items()}
+
+
+def _opening(colour: str) -> str:
+    return faint(colour, 1).removesuffix(", 1)")
 
 
 def text_width(text: str, size: int = TEXT_SIZE) -> int:
@@ -66,7 +124,10 @@ def padded(values: NDArray[np.float64]) -> tuple[float, float]:
 
 def colour_key(models: Sequence[str]) -> str:
     """Return the models' names in their colours, for a subtitle."""
-    return "  ".join(f"<span style='color:{colour}'>\u25cf {model}</span>" for model, colour in colours(models).items())
+    return "  ".join(
+        f"<span style='color:{colour}'>\u25cf</span> <span style='color:{legible(colour)}'>{model}</span>"
+        for model, colour in colours(models).items()
+    )
 
 
 def error_bars(
@@ -102,8 +163,13 @@ def panel_title(figure: Figure, text: str, panel: int) -> None:
     )
 
 
-def finish(figure: Figure, *, title: str, subtitle: str, width: int, height: int, margin: dict[str, int]) -> Figure:
-    """Give a figure its title, look and size in pixels, without the top margin, which fits the subtitle."""
+def finish(
+    figure: Figure, *, title: str, subtitle: str, seen: str, width: int, height: int, margin: dict[str, int]
+) -> Figure:
+    """Give a figure its title, look and size in pixels, without the top margin, which fits the subtitle.
+
+    `seen` says in words what it shows, for those who do not see it.
+    """
     top = 120 + SUBTITLE_LINE * (1 + subtitle.count("<br>"))
     figure.update_layout(
         title={
@@ -120,8 +186,9 @@ def finish(figure: Figure, *, title: str, subtitle: str, width: int, height: int
         },
         font={"family": "Open Sans, DejaVu Sans, Arial, sans-serif", "size": TEXT_SIZE, "color": INK},
         template="none",
-        paper_bgcolor="white",
-        plot_bgcolor="white",
+        meta={SEEN: f"{title}. {seen}"},
+        paper_bgcolor=PAPER,
+        plot_bgcolor=PAPER,
         showlegend=False,
         width=width,
         height=top + height,
@@ -130,3 +197,11 @@ def finish(figure: Figure, *, title: str, subtitle: str, width: int, height: int
     figure.update_xaxes(gridcolor=GRID, linecolor=MUTED, zeroline=False, automargin=False, title_standoff=14)
     figure.update_yaxes(gridcolor=GRID, linecolor=MUTED, zeroline=False, automargin=False, title_standoff=10)
     return figure
+
+
+def described(figure: Figure) -> str:
+    """Return what a figure shows, in words; of one made elsewhere its title, if it has one."""
+    meta = figure.layout.meta
+    if isinstance(meta, dict) and SEEN in meta:
+        return str(meta[SEEN])
+    return re.sub("<[^>]*>", " ", figure.layout.title.text or "").strip()

@@ -16,7 +16,7 @@ def test_the_page_holds_our_figures_then_the_callers_and_needs_no_network(random
     shares = pd.DataFrame({"factor": [NAME], "fANOVA": [1.0]})
     document = ablation_report(trials, ablation_findings(trials, shares), extra, title="Study x")
     page = document.html()
-    placed = re.findall(r'data-figure="(\w+)" data-width="(\d+)" data-height="(\d+)"', page)
+    placed = re.findall(r'data-figure="(\w+)" data-width="(\d+)" style="--width: \d+; --height: (\d+)"', page)
     assert [stem for stem, _, _ in placed] == list(document.figures)
     assert placed[-2:] == [("search_1_optimization_history", "700", "640"), ("search_2_slices_all", "1100", "640")]
     assert page.count(plot_script()) == 1

@@ -1,3 +1,4 @@
+import pandas as pd
 import pytest
 
 from analysis import run_analyses
@@ -55,7 +56,22 @@ def kernels(*names):
     return changed
 
 
+def gradients(norms):
+    def changed(runs, curves, predictions):
+        last = curves[(curves["metric"] == "seconds")]
+        return (
+            runs,
+            pd.concat([curves, last.assign(metric="gradient_norm", value=last["model"].map(norms))]),
+            predictions,
+        )
+
+    return changed
+
+
+FAR = gradients({"none": 2.0, "sincos": 350.0, "lete": 30.0})
+NEAR = gradients({"none": 2.0, "sincos": 39.0, "lete": 30.0})
 BANNERS = {
+    "gradients": (FAR, "Gradient norms are far apart: 350 for sincos and 2 for none"),
     "shared code": (change("shared_code_digest", "other", [6, 7, 8]), "code that all models share"),
     "tuning": (tuned, "Unequal tuning budgets: none 0 trials, sincos 0 trials and lete 30 trials."),
     "precision": (change("precision", "bf16"), "different precisions: bf16 and fp32"),
@@ -92,3 +108,7 @@ def test_too_few_epochs_or_seeds_are_said(study, draw):
     found = " ".join(banners(study(draw(RATES, seeds=1), epochs=4)))
     assert "Convergence needs 5 epochs, and these runs have 4 epochs" in found
     assert "One seed per model" in found
+
+
+def test_gradient_norms_within_a_factor_of_twenty_are_no_note(tables, draw):
+    assert banners(Results(*NEAR(*tables(draw(RATES))), plan=Plan())) == []

@@ -51,6 +51,9 @@ def test_the_audit_says_who_uses_time_from_the_interval_over_seeds(results):
         "accuracy"
     ].item() == pytest.approx(0.15)
     assert set(found.figures) == {"time_use", "anytime_accuracy"}
+    for figure in found.figures.values():
+        assert "On 10 of 60 test sequences" in figure.layout.title.subtitle.text.replace("Accuracy on", "On")
+    assert "Accuracy on 10 of 60 test sequences after" in found.summary
 
 
 def test_the_microscope_compares_with_the_untrained_model(results):

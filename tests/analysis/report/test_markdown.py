@@ -1,17 +1,25 @@
 import re
+from dataclasses import replace
+
+import pandas as pd
 
 from analysis import run_analyses
+from analysis.findings import Finding
+from analysis.metrics.registry import METRICS
 from analysis.report.markdown import description, report, verdict_lines, verdict_markdown
 
 
-def test_the_verdict_comes_first_and_then_the_results(findings):
+def test_the_answer_comes_first_and_then_the_verdict_and_the_results(findings):
     text = report(findings)
     places = [
-        text.index(f"\n## {title}\n") for title in ("Verdict", "Results", "Training curves", "Plan", "Environment")
+        text.index(f"\n## {title}\n")
+        for title in ("Answer", "Verdict", "Results", "Every pair of models", "Training curves", "Plan", "Environment")
     ]
     assert places == sorted(places)
-    verdict, figure = text.index("- **lete is better than none**: +"), text.index("(statistical_significance.png)")
-    assert places[0] < verdict < figure < text.index("Test: two-way t") < places[1]
+    verdict, figure = text.index("- **lete is better than none**: +"), text.index("(differences.png)")
+    accuracy = text.index("(accuracy.png)")
+    assert places[1] < verdict < figure < accuracy < text.index("Test: two-way t") < places[2]
+    assert places[3] < text.index("(statistical_significance.png)") < places[4]
     assert text.count("lete is better than none") == 1
 
 
@@ -25,6 +33,8 @@ def test_every_figure_is_shown_once(findings):
     shown = re.findall(r"!\[[^\]]+\]\((\w+)\.png\)", report(findings))
     assert sorted(shown) == sorted(stem for finding in findings for stem in finding.figures)
     assert set(shown) == {
+        "accuracy",
+        "differences",
         "training_curves",
         "convergence_analysis",
         "temporal_patterns",
@@ -103,3 +113,24 @@ def test_without_the_significance_analysis_there_is_no_verdict(study, draw, rate
     assert verdict_lines(findings) == []
     assert "No verdict" in report(findings)
     assert "No verdict" in verdict_markdown(run_analyses(study(draw(rates)), ["confusion"]))
+
+
+def test_every_metric_has_a_row_with_its_spread_over_seeds(findings):
+    text = report(findings)
+    table = text[text.index("Table: Every metric") : text.index("## Every pair of models")]
+    assert all(f"\n| {metric.title} | {metric.better} |" in table for metric in METRICS)
+    assert re.search(r"\| Test NLL \| lower \| \d\.\d{3} ± \d\.\d{3} \|", table)
+
+
+def test_the_tables_of_an_analysis_are_listed_unless_its_summary_says_them(findings):
+    table = pd.DataFrame({"first_part": range(40), "b": 0.123456, "c": "x|*y*"})
+    own = Finding("own", "My analysis", "What I found.", {"my_table": table, "other": table.head(1)})
+    text = report([*findings, own])
+    assert (
+        "## My analysis\n\nWhat I found.\n\nTable: My table (the first 30 of 40 rows)\n\n| first part | b | c |" in text
+    )
+    assert "\n| 29 | 0.1235 | x\\|\\*y\\* |\n\nTable: Other\n" in text
+    only = report([*findings, replace(own, listed=["other"])])
+    assert "Table: Other" in only
+    assert "Table: My table" not in only
+    assert not [finding.name for finding in findings[2:] if finding.shown()]

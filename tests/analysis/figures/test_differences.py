@@ -1,0 +1,39 @@
+import numpy as np
+
+from analysis import run_analyses
+from analysis.figures import described
+from analysis.plan import Plan
+
+
+def found(results):
+    finding = run_analyses(results, ["significance"])[0]
+    return finding.figures["differences"], finding.tables["pairs"]
+
+
+def test_a_row_a_pair_has_both_intervals_and_the_margin_is_a_band(study, draw):
+    figure, pairs = found(study(draw({"none": 0.6, "sincos": 0.9, "lete": 0.91}), Plan(margin=0.01)))
+    lines = {trace.line.width: [] for trace in figure.data if trace.line.width}
+    for trace in figure.data:
+        if trace.line.width:
+            lines[trace.line.width].append((trace.x[0], trace.x[-1], trace.y[0]))
+    for width, low, high in ((8, "ci_low", "ci_high"), (2, "adjusted_low", "adjusted_high")):
+        expected = [(100 * row[low], 100 * row[high], place) for place, (_, row) in enumerate(pairs.iterrows())]
+        assert np.allclose(lines[width], expected)
+    [band] = [shape for shape in figure.layout.shapes if shape.type == "rect"]
+    assert (band.x0, band.x1) == (-1, 1)
+    assert list(figure.layout.yaxis.ticktext) == ["sincos - none", "lete - none", "lete - sincos"]
+    assert described(figure).startswith("Differences of test accuracy. sincos minus none +")
+
+
+def test_pairs_that_were_not_declared_are_marked_and_left_out_where_there_are_too_many(study, draw):
+    few, _ = found(study(draw({"none": 0.6, "sincos": 0.9, "lete": 0.91}), Plan(family="reference")))
+    assert [note.text for note in few.layout.annotations if note.xref == "paper"][-1] == "undecided *"
+    many, pairs = found(study(draw({f"m{number}": 0.8 for number in range(9)}), Plan(family="reference")))
+    assert len(pairs) == 36
+    assert len(many.layout.yaxis.ticktext) == 8
+
+
+def test_one_seed_has_a_point_and_no_interval(study, draw):
+    figure, _ = found(study(draw({"a": 0.5, "b": 0.9}, seeds=1)))
+    assert not [trace for trace in figure.data if trace.line.width]
+    assert "no interval, undecided" in described(figure)
