@@ -29,7 +29,6 @@ README_COMMANDS = [
     for document in (README, (ROOT / "mlflow_server/README.md").read_text(encoding="utf-8"))
     for block in re.findall(r"```sh\n(.*?)```", document, re.DOTALL)
     for line in block.splitlines()
-    if "log_time" not in line
 ]
 README_OPTIONS = re.findall(r"`(--[\w.]+ [^`]+)`", README)
 WORDS = {
@@ -56,7 +55,7 @@ def check_pipeline(arguments):
     elif options.verb == "ablate":
         load_ablation(config, rows=options.models, seeds=options.seeds, overrides=settings)
     elif options.verb == "ls":
-        assert options.topic in (("data",) if options.place else ("", *LISTS))
+        assert options.topic in (("data", "embeddings") if options.place else ("", *LISTS))
 
 
 def check_mlflow(words):
