@@ -14,7 +14,7 @@ from pipeline.stored_study import ABLATION_KIND, STUDY_KIND, find_parent, read_m
 from pipeline.tracking import SPOOL, MemoryTracker, Run, Tracker
 
 NESTED = "mlflow.parentRunId"
-CELL = re.compile(r"[0-9a-f]{64}")
+CELL = re.compile(r"[0-9a-f]{12,64}")
 """Name of the folder of a cell's checkpoint."""
 MIB = 2**20
 
