@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pipeline.errors import RunError, UsageError, disk_error, one_line, plain
+from pipeline.registries import REGISTRIES
 
 # Each verb imports its stage when it runs: torch and MLflow cost seconds that `--help` need not pay.
 # ruff: noqa: PLC0415
@@ -23,17 +24,17 @@ os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
     "main": (
         "train what is missing of a study, analyse it, print the verdicts",
-        ("config", "models", "seeds", "workers", "device", "storage", "output", "allow_missing"),
+        ("config", "models", "seeds", "name", "workers", "device", "storage", "output", "allow_missing"),
     ),
     "train": ("train one model with one seed", ("config", "models", "seeds", "device", "storage")),
     "compare": (
         "train what is missing of a study: models x seeds",
-        ("config", "models", "seeds", "workers", "device", "storage"),
+        ("config", "models", "seeds", "name", "workers", "device", "storage"),
     ),
     "analyze": ("analyse a finished study: figures, tables, report", ("study", "output", "allow_missing")),
     "ablate": (
         "vary settings: grids, searches, named changes",
-        ("config", "models", "seeds", "workers", "device", "study", "output", "storage"),
+        ("config", "models", "seeds", "workers", "device", "name", "study", "output", "storage"),
     ),
     "verify": (
         "check that what is stored of a study is as it was stored, follows from its runs, and can be repeated",
@@ -44,9 +45,13 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
         ("checkpoints", "storage"),
     ),
     "ls": (
-        "list embeddings, models, datasets, metrics, analyses, presets and settings; `ls data FILE`: what a file holds",
+        "list what there is, the presets, settings and studies; `ls embeddings NAME` and `ls data FILE` say more of one",
         (),
     ),
+    "schema": ("print the JSON schema of study or of ablation files, for editors", ()),
+    "rm": ("delete a study, and the runs that no other study uses", ("dry_run", "storage")),
+    "clean": ("delete what no run needs: files of deleted runs, and left checkpoints", ("dry_run",)),
+    "new": ("write the file of a new embedding, backbone, dataset, metric, analysis or probe, and list it", ()),
     "bench": ("measure speed, memory and overheads on this machine", ("only", "quick", "output")),
 }
 """What each verb does, and its options. One that reads settings from a file takes them as options, too."""
@@ -95,12 +100,19 @@ def _parser() -> argparse.ArgumentParser:
             flags = dict.fromkeys((f"--{name}", f"--{name.replace('_', '-')}"))
             of_verb.add_argument(*flags, default="", **{**OPTIONS[name], **OWN_MEANING.get((verb, name), {})})
         if verb == "verify":
-            of_verb.add_argument(
-                "study", nargs="?", default="", help="id of a study or of its run (default: the newest)"
-            )
+            of_verb.add_argument("study", nargs="?", default="", help="name or id of a study (default: the newest)")
+        if verb == "rm":
+            of_verb.add_argument("study", nargs="?", default="", help="name or id of a study")
+        if verb == "schema":
+            of_verb.add_argument("kind", choices=("study", "ablation"), metavar="KIND", help="study or ablation")
+        if verb == "new":
+            of_verb.add_argument("kind", choices=tuple(REGISTRIES), metavar="KIND", help=", ".join(REGISTRIES))
+            of_verb.add_argument("name", help="its name: letters, digits and _")
         if verb == "ls":
             of_verb.add_argument("topic", nargs="?", default="", help="one of the lists, or data")
-            of_verb.add_argument("place", nargs="?", default="", metavar="FILE", help="file of events, after data")
+            of_verb.add_argument(
+                "place", nargs="?", default="", metavar="NAME", help="an embedding, or after data a file of events"
+            )
     return parser
 
 
@@ -158,7 +170,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "seeds": {"type": _seeds, "metavar": "0,1,2", "help": "seeds of the study"},
     "workers": {"type": _workers, "metavar": "N", "help": "processes that train at once (default: one a core)"},
     "device": {"type": _device, "metavar": "auto|cpu|cuda", "help": "where to train (default: auto)"},
-    "study": {"metavar": "ID", "help": "study to analyse (default: the newest)"},
+    "study": {"metavar": "NAME", "help": "name or id of the study to analyse (default: the newest)"},
+    "name": {"metavar": "NAME", "help": "name of the study and of its folder of results (default: that of its file)"},
     "storage": {
         "metavar": "URL",
         "help": "PostgreSQL database that keeps machines apart which share a tracking server (default: OPTUNA_STORAGE)",
@@ -195,6 +208,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "true|false",
         "help": "train no run again",
     },
+    "dry_run": {
+        "type": _truth,
+        "nargs": "?",
+        "const": True,
+        "metavar": "true|false",
+        "help": "say what would be deleted, and delete nothing",
+    },
     "choice": {"type": _choice, "metavar": "N", "help": "number by which the run is drawn that is trained again"},
 }
 OWN_MEANING: dict[tuple[str, str], dict[str, str]] = {
@@ -203,7 +223,7 @@ OWN_MEANING: dict[tuple[str, str], dict[str, str]] = {
     ("ablate", "models"): {"help": "rows of the study"},
     ("ablate", "storage"): {"help": "database of the study (default: OPTUNA_STORAGE, or else sqlite:///optuna.db)"},
     ("bench", "output"): {"help": "folder of benchmarks.md and .json (default: docs; with --quick, none)"},
-    ("ablate", "study"): {"metavar": "NAME", "help": "name of the study (default: that of its file)"},
+    ("ablate", "study"): {"help": "the same as --name"},
 }
 """What an option means to one verb, where it is something else than to the others."""
 
@@ -282,9 +302,17 @@ def _wrong_input() -> tuple[type[Exception], ...]:
 def _run(verb: str, options: Mapping[str, Any]) -> None:
     if verb == "ls":
         from pipeline.ls import ls
-        from pipeline.settings import read_values
 
-        return ls(options["topic"], options["place"], read_values(options["overrides"]))
+        return ls(options["topic"], options["place"], options["overrides"])
+    if verb == "schema":
+        from pipeline.schema import text
+
+        print(text(options["kind"]))
+        return None
+    if verb == "new":
+        from pipeline.new import new
+
+        return new(options["kind"], options["name"])
     if verb == "bench":
         from pipeline.bench.command import bench
 

@@ -20,7 +20,8 @@ from analysis.report.latex import results_table, significance_table
 from analysis.report.markdown import description, report
 from analysis.report.records import detailed_analysis, summary, training_histories
 from analysis.results import Results
-from pipeline.console import say
+from analysis.wording import plural
+from pipeline.console import phase, say
 from pipeline.evidence import read
 from pipeline.output import check_output, deliver
 from pipeline.run_record import BEST_FILE, COLOUR, ENVIRONMENT_FILE, LOG_FILE
@@ -47,8 +48,10 @@ def analyze_study(study: StoredStudy, tracker: Tracker, *, output: Path, allow_m
     a note says so.
     """
     check_output(output, study.id)
+    phase("analysing")
     derived = derive(study, tracker, allow_missing=allow_missing)
     findings, figures = derived.findings, derived.figures
+    phase(f"drawing {plural(len(figures), 'figure')}")
     images, problem = _drawn(figures)
     drawings = {stem: image.decode() for stem, image in images["svg"].items()}
     pages = {f"{stem}.html": to_html(stem, figure, drawings.get(stem, "")) for stem, figure in figures.items()}

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from analysis.figures.parts.style import colours
-from pipeline.console import Meter, duration, say
+from pipeline.console import Meter, duration, phase, say
 from pipeline.errors import RunError, UsageError, disk_error, one_line
 from pipeline.estimate import epoch_seconds
 from pipeline.identity import identity
@@ -150,11 +150,12 @@ def _train(
     """Train cells in workers and yield each when it ends, with its outcome or the error that ended it."""
     if not tasks:
         return
+    phase("estimating how long that takes")
     one_a_model = {task.cell.model: task for task in tasks}
     seconds = {model: epoch_seconds(task.cell.config, task.device) for model, task in one_a_model.items()}
     epochs = {task.cell.name: _epochs_left(task, identities[task.cell.name]["cell"]) for task in tasks}
     meter = Meter(epochs, {task.cell.name: seconds[task.cell.model] for task in tasks}, min(workers, len(tasks)))
-    say(f"{sum(epochs.values())} epochs to train, about {duration(meter.seconds_left)} with {workers} worker(s)")
+    phase(f"training {sum(epochs.values())} epochs, about {duration(meter.seconds_left)} with {workers} worker(s)")
     # Seed by seed, so that an early stop leaves whole seeds; the slowest first, so that no worker waits at the end.
     seeds = list(dict.fromkeys(task.cell.config.seed for task in tasks))
     ordered = sorted(tasks, key=lambda task: (seeds.index(task.cell.config.seed), -seconds[task.cell.model]))

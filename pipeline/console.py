@@ -1,5 +1,6 @@
 """What a person sees while it runs: lines, tables, and progress with the time left."""
 
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -16,12 +17,17 @@ from pipeline.errors import printable
 QUIET_SECONDS = 15.0
 """Where output is no terminal, lines of progress come at most this often."""
 
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+console = Console(highlight=False, width=None if sys.stdout.isatty() or os.environ.get("COLUMNS") else 160)
 
 
 def say(text: str = "") -> None:
     """Print a line. Whatever names in it hold, it stays one, and what cannot be printed is escaped."""
     console.print(printable(text), markup=False, soft_wrap=True)
+
+
+def phase(text: str) -> None:
+    """Say what begins, which may take a while without a word."""
+    say(f"{text} ...")
 
 
 def show(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pipeline.registries import unlisted
+
 if TYPE_CHECKING:  # the command line catches these errors, and its `--help` must not wait for pydantic
     from pydantic import BaseModel
     from pydantic_core import ErrorDetails
@@ -121,8 +123,10 @@ def one_line(error: BaseException) -> str:
 def unknown(what: str, name: object, known: Iterable[str], where: str = "") -> UsageError:
     """Return the error for a `name` that is not among the known ones, with the closest of them.
 
-    It stands for itself, or is the value of the setting `where`.
+    It stands for itself, or is the value of the setting `where`. A file of this name that no registry lists is named instead.
     """
+    if forgotten := unlisted(str(name)):
+        return UsageError(f"{where or name}: {forgotten}")
     names = list(dict.fromkeys(known))
     closest = difflib.get_close_matches(str(name)[:SHOWN], names, n=1, cutoff=0.5)
     hint = f"Did you mean {closest[0]}?" if closest else "`python -m pipeline ls` lists what there is."

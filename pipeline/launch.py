@@ -52,10 +52,14 @@ def run_tasks(
     # are there after the last task, and were not before the first.
     others = multiprocessing.active_children()
     pool = ProcessPoolExecutor(min(workers, len(tasks)), context, _start_worker, (work, messages))
+    # Ctrl-C reaches workers, too, and one that still imports would print a traceback: they inherit that it waits, until
+    # `_start_worker` has set what it does. Here it is delivered within the `try`.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     futures: dict[Future[Result | Exception], Task] = {pool.submit(_in_worker, task): task for task in tasks}
     processes = [process for process in multiprocessing.active_children() if process not in others]
     waiting = set(futures)
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         while waiting:
             _check_alive(processes)
             finished, waiting = wait(waiting, POLL_SECONDS, FIRST_COMPLETED)
@@ -123,6 +127,7 @@ def _start_worker(work: Callable[[Any, Notify], Any], messages: Any) -> None:  #
     # Ctrl-C reaches every process of the terminal: a worker gets that signal and then the launcher's SIGTERM.
     signal.signal(signal.SIGTERM, _interrupt_once)
     signal.signal(signal.SIGINT, _interrupt_once)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -1,37 +1,42 @@
-"""What there is: the registries of the project, with the first line of each docstring."""
+"""What there is: the registries of the project, with the first line of each docstring, and the studies of the store."""
 
-import inspect
 import json
+import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import partial
+from pathlib import Path
+from textwrap import shorten
+from typing import TYPE_CHECKING
 
-from analysis.analyses.registry import ANALYSES
-from analysis.metrics.registry import METRICS
-from models.cards import card
-from models.registry import MODELS
-from models.time_embeddings import TIME_EMBEDDINGS
-from pipeline.config import RunConfig
 from pipeline.console import say, show
-from pipeline.data import DATASETS
-from pipeline.data.card import card as card_of_data
 from pipeline.errors import UsageError, unknown
-from pipeline.identity import ROOT
-from pipeline.settings import build_run, fields_of, resolve_all
-from pipeline.stored_study import ABLATION_KIND, STUDY_KIND, TRIAL_KIND, read_manifest
-from pipeline.tracking import Run, Tracker, connect
+from pipeline.registries import ROOT, names
+
+# Most lists need neither torch nor MLflow, which take seconds to import.
+# ruff: noqa: PLC0415
+if TYPE_CHECKING:
+    from pipeline.tracking import Run, Tracker
 
 Rows = list[tuple[str, ...]]
 CARD = "data"
 """The topic that takes a file, too."""
+ONE_LINE = 58
+"""Letters of a description that fit beside a name into a line of 80."""
+LOCAL_STORE = "sqlite:///"
+"""How the address of a store in a file begins."""
 
 
-def ls(topic: str = "", place: str = "", overrides: Mapping[str, Any] | None = None) -> None:
-    """Print one list, or all but the settings and the studies of the store; of `data` the card of the file at `place`."""
+def ls(topic: str = "", place: str = "", overrides: Mapping[str, str] | None = None) -> None:
+    """Print one list, or all but the settings and the studies of the store; the card of an embedding, or of a file of events."""
     if topic == CARD:
         return _card(place, overrides or {})
+    if topic == "embeddings" and place and not overrides:
+        return _embedding(place)
     if place or overrides:
         got = place or f"--{next(iter(overrides or {}))}"
-        raise UsageError(f"ls: must be given one list, got also {got}. Write ls {CARD} FILE for a file of events.")
+        raise UsageError(
+            f"ls: must be given one list, got also {got}. Write ls {CARD} FILE for a file of events, ls embeddings NAME for one."
+        )
     if topic and topic not in LISTS:
         raise unknown("list", topic, [*LISTS, CARD])
     for name in [topic] if topic else [name for name in LISTS if name not in ("settings", "studies")]:
@@ -41,51 +46,82 @@ def ls(topic: str = "", place: str = "", overrides: Mapping[str, Any] | None = N
     return None
 
 
-def _card(place: str, overrides: Mapping[str, Any]) -> None:
+def _card(place: str, overrides: Mapping[str, str]) -> None:
     """Print the data card of a file of events, or of a data set by its name."""
+    from pipeline.data import DATASETS
+    from pipeline.data.card import card
+    from pipeline.settings import build_run, read_values, resolve_all
+
     if not place:
         raise UsageError(f"ls {CARD}: must be followed by a file of events or a data set, got none. Name one.")
-    given: dict[str, Any] = {"data.name": place}
+    given: dict[str, object] = {"data.name": place}
     if place not in DATASETS:  # the default of the split is for larger files
         given = {"data.name": "events_file", "data.path": place, "data.validation_size": 0}
-    config = build_run({**given, **resolve_all(overrides)}).data
-    for what, value in card_of_data(config):
+    config = build_run({**given, **resolve_all(read_values(overrides))}).data
+    for what, value in card(config):
         say(f"{what}: {value}")
 
 
-def _described(registry: Mapping[str, object]) -> tuple[tuple[str, ...], Rows]:
-    return ("name", "what it is"), [(name, _first_line(thing)) for name, thing in registry.items()]
+def _embedding(name: str) -> None:
+    """Print the card of an embedding."""
+    from models.cards import HORIZON, card
+    from models.time_embeddings import TIME_EMBEDDINGS
+
+    if name not in TIME_EMBEDDINGS:
+        raise unknown("embedding", name, TIME_EMBEDDINGS)
+    its = card(name)
+    say(f"name: {name}")
+    say(f"what it is: {dict(names('embedding'))[name]}")
+    say(f"code of an event: {its.formula}")
+    say(f"represents: {its.represents}")
+    say(f"parameters: {its.parameters:,} at its defaults, times 0 to {HORIZON - 1}")
+    say(f"effective rank before training: {its.effective_rank:.1f} of {TIME_EMBEDDINGS[name]().dim}")
+    say(f"source: {its.source}")
+
+
+def _listed(kind: str) -> tuple[tuple[str, ...], Rows]:
+    return ("name", "what it is"), [(name, what) for name, what in names(kind)]
 
 
 def _embeddings() -> tuple[tuple[str, ...], Rows]:
-    cards = [card(name) for name in TIME_EMBEDDINGS]
-    columns = ("name", "parameters", "effective rank", "what it represents", "code of an event", "source")
-    return columns, [
-        (its.name, f"{its.parameters:,}", f"{its.effective_rank:.1f}", its.represents, its.formula, its.source)
-        for its in cards
-    ]
+    """List one embedding a line; the rest is on its card."""
+    rows: Rows = [(name, shorten(what, ONE_LINE, placeholder=" ...")) for name, what in names("embedding")]
+    return ("name", "what it is (`ls embeddings NAME` says more)"), rows
 
 
-def _first_line(thing: object) -> str:
-    return (inspect.getdoc(thing) or "").split("\n")[0]
+def is_store() -> bool:
+    """Say whether there is a store, without making one: looking into a new SQLite file would create it."""
+    address = os.environ.get("MLFLOW_TRACKING_URI") or f"{LOCAL_STORE}mlflow.db"
+    return not address.startswith(LOCAL_STORE) or Path(address.removeprefix(LOCAL_STORE)).is_file()
 
 
-def _metrics() -> tuple[tuple[str, ...], Rows]:
-    return ("name", "what it is"), [(metric.name, metric.title) for metric in METRICS]
+def check_store() -> None:
+    """Refuse to look for studies where there is no store."""
+    if not is_store():
+        raise UsageError(
+            "MLFLOW_TRACKING_URI: must be a store that is there, got no mlflow.db in this folder. Go to the folder of the store."
+        )
 
 
 def _studies() -> tuple[tuple[str, ...], Rows]:
     """List what the tracking store holds: it costs seconds, so only where it is asked for by name."""
+    columns = ("name", "study", "kind", "status", "finished")
+    if not is_store():
+        return columns, []
+    from pipeline.stored_study import ABLATION_KIND, STUDY_KIND
+    from pipeline.tracking import connect
+
     tracker = connect()
     found = [run for kind in (STUDY_KIND, ABLATION_KIND) for run in tracker.find(kind=kind)]
-    rows: Rows = [
-        (run.name, run.tags["study"], run.tags["kind"], run.status, _progress(run, tracker), run.id) for run in found
+    return columns, [
+        (run.name, run.tags["study"], run.tags["kind"], run.status, _progress(run, tracker)) for run in found
     ]
-    return ("name", "study", "kind", "status", "finished", "run"), rows
 
 
-def _progress(run: Run, tracker: Tracker) -> str:
+def _progress(run: "Run", tracker: "Tracker") -> str:
     """Return how much of a study is finished: cells of a study, trials of an ablation."""
+    from pipeline.stored_study import ABLATION_KIND, TRIAL_KIND, read_manifest
+
     if run.tags["kind"] == ABLATION_KIND:
         trials = tracker.find(kind=TRIAL_KIND, parent=run.id)
         return f"{sum(trial.status == 'FINISHED' for trial in trials)} of {run.tags.get('trials', '?')} trials"
@@ -104,6 +140,9 @@ def _presets() -> tuple[tuple[str, ...], Rows]:
 
 def settings() -> tuple[tuple[str, ...], Rows]:
     """Return every setting: path, the kinds that have it, default, meaning; the table of docs/settings.md."""
+    from pipeline.config import RunConfig
+    from pipeline.settings import fields_of
+
     kinds: dict[tuple[str, str, str], dict[str, None]] = {}
     for path, kind, field in fields_of(RunConfig):
         if not path.endswith(".name"):
@@ -115,12 +154,22 @@ def settings() -> tuple[tuple[str, ...], Rows]:
     return ("setting", "of", "default", "meaning"), rows
 
 
-def _owners(names: list[str]) -> str:
+def _owners(owners: list[str]) -> str:
     """Return names as a list; most of the embeddings as all but the others."""
-    missing = [name for name in TIME_EMBEDDINGS if name not in names]
-    if len(missing) >= len(TIME_EMBEDDINGS) // 2:
-        return ", ".join(names)
+    known = [name for name, _ in names("embedding")]
+    missing = [name for name in known if name not in owners]
+    if len(missing) >= len(known) // 2:
+        return ", ".join(owners)
     return "all embeddings" + (f" but {', '.join(missing)}" if missing else "")
+
+
+def _settings() -> tuple[tuple[str, ...], Rows]:
+    """List the settings so that a line of 80 holds them: whose they are stands with their meaning."""
+    rows: Rows = [
+        (path, default, meaning if kinds == "all" else f"{meaning} ({kinds})")
+        for path, kinds, default, meaning in settings()[1]
+    ]
+    return ("setting", "default", "meaning"), rows
 
 
 def settings_markdown() -> str:
@@ -133,11 +182,11 @@ def settings_markdown() -> str:
 
 LISTS: dict[str, Callable[[], tuple[tuple[str, ...], Rows]]] = {
     "embeddings": _embeddings,
-    "models": lambda: _described(MODELS),
-    "datasets": lambda: _described(DATASETS),
-    "metrics": _metrics,
-    "analyses": lambda: _described(ANALYSES),
+    "models": partial(_listed, "backbone"),
+    "datasets": partial(_listed, "dataset"),
+    "metrics": partial(_listed, "metric"),
+    "analyses": partial(_listed, "analysis"),
     "presets": _presets,
-    "settings": settings,
+    "settings": _settings,
     "studies": _studies,
 }

@@ -142,7 +142,7 @@ def check_value(path: str, value: object) -> None:
             raise unknown("name", value, known, path)
         return
     problems = []
-    for kind in _alone(path):
+    for kind in alone_at(path):
         try:
             validate(kind, {word: value}, parent)
         except UsageError as error:
@@ -153,7 +153,7 @@ def check_value(path: str, value: object) -> None:
 
 
 @cache
-def _alone(path: str) -> list[type[Config]]:
+def alone_at(path: str) -> list[type[Config]]:
     """Return a config of that one field for each different field that can stand at `path`."""
     word = path.rsplit(".", 1)[-1]
     fields = {repr(field): field for other, _, field in fields_of(RunConfig) if other == path}

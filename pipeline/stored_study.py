@@ -128,6 +128,8 @@ def open_parent(name: str, tags: Mapping[str, str], tracker: Tracker, adopted: s
     """
     more = {"study_name": name, **commit(), **({"mlflow.runName": name} if adopted else {})}
     parent = tracker.sole(name, tags, tags=more, adopted=adopted)
+    if tracker.get(parent).tags.get("study_name") != name:  # the same study under another name now
+        tracker.set_tags(parent, {"study_name": name, "mlflow.runName": name})
     if adopted and adopted != parent:
         tracker.set_tags(adopted, {"study": tags["study"], "parent": parent})
     return parent
@@ -203,12 +205,15 @@ def read_manifest(parent: Run, tracker: Tracker) -> Manifest:
 
 
 def find_parent(tracker: Tracker, wanted: str = "") -> Run:
-    """Return the run of a study by the study's id or its own, the newest study by default."""
+    """Return the run of a study by the study's id, its own, or the study's name; the newest one of several, or of all."""
     studies = tracker.find(kind=STUDY_KIND) + (tracker.find(kind=ABLATION_KIND) if wanted else [])
     chosen = [run for run in studies if not wanted or wanted in (run.id, run.tags["study"])]
+    chosen = chosen or [run for run in studies if wanted in (run.tags.get("study_name"), run.name)]
     if not chosen:
         known = ", ".join(f"{run.tags['study']} ({run.name})" for run in studies[:5]) or "none yet"
-        near = get_close_matches(wanted, [name for run in studies for name in (run.tags["study"], run.id)], n=1)
+        near = get_close_matches(
+            wanted, [name for run in studies for name in (run.name, run.tags["study"], run.id)], n=1
+        )
         raise UsageError(
             f"--study: must be a study in {tracker.uri} (known: {known}), got {wanted or 'a store without any'}. "
             + (
@@ -221,7 +226,7 @@ def find_parent(tracker: Tracker, wanted: str = "") -> Run:
 
 
 def find_study(tracker: Tracker, wanted: str = "") -> StoredStudy:
-    """Return a study by its id or the id of its run, the newest by default."""
+    """Return a study by its id, its name or the id of its run, the newest by default."""
     parent = find_parent(tracker, wanted)
     try:
         return StoredStudy(parent, read_manifest(parent, tracker))

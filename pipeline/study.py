@@ -124,6 +124,7 @@ def read_json(path: Path) -> Values:
         ) from None
     if not isinstance(tree, dict):
         raise UsageError(f"{path}: must be a JSON object, got {shown(tree)}. Wrap it in braces.")
+    tree.pop("$schema", None)  # for editors
     return tree
 
 
@@ -177,11 +178,13 @@ def load_study(
     models: Sequence[str] = (),
     seeds: Sequence[int] | None = None,
     overrides: Mapping[str, Any] | None = None,
+    name: str = "",
 ) -> Study:
     """Return the study of a file (the default one without), narrowed or widened by `models` and `seeds`.
 
-    `overrides` win over the file; each goes to the variants that have the setting.
+    `overrides` win over the file; each goes to the variants that have the setting. Its name is that of the file, or `name`.
     """
+    check_names("--name", [name] if name else [])
     tree = read_json(path) if path else {}
     own, base, changes = _variants(tree), _base(tree), _changes(overrides or {})
     variants = {name: _variant(name, own) for name in models} if models else own
@@ -198,7 +201,7 @@ def load_study(
         raise unknown("variant", plan.reference, configs, "plan.reference")
     reference = plan.reference if plan.reference in configs else next(iter(configs))
     return Study(
-        name=name_of(path) if path else "lstm_comparison",
+        name=name or (name_of(path) if path else "lstm_comparison"),
         variants=configs,
         seeds=check_seeds(seeds if seeds is not None else tree.get("seeds", DEFAULT_SEEDS)),
         plan=plan.model_copy(update={"reference": reference}),

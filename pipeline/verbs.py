@@ -1,6 +1,7 @@
 """The verbs as the command line calls them: check what was given, connect to the store, do the work, say what came out."""
 
 import os
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.wording import plural
 from pipeline.config import RunConfig
-from pipeline.console import say, show
+from pipeline.console import duration, phase, say, show
 from pipeline.errors import RunError, UsageError
 from pipeline.machine import resolve_device
 from pipeline.output import check_output
@@ -38,6 +39,8 @@ class Call:
     workers: int = 1
     device: str = "auto"
     study: str = ""
+    name: str = ""
+    dry_run: bool = False
     output: Path | None = None
     storage: str = ""
     checkpoints: Path | None = None
@@ -63,9 +66,16 @@ def train(call: Call) -> None:
     tracker, adopted = open_store(_database(call))
     cell = Cell(model or config.model.embedding.name, config)
 
-    def report(_cell: Cell, history: History) -> None:
-        say(log_line(history[-1], config.train.epochs))
+    began = time.monotonic()
 
+    def report(_cell: Cell, history: History) -> None:
+        nonlocal began
+        now, line = time.monotonic(), log_line(history[-1], config.train.epochs)
+        left = (config.train.epochs - len(history)) * (now - began)
+        began = now
+        say(f"{line}  {duration(left)} left" if left else line)
+
+    phase(f"training {cell.name}, if it is not trained yet")
     outcome = run_cell(cell, tracker, device=call.device, report=report, adopted=adopted)
     if adopted and adopted != outcome.run_id:
         tracker.set_tags(adopted, {"run": outcome.run_id})
@@ -83,11 +93,11 @@ def compare(call: Call) -> None:
 
     study, tracker, adopted = _study(call)
     train_missing(study, tracker, workers=call.workers, device=call.device, adopted=adopted)
-    say(f"analyse it with: python -m pipeline analyze --study {study.id}")
+    say(f"analyse it with: python -m pipeline analyze --study {study.id}, or by its name: {study.name}")
 
 
 def _study(call: Call) -> tuple[Study, Tracker, str | None]:
-    study = load_study(call.config, models=call.models, seeds=call.seeds, overrides=call.overrides)
+    study = load_study(call.config, models=call.models, seeds=call.seeds, overrides=call.overrides, name=call.name)
     _check(study.variants.values())
     return study, *open_store(_database(call))
 
@@ -106,6 +116,7 @@ def _database(call: Call) -> str:
 def _check(configs: Iterable[RunConfig]) -> None:
     """Get the data and see that the models can take them, before anything is recorded."""
     notes: dict[str, None] = {}
+    phase("loading the data")
     for config in configs:
         splits = config.data.load()
         check_fit(config, splits)
@@ -208,6 +219,30 @@ def main(call: Call) -> None:
         raise failed
 
 
+def rm(call: Call) -> None:
+    """Delete a study and the runs that no other study uses."""
+    from pipeline.ablation.queue import DEFAULT_STORAGE
+    from pipeline.ls import check_store
+    from pipeline.removal import remove
+
+    if not call.study:
+        raise UsageError("rm: must be followed by a study, got none. `python -m pipeline ls studies` lists them.")
+    check_store()
+    tracker, _ = open_store()
+    storage = call.storage or os.environ.get("OPTUNA_STORAGE") or DEFAULT_STORAGE
+    remove(tracker, call.study, storage=storage, dry_run=call.dry_run)
+
+
+def clean(call: Call) -> None:
+    """Delete what no run needs."""
+    from pipeline.ls import check_store
+    from pipeline.removal import clean as delete_left
+
+    check_store()
+    tracker, _ = open_store()
+    delete_left(tracker, dry_run=call.dry_run)
+
+
 def ablate(call: Call) -> None:
     """Run what is missing of an ablation study, and say what came out."""
     from pipeline.ablation.conclude import conclude
@@ -217,9 +252,12 @@ def ablate(call: Call) -> None:
 
     if not call.config:
         raise UsageError("--config: must be given to ablate, got none. config/ablation.json is one to start from.")
-    check_names("--study", [call.study] if call.study else [])
+    if call.name and call.study:
+        raise UsageError(f"--name: must be given once, got also --study {call.study}. Drop one.")
+    name = call.name or call.study
+    check_names("--name" if call.name else "--study", [name] if name else [])
     study = load_ablation(call.config, rows=call.models, seeds=call.seeds, overrides=call.overrides)
-    study = replace(study, name=call.study or study.name)
+    study = replace(study, name=name or study.name)
     output = _output(call, study.name)
     check_output(output, study.id)
     resolve_device(call.device)

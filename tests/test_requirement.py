@@ -30,7 +30,6 @@ PRINTED = [
     for document in DOCUMENTS
     for block in re.findall(r"```sh\n(.*?)```", document, re.DOTALL)
     for line in block.splitlines()
-    if "log_time" not in line
 ]
 OPTIONS = re.findall(r"`(--[\w.]+ [^`]+)`", (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8"))
 WORDS = {
@@ -57,7 +56,7 @@ def check_pipeline(arguments):
     elif options.verb == "ablate":
         load_ablation(config, rows=options.models, seeds=options.seeds, overrides=settings)
     elif options.verb == "ls":
-        assert options.topic in (("data",) if options.place else ("", *LISTS))
+        assert options.topic in (("data", "embeddings") if options.place else ("", *LISTS))
 
 
 def check_mlflow(words):

@@ -280,6 +280,43 @@ def without_replaced(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     ]
 
 
+def runs_of_trials(url: str) -> dict[str, set[str]]:
+    """Return the runs that the trials of each study in a database have used, by the name of the study."""
+    if not _is_there(url):
+        return {}
+    storage = _connect(url)
+    try:
+        return {
+            name: {
+                str(score["cell"])
+                for trial in optuna.load_study(study_name=name, storage=storage).get_trials(deepcopy=False)
+                for score in trial.user_attrs.get(SCORES, [])
+            }
+            for name in optuna.get_all_study_names(storage)
+        }
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def forget(name: str, url: str) -> None:
+    """Delete the trials of a study, where a database has them."""
+    if not _is_there(url):
+        return
+    storage = _connect(url)
+    try:
+        if name in optuna.get_all_study_names(storage):
+            optuna.delete_study(study_name=name, storage=storage)
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def _is_there(url: str) -> bool:
+    """Say whether a database is there without creating it."""
+    return not url.startswith("sqlite") or Path(str(make_url(url).database)).is_file()
+
+
 def _connect(url: str) -> RDBStorage:
     try:
         arguments = _engine_arguments(make_url(url))

@@ -147,7 +147,7 @@ TEXTS = [
     "<b>",
     "\udcff",
 ]
-TRUTHS = ("allow_missing", "quick", "all", "no_retrain")
+TRUTHS = ("allow_missing", "quick", "all", "no_retrain", "dry_run")
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_the_flags_of_each_verb_refuse_what_is_wrong_in_one_line(verb, capsys):
         ["--allow_missing", "²"],
         ["--epochs"],
     ]:
-        if verb in {"ls", "verify"} and ("--" in arguments or arguments == ["word\nword"]):
+        if verb in {"ls", "verify", "rm"} and ("--" in arguments or arguments == ["word\nword"]):
             continue  # a topic or a study, which the verb itself looks up
         with pytest.raises(SystemExit, match="2"):
             parse([verb, *arguments])

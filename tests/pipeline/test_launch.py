@@ -1,5 +1,8 @@
 import multiprocessing
 import os
+import signal
+import subprocess
+import sys
 import time
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -36,6 +39,40 @@ def test_an_interrupt_of_the_launcher_stops_the_workers(launched):
     with pytest.raises(KeyboardInterrupt):
         list(run_tasks([1, 2], launched.interrupt_first, workers=2, notify=interrupt))
     assert time.monotonic() - began < 50  # of the 100 seconds that the other would take
+
+
+INTERRUPTED = """
+import sys
+import launched
+from pipeline.launch import run_tasks
+
+try:
+    list(run_tasks([1, 2], launched.interrupt_first, workers=2, notify=lambda _: None))
+except KeyboardInterrupt:
+    sys.exit("interrupted")
+"""
+
+
+def starting(launcher):
+    """Say whether a process has begun to start a worker."""
+    children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
+    return any(b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes() for child in children)
+
+
+def test_ctrl_c_while_workers_start_is_one_line(launched):
+    """It reaches all processes of the terminal: here, of a session."""
+    path = os.pathsep.join([str(Path(launched.__file__).parent), os.environ["PYTHONPATH"]])
+    with subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED],
+        env={**os.environ, "PYTHONPATH": path},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        while not starting(process.pid):
+            assert process.poll() is None
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.communicate()[1] == "interrupted\n"
 
 
 def test_a_worker_that_does_not_end_when_it_is_asked_to_is_killed_after_a_while(launched, monkeypatch):

@@ -1,12 +1,19 @@
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from analysis.analyses.registry import ANALYSES
 from analysis.metrics.registry import METRICS
 from models.registry import MODELS
 from models.time_embeddings import TIME_EMBEDDINGS
+from pipeline import console
 from pipeline.__main__ import main
 from pipeline.data import DATASETS
 from pipeline.ls import LISTS, ls, settings
+from pipeline.registries import ROOT, names
 
 
 @pytest.mark.parametrize(
@@ -24,7 +31,8 @@ def test_a_list_names_everything_that_is_registered(topic, names, capsys):
 
 def test_a_study_that_ended_before_its_first_manifest_is_listed(memory, monkeypatch, capsys):
     memory.create("early", tags={"kind": "study", "study": "abc"})
-    monkeypatch.setattr("pipeline.ls.connect", lambda: memory)
+    monkeypatch.setattr("pipeline.tracking.connect", lambda: memory)
+    Path("mlflow.db").touch()
     ls("studies")
     assert "ended before its first run" in " ".join(capsys.readouterr().out.split())
 
@@ -55,6 +63,51 @@ def test_a_card_of_nothing_is_refused_in_one_line(words, capsys):
     line = capsys.readouterr().err
     assert line.count("\n") == 1
     assert ": must be" in line
+
+
+@pytest.mark.parametrize(
+    ("kind", "registry"),
+    [("embedding", TIME_EMBEDDINGS), ("backbone", MODELS), ("dataset", DATASETS), ("analysis", ANALYSES)],
+)
+def test_a_list_that_is_read_from_the_source_is_that_of_the_registry(kind, registry):
+    assert names(kind) == [(name, inspect.getdoc(thing).split("\n")[0]) for name, thing in registry.items()]
+
+
+def test_the_metrics_that_are_read_from_the_source_are_those_of_the_registry():
+    assert names("metric") == [(metric.name, metric.title) for metric in METRICS]
+
+
+@pytest.mark.parametrize("topic", [topic for topic in LISTS if topic != "studies"])
+def test_a_list_fits_into_eighty_columns_and_an_embedding_into_a_line(topic, capsys, monkeypatch):
+    monkeypatch.setattr(console.console, "width", 80)
+    ls(topic)
+    lines = capsys.readouterr().out.rstrip("\n").split("\n")
+    assert max(map(len, lines)) <= 80
+    if topic == "embeddings":
+        assert len(lines) == 2 + len(TIME_EMBEDDINGS)
+
+
+def test_the_card_of_an_embedding_says_what_it_costs_and_where_it_comes_from(capsys):
+    assert main(["ls", "embeddings", "lete"]) == 0
+    said = capsys.readouterr().out
+    assert "parameters: 5,040" in said
+    assert said.count("\n") == 7
+    assert main(["ls", "embeddings", "leet"]) == 2
+    assert "Did you mean lete?" in capsys.readouterr().err
+
+
+def test_looking_for_studies_in_an_empty_folder_creates_nothing(workplace, capsys):
+    ls("studies")
+    for verb in (["rm", "quick"], ["clean"]):
+        assert main(verb) == 2
+        assert "got no mlflow.db in this folder" in capsys.readouterr().err
+    assert not list(workplace.iterdir())
+
+
+def test_a_list_of_what_there_is_imports_nothing_that_takes_seconds():
+    code = "import sys; from pipeline.__main__ import main; main(['ls']); print('', *sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert {"torch", "pandas", "mlflow", "pydantic"}.isdisjoint(done.stdout.splitlines()[-1].split())
 
 
 def test_every_entry_says_what_it_is():
