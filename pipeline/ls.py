@@ -15,7 +15,7 @@ from pipeline.console import say, show
 from pipeline.data import DATASETS
 from pipeline.data.card import card as card_of_data
 from pipeline.errors import UsageError, unknown
-from pipeline.identity import ROOT
+from pipeline.place import own_file
 from pipeline.settings import build_run, fields_of, resolve_all
 from pipeline.stored_study import ABLATION_KIND, STUDY_KIND, TRIAL_KIND, read_manifest
 from pipeline.tracking import Run, Tracker, connect
@@ -99,7 +99,7 @@ def _progress(run: Run, tracker: Tracker) -> str:
 
 
 def _presets() -> tuple[tuple[str, ...], Rows]:
-    return ("file",), [(str(path.relative_to(ROOT)),) for path in sorted((ROOT / "config").glob("*.json"))]
+    return ("file",), [(f"config/{path.name}",) for path in sorted(own_file("config").glob("*.json"))]
 
 
 def settings() -> tuple[tuple[str, ...], Rows]:

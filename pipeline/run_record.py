@@ -29,6 +29,8 @@ BEST_FILE = f"{CHECKPOINTS}/best.pt"
 """Artifact of a run: the weights of its best epoch."""
 CLASSES_FILE = "classes.json"
 """Artifact of a run: what the classes are called, in the order of their numbers."""
+OWN_SOURCE, SOURCE_FILE = "model.embedding.source", "embedding.py"
+"""Where the config of a run holds the source of a user's own embedding, and the artifact that shows it instead of a param."""
 PACKAGED = "packaged"
 """The tag of a run that holds its model in the form that MLflow loads."""
 TRUE_CLASS = "true  \\  predicted"
@@ -42,7 +44,10 @@ DARK = 0.5
 def describe(cell: Cell, splits: Splits, tags: dict[str, str], evidence: Evidence) -> None:
     """Store what a run is: its settings, its data and its machine."""
     recorder, run_id = evidence.recorder, evidence.run_id
-    recorder.log_params(run_id, flat(cell.config))
+    params = flat(cell.config)
+    if source := params.pop(OWN_SOURCE, ""):
+        evidence.log_text(SOURCE_FILE, source)
+    recorder.log_params(run_id, params)
     evidence.log_text(CONFIG_FILE, cell.config.model_dump_json(indent=2))
     sizes = {name: len(getattr(splits, name)) for name in ("train", "validation", "test")}
     evidence.log_text(CLASSES_FILE, json.dumps(splits.test.class_names))

@@ -59,7 +59,7 @@ def train(call: Call) -> None:
         overrides["seed"] = check_seeds(call.seeds)[0]
     model = call.models[0] if call.models else ""
     config = load_run(call.config, overrides, model)
-    _check([config])
+    check([config])
     tracker, adopted = open_store(_database(call))
     cell = Cell(model or config.model.embedding.name, config)
 
@@ -88,7 +88,7 @@ def compare(call: Call) -> None:
 
 def _study(call: Call) -> tuple[Study, Tracker, str | None]:
     study = load_study(call.config, models=call.models, seeds=call.seeds, overrides=call.overrides)
-    _check(study.variants.values())
+    check(study.variants.values())
     return study, *open_store(_database(call))
 
 
@@ -103,7 +103,7 @@ def _database(call: Call) -> str:
     return call.storage
 
 
-def _check(configs: Iterable[RunConfig]) -> None:
+def check(configs: Iterable[RunConfig]) -> None:
     """Get the data and see that the models can take them, before anything is recorded."""
     notes: dict[str, None] = {}
     for config in configs:
@@ -223,7 +223,7 @@ def ablate(call: Call) -> None:
     output = _output(call, study.name)
     check_output(output, study.id)
     resolve_device(call.device)
-    _check(study.samples())
+    check(study.samples())
     tracker, adopted = open_store(call.storage)
     storage = call.storage or os.environ.get("OPTUNA_STORAGE") or DEFAULT_STORAGE
     with conduct(study, tracker, storage=storage, workers=call.workers, device=call.device, adopted=adopted) as (

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import gzip
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from io import BytesIO
 
@@ -102,9 +103,19 @@ def _tried_twice(figures: Mapping[str, Figure], scales: Mapping[str, float]) -> 
     """Draw the figures, again where the browser did not start or was killed: on a loaded machine both happen once."""
     # Not kaleido's server: without a browser its thread dies, and its caller waits for ever.
     try:
-        return asyncio.run(_draw(figures, scales))
+        return _run(figures, scales)
     except (BrowserFailedError, BrowserClosedError):
+        return _run(figures, scales)
+
+
+def _run(figures: Mapping[str, Figure], scales: Mapping[str, float]) -> dict[str, dict[str, bytes]]:
+    """Draw figures in a loop of this thread; in a notebook, which has one that is running, in a thread of its own."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
         return asyncio.run(_draw(figures, scales))
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, _draw(figures, scales)).result()
 
 
 async def _draw(figures: Mapping[str, Figure], scales: Mapping[str, float]) -> dict[str, dict[str, bytes]]:

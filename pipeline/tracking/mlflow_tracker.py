@@ -54,6 +54,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from pipeline.errors import RunError, UsageError, causes, disk_error, one_line, without_secrets
+from pipeline.place import ROOT, own_file
 from pipeline.tracking import pyfunc
 from pipeline.tracking.base import Tracker
 from pipeline.tracking.link import AwayError, Link
@@ -361,7 +362,6 @@ class MlflowTracker(Tracker):
     @_mapped
     def log_model(self, run_id: str, *, weights: Path, config: Path, example: pd.DataFrame) -> None:
         """Store the classifier as an MLflow pyfunc whose code is the project's own."""
-        root = Path(__file__).resolve().parents[2]
         numbers = Array(DataType.double)
         inputs = Schema([ColSpec(numbers if name == "times" else Array(numbers), str(name)) for name in example])
         outputs = Schema(
@@ -391,10 +391,10 @@ class MlflowTracker(Tracker):
                 flavor=mlflow.pyfunc,
                 python_model=str(pyfunc.__file__),
                 artifacts={"weights": str(weights), "config": str(config)},
-                code_paths=[str(root / package) for package in ("models", "analysis", "pipeline")],
+                code_paths=[str(ROOT / package) for package in ("models", "analysis", "pipeline")],
                 signature=ModelSignature(inputs, outputs),
                 input_example=example,
-                conda_env=str(root / "conda.yaml"),
+                conda_env=str(own_file("conda.yaml")),
             )
 
     @contextmanager

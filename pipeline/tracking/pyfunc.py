@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
+from models.time_embeddings import OwnEmbeddingConfig
 from pipeline.checkpoint import load
 from pipeline.config import RunConfig
 from pipeline.data import EventDataset, Standardization
@@ -26,6 +27,8 @@ class EventClassifier(PythonModel):
         description = json.loads(Path(context.artifacts["config"]).read_text())
         self.shape = description["shape"]
         config = RunConfig.model_validate(description["config"])
+        if isinstance(config.model.embedding, OwnEmbeddingConfig):
+            config.model.embedding.trust()  # who loads a model of MLflow runs the code beside it, this file included
         self.model = config.model.build(
             horizon=self.shape["horizon"], feature_dim=self.shape["feature_dim"], classes=self.shape["classes"]
         )

@@ -67,6 +67,17 @@ def test_png_export_without_a_browser_says_what_is_needed(monkeypatch):
     assert to_png({}) == {}
 
 
+def test_figures_are_drawn_where_a_loop_is_running_as_in_a_notebook(monkeypatch):
+    async def draw(figures, scales):
+        return {kind: dict.fromkeys(figures, b"drawn") for kind in scales}
+
+    async def cell():
+        return to_png({"figure": Figure()})
+
+    monkeypatch.setattr(export, "_draw", draw)
+    assert asyncio.run(cell()) == {"figure": b"drawn"}
+
+
 def test_a_browser_that_hangs_is_given_up(monkeypatch):
     class Hanging:
         def __init__(self, **_options):
