@@ -76,6 +76,7 @@ TIME_EMBEDDINGS: dict[str, type[TimeEmbeddingConfig]] = {
 }
 
 __all__ = [
-    "TIME_EMBEDDINGS", "AnyTimeEmbedding", "OwnEmbeddingConfig", "PointwiseConfig", "PointwiseEmbedding", "TimeEmbedding",
+    "TIME_EMBEDDINGS", "AnyTimeEmbedding", "OwnEmbeddingConfig", "OwnPointwiseConfig", "OwnSequenceConfig", "PointwiseConfig",
+    "PointwiseEmbedding", "TimeEmbedding",
     "TimeEmbeddingConfig",
 ]  # fmt: skip
