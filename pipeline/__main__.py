@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pipeline.errors import RunError, UsageError, disk_error, one_line, plain
+from pipeline.launch import ONE_THREAD, cores, interrupt
+from pipeline.place import preset_or
 from pipeline.registries import REGISTRIES
 
 # Each verb imports its stage when it runs: torch and MLflow cost seconds that `--help` need not pay.
 # ruff: noqa: PLC0415
 
-# One thread a process, whichever verb starts it: cells must be comparable, and processes share the cores.
-# Torch reads it when it is imported, so it is set before.
-os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+os.environ.update(ONE_THREAD)
 # oneDNN keeps a compiled kernel for each shape it met, 1024 by default: gigabytes, since batches differ in length.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
@@ -120,6 +120,10 @@ def _path(text: str) -> Path | None:
     return Path(text) if text else None
 
 
+def _config(text: str) -> Path | None:
+    return preset_or(Path(text)) if text else None
+
+
 def _words(text: str) -> tuple[str, ...]:
     return tuple(filter(None, text.split(",")))
 
@@ -140,7 +144,7 @@ def _whole(word: str) -> int:
 
 def _workers(text: str) -> int:
     if not text:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return cores()
     if not _is_whole(text) or not 1 <= _whole(text) <= MOST_WORKERS:
         raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {MOST_WORKERS}, got {text}")
     return _whole(text)
@@ -165,7 +169,7 @@ def _truth(text: str) -> bool:
 # An empty value means that the option is not given: so the commands of MLproject pass what nobody set. The default is an
 # empty text, which argparse hands to `type`, too.
 OPTIONS: dict[str, dict[str, Any]] = {
-    "config": {"type": _path, "metavar": "FILE", "help": "a JSON file of settings; config/ holds presets"},
+    "config": {"type": _config, "metavar": "FILE", "help": "a JSON file of settings; config/ holds presets"},
     "models": {"type": _words, "metavar": "A,B", "help": "variants of the study, or embeddings"},
     "seeds": {"type": _seeds, "metavar": "0,1,2", "help": "seeds of the study"},
     "workers": {"type": _workers, "metavar": "N", "help": "processes that train at once (default: one a core)"},
@@ -262,8 +266,6 @@ def _overrides(rest: Sequence[str], verb: str, parser: argparse.ArgumentParser) 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; return the exit code: 0 done, 1 a run failed, 2 the input was wrong, 130 interrupted."""
     options = vars(parse(arguments))
-    from pipeline.launch import interrupt
-
     signal.signal(signal.SIGTERM, interrupt)
     try:
         _run(options.pop("verb"), options)

@@ -20,7 +20,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from pipeline.place import ROOT
+
 PACKAGES = ("models", "pipeline", "analysis")
 """The project's own packages: what is not of them counts by the version of its library."""
 LIBRARIES = {"numba": "numba", "kan": "pykan", "mamba_ssm": "mamba-ssm"}

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from rich.console import Console
 from rich.markup import escape
@@ -70,6 +70,8 @@ class Meter:
         count = TextColumn(f"{unit}, {{task.fields[left]}} left")
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), count)
         self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._shown: Any = None
+        """Handle of the bar in the output of a notebook, where it is shown: rich's own way there needs ipywidgets."""
         self._task = self._bar.add_task("training", total=self._total, left=duration(self.seconds_left))
 
     @property
@@ -83,7 +85,9 @@ class Meter:
         self._seconds[run] = seconds
         done, left = self._total - sum(self._left.values()), duration(self.seconds_left)
         self._bar.update(self._task, completed=done, left=left)
-        if not console.is_terminal and time.monotonic() - self._last_line > QUIET_SECONDS:
+        if self._shown:
+            self._shown.update(self._bar)
+        elif not console.is_terminal and time.monotonic() - self._last_line > QUIET_SECONDS:
             self._last_line = time.monotonic()
             say(f"{done}/{self._total} {self._unit}, {left} left; {text}")
 
@@ -94,6 +98,10 @@ class Meter:
 
     def __enter__(self) -> Self:
         self._bar.start()
+        if console.is_jupyter:
+            from IPython.display import display  # noqa: PLC0415 - a notebook has it
+
+            self._shown = display(self._bar, display_id=True)  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(

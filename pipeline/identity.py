@@ -7,18 +7,21 @@ executes (`pipeline/code.py`), the version of torch, the precision, the kind of 
 
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
-from pathlib import Path
+from importlib import metadata
 
 import torch
 from torch import nn
 
 from models.classifier import Classifier
 from models.registry import AnyModel
+from models.time_embeddings import OwnEmbeddingConfig
 from pipeline.code import Code, Definition, code_of, place_of
 from pipeline.config import RunConfig, TrainConfig, config_hash, digest_of
 from pipeline.data import Splits
 from pipeline.machine import resolve_device, resolve_kernel, resolve_precision
+from pipeline.place import DISTRIBUTION, ROOT, is_checkout
 from pipeline.training.batches import BATCHINGS
 from pipeline.training.choice import best_epoch, out_of_patience
 from pipeline.training.evaluation import predict
@@ -27,7 +30,6 @@ from pipeline.training.optimizers import OPTIMIZERS
 from pipeline.training.schedules import SCHEDULES
 from pipeline.training.start import start
 
-ROOT = Path(__file__).resolve().parents[1]
 ANY_HORIZON = 64
 """Horizon of a model that is built to see which code it is made of: long enough for every setting."""
 FOLLOWED = ("models", "pipeline.training", "pipeline.seeding")
@@ -104,8 +106,10 @@ class _Built:
             model = config.build(horizon=ANY_HORIZON, feature_dim=0, classes=2)
         kinds = {kind for module in model.modules() for kind in type(module).__mro__}
         kinds |= {type(config), type(config.embedding)}
-        self.classes = {place_of(kind) for kind in kinds if kind.__module__.startswith("models.")}
-        """The classes of its modules, and the configs that built them."""
+        own = config.embedding
+        named = own.project_names() if isinstance(own, OwnEmbeddingConfig) else set()
+        self.classes = {place_of(kind) for kind in kinds if kind.__module__.startswith("models.")} | named
+        """The classes of its modules, the configs that built them, and what the source of a user's own class names of ours."""
         self.frequencies = any(weight.requires_grad for weight in model.embedding.raw_frequencies())
         """Whether it trains frequencies that may have a rate of their own."""
         self.has_lstm = any(isinstance(module, nn.LSTM) for module in model.modules())
@@ -118,7 +122,11 @@ def _built(config: AnyModel) -> _Built:
 
 @cache
 def commit() -> dict[str, str]:
-    """Return the git commit and whether the tree differs from it; empty outside a checkout."""
+    """Return the git commit and whether the tree differs from it; of an installed package its version."""
+    if not is_checkout():
+        with suppress(metadata.PackageNotFoundError):
+            return {"package_version": metadata.version(DISTRIBUTION)}
+        return {}
     try:
         head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
         status = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from models.time_embeddings import OwnEmbeddingConfig
 from pipeline.checkpoint import load
 from pipeline.config import RunConfig
 from pipeline.data import EventDataset, Standardization
@@ -22,7 +23,10 @@ class Inference:
         """Rebuild a model from the description that was stored with it, and from its weights."""
         described = json.loads(description.read_text(encoding="utf-8"))
         self.shape = described["shape"]
-        self.model = RunConfig.model_validate(described["config"]).model.build(
+        config = RunConfig.model_validate(described["config"]).model
+        if isinstance(config.embedding, OwnEmbeddingConfig):
+            config.embedding.trust()  # who loads a model of MLflow runs the code beside it, this file included
+        self.model = config.build(
             horizon=self.shape["horizon"], feature_dim=self.shape["feature_dim"], classes=self.shape["classes"]
         )
         self.model.load_state_dict(load(weights)["model"])

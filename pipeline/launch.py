@@ -6,12 +6,15 @@ The launcher is handed the function that does a task; it knows nothing of what t
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
+from types import ModuleType
 from typing import Any, TypeVar
 
 from pipeline.errors import RunError
@@ -27,6 +30,11 @@ GRACE_SECONDS = 30.0
 """How long interrupted workers may take to close their runs before they are killed."""
 ORPHAN_SECONDS = 3.0
 """How long a worker may take to close its runs when its launcher is gone."""
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+"""Environment of a process that computes in one thread: cells must be comparable, and processes share the cores.
+
+Torch reads it when it is imported, so it is set before.
+"""
 INTERRUPTED = 130
 """Exit code of an interrupted worker."""
 
@@ -55,7 +63,8 @@ def run_tasks(
     # Ctrl-C reaches workers, too, and one that still imports would print a traceback: they inherit that it waits, until
     # `_start_worker` has set what it does. Here it is delivered within the `try`.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    futures: dict[Future[Result | Exception], Task] = {pool.submit(_in_worker, task): task for task in tasks}
+    with _main_aside():
+        futures: dict[Future[Result | Exception], Task] = {pool.submit(_in_worker, task): task for task in tasks}
     processes = [process for process in multiprocessing.active_children() if process not in others]
     waiting = set(futures)
     try:
@@ -88,6 +97,25 @@ def run_tasks(
         if waiting:
             _end(processes)
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _main_aside() -> Iterator[None]:
+    """Start processes that know no main module: they would run a user's script once more, guarded or not.
+
+    What they need lies in modules of this project.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _check_alive(processes: Sequence[BaseProcess]) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.console import say, show
 from pipeline.errors import UsageError, unknown
-from pipeline.registries import ROOT, names
+from pipeline.place import own_file
+from pipeline.registries import names
 
 # Most lists need neither torch nor MLflow, which take seconds to import.
 # ruff: noqa: PLC0415
@@ -135,7 +136,7 @@ def _progress(run: "Run", tracker: "Tracker") -> str:
 
 
 def _presets() -> tuple[tuple[str, ...], Rows]:
-    return ("file",), [(str(path.relative_to(ROOT)),) for path in sorted((ROOT / "config").glob("*.json"))]
+    return ("file",), [(f"config/{path.name}",) for path in sorted(own_file("config").glob("*.json"))]
 
 
 def settings() -> tuple[tuple[str, ...], Rows]:

@@ -8,7 +8,8 @@ from pathlib import Path
 from pipeline import templates
 from pipeline.console import say
 from pipeline.errors import UsageError, writing
-from pipeline.registries import REGISTRIES, ROOT, Registry
+from pipeline.place import ROOT
+from pipeline.registries import REGISTRIES, Registry
 
 TEMPLATES = {
     "embedding": templates.EMBEDDING,

@@ -9,7 +9,8 @@ from importlib import metadata
 from io import BytesIO
 from pathlib import Path
 
-from pipeline.code import PACKAGES, ROOT
+from pipeline.code import PACKAGES
+from pipeline.place import ROOT
 
 INFERENCE = "pipeline.inference"
 """The module that a stored model calls."""

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from pipeline.place import ROOT
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,8 @@ CLASSES_FILE = "classes.json"
 """Artifact of a run: what the classes are called, in the order of their numbers."""
 COLOUR = "mlflow.runColor"
 """The tag of a run by which the tracking UI draws it."""
+OWN_SOURCE, SOURCE_FILE = "model.embedding.source", "embedding.py"
+"""Where the config of a run holds the source of a user's own embedding, and the artifact that shows it instead of a param."""
 PACKAGED = "packaged"
 """The tag of a run that holds its model in the form that MLflow loads."""
 TRUE_CLASS = "true  \\  predicted"
@@ -46,7 +48,10 @@ DARK = 0.5
 def describe(cell: Cell, splits: Splits, tags: dict[str, str], evidence: Evidence) -> None:
     """Store what a run is: its settings, its data and its machine."""
     recorder, run_id = evidence.recorder, evidence.run_id
-    recorder.log_params(run_id, flat(cell.config))
+    params = flat(cell.config)
+    if source := params.pop(OWN_SOURCE, ""):
+        evidence.log_text(SOURCE_FILE, source)
+    recorder.log_params(run_id, params)
     evidence.log_text(CONFIG_FILE, cell.config.model_dump_json(indent=2))
     evidence.log_text(CLASSES_FILE, json.dumps(splits.test.class_names))
     profile = record_data(recorder, run_id, cell.config.data.name, splits)

@@ -14,6 +14,7 @@ from pydantic import create_model
 from pydantic.fields import FieldInfo
 
 from models.config import Config
+from models.time_embeddings import OwnEmbeddingConfig
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError, shown, unknown, validate
 
@@ -47,6 +48,7 @@ def fields_of(kind: type[Config], prefix: str = "") -> Iterator[tuple[str, type[
     """Yield (path, owning config class, field) for every leaf of every kind that can stand in the tree."""
     for name, field in kind.model_fields.items():
         nodes = [node for node in _members(field.annotation) if isinstance(node, type) and issubclass(node, Config)]
+        nodes = [node for node in nodes if not issubclass(node, OwnEmbeddingConfig)]  # no file and no option holds code
         if not nodes:
             yield f"{prefix}{name}", kind, field
         for node in nodes:

@@ -185,9 +185,21 @@ def load_study(
     `overrides` win over the file; each goes to the variants that have the setting. Its name is that of the file, or `name`.
     """
     check_names("--name", [name] if name else [])
-    tree = read_json(path) if path else {}
+    tree, given = (read_json(path), name_of(path)) if path else ({}, "lstm_comparison")
+    return study_of(tree, name or given, models=models, seeds=seeds, overrides=overrides)
+
+
+def study_of(
+    tree: Mapping[str, Any],
+    name: str,
+    *,
+    models: Sequence[str] = (),
+    seeds: Sequence[int] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Study:
+    """Return the study that a mapping in the form of a study file asks for, as `load_study` does."""
     own, base, changes = _variants(tree), _base(tree), _changes(overrides or {})
-    variants = {name: _variant(name, own) for name in models} if models else own
+    variants = {model: _variant(model, own) for model in models} if models else own
     for settings in (base, changes, *variants.values()):
         if "seed" in settings:
             raise UsageError(f"seed: must be left out of a study, got {shown(settings['seed'])}. Give the list seeds.")
@@ -195,13 +207,13 @@ def load_study(
     # What a variant of the file has is a fair setting of the base, also where --models leaves that variant out.
     _check_used(base, own)
     _check_used(changes, variants)
-    configs = {name: _build(values, base, changes) for name, values in variants.items()}
+    configs = {model: _build(values, base, changes) for model, values in variants.items()}
     plan = validate(Plan, _mapping(tree, "plan"), "plan")
     if plan.reference and plan.reference not in (configs if not models else {**own, **configs}):
         raise unknown("variant", plan.reference, configs, "plan.reference")
     reference = plan.reference if plan.reference in configs else next(iter(configs))
     return Study(
-        name=name or (name_of(path) if path else "lstm_comparison"),
+        name=name,
         variants=configs,
         seeds=check_seeds(seeds if seeds is not None else tree.get("seeds", DEFAULT_SEEDS)),
         plan=plan.model_copy(update={"reference": reference}),

@@ -62,7 +62,7 @@ def train(call: Call) -> None:
         overrides["seed"] = check_seeds(call.seeds)[0]
     model = call.models[0] if call.models else ""
     config = load_run(call.config, overrides, model)
-    _check([config])
+    check([config])
     tracker, adopted = open_store(_database(call))
     cell = Cell(model or config.model.embedding.name, config)
 
@@ -89,7 +89,7 @@ def train(call: Call) -> None:
 
 def compare(call: Call) -> None:
     """Train what is missing of a study."""
-    from pipeline.compare import compare as train_missing
+    from pipeline.comparison import compare as train_missing
 
     study, tracker, adopted = _study(call)
     train_missing(study, tracker, workers=call.workers, device=call.device, adopted=adopted)
@@ -98,7 +98,7 @@ def compare(call: Call) -> None:
 
 def _study(call: Call) -> tuple[Study, Tracker, str | None]:
     study = load_study(call.config, models=call.models, seeds=call.seeds, overrides=call.overrides, name=call.name)
-    _check(study.variants.values())
+    check(study.variants.values())
     return study, *open_store(_database(call))
 
 
@@ -113,7 +113,7 @@ def _database(call: Call) -> str:
     return call.storage
 
 
-def _check(configs: Iterable[RunConfig]) -> None:
+def check(configs: Iterable[RunConfig]) -> None:
     """Get the data and see that the models can take them, before anything is recorded."""
     notes: dict[str, None] = {}
     phase("loading the data")
@@ -202,7 +202,7 @@ def verify(call: Call) -> None:
 
 def main(call: Call) -> None:
     """Train what is missing of a study, analyse it and say what came out."""
-    from pipeline.compare import compare as train_missing
+    from pipeline.comparison import compare as train_missing
     from pipeline.stored_study import find_study
 
     study, tracker, adopted = _study(call)
@@ -261,7 +261,7 @@ def ablate(call: Call) -> None:
     output = _output(call, study.name)
     check_output(output, study.id)
     resolve_device(call.device)
-    _check(study.samples())
+    check(study.samples())
     tracker, adopted = open_store(call.storage)
     storage = call.storage or os.environ.get("OPTUNA_STORAGE") or DEFAULT_STORAGE
     with conduct(study, tracker, storage=storage, workers=call.workers, device=call.device, adopted=adopted) as (

@@ -6,6 +6,7 @@ import gzip
 import os
 import signal
 from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from html import escape
 from io import BytesIO
@@ -107,9 +108,19 @@ def _drawn(figures: Mapping[str, Figure], scales: Mapping[str, float]) -> dict[s
 def _tried_twice(figures: Mapping[str, Figure], scales: Mapping[str, float]) -> dict[str, dict[str, bytes]]:
     """Draw the figures, again where the browser did not start or was killed: on a loaded machine both happen once."""
     try:
-        return _in_a_browser(figures, scales)
+        return _apart(figures, scales)
     except (BrowserFailedError, BrowserClosedError):
+        return _apart(figures, scales)
+
+
+def _apart(figures: Mapping[str, Figure], scales: Mapping[str, float]) -> dict[str, dict[str, bytes]]:
+    """Draw figures in a loop of this thread; in a notebook, which has one that is running, in a thread of its own."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
         return _in_a_browser(figures, scales)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(_in_a_browser, figures, scales).result()
 
 
 def _in_a_browser(figures: Mapping[str, Figure], scales: Mapping[str, float]) -> dict[str, dict[str, bytes]]:

@@ -22,6 +22,7 @@ from models.time_embeddings.log_gap import LogGapConfig
 from models.time_embeddings.mercer import MercerConfig
 from models.time_embeddings.mtan import MTANConfig
 from models.time_embeddings.none import NoTimeConfig
+from models.time_embeddings.own import OwnEmbeddingConfig, OwnPointwiseConfig, OwnSequenceConfig
 from models.time_embeddings.position import PositionConfig, PositionGapConfig
 from models.time_embeddings.position_and_gap import PositionAndGapConfig
 from models.time_embeddings.position_mamba import PositionMambaConfig
@@ -62,14 +63,20 @@ AnyTimeEmbedding = Annotated[
     | KMOTESplineConfig
     | KMOTEGaussianConfig
     | KMOTEWaveletConfig
-    | KANMAMMOTEConfig,
+    | KANMAMMOTEConfig
+    | OwnPointwiseConfig
+    | OwnSequenceConfig,
     Field(discriminator="name"),
 ]  # fmt: skip
 
 TIME_EMBEDDINGS: dict[str, type[TimeEmbeddingConfig]] = {
-    kind.model_fields["name"].default: kind for kind in get_args(get_args(AnyTimeEmbedding)[0])
+    kind.model_fields["name"].default: kind
+    for kind in get_args(get_args(AnyTimeEmbedding)[0])
+    if not issubclass(kind, OwnEmbeddingConfig)  # which has no name to be selected by: it comes as a class
 }
 
 __all__ = [
-    "TIME_EMBEDDINGS", "AnyTimeEmbedding", "PointwiseConfig", "PointwiseEmbedding", "TimeEmbedding", "TimeEmbeddingConfig",
+    "TIME_EMBEDDINGS", "AnyTimeEmbedding", "OwnEmbeddingConfig", "OwnPointwiseConfig", "OwnSequenceConfig", "PointwiseConfig",
+    "PointwiseEmbedding", "TimeEmbedding",
+    "TimeEmbeddingConfig",
 ]  # fmt: skip

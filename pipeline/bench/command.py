@@ -9,16 +9,20 @@ from pipeline.bench.record import Measured, Origin, Record, read_record
 from pipeline.bench.registry import SECTIONS
 from pipeline.console import duration, say, show
 from pipeline.errors import UsageError, unknown
-from pipeline.identity import ROOT
+from pipeline.place import ROOT, is_checkout
+
+INSTALLED = Path("results/bench")
+"""Where an installed package keeps what it measures, as it has no docs."""
 
 
 def bench(*, only: Sequence[str] = (), quick: bool = False, output: Path | None = None) -> None:
     """Measure the sections `only`, or all, and write each into the folder `output` once it is measured.
 
-    That is `docs` by default, and none where it is to be `quick`. Sections that were not measured stay there as they are.
+    That is `docs` by default, of an installed package `results/bench`, and none where it is to be `quick`. Sections that
+    were not measured stay there as they are.
     """
     names = chosen(only, quick=quick)
-    folder = output or (None if quick else ROOT / "docs")
+    folder = output or (None if quick else ROOT / "docs" if is_checkout() else INSTALLED)
     record = Record()
     if folder:
         check_folder(folder)

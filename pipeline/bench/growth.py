@@ -12,7 +12,7 @@ import torch
 from pipeline.bench.lines import Line, at_most
 from pipeline.bench.rounds import QUICK_ROUNDS, TINY, alternate, workplace
 from pipeline.bench.training import first_sequences
-from pipeline.compare import compare
+from pipeline.comparison import compare
 from pipeline.config import RunConfig
 from pipeline.data import EventDataset, Splits
 from pipeline.settings import build_run

@@ -12,7 +12,7 @@ from pipeline.bench.rounds import workplace
 from pipeline.console import say
 from pipeline.costs import STATUS
 from pipeline.errors import RunError
-from pipeline.identity import ROOT
+from pipeline.place import ROOT
 
 HELPS, STARTS, PEAKS = 5, 3, 3
 """Processes of each kind; of the trainings one more is run first and thrown away."""

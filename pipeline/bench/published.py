@@ -24,8 +24,8 @@ from pipeline.bench.rounds import QUICK_ROUNDS, alternate
 from pipeline.bench.training import PackedClassifier, first_sequences
 from pipeline.config import RunConfig
 from pipeline.data import EventDataset, Splits
-from pipeline.identity import ROOT
 from pipeline.machine import has_bf16
+from pipeline.place import own_file
 from pipeline.study import load_run
 from pipeline.training.batches import batches_of
 from pipeline.training.loop import fit
@@ -65,7 +65,7 @@ def recipe_lines(*, quick: bool) -> list[Line]:
     """Return the speed of both recipes."""
     rounds = QUICK_ROUNDS if quick else ROUNDS
     overrides = {"train.epochs": rounds + 1} | ({"train.batch_size": QUICK_BATCH} if quick else {})
-    config = load_run(ROOT / "config" / "lete_paper.json", overrides, "lete")
+    config = load_run(own_file("config") / "lete_paper.json", overrides, "lete")
     splits = first_sequences(config, config.train.batch_size)
     precisions = {OURS: "fp32"} | ({BF16: "bf16"} if has_bf16(torch.device("cpu")) else {})
     ours = {name: _ours(config, splits, precision) for name, precision in precisions.items()}

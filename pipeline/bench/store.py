@@ -25,7 +25,7 @@ from pipeline.ablation.queue import DEFAULT_STORAGE, Queue
 from pipeline.ablation.reading import load_ablation
 from pipeline.bench.lines import Line, at_most
 from pipeline.bench.rounds import TINY, workplace
-from pipeline.compare import compare
+from pipeline.comparison import compare
 from pipeline.console import Meter, say
 from pipeline.errors import RunError
 from pipeline.evidence import Evidence

@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.classifier import Classifier
+from models.config import ModelError
 from models.time_embeddings import TimeEmbedding
 from pipeline import checkpoint
 from pipeline.code import PACKAGES, Definition, code_of, methods_of, place_of
@@ -114,7 +115,10 @@ class _Subject:
         splits = _splits(config, run)
         if splits is None or BEST_FILE not in files:
             return None
-        trained, untrained = _built(config, splits.test), _built(config, splits.test)
+        try:
+            trained, untrained = _built(config, splits.test), _built(config, splits.test)
+        except ModelError:  # a class of the user's own, whose stored source is not run
+            return None
         try:
             trained.load_state_dict(checkpoint.load(files[BEST_FILE])["model"])
         except RuntimeError:  # other names or shapes than the code of now

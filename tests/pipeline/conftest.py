@@ -90,7 +90,7 @@ def tiny():
 def analysed(tiny, tmp_path_factory):
     """A store with a study of two models and two seeds, trained and analysed; its figures are not drawn."""
     from pipeline import analyze  # noqa: PLC0415
-    from pipeline.compare import compare  # noqa: PLC0415
+    from pipeline.comparison import compare  # noqa: PLC0415
     from pipeline.stored_study import find_study  # noqa: PLC0415
     from pipeline.study import load_study  # noqa: PLC0415
 

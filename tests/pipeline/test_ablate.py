@@ -138,7 +138,7 @@ def test_a_cell_that_was_trained_outside_the_study_is_reused(memory, storage):
 
 
 def test_a_cell_of_a_trial_gets_its_model_for_mlflow_when_compare_takes_it(mlflow_tracker, storage):
-    from pipeline.compare import compare  # noqa: PLC0415
+    from pipeline.comparison import compare  # noqa: PLC0415
 
     run(read(GRID), mlflow_tracker, storage)
     assert mlflow_tracker.find(packaged="true") == []

@@ -1,3 +1,4 @@
+import importlib
 import json
 
 import pandas as pd
@@ -13,7 +14,7 @@ from analysis.metrics.registry import Metric
 from analysis.plan import Declaration
 from pipeline import analyze
 from pipeline.analyze import analyze_study
-from pipeline.compare import compare
+from pipeline.comparison import compare
 from pipeline.errors import RunError, UsageError
 from pipeline.evidence import replace_text
 from pipeline.probes.registry import PROBES
@@ -76,7 +77,7 @@ def test_more_seeds_and_variants_train_only_the_new_cells(memory):
 
 
 def test_the_plan_is_stored_before_the_first_training_and_never_overwritten(memory, monkeypatch):
-    from pipeline import compare as module  # noqa: PLC0415
+    module = importlib.import_module("pipeline.comparison")
 
     seen = {}
 
@@ -153,7 +154,7 @@ def test_a_run_that_diverges_fails_alone(memory, workplace, tiny, batch_size, sa
 
 
 def test_a_failed_cell_is_named_with_the_kind_of_its_error(memory, monkeypatch):
-    from pipeline import compare as module  # noqa: PLC0415
+    module = importlib.import_module("pipeline.comparison")
 
     monkeypatch.setattr(module, "_train", lambda tasks, *_: [(tasks[0], KeyError("x"))])
     with pytest.raises(
@@ -172,7 +173,7 @@ def test_workers_that_train_for_an_analysis_measure_the_probes_too(memory, monke
 
 
 def test_a_probe_that_fails_leaves_the_run_finished(memory, monkeypatch):
-    from pipeline import compare as module  # noqa: PLC0415
+    module = importlib.import_module("pipeline.comparison")
 
     def failing(*_):
         raise ValueError("a defect")

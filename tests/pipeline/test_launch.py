@@ -91,6 +91,25 @@ def test_a_worker_that_does_not_end_when_it_is_asked_to_is_killed_after_a_while(
         os.kill(workers[0], 0)
 
 
+def test_a_script_without_a_guard_is_not_run_again_by_its_workers(launched, tmp_path):
+    (tmp_path / "script.py").write_text(
+        "from launched import double\n"
+        "from pipeline.launch import run_tasks\n"
+        "print('begins')\n"
+        "print(sorted(result[0] for _, result in run_tasks([1, 2], double, workers=2, notify=lambda _: None)))\n"
+    )
+    path = f"{os.environ['PYTHONPATH']}:{Path(launched.__file__).parent}"
+    done = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout.split("\n"), done.stderr) == (["begins", "[2, 4]", ""], "")
+
+
 def ended(process):
     """Say whether a process that is nobody's child any more has ended; who adopts it may not have asked for its end."""
     try:

@@ -8,7 +8,7 @@ from choreographer.browsers.chromium import Chromium
 
 from analysis.figures.parts.style import colours
 from pipeline import analyze
-from pipeline.compare import compare
+from pipeline.comparison import compare
 from pipeline.stored_study import find_study
 from pipeline.study import load_study
 from pipeline.tracking.mlflow_tracker import MlflowTracker

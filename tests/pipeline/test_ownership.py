@@ -18,7 +18,7 @@ import pytest
 import torch
 from sqlalchemy import text
 
-from pipeline.compare import compare
+from pipeline.comparison import compare
 from pipeline.config import digest_of
 from pipeline.errors import UsageError
 from pipeline.identity import ROOT

@@ -7,7 +7,7 @@ import pytest
 from pipeline.ablation.conduct import conduct
 from pipeline.ablation.queue import runs_of_trials
 from pipeline.ablation.reading import load_ablation
-from pipeline.compare import compare
+from pipeline.comparison import compare
 from pipeline.removal import clean, remove
 from pipeline.stored_study import find_parent
 from pipeline.study import Cell, load_run, load_study

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pipeline import checkpoint, train, unfinished
-from pipeline.compare import compare
+from pipeline.comparison import compare
 from pipeline.settings import build_run
 from pipeline.study import Cell, load_study
 from pipeline.tracking import MemoryTracker

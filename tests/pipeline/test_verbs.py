@@ -250,7 +250,7 @@ def test_missing_data_without_network_is_one_line(workplace, capsys, monkeypatch
 
 
 def test_an_analysis_with_a_missing_cell_is_one_line(mlflow_tracker, capsys):
-    from pipeline.compare import compare  # noqa: PLC0415
+    from pipeline.comparison import compare  # noqa: PLC0415
 
     overrides = settings_of(SMALL)
     parent = compare(

@@ -1,3 +1,4 @@
+import asyncio
 import contextlib
 import os
 import signal
@@ -68,6 +69,17 @@ def test_png_export_without_a_browser_says_what_is_needed(monkeypatch):
     with pytest.raises(FigureError, match="figures: PNG export needs a Chromium browser"):
         to_png({"figure": Figure()})
     assert to_png({}) == {}
+
+
+def test_figures_are_drawn_where_a_loop_is_running_as_in_a_notebook(monkeypatch):
+    async def draw(figures, scales, _browser):
+        return {kind: dict.fromkeys(figures, b"drawn") for kind in scales}
+
+    async def cell():
+        return to_png({"figure": Figure()})
+
+    monkeypatch.setattr(export, "_draw", draw)
+    assert asyncio.run(cell()) == {"figure": b"drawn"}
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from pipeline.compare import compare
+from pipeline.comparison import compare
 from pipeline.errors import UsageError
 from pipeline.probes import tables as module
 from pipeline.probes.registry import PROBES
