@@ -47,16 +47,16 @@ def efficiency_figure(
             f"{titled} (%) against each cost: up and to the left is better.<br>"
             f"Small: seeds, large: means with {100 * level:g} % intervals; hollow: another model is no worse on any count"
         ),
-        seen=f"{series(_said(row, costs) for _, row in means.iterrows())}.",
+        seen=f"{series(_said(row, costs, score) for _, row in means.iterrows())}.",
         width=100 + grid.width,
         height=grid.height + 70,
         margin={"l": 100, "r": 0, "b": 70},
     )
 
 
-def _said(mean: pd.Series, costs: Mapping[str, tuple[str, float]]) -> str:
+def _said(mean: pd.Series, costs: Mapping[str, tuple[str, float]], score: str) -> str:
     known = [f"{title}: {mean[cost] / unit:.3g}" for cost, (title, unit) in costs.items() if pd.notna(mean[cost])]
-    return f"{mean['model']} {100 * mean['test_accuracy']:.1f} %, {', '.join(known)}"
+    return f"{mean['model']} {100 * mean[score]:.1f} %, {', '.join(known)}"
 
 
 def _panel(
