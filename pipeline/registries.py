@@ -70,9 +70,11 @@ def unlisted(name: str, root: Path = ROOT) -> str:
     definition = re.compile(rf'^    name: Literal\["{name}"\]', re.MULTILINE)
     for kind in ("embedding", "backbone", "dataset"):
         registry = REGISTRIES[kind]
+        listed = (root / registry.file).read_text(encoding="utf-8")
         for file in sorted((root / registry.folder).glob("*.py")):
-            text = file.read_text(encoding="utf-8")
-            if definition.search(text):
+            if f"{registry.package}.{file.stem} import" in listed:
+                continue
+            if definition.search(file.read_text(encoding="utf-8")):
                 return (
                     f"must be listed in {registry.file}, got one that {registry.folder}/{file.name} defines and the registry "
                     f"lacks. Add its import and its line there; `python -m pipeline new {kind} NAME` writes both with a new file."
