@@ -198,7 +198,7 @@ def _kinships(members: Sequence[Member]) -> list[str]:
     studies = {member.source: [other.study for other in members if other.source == member.source] for member in members}
     return [
         f"{listing(names)} are made from the same source, {as_words(source)}: they are not independent data sets. The tests count each "
-        f"of them, so that p is too small; of {len(members)} data sets {len(studies)} have a source of their own."
+        f"of them, so that p is too small; {len(members)} data sets come from {plural(len(studies), 'source')}."
         for source, names in studies.items()
         if len(names) > 1
     ]

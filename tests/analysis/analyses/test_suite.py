@@ -87,7 +87,7 @@ def test_data_sets_of_one_source_are_said_to_be_no_independent_ones():
     assert warning.startswith(
         "study_0 and study_1 are made from the same source, mnist: they are not independent data sets."
     )
-    assert warning.endswith("of 10 data sets 9 have a source of their own.")
+    assert warning.endswith("10 data sets come from 9 sources.")
 
 
 @pytest.mark.parametrize(
