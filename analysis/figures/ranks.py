@@ -52,7 +52,6 @@ def ranks_figure(
     room = 40 + max(text_width(f"{name}  0.00", LABEL_SIZE) for name in shown.values())
     figure.update_layout(
         xaxis={
-            "title": "Mean rank",
             "range": [best, last],
             "tickvals": list(range(1, len(order) + 1)),
             "side": "top",
@@ -68,7 +67,7 @@ def ranks_figure(
         title="Mean ranks over data sets",
         subtitle=(
             f"1 is the best; n = {sets} data sets. {joined}<br>"
-            f"(Wilcoxon's signed-rank test with Holm over all pairs, alpha = {alpha:g})"
+            f"(Wilcoxon's signed-rank test with Holm, alpha = {alpha:g})"
         ),
         width=max(WIDTH + 2 * room, 860),
         height=height + 80,
