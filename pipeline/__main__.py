@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from math import nan
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,6 +33,14 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
         ("config", "models", "seeds", "name", "workers", "device", "storage"),
     ),
     "analyze": ("analyse a finished study: figures, tables, report", ("study", "output", "allow_missing")),
+    "claim": (
+        "say whether a published accuracy is what a model of a stored study would score",
+        ("study", "model", "accuracy", "tests", "runs", "chosen_on"),
+    ),
+    "suite": (
+        "compare the models of several studies over their data sets: mean ranks, critical-difference diagram",
+        ("studies", "output", "allow_missing"),
+    ),
     "ablate": (
         "vary settings: grids, searches, named changes",
         ("config", "models", "seeds", "workers", "device", "name", "study", "output", "storage"),
@@ -70,6 +79,8 @@ REWORDED = {
 """What argparse says, and the same in the form of all errors."""
 MOST_WORKERS = 10_000
 """Most processes that can be asked for."""
+MOST_COUNTED = 10**12
+"""Most sequences or runs that a claim can be about."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -160,6 +171,29 @@ def _choice(text: str) -> int | None:
     return _whole(text) if text else None
 
 
+def _rate(text: str) -> float | None:
+    """Return percent as a rate in [0, 1]."""
+    try:
+        percent = float(text) if text.isascii() else nan
+    except ValueError:
+        percent = nan
+    if text and not 0 <= percent <= 100:  # noqa: PLR2004 - percent
+        raise argparse.ArgumentTypeError(f"must be percent from 0 to 100, got {text}")
+    return percent / 100 if text else None
+
+
+def _count(text: str) -> int | None:
+    if text and not (_is_whole(text) and 1 <= _whole(text) <= MOST_COUNTED):
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {MOST_COUNTED}, got {text}")
+    return _whole(text) if text else None
+
+
+def _split(text: str) -> str:
+    if text not in ("", "test", "validation"):
+        raise argparse.ArgumentTypeError(f"must be test or validation, got {text}")
+    return text
+
+
 def _truth(text: str) -> bool:
     if text not in ("", "true", "false"):
         raise argparse.ArgumentTypeError(f"must be true or false, got {text}")
@@ -220,8 +254,24 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "say what would be deleted, and delete nothing",
     },
     "choice": {"type": _choice, "metavar": "N", "help": "number by which the run is drawn that is trained again"},
+    "studies": {
+        "type": _words,
+        "metavar": "ID,ID",
+        "help": "six studies or more of the same variants, each on other data",
+    },
+    "model": {"metavar": "A", "help": "variant of the study that the number is held against"},
+    "accuracy": {"type": _rate, "metavar": "PERCENT", "help": "the published accuracy"},
+    "tests": {"type": _count, "metavar": "N", "help": "sequences it was measured on (default: as many as the study's)"},
+    "runs": {"type": _count, "metavar": "N", "help": "trainings it is the mean of (default: 1)"},
+    "chosen_on": {
+        "type": _split,
+        "metavar": "test|validation",
+        "help": "split by which its epoch was chosen; validation also where none was chosen",
+    },
 }
 OWN_MEANING: dict[tuple[str, str], dict[str, str]] = {
+    ("claim", "study"): {"help": "study that has the model (default: the newest)"},
+    ("suite", "output"): {"help": "folder of the results (default: results/suite)"},
     ("train", "models"): {"metavar": "A", "help": "a variant of the file, or an embedding"},
     ("train", "seeds"): {"metavar": "0", "help": "seed of the run"},
     ("ablate", "models"): {"help": "rows of the study"},

@@ -53,18 +53,31 @@ def deliver(folder: Path, output: Path, tracker: Tracker, run_id: str, *, unstor
     Their digests are stored with the run when all are there. Those that are `unstored`, by their paths in the folder, are
     copied only: the store has them elsewhere, or no use for them.
     """
-    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    files = _files(folder)
     for name, file in files.items():
-        place = output / name
         subfolder = file.parent.relative_to(folder).as_posix()
         if name not in unstored:
             tracker.log_file(run_id, file, "" if subfolder == "." else subfolder)
-        temporary = place.with_name(f".{place.name}.{uuid.uuid4().hex}.tmp")  # others may write the same study
-        with writing(output):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                copyfile(file, temporary)
-                temporary.replace(place)
-            finally:
-                temporary.unlink(missing_ok=True)
+        _put(file, output / name, output)
     add_outputs(run_id, {name: file for name, file in files.items() if name not in unstored}, tracker)
+
+
+def put_all(folder: Path, output: Path) -> None:
+    """Move every file of a folder into the output folder, each whole or not at all."""
+    for name, file in _files(folder).items():
+        _put(file, output / name, output)
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def _put(file: Path, place: Path, output: Path) -> None:
+    temporary = place.with_name(f".{place.name}.{uuid.uuid4().hex}.tmp")  # others may write the same study
+    with writing(output):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            copyfile(file, temporary)
+            temporary.replace(place)
+        finally:
+            temporary.unlink(missing_ok=True)

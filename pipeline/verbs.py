@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import randrange
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from analysis.wording import plural
 from pipeline.config import RunConfig
@@ -48,6 +48,12 @@ class Call:
     every: bool = False
     no_retrain: bool = False
     choice: int | None = None
+    studies: tuple[str, ...] = ()
+    model: str = ""
+    accuracy: float | None = None
+    tests: int | None = None
+    runs: int | None = None
+    chosen_on: Literal["", "test", "validation"] = ""
     overrides: dict[str, Any] = field(default_factory=dict)
 
 
@@ -176,6 +182,41 @@ def analyze(call: Call) -> None:
     if adopted:
         tracker.set_tags(adopted, {"study": study.id, "parent": study.parent.id})
     _analyze(study, tracker, call)
+
+
+def claim(call: Call) -> None:
+    """Hold a published accuracy against the stored runs of a model."""
+    from pipeline.claim import place_claim
+    from pipeline.stored_study import find_study
+
+    if call.accuracy is None:
+        raise UsageError("--accuracy: must be the published accuracy in percent, got none. Write for instance 97.31.")
+    if not call.chosen_on:
+        raise UsageError(
+            "--chosen-on: must be test or validation, got none. Say by which split the published epoch was chosen, "
+            "validation where none was."
+        )
+    tracker, _ = open_store()
+    place_claim(
+        find_study(tracker, call.study),
+        tracker,
+        model=call.model,
+        accuracy=call.accuracy,
+        tests=call.tests,
+        runs=call.runs or 1,
+        chosen_on=call.chosen_on,
+    )
+
+
+def suite(call: Call) -> None:
+    """Compare the models of several studies over their data sets."""
+    from pipeline.stored_study import find_study
+    from pipeline.suite import check_ids, compare_over_data
+
+    check_ids(call.studies)
+    tracker, _ = open_store()
+    studies = [find_study(tracker, wanted) for wanted in call.studies]
+    compare_over_data(studies, tracker, output=_output(call, "suite"), allow_missing=call.allow_missing)
 
 
 def verify(call: Call) -> None:

@@ -168,15 +168,15 @@ def main() -> None:
     with ProcessPoolExecutor(call.workers) as pool:
         table = _simulated(pool, unequal_rates, unequal, call.studies)
         table.to_csv(UNEQUAL_RECORD, index=False, float_format="%.4f")
-        _write("unequal", of_unequal(table))
+        write("unequal", of_unequal(table))
         if call.unequal:
             return
         table = _simulated(pool, error_rates, cases, call.studies)
         advice = list(pool.map(partial(advice_rates, studies=call.studies), (3, 5, 10)))
         stamps = list(pool.map(stamp_is_green, range(100)))
     table.to_csv(RECORD, index=False, float_format="%.4f")
-    _write("worlds", by_world(table))
-    _write("worst", by_seeds(table))
+    write("worlds", by_world(table))
+    write("worst", by_seeds(table))
     say(pd.DataFrame(advice).to_string())
     say(f"the stamp is green in {sum(stamps)} of {len(stamps)} studies")
 
@@ -271,7 +271,7 @@ def stamp_is_green(study: int) -> bool:
     return "MORE THAN IT SHOULD" not in "".join(judged(row[name], 0.05) for name in FALSE)
 
 
-def _write(name: str, text: str) -> None:
+def write(name: str, text: str) -> None:
     """Replace what stands between the markers of that name."""
     before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN.format(name))
     after = rest.split(END.format(name))[1]
@@ -282,7 +282,7 @@ def by_world(table: pd.DataFrame) -> str:
     """Return the family-wise rate of four models: a row a world and pairing, a column a number of seeds."""
     cells = table.pivot_table("family_wise_4", ["world", "pairing"], "seeds", sort=False)
     seeds = [count for count in SEEDS if count >= LEAST_SEEDS and count in cells]
-    rows = [[*names, *(_rate(line[count]) for count in seeds)] for names, line in cells.iterrows()]  # type: ignore[misc]
+    rows = [[*names, *(rate(line[count]) for count in seeds)] for names, line in cells.iterrows()]  # type: ignore[misc]
     return markdown_table(["world", "pairing", *(f"{count} seeds" for count in seeds)], rows)
 
 
@@ -293,7 +293,7 @@ def by_seeds(table: pd.DataFrame) -> str:
         .groupby("seeds")
         .agg({**{f"family_wise_{models}": "max" for models in MODELS}, "false_equivalent": "max", "coverage": "min"})
     )
-    rows = [[seeds, *(_rate(value) for value in line)] for seeds, line in worst.iterrows()]
+    rows = [[seeds, *(rate(value) for value in line)] for seeds, line in worst.iterrows()]
     header = ["seeds", *(f"{models} models" for models in MODELS), "false equivalent", "coverage"]
     return markdown_table(header, rows)
 
@@ -306,11 +306,12 @@ def of_unequal(table: pd.DataFrame) -> str:
         "coverage": "coverage, difference",
         "coverage_of_a_model": "coverage, one model",
     }
-    rows = [[line["world"], line["pairing"], *(_rate(line[name]) for name in shown)] for _, line in table.iterrows()]
+    rows = [[line["world"], line["pairing"], *(rate(line[name]) for name in shown)] for _, line in table.iterrows()]
     return markdown_table(["world", "pairing", *shown.values()], rows)
 
 
-def _rate(value: float) -> str:
+def rate(value: float) -> str:
+    """Return a rate in [0, 1] without its leading zero."""
     return f"{value:.3f}".removeprefix("0")
 
 

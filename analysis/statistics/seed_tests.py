@@ -72,16 +72,16 @@ def wilcoxon(gap_S: Values, generator: np.random.Generator) -> float:
     gap_S = gap_S[gap_S != 0]
     if not len(gap_S):
         return 1.0
-    return sign_flip(_double_ranks(np.abs(gap_S)) * np.sign(gap_S), generator)
+    return sign_flip(double_ranks(np.abs(gap_S)) * np.sign(gap_S), generator)
 
 
 def mann_whitney(a_S: Values, b_S: Values, generator: np.random.Generator) -> float:
     """Return the two-sided p of the rank-sum test."""
-    ranks = _double_ranks(np.concatenate([a_S, b_S]))
+    ranks = double_ranks(np.concatenate([a_S, b_S]))
     return label_permutation(ranks[: len(a_S)], ranks[len(a_S) :], generator)
 
 
-def _double_ranks(values: Values) -> Values:
+def double_ranks(values: Values) -> Values:
     """Return twice the mid-ranks: whole numbers."""
     ranks: Values = np.rint(2 * stats.rankdata(values)).astype(np.int64)
     return ranks

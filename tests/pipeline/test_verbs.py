@@ -153,6 +153,8 @@ def test_a_study_that_another_process_works_on_is_one_line(memory, monkeypatch, 
         ("train", ["--config", "--models", "--seeds", "--device", "--storage"]),
         ("compare", ["--config", "--models", "--seeds", "--name", "--workers", "--device", "--storage"]),
         ("analyze", ["--study", "--output", "--allow_missing"]),
+        ("claim", ["--study", "--model", "--accuracy", "--tests", "--runs", "--chosen_on"]),
+        ("suite", ["--studies", "--output", "--allow_missing"]),
         ("ablate", [
             "--config", "--models", "--seeds", "--workers", "--device", "--name", "--study", "--output", "--storage"
         ]),

@@ -1,0 +1,240 @@
+"""Models over the data sets of several studies: mean ranks, whether they differ at all, and which pairs do.
+
+A data set counts once, by the mean of the primary metric over its seeds: what is generalised over is data sets, and seeds are no
+data sets. Friedman's test is shown and gates nothing; the verdict on a pair is that of Wilcoxon's test with Holm over the
+declared family.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, count
+
+import numpy as np
+import pandas as pd
+
+from analysis.analyses.significance import family_sizes
+from analysis.figures import ranks_figure
+from analysis.findings import Finding
+from analysis.metrics.registry import BY_NAME
+from analysis.plan import Plan
+from analysis.results import ResultsError
+from analysis.statistics.randomness import stream
+from analysis.statistics.ranks import (
+    DIGITS,
+    Scores,
+    cliques,
+    critical_difference,
+    friedman,
+    median_interval,
+    ranks,
+    signed_rank,
+    smallest_p,
+)
+from analysis.statistics.two_way import holm
+from analysis.wording import as_words, bullets, listing, markdown_table, p_value, plural, points
+
+LEAST_SETS = 6
+"""Data sets below which Wilcoxon's test cannot reach p = 0.05."""
+RECOMMENDED_SETS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """What one study brings to a suite."""
+
+    study: str
+    """What it is called, unlike the others."""
+    dataset: str
+    source: str
+    """What its sequences are made from: data sets of one source are not independent."""
+    seeds: int
+    """Fewest of a model."""
+    sequences: int
+    scores: Mapping[str, float]
+    """Mean of the primary metric over seeds, by model."""
+
+
+def suite(members: Sequence[Member], plan: Plan) -> Finding:
+    """Compare the models of all members; ResultsError where they are too few, or have other models."""
+    _check(members)
+    metric = BY_NAME[plan.primary_metric]
+    table = pd.DataFrame([member.scores for member in members], index=[member.study for member in members])
+    # Higher is better from here on.
+    scores = table if metric.better == "higher" else -table
+    ranks_NK = ranks(scores.to_numpy())
+    mean_ranks = dict(zip(table.columns, ranks_NK.mean(axis=0), strict=True))
+    pairs = _pairs(scores, mean_ranks, plan)
+    joined = pd.DataFrame(data=True, index=table.columns, columns=table.columns)
+    for _, row in pairs.iterrows():
+        apart = row["p_adjusted"] < plan.alpha
+        joined.loc[row["model_a"], row["model_b"]] = joined.loc[row["model_b"], row["model_a"]] = not apart
+    groups = [tuple(table.columns[list(clique)]) for clique in cliques(joined.to_numpy())]
+    omnibus, sets = friedman(ranks_NK), len(members)
+    nemenyi = critical_difference(len(table.columns), sets, plan.alpha)
+    by_set: list[list[str]] = [
+        [
+            member.study,
+            member.dataset,
+            f"{member.seeds} x {member.sequences:,}",
+            *(
+                f"{metric.show(member.scores[model])} ({rank:g})"
+                for model, rank in zip(members[0].scores, ranks_K, strict=True)
+            ),
+        ]
+        for member, ranks_K in zip(members, ranks_NK, strict=True)
+    ]
+    by_set.append(["mean rank", "", "", *(f"{rank:.2f}" for rank in mean_ranks.values())])
+    verdicts = [_sentence(row, sets, metric.unit == "rate") for _, row in pairs[pairs["declared"]].iterrows()]
+    warnings = [*_kinships(members), *_too_few(sets, plan, len(table.columns))]
+    f = f"F({omnibus.df[0]}, {omnibus.df[1]}) = {omnibus.f:.2f}, {p_value(omnibus.p)}"
+    summary = [
+        f"Over {plural(sets, 'data set')}, by {metric.title.lower()} averaged over seeds:",
+        bullets(verdicts),
+        markdown_table(["Study", "Data set", "Seeds x sequences", *table.columns], by_set),
+        "In brackets: the rank on the data set, 1 for the best, equal ones sharing theirs.",
+        (
+            f"Do the models differ at all? Friedman's chi-squared {omnibus.chi_squared:.2f}, Iman and Davenport's {f}. It gates "
+            "nothing."
+        ),
+        (
+            "p: Wilcoxon's signed-rank test over data sets, two-sided, over all signs; Holm over the declared pairs at alpha = "
+            f"{plan.alpha:g}. The interval of the median difference is of order statistics and unadjusted. Wins, ties and losses count "
+            f"data sets; a tie is a difference of at most {_size(plan.margin, rate=metric.unit == 'rate').lstrip('+')}. "
+            f"For comparison with older work: Nemenyi's critical difference is {nemenyi:.2f} ranks."
+        ),
+    ]
+    if not pairs["declared"].all():
+        more = [_sentence(row, sets, metric.unit == "rate") for _, row in pairs[~pairs["declared"]].iterrows()]
+        summary += ["Exploratory pairs, not declared in the plan (Holm over all pairs):", bullets(more)]
+    return Finding(
+        name="suite",
+        title="Over data sets",
+        summary="\n\n".join(summary),
+        tables={"scores": _long(members, ranks_NK), "pairs": pairs},
+        figures={"critical_difference": ranks_figure(mean_ranks, groups, sets=sets, alpha=plan.alpha)},
+        data={
+            "plan": plan.model_dump(mode="json"),
+            "verdicts": verdicts,
+            "warnings": warnings,
+            "mean_ranks": mean_ranks,
+            "friedman": omnibus._asdict(),
+            "critical_difference": nemenyi,
+            "cliques": groups,
+        },
+    )
+
+
+def _check(members: Sequence[Member]) -> None:
+    if len(members) < LEAST_SETS:
+        raise ResultsError(
+            f"--studies: must be {LEAST_SETS} or more, got {len(members)}. Over fewer data sets Wilcoxon's test cannot reach "
+            "p = 0.05; read each study's own report."
+        )
+    models = list(members[0].scores)
+    if len(models) < 2:  # noqa: PLR2004  a pair is the least
+        raise ResultsError(f"--studies: must have two variants, got {models[0]} alone. Add one to each study.")
+    for member in members:
+        if set(member.scores) != set(models):
+            raise ResultsError(
+                f"--studies: must have the same variants, got {', '.join(sorted(models))} in {members[0].study} and "
+                f"{', '.join(sorted(member.scores))} in {member.study}. Leave that study out, or run it with the same ones."
+            )
+
+
+def _pairs(scores: pd.DataFrame, mean_ranks: Mapping[str, float], plan: Plan) -> pd.DataFrame:
+    """Return one row a pair, the reference or the earlier model second; a difference above 0 says that model_a is better."""
+    reference = plan.reference or scores.columns[0]
+    order = [reference, *(model for model in scores.columns if model != reference)]
+    rows = []
+    for b, a in combinations(order, 2):
+        gap_N = np.round((scores[a] - scores[b]).to_numpy(), DIGITS)
+        test = signed_rank(gap_N, stream("suite", a, b))
+        low, high = median_interval(gap_N, 1 - plan.alpha)
+        rows.append(
+            {
+                "model_a": a,
+                "model_b": b,
+                "declared": plan.family == "all" or b == reference,
+                "mean_rank_a": mean_ranks[a],
+                "mean_rank_b": mean_ranks[b],
+                "median_difference": float(np.median(gap_N)),
+                "ci_low": low,
+                "ci_high": high,
+                "wins": int((gap_N > plan.margin).sum()),
+                "ties": int((np.abs(gap_N) <= plan.margin).sum()),
+                "losses": int((gap_N < -plan.margin).sum()),
+                **test._asdict(),
+            }
+        )
+    table = pd.DataFrame(rows)
+    raw, declared = table["p"].to_numpy(), table["declared"].to_numpy()
+    adjusted = holm(raw)
+    adjusted[declared] = holm(raw[declared])
+    better = np.where(table["balance"] > 0, "better", "worse")
+    return table.assign(p_adjusted=adjusted, verdict=np.where(adjusted < plan.alpha, better, "undecided"))
+
+
+def _sentence(row: pd.Series, sets: int, rate: bool) -> str:
+    low, high = (_size(row[end], rate=rate) for end in ("ci_low", "ci_high"))
+    said = {
+        "better": f"{row['model_a']} is better than {row['model_b']}",
+        "worse": f"{row['model_a']} is worse than {row['model_b']}",
+        "undecided": f"{row['model_a']} against {row['model_b']} is undecided",
+    }[row["verdict"]]
+    return (
+        f"{said}: mean rank {row['mean_rank_a']:.2f} against {row['mean_rank_b']:.2f}, median difference "
+        f"{_size(row['median_difference'], rate=rate)} [{low}, {high}], {p_value(row['p'])} (Holm: {p_value(row['p_adjusted'])}), "
+        f"{plural(row['wins'], 'win')}, {plural(row['ties'], 'tie')}, "
+        f"{row['losses']} {'loss' if row['losses'] == 1 else 'losses'} (n = {plural(sets, 'data set')})."
+    )
+
+
+def _size(difference: float, *, rate: bool) -> str:
+    return f"{points(difference)} points" if rate else f"{difference:+.4g}"
+
+
+def _kinships(members: Sequence[Member]) -> list[str]:
+    """Return a warning for each source that several data sets are made from."""
+    studies = {member.source: [other.study for other in members if other.source == member.source] for member in members}
+    return [
+        f"{listing(names)} are made from the same source, {as_words(source)}: they are not independent data sets. The tests count each "
+        f"of them, so that p is too small; {len(members)} data sets come from {plural(len(studies), 'source')}."
+        for source, names in studies.items()
+        if len(names) > 1
+    ]
+
+
+def _too_few(sets: int, plan: Plan, models: int) -> list[str]:
+    pairs = family_sizes(models, plan)[True]
+    if smallest_p(sets) * pairs >= plan.alpha:
+        enough = next(number for number in count(sets) if smallest_p(number) * pairs < plan.alpha)
+        return [
+            (
+                f"No pair can be decided: over {plural(sets, 'data set')} the smallest p is {smallest_p(sets):.3g}, and Holm "
+                f"takes it {plural(pairs, 'time')}. {plural(enough, 'data set')} are the fewest that can."
+            )
+        ]
+    if sets < RECOMMENDED_SETS:
+        return [
+            f"{plural(sets, 'data set')}: few. {RECOMMENDED_SETS} or more are advised, and large differences alone show."
+        ]
+    return []
+
+
+def _long(members: Sequence[Member], ranks_NK: Scores) -> pd.DataFrame:
+    """Return one row a study and model."""
+    rows = [
+        {
+            "study": member.study,
+            "dataset": member.dataset,
+            "source": member.source,
+            "seeds": member.seeds,
+            "sequences": member.sequences,
+            "model": model,
+            "score": member.scores[model],
+            "rank": rank,
+        }
+        for member, ranks_K in zip(members, ranks_NK, strict=True)
+        for model, rank in zip(members[0].scores, ranks_K, strict=True)
+    ]
+    return pd.DataFrame(rows)

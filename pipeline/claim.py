@@ -1,0 +1,30 @@
+"""Hold a published accuracy against a stored study; nothing is trained."""
+
+from typing import Literal
+
+from analysis.analyses.claim import Claim, Placed, place
+from pipeline.console import say, show
+from pipeline.stored_study import StoredStudy, load_results
+from pipeline.tracking import Tracker
+
+
+def place_claim(
+    study: StoredStudy,
+    tracker: Tracker,
+    *,
+    model: str,
+    accuracy: float,
+    tests: int | None,
+    runs: int,
+    chosen_on: Literal["test", "validation"],
+) -> Placed:
+    """Say whether an accuracy, in [0, 1], is what a model of the study would score; by default on as many sequences."""
+    results = load_results(study, tracker, allow_missing=True, probes=False)
+    claim = Claim(model, accuracy, tests or len(results.test_set.label), runs, chosen_on)
+    placed = place(results, claim)
+    show(("", model), placed.table, title=f"{study.name} (study {study.id})")
+    for note in placed.notes:
+        say(f"Note. {note}")
+    say()
+    say(placed.sentence)
+    return placed
