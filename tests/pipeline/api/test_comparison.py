@@ -60,7 +60,9 @@ def test_a_study_has_tables_and_a_report_that_shows_itself(compare, memory, work
     threads = torch.get_num_threads()
     study = compare({"mine": Waves, "none": "none"}, name="first", plan={"margin": 0.01})
     assert isinstance(study, pipeline.Study)
-    assert study.verdicts[["model_a", "model_b"]].to_numpy().tolist() == [["mine", "none"]]
+    assert study.verdicts[["model_a", "model_b"]].to_numpy().tolist() == [
+        ["none", "mine"]
+    ]  # the first is the reference
     assert list(study.models["model"]) == ["mine", "none"]
     assert len(study.runs) == 6
     assert set(study.curves["epoch"]) == {1}
@@ -143,8 +145,8 @@ def test_the_script_of_the_docs_runs_as_printed_with_workers_and_without_a_guard
     done = call(sys.executable, "own.py", cwd=workplace, PYTHONPATH=str(ROOT))
     assert done.returncode == 0, done.stderr
     assert "with 2 worker(s)" in done.stdout
-    assert re.search(r"waves\s+none\s+0\.\d+\s+better", done.stdout), done.stdout
-    assert "waves against none is better" in done.stdout
+    assert re.search(r"none\s+waves\s+-0\.\d+\s+worse", done.stdout), done.stdout
+    assert "none is worse than waves" in done.stdout
     # The stored model brings its class along, also to a process that has neither the script nor this project.
     loaded = call(sys.executable, "-c", LOAD, cwd=workplace)
     assert loaded.stdout.strip().endswith("['0', '2']"), loaded.stdout + loaded.stderr
