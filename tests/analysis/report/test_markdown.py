@@ -99,8 +99,9 @@ def test_a_description_begins_with_the_answer_and_then_has_the_results(findings,
         r"\d+\.\d\d points \[-?\+?\d+\.\d\d, \+\d+\.\d\d\] ahead of \w+, the next: a difference that is .*\.",
         told[0],
     ), told[0]
-    assert told[1].startswith("| Model | Seeds | Test accuracy")
-    assert told[2].startswith("3 declared pairs: ")
+    assert told[1] == "Table: Results of the models"
+    assert told[2].startswith("| Model | Seeds | Test accuracy")
+    assert told[3].startswith("3 declared pairs: ")
     one = run_analyses(study(draw({"lete": 0.8})), ["overview", "significance"])
     alone = r"\*\*lete has a mean test accuracy of .* %\]\.\*\* There is no other model to compare it with\."
     assert re.match(alone, description(one))
