@@ -35,6 +35,8 @@ class Call:
     config: Path | None = None
     models: tuple[str, ...] = ()
     seeds: list[Any] | None = None
+    until: bool = False
+    most_seeds: int | None = None
     workers: int = 1
     device: str = "auto"
     study: str = ""
@@ -87,7 +89,14 @@ def compare(call: Call) -> None:
 
 
 def _study(call: Call) -> tuple[Study, Tracker, str | None]:
-    study = load_study(call.config, models=call.models, seeds=call.seeds, overrides=call.overrides)
+    study = load_study(
+        call.config,
+        models=call.models,
+        seeds=call.seeds,
+        overrides=call.overrides,
+        until_decided=call.until,
+        most_seeds=call.most_seeds,
+    )
     _check(study.variants.values())
     return study, *open_store(_database(call))
 

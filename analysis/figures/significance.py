@@ -21,7 +21,7 @@ CELL = 170
 
 
 def significance_figure(pairs: pd.DataFrame, models: Sequence[str], alpha: float) -> Figure:
-    """Draw a square of models: dark where the adjusted p is under alpha, light elsewhere, the diagonal never.
+    """Draw a square of models: dark where the adjusted p is under alpha or the level of its look, light elsewhere.
 
     A cell holds the row's model minus the column's in points, its interval, the adjusted p and the verdict.
     """
@@ -32,7 +32,7 @@ def significance_figure(pairs: pd.DataFrame, models: Sequence[str], alpha: float
     ] = []  # set at once: adding them one by one takes time with the square of their number
     for _, row in pairs.iterrows():
         a, b = place[row["model_a"]], place[row["model_b"]]
-        significant = bool(row["p_adjusted"] < alpha)
+        significant = bool(row["p_adjusted"] < row.get("level", alpha))
         dark[a, b] = dark[b, a] = significant
         for y, x, sign in ((a, b, 1), (b, a, -1)):
             font = {"size": SMALL_SIZE, "color": "white" if significant else INK}
@@ -49,13 +49,16 @@ def significance_figure(pairs: pd.DataFrame, models: Sequence[str], alpha: float
     figure.update_yaxes(range=[len(models) - 0.5, -0.5], ticktext=list(models), **ticks)
     side = max(CELL * len(models), 400)
     left = 40 + max(text_width(model) for model in models)
+    level, below = f"{100 * (1 - alpha):g} %", f"{alpha:g}"
+    if "level" in pairs:
+        level, below = "1 - the level of its look", "that level"
     explored = " * exploratory" if not pairs["declared"].all() else ""
     return finish(
         figure,
         title="Differences of test accuracy",
         subtitle=(
-            f"Row minus column in points, with its interval at {100 * (1 - alpha):g} %,<br>"
-            f"the adjusted p (dark: p < {alpha:g}) and the verdict on the row{explored}"
+            f"Row minus column in points, with its interval at {level},<br>"
+            f"the adjusted p (dark: p < {below}) and the verdict on the row{explored}"
         ),
         width=max(side + left + 40, 640),
         height=side + 90,
