@@ -149,9 +149,12 @@ def test_a_study_that_another_process_works_on_is_one_line(memory, monkeypatch, 
 @pytest.mark.parametrize(
     ("verb", "options"),
     [
-        ("main", ["--config", "--models", "--seeds", "--until", "--most_seeds", "--workers", "--device", "--storage", "--output", "--allow_missing"]),
+        ("main", [
+            "--config", "--models", "--seeds", "--until", "--most_seeds", "--workers", "--device", "--storage", "--output",
+            "--allow_missing",
+        ]),
         ("train", ["--config", "--models", "--seeds", "--device", "--storage"]),
-        ("compare", ["--config", "--models", "--seeds", "--workers", "--device", "--storage"]),
+        ("compare", ["--config", "--models", "--seeds", "--until", "--most_seeds", "--workers", "--device", "--storage"]),
         ("analyze", ["--study", "--output", "--allow_missing"]),
         ("ablate", [
             "--config", "--models", "--seeds", "--workers", "--device", "--study", "--output", "--storage"
