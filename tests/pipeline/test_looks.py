@@ -101,7 +101,7 @@ def test_a_study_that_is_interrupted_ends_with_the_same_ledger(study, memory, mo
     assert len(before) == (0 if after < 12 else 3)
     compare(study(), memory, workers=1, device="cpu")
     assert noted(memory).drop(columns="at").equals(noted(straight).drop(columns="at"))
-    assert noted(memory).head(len(before)).equals(before)  # times included
+    assert noted(memory).head(len(before)).to_csv() == before.to_csv()  # times included
     assert sorted(cells(memory)) == sorted(CELLS)
 
 

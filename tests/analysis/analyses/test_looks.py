@@ -24,9 +24,10 @@ def looked(tables, draw):
     def build(seeds=None, plan=PLAN, spoil=None, **more):
         runs, curves, predictions = tables(draw(RATES, seeds=5))
         parts = {"runs": runs, "curves": curves, "predictions": predictions}
-        for name, table in parts.items():
+        for name in parts:
             for model, count in (seeds or {}).items():
-                parts[name] = parts[name][~((table["model"] == model) & (table["seed"] >= count))]
+                table = parts[name]
+                parts[name] = table[~((table["model"] == model) & (table["seed"] >= count))]
         if spoil:
             spoil(parts["runs"])
         return Results(**parts, plan=plan, **more)
