@@ -103,11 +103,9 @@ class Results:
     def first_seeds(self, count: int, level: float) -> Self:
         """Return these results as they were at a look: the first seeds that were declared, and a plan of one look at its level."""
         order = self.declaration.seeds if self.declaration else sorted(set(self.runs["seed"]))
-        seen = {name: table[table["seed"].isin(order[:count])] for name, table in self._tables().items()}
-        return replace(self, **seen, plan=self.plan.at(level), allow_missing=True)
-
-    def _tables(self) -> dict[str, pd.DataFrame]:
-        return {"runs": self.runs, "curves": self.curves, "predictions": self.predictions}
+        seen = [table[table["seed"].isin(order[:count])] for table in (self.runs, self.curves, self.predictions)]
+        plan = self.plan.at(level)
+        return replace(self, runs=seen[0], curves=seen[1], predictions=seen[2], plan=plan, allow_missing=True)
 
     def _missing_cells(self, finished: pd.DataFrame) -> tuple[Cell, ...]:
         if (

@@ -10,7 +10,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import isclose
+from math import isclose, isnan
 
 import numpy as np
 import pandas as pd
@@ -112,13 +112,13 @@ def disagreement(stored: pd.DataFrame, found: pd.DataFrame) -> str:
     return ""
 
 
-def _same(one: object, other: object) -> bool:
+def _same(one: str | float, other: str | float) -> bool:
     if isinstance(one, str) or isinstance(other, str):
         return one == other
-    return bool(pd.isna(one) and pd.isna(other)) or isclose(float(one), float(other), rel_tol=0, abs_tol=SAME)  # type: ignore[arg-type]
+    return (isnan(one) and isnan(other)) or isclose(one, other, rel_tol=0, abs_tol=SAME)
 
 
-def _shown(value: object) -> str:
+def _shown(value: str | float) -> str:
     return value if isinstance(value, str) else f"{value:.6g}"
 
 

@@ -22,15 +22,12 @@ def looked(tables, draw):
     """Build a study with looks at 3 and 5 seeds; `seeds` says of which models there are fewer than five."""
 
     def build(seeds=None, plan=PLAN, spoil=None, **more):
-        runs, curves, predictions = tables(draw(RATES, seeds=5))
-        parts = {"runs": runs, "curves": curves, "predictions": predictions}
-        for name in parts:
-            for model, count in (seeds or {}).items():
-                table = parts[name]
-                parts[name] = table[~((table["model"] == model) & (table["seed"] >= count))]
+        parts = tables(draw(RATES, seeds=5))
+        for model, count in (seeds or {}).items():
+            parts = [table[~((table["model"] == model) & (table["seed"] >= count))] for table in parts]
         if spoil:
-            spoil(parts["runs"])
-        return Results(**parts, plan=plan, **more)
+            spoil(parts[0])
+        return Results(*parts, plan=plan, **more)
 
     return build
 
