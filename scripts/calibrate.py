@@ -123,8 +123,8 @@ def main() -> None:
         stamps = list(pool.map(stamp_is_green, range(100)))
     table = pd.DataFrame(rows)
     table.to_csv(RECORD, index=False, float_format="%.4f")
-    _write("worlds", by_world(table))
-    _write("worst", by_seeds(table))
+    write_table("worlds", by_world(table))
+    write_table("worst", by_seeds(table))
     say(pd.DataFrame(advice).to_string())
     say(f"the stamp is green in {sum(stamps)} of {len(stamps)} studies")
 
@@ -196,7 +196,7 @@ def stamp_is_green(study: int) -> bool:
     return "MORE THAN IT SHOULD" not in "".join(judged(row[name], 0.05) for name in FALSE)
 
 
-def _write(name: str, text: str) -> None:
+def write_table(name: str, text: str) -> None:
     """Replace what stands between the markers of that name."""
     before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN.format(name))
     after = rest.split(END.format(name))[1]
@@ -207,7 +207,7 @@ def by_world(table: pd.DataFrame) -> str:
     """Return the family-wise rate of four models: a row a world and pairing, a column a number of seeds."""
     cells = table.pivot_table("family_wise_4", ["world", "pairing"], "seeds", sort=False)
     seeds = [count for count in SEEDS if count >= LEAST_SEEDS and count in cells]
-    rows = [[*names, *(_rate(line[count]) for count in seeds)] for names, line in cells.iterrows()]  # type: ignore[misc]
+    rows = [[*names, *(shown_rate(line[count]) for count in seeds)] for names, line in cells.iterrows()]  # type: ignore[misc]
     return markdown_table(["world", "pairing", *(f"{count} seeds" for count in seeds)], rows)
 
 
@@ -218,12 +218,13 @@ def by_seeds(table: pd.DataFrame) -> str:
         .groupby("seeds")
         .agg({**{f"family_wise_{models}": "max" for models in MODELS}, "false_equivalent": "max", "coverage": "min"})
     )
-    rows = [[seeds, *(_rate(value) for value in line)] for seeds, line in worst.iterrows()]
+    rows = [[seeds, *(shown_rate(value) for value in line)] for seeds, line in worst.iterrows()]
     header = ["seeds", *(f"{models} models" for models in MODELS), "false equivalent", "coverage"]
     return markdown_table(header, rows)
 
 
-def _rate(value: float) -> str:
+def shown_rate(value: float) -> str:
+    """Return a rate as '.050'."""
     return f"{value:.3f}".removeprefix("0")
 
 
