@@ -58,12 +58,12 @@ def wanted_cells(study: Study, taken: pd.DataFrame) -> list[Cell]:
     """Return the cells that a study needs after the looks of this ledger: at first those of the first look."""
     looks = study.plan.looks
     reach = dict.fromkeys(study.variants, looks[0])
-    for number, rows in taken.groupby("look"):
-        for model in {*rows["model_a"], *rows["model_b"]}:
-            reach[model] = looks[int(number) - 1]  # type: ignore[call-overload] # a number of the table
+    for number, seeds in enumerate(looks, start=1):
+        rows = taken[taken["look"] == number]
         still = rows[rows["verdict"] == UNDECIDED]
+        reach |= dict.fromkeys({*rows["model_a"], *rows["model_b"]}, seeds)
         if number < len(looks):
-            reach |= dict.fromkeys({*still["model_a"], *still["model_b"]}, looks[int(number)])  # type: ignore[call-overload]
+            reach |= dict.fromkeys({*still["model_a"], *still["model_b"]}, looks[number])
     place = {seed: number for number, seed in enumerate(study.seeds)}
     return [cell for cell in study.cells() if place[cell.config.seed] < reach[cell.model]]
 
