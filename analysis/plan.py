@@ -5,9 +5,11 @@ It imports no more than pydantic, so that a command line can describe it at once
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal, get_args
+from itertools import pairwise
+from statistics import NormalDist
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 PrimaryMetric = Literal["test_accuracy", "balanced_accuracy"]
 REFUSED_METRICS = {
@@ -44,6 +46,14 @@ REFUSED_TESTS = {
     ),
 }
 """Tests that may not give the verdict, and why."""
+FIRST_LOOK, LAST_LOOK = 3, 1000
+"""Fewest seeds of a look, as fewer give no verdict, and most."""
+LOOKS = {5: 0.1, 10: 0.3, 20: 0.6}
+"""The looks of a study that is run until it is decided, by their seeds: the share of alpha that each spends."""
+FRACTIONS = (0.4, 0.6, 0.8, 1.0)
+"""The looks of such a study with a limit of its own, as parts of its most seeds."""
+LEAST_MOST = 8
+"""Least such limit: its first look is at three seeds."""
 
 
 def _listed(value: object) -> object:
@@ -74,17 +84,49 @@ class Plan(BaseModel):
     """What is generalised over: re-trained models (seeds) on new images, both at once."""
     exclusions: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
     """Runs or sequences that are left out on purpose, each with its reason, in words; empty for none."""
+    looks: Annotated[tuple[int, ...], BeforeValidator(_listed)] = ()
+    """Numbers of seeds at which the verdicts are looked at, ascending; empty for one look, at all seeds."""
+    levels: Annotated[tuple[Annotated[float, Field(gt=0)], ...], BeforeValidator(_listed)] = ()
+    """Level of the tests at each look; together no more than alpha."""
 
     def idle(self) -> set[str]:
         """Return the fields that claim nothing, which are in no hash.
 
         A field that is new is listed here at the value that keeps what was, so that studies from before it stay what they are.
         """
-        return set()
+        return set() if self.looks else {"looks", "levels"}
 
     def effective(self) -> dict[str, Any]:
         """Return the fields that claim something, as plain values."""
         return self.model_dump(mode="json", exclude=self.idle())
+
+    def at(self, level: float) -> Self:
+        """Return the plan of one look of this one, at its level."""
+        return self.model_copy(update={"alpha": level, "looks": (), "levels": ()})
+
+    def until_decided(self, most_seeds: int | None = None) -> Self:
+        """Return this plan with looks: at LOOKS, or at parts of `most_seeds` with levels of O'Brien and Fleming's type."""
+        if most_seeds is None:
+            levels = tuple(round(share * self.alpha, 12) for share in LOOKS.values())
+            return self.model_copy(update={"looks": tuple(LOOKS), "levels": levels})
+        looks = tuple(round(part * most_seeds) for part in FRACTIONS)
+        return self.model_copy(update={"looks": looks, "levels": spent(looks, self.alpha)})
+
+    @field_validator("looks")
+    @classmethod
+    def _check_looks(cls, looks: tuple[int, ...]) -> tuple[int, ...]:
+        ascending = list(looks) == sorted(set(looks))
+        if not ascending or any(not FIRST_LOOK <= seeds <= LAST_LOOK for seeds in looks):
+            raise ValueError(f"must be numbers of seeds from {FIRST_LOOK} to {LAST_LOOK}, each above the one before")
+        return looks
+
+    @model_validator(mode="after")
+    def _check_levels(self) -> Self:
+        if len(self.levels) != len(self.looks):
+            raise ValueError(f"levels: must be one for each of the {len(self.looks)} looks, got {len(self.levels)}")
+        if sum(self.levels) > self.alpha * (1 + 1e-9):
+            raise ValueError(f"levels: must add up to at most alpha, {self.alpha:g}, got {sum(self.levels):g}")
+        return self
 
     @field_validator("primary_metric", mode="before")
     @classmethod
@@ -100,6 +142,18 @@ class Plan(BaseModel):
         if isinstance(name, str) and name in REFUSED_TESTS:
             raise ValueError(f"must be 'two_way' ({REFUSED_TESTS[name].rstrip('.')})")
         return name
+
+
+def spent(looks: tuple[int, ...], alpha: float) -> tuple[float, ...]:
+    """Return the level of each look: what the spending function of Lan and DeMets (1983) adds there, O'Brien-Fleming type.
+
+    By the part t of the seeds, 2 - 2 Phi(z / sqrt t) is spent, z being the normal quantile of alpha / 2. They add up to alpha,
+    so that they hold whatever the looks have in common (Bonferroni). Rounded down to parts of alpha in 10,000: the plan is hashed.
+    """
+    normal = NormalDist()
+    sums = [0.0, *(2 * normal.cdf(normal.inv_cdf(alpha / 2) / (seeds / looks[-1]) ** 0.5) for seeds in looks)]
+    parts = [int(10_000 * (after - before) / alpha) / 10_000 for before, after in pairwise(sums)]
+    return tuple(round(part * alpha, 12) for part in parts)
 
 
 class Declaration(BaseModel):

@@ -5,7 +5,7 @@ Letters: R runs (cells), S seeds of one model, n test sequences, E epochs.
 
 from collections.abc import Mapping
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cached_property
 from hashlib import blake2b
@@ -69,6 +69,8 @@ class Results:
     """Whether cells may be missing; a pair then uses the seeds that both of its models have."""
     declaration: Declaration | None = None
     """What was stored before the runs; None when nothing was."""
+    ledger: pd.DataFrame | None = None
+    """What was noted at each look, where the plan has looks: a row per look and pair that was open."""
     class_names: tuple[str, ...] = ()
     """What the classes are called, in the order of their numbers; by default the numbers."""
     missing: tuple[Cell, ...] = field(init=False, default=())
@@ -99,16 +101,33 @@ class Results:
         object.__setattr__(extended, "probes", {**self.probes, name: table})
         return extended
 
+    def first_seeds(self, count: int, level: float) -> Self:
+        """Return these results as they were at a look: the first seeds that were declared, and a plan of one look at its level."""
+        order = self.declaration.seeds if self.declaration else sorted(set(self.runs["seed"]))
+        seen = [table[table["seed"].isin(order[:count])] for table in (self.runs, self.curves, self.predictions)]
+        plan = self.plan.at(level)
+        return replace(self, runs=seen[0], curves=seen[1], predictions=seen[2], plan=plan, allow_missing=True)
+
     def _missing_cells(self, finished: pd.DataFrame) -> tuple[Cell, ...]:
-        present = set(zip(finished["model"], finished["seed"], strict=True))
-        models, seeds = dict.fromkeys(self.runs["model"]), sorted(set(self.runs["seed"]))
-        missing = tuple((str(m), int(s)) for m in models for s in seeds if (m, s) not in present)
+        if (
+            self.plan.looks
+        ):  # a model whose pairs were decided stops: what is missing are runs that were to be, and are not
+            rest = self.runs[self.runs["status"] != "FINISHED"]
+            missing = tuple((str(m), int(s)) for m, s in zip(rest["model"], rest["seed"], strict=True))
+        else:
+            missing = self._absent_cells(finished)
         if missing and not self.allow_missing:
             raise ResultsError(
                 f"runs: every model must have every seed, got no finished run of {name_cells(missing)}. "
                 "Run compare again to train them, or pass --allow-missing."
             )
         return missing
+
+    def _absent_cells(self, finished: pd.DataFrame) -> tuple[Cell, ...]:
+        """Return the cells of all models and all seeds that are not finished."""
+        present = set(zip(finished["model"], finished["seed"], strict=True))
+        models, seeds = dict.fromkeys(self.runs["model"]), sorted(set(self.runs["seed"]))
+        return tuple((str(m), int(s)) for m in models for s in seeds if (m, s) not in present)
 
     def _check_runs(self) -> None:
         remedy = "Compare runs of the same data."

@@ -25,12 +25,24 @@ os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
     "main": (
         "train what is missing of a study, analyse it, print the verdicts",
-        ("config", "models", "seeds", "name", "workers", "device", "storage", "output", "allow_missing"),
+        (
+            "config",
+            "models",
+            "seeds",
+            "name",
+            "until",
+            "most_seeds",
+            "workers",
+            "device",
+            "storage",
+            "output",
+            "allow_missing",
+        ),
     ),
     "train": ("train one model with one seed", ("config", "models", "seeds", "device", "storage")),
     "compare": (
         "train what is missing of a study: models x seeds",
-        ("config", "models", "seeds", "name", "workers", "device", "storage"),
+        ("config", "models", "seeds", "name", "until", "most_seeds", "workers", "device", "storage"),
     ),
     "analyze": ("analyse a finished study: figures, tables, report", ("study", "output", "allow_missing")),
     "claim": (
@@ -161,6 +173,18 @@ def _workers(text: str) -> int:
     return _whole(text)
 
 
+def _until(text: str) -> bool:
+    if text not in ("", "decided"):
+        raise argparse.ArgumentTypeError(f"must be decided, got {text}")
+    return bool(text)
+
+
+def _most_seeds(text: str) -> int | None:
+    if text and not _is_whole(text):
+        raise argparse.ArgumentTypeError(f"must be a whole number of seeds, got {text}")
+    return _whole(text) if text else None
+
+
 def _device(text: str) -> str:
     return text or "auto"
 
@@ -206,6 +230,16 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "config": {"type": _config, "metavar": "FILE", "help": "a JSON file of settings; config/ holds presets"},
     "models": {"type": _words, "metavar": "A,B", "help": "variants of the study, or embeddings"},
     "seeds": {"type": _seeds, "metavar": "0,1,2", "help": "seeds of the study"},
+    "until": {
+        "type": _until,
+        "metavar": "decided",
+        "help": "add seeds only to undecided pairs: looks at 5, 10 and 20 seeds, which the plan declares",
+    },
+    "most_seeds": {
+        "type": _most_seeds,
+        "metavar": "N",
+        "help": "with --until decided: four looks, the last at N seeds, such as 4, 6, 8 and 10",
+    },
     "workers": {"type": _workers, "metavar": "N", "help": "processes that train at once (default: one a core)"},
     "device": {"type": _device, "metavar": "auto|cpu|cuda", "help": "where to train (default: auto)"},
     "study": {"metavar": "NAME", "help": "name or id of the study to analyse (default: the newest)"},

@@ -11,6 +11,7 @@ from pipeline.errors import RunError, UsageError, disk_error, one_line
 from pipeline.estimate import epoch_seconds
 from pipeline.identity import identity
 from pipeline.launch import Notify, run_tasks
+from pipeline.looks import check_looks, take_stored_looks, wanted_cells
 from pipeline.probes.tables import probe_tables
 from pipeline.run_record import PACKAGED, log_line, package, record_data
 from pipeline.stored_study import (
@@ -21,6 +22,7 @@ from pipeline.stored_study import (
     described,
     finished_runs,
     open_parent,
+    read_ledger,
     write_manifest,
 )
 from pipeline.study import Cell, Study
@@ -46,6 +48,7 @@ def compare(
 ) -> str:
     """Train what is missing of a study and return the id of its parent run.
 
+    A study whose plan has looks is trained up to each of them, and then only the variants with an undecided pair.
     `adopted` is a run that somebody created for this call: it becomes the parent where the study has none yet. Where an
     analysis follows, runs are `probed` by the workers that trained them, since the analysis itself is one process.
     """
@@ -53,6 +56,7 @@ def compare(
     cells = [replace(cell, colour=colour[cell.model]) for cell in study.cells()]
     identities = {cell.name: identity(cell.config, cell.config.data.load(), device) for cell in cells}
     _check_distinct(identities)
+    check_looks(study, tracker)
     parent = open_parent(study.name, {"kind": STUDY_KIND, "study": study.id}, tracker, adopted)
     with tracker.hold(parent):
         sets = {
@@ -62,38 +66,69 @@ def compare(
         }
         for (name, _), splits in sets.items():
             record_data(tracker, parent, name, splits)
-        tracker.log_params(parent, {"models": ",".join(study.variants), **study.plan.model_dump()})
+        params = study.plan.model_dump(exclude=study.plan.idle())
+        tracker.log_params(parent, {"models": ",".join(study.variants), **params})
         known = finished_runs(list(identities.values()), tracker)
         finished = {cell.name: run for cell in cells if (run := known.get(identities[cell.name]["cell"]))}
         clear(finished.values(), tracker)
         plan_hash = declare(study.plan, cells, identities, finished=finished, tracker=tracker, parent=parent)
-        manifest = _manifest(study, cells, identities, plan_hash).with_runs({key: run.id for key, run in known.items()})
-        write_manifest(manifest, tracker, parent)
-        pending = [cell for cell in cells if cell.name not in finished]
-        say(
-            f"{study.name} (study {study.id}): {len(finished)} of {len(cells)} runs are finished, {len(pending)} to train"
-        )
         for cell in cells:
             if cell.name in finished and PACKAGED not in finished[cell.name].tags:
                 package(cell, tracker, finished[cell.name].id)  # what a trial of an ablation study trained lacks it
+        training = _Training(study, tracker, parent, identities, plan_hash, workers, device, probed)
+        runs = {key: run.id for key, run in known.items()}
+        if not study.plan.looks:
+            training.train(cells, runs)
+            return parent
+        taken = read_ledger(tracker.get(parent), tracker)
+        while True:
+            wanted = wanted_cells(study, cells, taken)
+            runs |= training.train(wanted, runs)
+            before, taken = taken, take_stored_looks(parent, tracker)
+            if len(wanted_cells(study, cells, taken)) == len(wanted) or len(taken) == len(before):
+                return parent
+
+
+@dataclass(frozen=True)
+class _Training:
+    """How the cells of a study are trained."""
+
+    study: Study
+    tracker: Tracker
+    parent: str
+    identities: Mapping[str, Mapping[str, str]]
+    plan_hash: str
+    workers: int
+    device: str
+    probed: bool
+
+    def train(self, cells: Sequence[Cell], runs: Mapping[str, str]) -> dict[str, str]:
+        """Train those of the cells that have no run yet, and return the new runs; both are by the cells' identities."""
+        manifest = _manifest(self.study, cells, self.identities, self.plan_hash).with_runs(runs)
+        write_manifest(manifest, self.tracker, self.parent)
+        pending = [cell for cell in cells if self.identities[cell.name]["cell"] not in runs]
+        say(
+            f"{self.study.name} (study {self.study.id}): {len(cells) - len(pending)} of {len(cells)} runs are finished, "
+            f"{len(pending)} to train"
+        )
         trained: dict[str, str] = {}
         errors: dict[str, Exception] = {}
         try:
-            connection = Connection(tracker)
-            tasks = [CellTask(cell, device, connection, parent, probed) for cell in pending]
-            for task, result in _train(tasks, identities, workers):
+            connection = Connection(self.tracker)
+            tasks = [CellTask(cell, self.device, connection, self.parent, self.probed) for cell in pending]
+            for task, result in _train(tasks, self.identities, self.workers):
                 if isinstance(result, Exception) and (full := disk_error(result)):
                     raise full from result  # no other cell would fare better
                 if isinstance(result, Exception):
                     errors[task.cell.name] = result
                 else:
-                    trained[identities[task.cell.name]["cell"]] = result.run_id
+                    trained[self.identities[task.cell.name]["cell"]] = result.run_id
         finally:  # also after an interrupt: writing it after every cell would cost the square of their number
             if trained:
                 with suppress(AwayError):  # the runs are found without it
-                    write_manifest(manifest.with_runs(trained), tracker, parent)
-        _check_errors(errors, len(cells), tracker)
-    return parent
+                    write_manifest(manifest.with_runs(trained), self.tracker, self.parent)
+        _check_errors(errors, len(cells), self.tracker)
+        return trained
 
 
 def _check_errors(errors: Mapping[str, Exception], cells: int, tracker: Tracker) -> None:

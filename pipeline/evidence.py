@@ -23,6 +23,8 @@ MANIFEST_FILE = "study.json"
 """Artifact of the parent run of a study: which run holds each of its cells."""
 PLAN_FILE = "plan.json"
 """Artifact of the parent run: what was declared before the first training."""
+LEDGER_FILE = "looks.json"
+"""Artifact of the parent run of a study with looks: what was seen and decided at each, as a table of the tracking UI."""
 OUTPUTS_FILE = "digests.json"
 """Artifact of the parent run: the digests of all that analyses have stored with it, by path."""
 SAME = 1e-9
@@ -126,7 +128,7 @@ def unfit(run: Run, path: str, said: str, tracker: Tracker) -> UsageError:
         mend = "Run the same compare (or ablate) again, which writes it anew."
     elif path == OUTPUTS_FILE:
         mend = "Run analyze (or ablate) again, which writes it anew."
-    elif path == PLAN_FILE:
+    elif path in (PLAN_FILE, LEDGER_FILE):
         mend = f"Restore the file; or {delete} and the same compare declare it anew, and the report says that runs were there before."
     elif path.startswith(PROBE_FOLDER):
         mend = "Delete the file: analyze measures it again."

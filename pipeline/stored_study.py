@@ -16,12 +16,14 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from analysis.analyses.disagreement import wanted_sequences
+from analysis.analyses.looking import LEDGER
 from analysis.plan import Declaration, Plan
 from analysis.results import Results
 from pipeline.config import RunConfig
 from pipeline.console import say
 from pipeline.errors import UsageError
 from pipeline.evidence import (
+    LEDGER_FILE,
     MANIFEST_FILE,
     PLAN_FILE,
     TAG,
@@ -240,7 +242,7 @@ def find_study(tracker: Tracker, wanted: str = "") -> StoredStudy:
 def load_results(study: StoredStudy, tracker: Tracker, *, allow_missing: bool, probes: bool = True) -> Results:
     """Read the runs of a study as tidy tables; ResultsError names the cells that are missing.
 
-    Without `probes` the models themselves are not looked at, which takes seconds each.
+    Without `probes` neither the models themselves nor the events are looked at, which takes seconds each.
     """
     manifest = study.manifest
     stored = tracker.get_all([entry.run_id for entry in manifest.cells if entry.run_id])
@@ -277,9 +279,10 @@ def load_results(study: StoredStudy, tracker: Tracker, *, allow_missing: bool, p
         plan=manifest.plan,
         allow_missing=allow_missing,
         declaration=read_declaration(study, tracker),
+        ledger=read_ledger(study.parent, tracker) if manifest.plan.looks else None,
         class_names=_class_names(stored[finished[0][0]], tracker),
     )
-    if wanted := wanted_sequences(results):
+    if probes and (wanted := wanted_sequences(results)):
         events = event_table(str(results.runs["run_id"].iloc[0]), wanted, tracker)
         return results.with_probe("events", events)
     return results
@@ -307,19 +310,35 @@ def _class_names(run: Run, tracker: Tracker) -> tuple[str, ...]:
 
 
 def read_declaration(study: StoredStudy, tracker: Tracker) -> Declaration | None:
-    """Return the plan as it was stored before the runs; one that does not fit its hash is refused."""
-    promised = study.parent.tags.get("plan_hash")
+    """Return the plan as it was stored before the runs; one that does not fit its hash or the manifest is refused."""
+    declaration = declared_of(study.parent, tracker)
+    if declaration and declaration.plan.effective() != study.manifest.plan.effective():
+        raise unfit(study.parent, MANIFEST_FILE, f"must hold the plan of {PLAN_FILE}, got another", tracker)
+    return declaration
+
+
+def declared_of(parent: Run, tracker: Tracker) -> Declaration | None:
+    """Return what the run of a study says was declared; what does not fit its hash is refused."""
+    promised = parent.tags.get("plan_hash")
     if not promised:
         return None
-    file = read(study.parent, [PLAN_FILE], tracker)[PLAN_FILE]
-    with reading(study.parent, PLAN_FILE, tracker):
+    file = read(parent, [PLAN_FILE], tracker)[PLAN_FILE]
+    with reading(parent, PLAN_FILE, tracker):
         declaration = Declaration.model_validate_json(file.read_text(encoding="utf-8"))
     if declaration.hash != promised:
         said = f"must be what was declared (hash {promised[:12]}), got hash {declaration.hash[:12]}"
-        raise unfit(study.parent, PLAN_FILE, said, tracker)
-    if declaration.plan.effective() != study.manifest.plan.effective():
-        raise unfit(study.parent, MANIFEST_FILE, f"must hold the plan of {PLAN_FILE}, got another", tracker)
+        raise unfit(parent, PLAN_FILE, said, tracker)
     return declaration
+
+
+def read_ledger(parent: Run, tracker: Tracker) -> pd.DataFrame:
+    """Return the ledger of looks of a study, which has no rows before the first."""
+    files = found(parent, [LEDGER_FILE], tracker)
+    if not files:
+        return pd.DataFrame(columns=[*LEDGER, "at"])
+    with reading(parent, LEDGER_FILE, tracker):
+        table = pd.DataFrame(**json.loads(files[LEDGER_FILE].read_text(encoding="utf-8")))[[*LEDGER, "at"]]
+        return table.astype({name: float for name in LEDGER if name == "difference" or name.startswith("p")})
 
 
 def _curves(history: list[dict[str, float]]) -> pd.DataFrame:

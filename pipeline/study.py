@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from analysis.plan import Plan
+from analysis.plan import FIRST_LOOK, LAST_LOOK, LEAST_MOST, Plan
 from analysis.wording import shortened
 from models.config import LARGEST
 from models.time_embeddings import TIME_EMBEDDINGS
@@ -73,9 +73,12 @@ class Study:
 
     @cached_property
     def id(self) -> str:
-        """The hash of the plan and the variants; seeds can be added to a study."""
+        """The hash of the plan and the variants, without what says how many seeds there are: the seeds, and the looks at them.
+
+        So a study that is asked for with other looks is found to be the one that was declared.
+        """
         variants = {name: config_hash(config) for name, config in self.variants.items()}
-        return digest_of({"plan": self.plan.effective(), "variants": variants})[:12]
+        return digest_of({"plan": self.plan.at(self.plan.alpha).effective(), "variants": variants})[:12]
 
     def cells(self) -> list[Cell]:
         """Return every cell, seed by seed, so that an early stop leaves whole seeds."""
@@ -179,14 +182,25 @@ def load_study(
     seeds: Sequence[int] | None = None,
     overrides: Mapping[str, Any] | None = None,
     name: str = "",
+    until_decided: bool = False,
+    most_seeds: int | None = None,
 ) -> Study:
     """Return the study of a file (the default one without), narrowed or widened by `models` and `seeds`.
 
     `overrides` win over the file; each goes to the variants that have the setting. Its name is that of the file, or `name`.
+    `until_decided` gives it looks, up to `most_seeds`; one that has looks has as many seeds as the last of them.
     """
     check_names("--name", [name] if name else [])
     tree, given = (read_json(path), name_of(path)) if path else ({}, "lstm_comparison")
-    return study_of(tree, name or given, models=models, seeds=seeds, overrides=overrides)
+    return study_of(
+        tree,
+        name or given,
+        models=models,
+        seeds=seeds,
+        overrides=overrides,
+        until_decided=until_decided,
+        most_seeds=most_seeds,
+    )
 
 
 def study_of(
@@ -196,6 +210,8 @@ def study_of(
     models: Sequence[str] = (),
     seeds: Sequence[int] | None = None,
     overrides: Mapping[str, Any] | None = None,
+    until_decided: bool = False,
+    most_seeds: int | None = None,
 ) -> Study:
     """Return the study that a mapping in the form of a study file asks for, as `load_study` does."""
     own, base, changes = _variants(tree), _base(tree), _changes(overrides or {})
@@ -212,13 +228,47 @@ def study_of(
     if plan.reference and plan.reference not in (configs if not models else {**own, **configs}):
         raise unknown("variant", plan.reference, configs, "plan.reference")
     reference = plan.reference if plan.reference in configs else next(iter(configs))
+    plan = _with_looks(plan, variants=len(configs), until_decided=until_decided, most_seeds=most_seeds)
+    wanted = check_seeds(seeds if seeds is not None else tree.get("seeds", DEFAULT_SEEDS))
     return Study(
         name=name,
         variants=configs,
-        seeds=check_seeds(seeds if seeds is not None else tree.get("seeds", DEFAULT_SEEDS)),
+        seeds=_seeds_of_looks(wanted, plan, given=seeds is not None) if plan.looks else wanted,
         plan=plan.model_copy(update={"reference": reference}),
         tuning_trials=_counts(tree, configs),
     )
+
+
+def _with_looks(plan: Plan, *, variants: int, until_decided: bool, most_seeds: int | None) -> Plan:
+    """Return the plan with the looks that are asked for; one that has looks of its own keeps them."""
+    if variants == 1 and (until_decided or plan.looks):
+        raise UsageError("--until: must have two variants to decide between, got one. Name more, or leave it out.")
+    if most_seeds is None:
+        return plan.until_decided() if until_decided and not plan.looks else plan
+    if not until_decided:
+        raise UsageError(f"--most-seeds: must go with --until decided, got {most_seeds} alone. Add it, or drop both.")
+    if plan.looks:
+        raise UsageError(
+            f"--most-seeds: must be left out where the plan has looks (at {', '.join(map(str, plan.looks))} seeds), got "
+            f"{most_seeds}. Drop it."
+        )
+    if not LEAST_MOST <= most_seeds <= LAST_LOOK:
+        raise UsageError(
+            f"--most-seeds: must be from {LEAST_MOST}, whose first look is at {FIRST_LOOK} seeds, to {LAST_LOOK}, got "
+            f"{most_seeds}. Give more seeds, or leave --until out."
+        )
+    return plan.until_decided(most_seeds)
+
+
+def _seeds_of_looks(seeds: tuple[int, ...], plan: Plan, *, given: bool) -> tuple[int, ...]:
+    """Return as many seeds as the last look has: those of the study, and after them the next whole numbers."""
+    most = plan.looks[-1]
+    if given and len(seeds) != most:
+        raise UsageError(
+            f"--seeds: must be the {most} of the last look, got {len(seeds)}. Leave it out: they are numbered then."
+        )
+    more = [seed for seed in range(most + len(seeds)) if seed not in seeds]
+    return (*seeds, *more)[:most]
 
 
 def check_flags(overrides: Mapping[str, Any]) -> None:

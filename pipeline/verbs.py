@@ -36,6 +36,8 @@ class Call:
     config: Path | None = None
     models: tuple[str, ...] = ()
     seeds: list[Any] | None = None
+    until: bool = False
+    most_seeds: int | None = None
     workers: int = 1
     device: str = "auto"
     study: str = ""
@@ -103,7 +105,15 @@ def compare(call: Call) -> None:
 
 
 def _study(call: Call) -> tuple[Study, Tracker, str | None]:
-    study = load_study(call.config, models=call.models, seeds=call.seeds, overrides=call.overrides, name=call.name)
+    study = load_study(
+        call.config,
+        models=call.models,
+        seeds=call.seeds,
+        overrides=call.overrides,
+        name=call.name,
+        until_decided=call.until,
+        most_seeds=call.most_seeds,
+    )
     check(study.variants.values())
     return study, *open_store(_database(call))
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 import pandas as pd
 import torch
 
+from analysis.analyses.looks import ledger_problem
 from analysis.results import ResultsError
 from analysis.wording import listing, plural
 from models.config import ModelError
@@ -21,6 +22,7 @@ from pipeline.console import duration, say
 from pipeline.errors import UsageError
 from pipeline.estimate import epoch_seconds
 from pipeline.evidence import (
+    LEDGER_FILE,
     MANIFEST_FILE,
     TAG,
     digest_of_file,
@@ -33,7 +35,7 @@ from pipeline.evidence import (
 from pipeline.identity import identity
 from pipeline.machine import environment
 from pipeline.run_record import BEST_FILE, CONFIG_FILE, ENVIRONMENT_FILE, PREDICTIONS_FILE
-from pipeline.stored_study import StoredStudy, read_declaration, read_manifest, read_run
+from pipeline.stored_study import StoredStudy, load_results, read_declaration, read_manifest, read_run
 from pipeline.study import Cell
 from pipeline.tracking import MemoryTracker, Run, Tracker
 from pipeline.train import run_cell
@@ -80,6 +82,8 @@ def verify_study(parent: Run, tracker: Tracker, *, retrain: bool, choice: int) -
     """
     checks = _Checks()
     study = checks.hold("what was declared", lambda: _declared(parent, tracker))
+    if study and study.manifest.plan.looks:
+        checks.hold("its looks", lambda: _looks(study, tracker))
     runs = checks.hold("its runs", lambda: _runs(parent, study, tracker)) or {}
     for name, run in runs.items():
         checks.hold(name, lambda run=run: _whole(run, tracker))  # type: ignore[misc]
@@ -108,6 +112,15 @@ def _declared(parent: Run, tracker: Tracker) -> tuple[str, StoredStudy | None]:
         return f"no {MANIFEST_FILE}, as of a grid or a search", None
     declaration = read_declaration(study, tracker)
     return f"the plan as of {declaration.declared if declaration else 'no declaration'}", study
+
+
+def _looks(study: StoredStudy, tracker: Tracker) -> tuple[str, None]:
+    """Check the ledger of looks against the predictions."""
+    results = load_results(study, tracker, allow_missing=True, probes=False)
+    if said := ledger_problem(results):
+        raise unfit(study.parent, LEDGER_FILE, f"must follow from the predictions, got another: {said}", tracker)
+    count = 0 if results.ledger is None else results.ledger["look"].nunique()
+    return f"{plural(count, 'look')} of {len(results.plan.looks)}, as they follow from the predictions", None
 
 
 def _runs(parent: Run, study: StoredStudy | None, tracker: Tracker) -> tuple[str, dict[str, Run]]:

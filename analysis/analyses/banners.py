@@ -1,14 +1,19 @@
 """What a reader must know before believing the numbers: one sentence each, for the head of the report."""
 
+from collections.abc import Iterable
 from itertools import combinations
 
 import numpy as np
 
 from analysis.analyses.collapses import collapse_banner
 from analysis.analyses.deviations import absent_seeds, extra_seeds
+from analysis.analyses.looks import ledger_problem
 from analysis.metrics.curves import CONVERGENCE_WINDOW
 from analysis.metrics.predictions import accuracy_at_best_epoch
+from analysis.plan import Declaration
 from analysis.results import Results, name_cells
+from analysis.statistics.looks import error_of_looks
+from analysis.statistics.two_way import LEAST_SEEDS
 from analysis.wording import listing, percent, plural
 
 RECORDED_TOLERANCE = 0.001
@@ -30,6 +35,10 @@ def banners(results: Results) -> list[str]:
         found.append(
             f"Missing cells: {name_cells(results.missing)}. Each pair is compared on the seeds that both of its models "
             "have; runs that fail are seldom a random sample."
+        )
+    if said := ledger_problem(results):
+        found.append(
+            f"The ledger of looks does not follow from the predictions: {said}. The verdicts are of the predictions."
         )
     found += _undeclared(results) + collapse_banner(results) + _degenerate(results)
     if "tuning_trials" in results.runs and results.runs["tuning_trials"].nunique() > 1:
@@ -80,17 +89,31 @@ def _gradients(results: Results) -> list[str]:
 def _undeclared(results: Results) -> list[str]:
     declared, found = results.declaration, []
     if declared and (extra := extra_seeds(results, declared)):
-        alpha, looks = 100 * results.plan.alpha, len(extra) + 1
-        found.append(
-            f"Extra seeds, not in the plan: {listing(map(str, extra))}. If they were added because of what the study showed, its "
-            f"verdicts are not at {alpha:g} %: looked at once before and once now they are wrong in up to {min(2 * alpha, 100):g} % "
-            f"of studies, looked at before each added seed in up to {min(looks * alpha, 100):g} %."
-        )
+        found.append(_added(results, declared, extra))
     if declared and (absent := absent_seeds(results, declared)):
         found.append(
             f"Planned seeds that were left out: {listing(map(str, absent))}. Seeds must not be chosen by result."
         )
     return found
+
+
+def _added(results: Results, declared: Declaration, extra: list[int]) -> str:
+    """Return which seeds were added, and the level that is left if the study was looked at before: simulated, and at most."""
+    plan, models = results.plan, len(results.models) + len(results.lost)
+    first, last = len(declared.seeds), len(declared.seeds) + len(extra)
+
+    def level(looks: Iterable[int]) -> str:
+        counted = [seeds for seeds in looks if seeds >= LEAST_SEEDS]  # fewer give no verdict
+        reference, paired = plan.family == "reference", plan.pairing == "paired"
+        rate = error_of_looks(counted, models, alpha=plan.alpha, reference=reference, paired=paired)
+        return f"{100 * rate:.1f} % (at most {min(100 * len(counted) * plan.alpha, 100):g} %)"
+
+    return (
+        f"Extra seeds, not in the plan: {listing(map(str, extra))}. If they were added because of what the study showed, its "
+        f"verdicts are not at {100 * plan.alpha:g} %. With equal models, studies that were looked at with {plural(first, 'seed')} and "
+        f"with {last} call some pair different in {level([first, last])}, those looked at after each added seed in "
+        f"{level(range(first, last + 1))}; simulated, the upper limits are Bonferroni's."
+    )
 
 
 def _degenerate(results: Results) -> list[str]:

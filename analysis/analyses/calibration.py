@@ -42,6 +42,8 @@ def calibration(results: Results) -> Finding:
         return Finding("calibration", title, stamp, data={"stamp": stamp})
     table = rates(answers_KSn, plan, stream("calibration", models, seeds, images), results.strata)
     stamp = _stamp(table.iloc[0], plan)
+    if plan.looks:
+        stamp += f" It is of one look at that level, at the {seeds} seeds that all models have."
     return Finding(
         name="calibration",
         title=title,

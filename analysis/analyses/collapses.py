@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pandas as pd
 
+from analysis.analyses.looking import looked_table
 from analysis.analyses.primary import primary_metric
-from analysis.analyses.significance import pair_table
+from analysis.analyses.significance import one_look, pair_table
 from analysis.results import Cell, Results
 from analysis.statistics.outliers import far_seeds
 from analysis.statistics.rates import images_that_count
@@ -52,7 +53,7 @@ def _described(cell: Cell, results: Results) -> str:
 
 def _changes(cells: list[Cell], results: Results) -> str:
     """Return which declared verdicts are others where these cells have no run."""
-    given, left = _verdicts(results), _verdicts(_without(cells, results))
+    given, left = _verdicts(results, []), _verdicts(results, cells)
     changed = [
         f"{a} against {b} is {left.get((a, b), 'without a run')}, not {verdict}"
         for (a, b), verdict in given.items()
@@ -61,8 +62,12 @@ def _changes(cells: list[Cell], results: Results) -> str:
     return listing(changed) if changed else "every verdict is the same"
 
 
-def _verdicts(results: Results) -> dict[tuple[str, str], str]:
-    table = pair_table(results)
+def _verdicts(results: Results, cells: list[Cell]) -> dict[tuple[str, str], str]:
+    """Return the verdict on each declared pair where these cells have no run; the looks stay where they are."""
+    if results.plan.looks:
+        table = looked_table(results, lambda seen, earlier: one_look(_without(cells, seen), earlier))
+    else:
+        table = pair_table(_without(cells, results) if cells else results)
     declared = table[table["declared"]] if len(table) else table
     return {(row["model_a"], row["model_b"]): row["verdict"] for _, row in declared.iterrows()}
 

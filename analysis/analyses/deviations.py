@@ -21,8 +21,8 @@ def extra_seeds(results: Results, declared: Declaration) -> list[int]:
 
 
 def absent_seeds(results: Results, declared: Declaration) -> list[int]:
-    """Return the seeds that were declared and that nothing is known of."""
-    return sorted(set(declared.seeds) - _seeds(results))
+    """Return the seeds that were declared and that nothing is known of; a study with looks may stop before its last seed."""
+    return [] if results.plan.looks else sorted(set(declared.seeds) - _seeds(results))
 
 
 def _seeds(results: Results) -> set[int]:

@@ -9,6 +9,7 @@ from analysis.analyses.confusion import confusion
 from analysis.analyses.convergence import convergence
 from analysis.analyses.efficiency import efficiency
 from analysis.analyses.encoding import encoding
+from analysis.analyses.looks import looks
 from analysis.analyses.opinions import opinions
 from analysis.analyses.overview import overview
 from analysis.analyses.significance import significance
@@ -22,6 +23,7 @@ from analysis.results import Results, ResultsError
 ANALYSES: dict[str, Analysis] = {
     "overview": overview,
     "significance": significance,
+    "looks": looks,
     "opinions": opinions,
     "variance": variance,
     "calibration": calibration,
@@ -37,7 +39,7 @@ ANALYSES: dict[str, Analysis] = {
 
 
 def run_analyses(results: Results, names: Sequence[str] | None = None) -> list[Finding]:
-    """Run the named analyses, or all, in the order above."""
+    """Run the named analyses, or all, in the order above; that of the looks where the plan has some."""
     for name in names or ():
         if name not in ANALYSES:
             near = get_close_matches(name, ANALYSES, n=1)
@@ -45,4 +47,5 @@ def run_analyses(results: Results, names: Sequence[str] | None = None) -> list[F
                 f"analyses: must be among {', '.join(ANALYSES)}, got {name!r}. "
                 + (f"Did you mean {near[0]!r}?" if near else "Name some of these.")
             )
-    return [analysis(results) for name, analysis in ANALYSES.items() if names is None or name in names]
+    chosen = [name for name in ANALYSES if (names is None or name in names) and (name != "looks" or results.plan.looks)]
+    return [ANALYSES[name](results) for name in chosen]

@@ -19,6 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.analyses.deviations import deviations
+from analysis.analyses.looking import at_look, by_look, looked_table
 from analysis.analyses.pairs import Pair, pairs
 from analysis.analyses.primary import of_which, primary_metric
 from analysis.figures import differences_figure, significance_figure
@@ -41,16 +42,26 @@ from analysis.statistics.two_way import (
 from analysis.wording import bullets, interval, listing, p_value, plural, points, rounded
 
 VERDICTS = ("better", "worse", "equivalent", "undecided")
+REJECTED = {"p": ("better", "worse"), "p_tost": ("equivalent",)}
+"""By the test, the verdicts that reject its hypothesis."""
 
 
 def pair_table(results: Results) -> pd.DataFrame:
-    """Return one row per pair; differences, intervals and margins in [0, 1] units of the primary metric."""
+    """Return one row per pair; differences, intervals and margins in [0, 1] units of the primary metric.
+
+    Where the plan has looks, a pair is as it was at the look that decided it, or at the last.
+    """
+    return looked_table(results, one_look) if results.plan.looks else one_look(results)
+
+
+def one_look(results: Results, earlier: Sequence[str] = ()) -> pd.DataFrame:
+    """Return the pairs as these results show them; `earlier` are their verdicts at earlier looks, if there were any."""
     plan, found = results.plan, pairs(results)
     if not found:
         return pd.DataFrame()
     models = len(results.models) + len(results.lost)
     answers, declared = [pair.answers(plan.pairing) for pair in found], np.array([pair.declared for pair in found])
-    gaps, judged = judge(answers, declared, models, plan, results.strata)
+    gaps, judged = judge(answers, declared, models, plan, results.strata, earlier=earlier)
     sizes = family_sizes(models, plan)
     rows = [_row(pair, gap, results, sizes[pair.declared]) for pair, gap in zip(found, gaps, strict=True)]
     adjusted = adjusted_intervals(gaps, judged, [sizes[pair.declared] for pair in found], plan)
@@ -95,23 +106,34 @@ def judge(
     models: int,
     plan: Plan,
     strata: Strata = WHOLE,
+    *,
+    earlier: Sequence[str] = (),
 ) -> tuple[list[TwoWay], dict[str, NDArray[Any]]]:
     """Return the difference of each pair's answers, and p, p of equivalence, both Holm-adjusted, and the verdict.
 
     `models` counts those without runs. Below LEAST_SEEDS there is no p, and so no verdict.
     """
     gaps = [difference(a_Sn, b_Sn, paired=plan.pairing == "paired", strata=strata) for a_Sn, b_Sn in answers]
-    return gaps, judge_differences(gaps, declared, models, plan)
+    return gaps, judge_differences(gaps, declared, models, plan, earlier=earlier)
 
 
 def judge_differences(
-    gaps: Sequence[TwoWay], declared: NDArray[np.bool_], models: int, plan: Plan
+    gaps: Sequence[TwoWay],
+    declared: NDArray[np.bool_],
+    models: int,
+    plan: Plan,
+    *,
+    earlier: Sequence[str] = (),
 ) -> dict[str, NDArray[Any]]:
-    """Return what `judge` does of differences that are known."""
+    """Return what `judge` does of differences that are known; a pair that was decided earlier keeps its place in Holm's order."""
+    before = np.array(earlier or ["undecided"] * len(gaps))
     few = np.array([gap.df < LEAST_SEEDS - 1 for gap in gaps])
     sizes, found = family_sizes(models, plan), dict[str, NDArray[Any]]()
-    for name, raw in (("p", [gap.p for gap in gaps]), ("p_tost", [gap.p_equivalent(plan.margin) for gap in gaps])):
+    tests = {"p": [gap.p for gap in gaps], "p_tost": [gap.p_equivalent(plan.margin) for gap in gaps]}
+    for name, raw in tests.items():
         p = np.where(few, nan, raw)
+        rejected = np.isin(before, REJECTED[name])
+        p = np.where(before == "undecided", p, np.where(rejected, 0.0, 1.0))
         adjusted = holm(p, sizes[False])
         adjusted[declared] = holm(p[declared], sizes[True])
         found |= {name: p, f"{name}_adjusted": adjusted}
@@ -239,7 +261,8 @@ def significance(results: Results) -> Finding:
     if table.empty:
         return Finding("significance", title, "One model: nothing to compare.", tables={"pairs": table}, listed=())
     declared = table[table["declared"]]
-    counted, verdicts = _counted(declared), [_sentence(row, plan) for _, row in declared.iterrows()]
+    counted = _counted(declared) + (f" {by_look(declared, plan)}" if plan.looks else "")
+    verdicts = [_sentence(row, plan) for _, row in declared.iterrows()]
     notes = _notes(table, plan, results)
     primary = primary_metric(plan).title.lower()
     return Finding(
@@ -253,7 +276,7 @@ def significance(results: Results) -> Finding:
             "differences": differences_figure(table, plan.alpha, plan.margin, primary),
         },
         data={
-            "plan": plan.model_dump(),
+            "plan": plan.model_dump(exclude=plan.idle()),
             "reference": results.reference,
             "plan_hash": results.declaration.hash if results.declaration else "",
             "declared": results.declaration.declared if results.declaration else "",
@@ -273,10 +296,14 @@ def _notes(table: pd.DataFrame, plan: Plan, results: Results) -> str:
     test = "paired by seed" if plan.pairing == "paired" else "with independent seeds"
     if plan.primary_metric == "balanced_accuracy":
         test += ", of balanced accuracy (the mean recall of the classes that occur), with the sequences of each class as a stratum"
+    level, intervals = f"alpha = {plan.alpha:g}", f"{100 * (1 - plan.alpha):g} %"
+    if plan.looks:
+        level = f"the level of each look, together {sum(plan.levels):g}"
+        intervals = "1 - the level of the pair's look, so that they hold wherever it stopped,"
     notes = [
         (
-            f"Test: two-way test over seeds and sequences, {test}; Holm over the declared pairs at alpha = {plan.alpha:g}; "
-            f"equivalence margin {100 * plan.margin:g} points. Intervals are at {100 * (1 - plan.alpha):g} % and "
+            f"Test: two-way test over seeds and sequences, {test}; Holm over the declared pairs at {level}; "
+            f"equivalence margin {100 * plan.margin:g} points. Intervals are at {intervals} and "
             "unadjusted, so one may exclude zero beside 'undecided': the verdict goes by the adjusted p, which the figures "
             "show with its interval. A difference that is not significant is not evidence of equality."
         ),
@@ -290,7 +317,7 @@ def _notes(table: pd.DataFrame, plan: Plan, results: Results) -> str:
     if len(explored):
         notes.append("Exploratory pairs, not declared in the plan (Holm over all pairs):")
         notes.append(bullets([_sentence(row, plan) for _, row in explored.iterrows()]))
-    if (table["verdict"] == "undecided").any():
+    if not plan.looks and (table["verdict"] == "undecided").any():
         notes.append(
             "What would decide a pair is a projection, not a promise: it is the size of study that decides 80 % of the time "
             "at the strictest step of Holm if the observed difference and variances are the true ones. They are not exactly, "
@@ -322,7 +349,11 @@ def _counted(declared: pd.DataFrame) -> str:
 
 
 def _sentence(row: pd.Series, plan: Plan) -> str:
-    more = f"; {what_would_decide(row)}" if row["verdict"] == "undecided" else ""
+    more = ""
+    if row["verdict"] == "undecided" and (not plan.looks or row["guessing"]):
+        more = f"; {what_would_decide(row)}"
+    if plan.looks:
+        more += f"; {at_look(row, plan)}"
     return (
         f"{verdict_line(row, plan)}{more} (n = {plural(row['seeds'], 'seed')} x {plural(row['images'], 'sequence')})."
     )

@@ -51,13 +51,13 @@ def differences_figure(pairs: pd.DataFrame, alpha: float, margin: float, what: s
         },
     )
     left = 40 + max(text_width(name, LABEL_SIZE) for name in names)
-    level = f"{100 * (1 - alpha):g} %"
+    thick = "interval at the level of its look" if "level" in pairs else f"{100 * (1 - alpha):g} % interval"
     explored = "; *: exploratory" if not shown["declared"].all() else ""
     return finish(
         figure,
         title=f"Differences of {what}",
         subtitle=(
-            f"Thick: {level} interval, thin: adjusted for the number of pairs,<br>"
+            f"Thick: {thick}, thin: adjusted for the number of pairs,<br>"
             f"which the verdict goes by. Band: margin of {100 * margin:g} points{explored}"
         ),
         seen=f"{series((_said(row) for _, row in shown.iterrows()), 10)}.",

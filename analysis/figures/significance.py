@@ -22,7 +22,7 @@ CELL = 170
 
 
 def significance_figure(pairs: pd.DataFrame, models: Sequence[str], alpha: float, metric: str) -> Figure:
-    """Draw a square of models: dark where the adjusted p is under alpha, light elsewhere, the diagonal never.
+    """Draw a square of models: dark where the adjusted p is under alpha or the level of its look, else light, the diagonal never.
 
     A cell holds the row's model minus the column's in points, its adjusted interval and p, and the verdict.
     """
@@ -33,7 +33,7 @@ def significance_figure(pairs: pd.DataFrame, models: Sequence[str], alpha: float
     ] = []  # set at once: adding them one by one takes time with the square of their number
     for _, row in pairs.iterrows():
         a, b = place[row["model_a"]], place[row["model_b"]]
-        significant = bool(row["p_adjusted"] < alpha)
+        significant = bool(row["p_adjusted"] < row.get("level", alpha))
         dark[a, b] = dark[b, a] = significant
         for y, x, sign in ((a, b, 1), (b, a, -1)):
             font = {"size": SMALL_SIZE, "color": "white" if significant else INK}
@@ -58,15 +58,21 @@ def significance_figure(pairs: pd.DataFrame, models: Sequence[str], alpha: float
     side = max(CELL * len(models), 400)
     left = 40 + max(text_width(model) for model in models)
     explored = " * exploratory" if not pairs["declared"].all() else ""
+    subtitle = (
+        f"Row minus column in points, its {100 * (1 - alpha):g} % interval and p, both adjusted<br>"
+        f"for the number of pairs (dark: p < {alpha:g}), and the verdict on the row{explored}"
+    )
+    if "level" in pairs:
+        subtitle = (
+            "Row minus column in points, its interval and p at the level of its look,<br>"
+            f"adjusted for the number of pairs (dark: p below it), and the verdict{explored}"
+        )
     return finish(
         figure,
         title=f"Differences of {metric}",
-        subtitle=(
-            f"Row minus column in points, its {100 * (1 - alpha):g} % interval and p, both adjusted<br>"
-            f"for the number of pairs (dark: p < {alpha:g}), and the verdict on the row{explored}"
-        ),
+        subtitle=subtitle,
         seen=(
-            f"{(pairs['p_adjusted'] < alpha).sum()} of {len(pairs)} pairs are dark: "
+            f"{int(np.nansum(dark)) // 2} of {len(pairs)} pairs are dark: "
             f"{series(_said(row) for _, row in pairs.iterrows())}."
         ),
         width=max(side + left + 40, 640),

@@ -108,9 +108,10 @@ def _basis(overview: Finding, significance: Finding | None) -> str:
     counts = sorted(set(models["seeds"]))
     seeds = plural(int(counts[0]), "seed") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
     sets = listing(data["environment"]["dataset"])
+    at_look = "at the level of the look and " if "level" in _pairs(significance) else ""
     said = (
         f"**Rests on** {plural(len(models), 'model')} x {seeds} x {plural(data['sequences'], 'test sequence')} of {sets}; "
-        f"intervals at {100 * data['level']:g} %, those of differences adjusted for the number of pairs"
+        f"intervals at {100 * data['level']:g} %, those of differences {at_look}adjusted for the number of pairs"
     )
     if significance is None or "declared" not in significance.data:
         return f"{said}."

@@ -1,3 +1,7 @@
+import hashlib
+import json
+import re
+
 import pytest
 from pydantic import ValidationError
 
@@ -36,10 +40,16 @@ def test_a_study_as_planned_deviates_in_nothing(tables, draw):
 
 
 def test_seeds_added_by_hand_are_said_with_the_level_that_is_left(tables, draw):
-    [banner] = banners(build(tables, draw, seeds=(0,)))
-    assert "not in the plan: 1 and 2." in banner
-    assert "looked at once before and once now they are wrong in up to 10 % of studies" in banner
-    assert "looked at before each added seed in up to 15 %" in banner
+    results = Results(*tables(draw(RATES, seeds=6)), plan=Plan(), declaration=declare())
+    [banner] = banners(results)
+    assert "not in the plan: 3, 4 and 5." in banner
+    twice, often = re.findall(r"in (\d+\.\d) % \(at most (\d+) %\)", banner)
+    assert "looked at with 3 seeds and with 6 call" in banner
+    assert 7 < float(twice[0]) < 9.5  # one pair: .05 at each of two looks that have half their seeds in common
+    assert float(twice[0]) < float(often[0]) < 15
+    assert (twice[1], often[1]) == ("10", "20")
+    two = banners(build(tables, draw, seeds=(0, 1)))
+    assert "(at most 5 %)" in two[0]  # two seeds gave no verdict
 
 
 DEVIATIONS = {
@@ -127,3 +137,29 @@ def test_what_a_plan_lists_as_idle_is_in_no_hash(monkeypatch):
     assert told[0].hash != told[1].hash
     monkeypatch.setattr(Plan, "idle", lambda _: {"exclusions"})
     assert told[0].hash == told[1].hash
+
+
+def test_a_plan_without_looks_has_the_hash_that_it_had_before_there_were_any():
+    claimed = {"plan": Plan().effective(), "seeds": [0, 1, 2], "identity": {}}
+    assert {"looks", "levels"} & set(claimed["plan"]) == set()
+    plain = Declaration(plan=Plan(), seeds=(0, 1, 2), identity={})
+    assert plain.hash == hashlib.sha256(json.dumps(claimed, sort_keys=True).encode()).hexdigest()
+    looked = Declaration(plan=Plan().until_decided(), seeds=(0, 1, 2), identity={})
+    other = Declaration(plan=Plan().until_decided(10), seeds=(0, 1, 2), identity={})
+    assert len({plain.hash, looked.hash, other.hash}) == 3
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"looks": [5, 5], "levels": [0.01, 0.02]}, "each above the one before"),
+        ({"looks": [2, 5], "levels": [0.01, 0.02]}, "numbers of seeds from 3 to 1000"),
+        ({"looks": [5, 10]}, "levels: must be one for each of the 2 looks, got 0"),
+        ({"levels": [0.05]}, "levels: must be one for each of the 0 looks, got 1"),
+        ({"looks": [5, 10], "levels": [0.02, 0.04]}, "levels: must add up to at most alpha, 0.05, got 0.06"),
+        ({"looks": [5, 10], "levels": [0, 0.04]}, "greater than 0"),
+    ],
+)
+def test_looks_that_do_not_hold_the_level_are_refused(fields, said):
+    with pytest.raises(ValidationError, match=said):
+        Plan(**fields)

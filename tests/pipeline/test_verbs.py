@@ -149,9 +149,14 @@ def test_a_study_that_another_process_works_on_is_one_line(memory, monkeypatch, 
 @pytest.mark.parametrize(
     ("verb", "options"),
     [
-        ("main", ["--config", "--models", "--seeds", "--name", "--workers", "--device", "--storage", "--output", "--allow_missing"]),
+        ("main", [
+            "--config", "--models", "--seeds", "--name", "--until", "--most_seeds", "--workers", "--device", "--storage",
+            "--output", "--allow_missing",
+        ]),
         ("train", ["--config", "--models", "--seeds", "--device", "--storage"]),
-        ("compare", ["--config", "--models", "--seeds", "--name", "--workers", "--device", "--storage"]),
+        ("compare", [
+            "--config", "--models", "--seeds", "--name", "--until", "--most_seeds", "--workers", "--device", "--storage"
+        ]),
         ("analyze", ["--study", "--output", "--allow_missing"]),
         ("claim", ["--study", "--model", "--accuracy", "--tests", "--runs", "--chosen_on"]),
         ("suite", ["--studies", "--output", "--allow_missing"]),
