@@ -113,7 +113,7 @@ def suite(members: Sequence[Member], plan: Plan) -> Finding:
         tables={"scores": _long(members, ranks_NK), "pairs": pairs},
         figures={"critical_difference": ranks_figure(mean_ranks, groups, sets=sets, alpha=plan.alpha)},
         data={
-            "plan": plan.model_dump(mode="json"),
+            "plan": plan.effective(),
             "verdicts": verdicts,
             "warnings": warnings,
             "mean_ranks": mean_ranks,

@@ -8,7 +8,9 @@ from analysis.analyses.banners import banners
 from analysis.analyses.looking import ledger, take_looks
 from analysis.analyses.looks import looks
 from analysis.analyses.significance import judge_differences, one_look, pair_table, significance
+from analysis.figures import described
 from analysis.plan import Declaration, Plan
+from analysis.report.answer import answer
 from analysis.report.markdown import description, report
 from analysis.results import Results, ResultsError
 from analysis.statistics.two_way import TwoWay, holm
@@ -32,14 +34,17 @@ def looked(tables, draw):
     return build
 
 
-def test_a_pair_keeps_the_verdict_of_the_look_that_decided_it(study, draw):
+@pytest.mark.parametrize("metric", ["test_accuracy", "balanced_accuracy"])
+def test_a_pair_keeps_the_verdict_of_the_look_that_decided_it(study, draw, metric):
     correct = draw({"b": 0.5, "a": 0.9}, seeds=5)
+    plan = PLAN.model_copy(update={"primary_metric": metric})
     correct["a"][3:] = False  # all later seeds say the opposite
-    table = pair_table(study(correct, PLAN))
+    table = pair_table(study(correct, plan))
     assert table.loc[0, ["verdict", "look", "level", "seeds"]].tolist() == ["better", 3, 0.02, 3]
-    assert len(take_looks(study(correct, PLAN), one_look)) == 1
-    row = pair_table(study({model: rows[:3] for model, rows in correct.items()}, Plan(alpha=0.02))).loc[0]
-    same = ["difference", "ci_low", "ci_high", "p", "p_adjusted", "p_tost_adjusted"]
+    assert len(take_looks(study(correct, plan), one_look)) == 1
+    first = {model: rows[:3] for model, rows in correct.items()}
+    row = pair_table(study(first, Plan(primary_metric=metric, alpha=0.02))).loc[0]
+    same = ["difference", "ci_low", "ci_high", "adjusted_low", "adjusted_high", "p", "p_adjusted", "p_tost_adjusted"]
     assert table.loc[0, same].tolist() == row[same].tolist()
 
 
@@ -69,6 +74,17 @@ def test_the_report_has_a_section_and_its_first_lines_name_the_look(looked):
     assert "| 3 seeds | 0.02 | not noted | lete against none |" in section
     assert section.count("| 3 seeds |") == 3
     assert section.count("| 5 seeds |") == 1
+
+
+def test_the_figures_and_the_answer_say_that_intervals_are_at_the_level_of_the_look(looked):
+    findings = run_analyses(looked({"none": 3}), ["overview", "significance"])
+    figures = findings[1].figures
+    assert described(figures["statistical_significance"]).startswith(
+        "Differences of test accuracy. 2 of 3 pairs are dark"
+    )
+    for figure in figures.values():
+        assert "at the level of its look" in figure.layout.title.subtitle.text
+    assert "those of differences at the level of the look and adjusted" in "\n".join(answer(findings))
 
 
 def test_a_study_without_looks_has_no_section_and_no_setting_of_them(study, draw):
