@@ -184,16 +184,27 @@ def test_an_installed_package_is_not_written_into(tmp_path):
         new("metric", "own", tmp_path)
 
 
-def test_a_forgotten_line_in_a_registry_is_named(extended):
-    """The file lies in the copy, and this project lists nothing of it."""
-    assert unlisted("fresh_backbone", extended).startswith(
-        "must be listed in models/registry.py, got one that models/fresh_"
+@pytest.fixture
+def forgotten(extended, tmp_path):
+    """A copy in which the new files lie, and the registries are those of this project."""
+    for kind in ("embedding", "backbone", "dataset"):
+        registry = REGISTRIES[kind]
+        (tmp_path / registry.folder).mkdir(parents=True, exist_ok=True)
+        shutil.copy(extended / registry.folder / f"fresh_{kind}.py", tmp_path / registry.folder)
+        shutil.copy(ROOT / registry.file, tmp_path / registry.file)
+    return tmp_path
+
+
+def test_a_forgotten_line_in_a_registry_is_named(extended, forgotten):
+    assert unlisted("fresh_backbone", forgotten).startswith(
+        "must be listed in models/registry.py, got one that models/fresh_backbone.py defines"
     )
+    assert not unlisted("fresh_backbone", extended)
     assert not unlisted("fresh_backbone")
 
 
-def test_the_error_for_an_unknown_name_says_what_was_forgotten(monkeypatch, extended):
-    monkeypatch.setattr("pipeline.errors.unlisted", lambda name: unlisted(name, extended))
+def test_the_error_for_an_unknown_name_says_what_was_forgotten(monkeypatch, forgotten):
+    monkeypatch.setattr("pipeline.errors.unlisted", lambda name: unlisted(name, forgotten))
     message = str(unknown("model", "fresh_embedding", ["lete", "log_gap"]))
     assert "models/time_embeddings/fresh_embedding.py defines" in message
     assert "new embedding NAME" in message
