@@ -41,7 +41,6 @@ setup: .venv/packages.stamp .venv/browser.stamp .venv/kernels.stamp
 	@echo "set-up: installing the other packages, whose hashes are checked"
 	@$(PIP) --no-deps --require-hashes -r requirements.lock
 	@$(PIP) $(TORCH)
-	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv/browser.stamp: | .venv/packages.stamp

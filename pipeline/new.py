@@ -38,9 +38,9 @@ TESTS = {
 }
 """The contract tests of each kind."""
 PAGES = {
-    "embedding": "python -m scripts.readme_options && python -m scripts.encodings",
-    "backbone": "python -m scripts.readme_options",
-    "dataset": "python -m scripts.readme_options",
+    "embedding": "python -m scripts.settings_table && python -m scripts.encodings",
+    "backbone": "python -m scripts.settings_table",
+    "dataset": "python -m scripts.settings_table",
 }
 """What writes the tables of the documentation anew, where one names the new thing."""
 NAME = re.compile(r"[a-z][a-z0-9_]{1,23}")
@@ -57,7 +57,8 @@ def new(kind: str, name: str, root: Path = ROOT) -> None:
         )
     listing = root / registry.file
     before = listing.read_text(encoding="utf-8")
-    if file.exists() or any(f'"{name}"' in one.read_text(encoding="utf-8") for one in listing.parent.glob("*.py")):
+    taken = re.compile(rf'"{name}"|^class {forms["{Name}"]}(Config)?\b', re.MULTILINE)
+    if file.exists() or any(taken.search(one.read_text(encoding="utf-8")) for one in listing.parent.glob("*.py")):
         raise UsageError(
             f"new: must be given a name that is free, got {name}, which {registry.folder} has. Choose another."
         )

@@ -112,7 +112,13 @@ def names(kind: str, root: Path = ROOT) -> list[tuple[str, str]]:
         (node for node in ast.walk(union) if isinstance(node, ast.Name) and node.id in classes),
         key=lambda node: (node.lineno, node.col_offset),
     )
-    return [(_name_of(classes[node.id]), _first_line(classes[node.id])) for node in members]
+    named = [classes[node.id] for node in members if not _is_own(classes[node.id])]
+    return [(_name_of(kind), _first_line(kind)) for kind in named]
+
+
+def _is_own(kind: ast.ClassDef) -> bool:
+    """Say whether a config stands for a class of the user's own, which has no name to be selected by."""
+    return any(_is_name(base, "OwnEmbeddingConfig") for base in kind.bases)
 
 
 def _value(tree: ast.Module, name: str) -> ast.expr:

@@ -77,9 +77,10 @@ def remove(tracker: Tracker, wanted: str, *, storage: str, dry_run: bool) -> Non
         _say_kept(removal)
         freed = 0
         for run in (*removal.runs, parent):
-            freed += _delete_files(run, tracker, dry_run=dry_run)
+            # Marked first: a finished run without its files would be used again, and `clean` deletes what an interrupt leaves.
             if run.id != parent.id and not dry_run:
                 tracker.delete(run.id)
+            freed += _delete_files(run, tracker, dry_run=dry_run)
     if not dry_run:  # when it is let go of, which may write to it
         tracker.delete(parent.id)
         if parent.tags["kind"] == ABLATION_KIND:

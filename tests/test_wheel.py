@@ -75,4 +75,4 @@ def test_an_installed_wheel_runs_a_study_from_another_folder(mlflow_store, tmp_p
     said = call(sys.executable, str(script), "train", "--config", "config/quick.json", "--models", "sincos",
                 "--data.name", "mnist_sample", "--validation_size", "100", "--train_size", "64", "--test_size", "50",
                 "--train.epochs", "1", cwd=workplace, PYTHONPATH=str(installed))  # fmt: skip
-    assert "sincos: test accuracy" in said
+    assert "sincos/seed-0: test accuracy" in said

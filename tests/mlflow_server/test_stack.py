@@ -134,7 +134,7 @@ def test_the_pipeline_works_against_the_stack(workplace, postgres):
         command = [sys.executable, "-m", "pipeline", *arguments]
         done = subprocess.run(command, cwd=workplace, env=pipeline, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        assert "http" not in done.stdout.replace(f"http://localhost:{port}\n", "")  # no addresses from MLflow itself
+        assert "http" not in done.stdout.replace(f"http://localhost:{port}", "")  # no addresses from MLflow itself
 
     study = {
         "base": SMALL,

@@ -211,7 +211,7 @@ def test_a_store_is_asked_at_every_size_and_told_apart_from_a_server(monkeypatch
 
     monkeypatch.setattr(rounds, "_ready_store", lambda: workplace / "store")
     monkeypatch.setattr(store, "connect", connect)
-    monkeypatch.setattr("pipeline.ls.connect", connect)
+    monkeypatch.setattr("pipeline.tracking.connect", connect)
     monkeypatch.setattr(store, "_server", lambda: nullcontext("http://there"))
     monkeypatch.setattr(store, "SIZES", (10, 20))
     monkeypatch.setattr(store, "HTTP_SIZES", (10,))

@@ -171,7 +171,8 @@ def test_runs_of_older_code_are_taken_with_a_word(store, capsys):
 
 
 def test_the_list_of_studies_says_which_has_changed(store, monkeypatch):
-    monkeypatch.setattr("pipeline.ls.connect", lambda: store)
+    monkeypatch.setattr("pipeline.tracking.connect", lambda: store)
+    monkeypatch.setattr("pipeline.ls.is_store", lambda: True)
     parent, *_ = parts(store)
     assert "4 of 4 runs" in LISTS["studies"]()[1][0]
     cut(store.fetch(parent.id, "study.json"))

@@ -72,7 +72,7 @@ CHANGES = {
     "the batch": ("pipeline/data/events.py", r"max\(int\(lengths_B\.max\(\)\), 1\)", "max(int(lengths_B.max()), 2)"),
     "the choice of the epoch": ("pipeline/training/choice.py", r"-row\[\"epoch\"\]", 'row["epoch"]'),
     "the evaluation": ("pipeline/training/evaluation.py", r"model\.eval\(\)", "model.train()"),
-    "the optimiser": ("pipeline/training/optimizers.py", r"AdamW\(weights, lr=config", "AdamW(weights, lr=2 * config"),
+    "the optimiser": ("pipeline/training/optimizers.py", r"AdamW\)\(weights, lr=config", "AdamW)(weights, lr=2 * config"),
     "the groups of weights": ("pipeline/training/optimizers.py", r"frequency_rate < 1 else set", "frequency_rate < 2 else set"),
 }  # fmt: skip
 

