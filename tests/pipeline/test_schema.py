@@ -14,8 +14,12 @@ from pipeline.schema import schema
 from pipeline.study import load_study
 
 PRESETS = sorted((ROOT / "config").glob("*.json"))
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-EXAMPLES = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", README, re.DOTALL)]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+EXAMPLES = [
+    pytest.param(json.loads(text), id=f"{page.stem}-{number}")
+    for page in PAGES
+    for number, text in enumerate(re.findall(r"```json\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL))
+]
 CHECKS = {kind: jsonschema.Draft202012Validator(schema(kind), format_checker=None) for kind in ("study", "ablation")}
 
 
@@ -35,10 +39,13 @@ def test_every_preset_names_a_schema_and_fits_it(preset):
     CHECKS[kind].validate(tree)
 
 
-def test_the_examples_of_the_readme_fit_a_schema():
-    assert len(EXAMPLES) == 3
-    for example in EXAMPLES:
-        CHECKS["study" if "variants" in example else "ablation"].validate(example)
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_examples_of_the_documentation_fit_a_schema(example):
+    CHECKS["study" if "variants" in example else "ablation"].validate(example)
+
+
+def test_the_documentation_has_examples_of_both_kinds():
+    assert {"variants" in example.values[0] for example in EXAMPLES} == {True, False}
 
 
 @pytest.mark.parametrize(
