@@ -29,7 +29,8 @@ def looks(results: Results) -> Finding:
     if len(found):
         summary.append(
             markdown_table(
-                ["Look", "Level", "Taken", "Pair", "Difference, points", "p", "Holm", "Verdict"], _rows(found)
+                ["Look", "Level", "Taken", "Pair", "Difference, points", "p", "Holm", "Verdict"],
+                _rows(found, last=plan.looks[-1]),
             )
         )
     if said:
@@ -57,7 +58,7 @@ def _times(found: pd.DataFrame, results: Results) -> list[str]:
     return [str(times.get(look, "")) for look in found["look"]]
 
 
-def _rows(found: pd.DataFrame) -> list[list[object]]:
+def _rows(found: pd.DataFrame, last: int) -> list[list[object]]:
     return [
         [
             f"{row['seeds']} seeds",
@@ -67,7 +68,7 @@ def _rows(found: pd.DataFrame) -> list[list[object]]:
             points(row["difference"]),
             p_value(row["p"]).removeprefix("p = ").removeprefix("p "),
             p_value(row["p_adjusted"]).removeprefix("p = ").removeprefix("p "),
-            row["verdict"] if row["verdict"] != UNDECIDED else "undecided, goes on",
+            "undecided, goes on" if row["verdict"] == UNDECIDED and row["seeds"] < last else row["verdict"],
         ]
         for _, row in found.iterrows()
     ]

@@ -74,6 +74,8 @@ def test_the_report_has_a_section_and_its_first_lines_name_the_look(looked):
     assert "| 3 seeds | 0.02 | not noted | lete against none |" in section
     assert section.count("| 3 seeds |") == 3
     assert section.count("| 5 seeds |") == 1
+    rows = [line for line in looks(looked({"none": 3})).summary.splitlines() if "sincos against lete" in line]
+    assert [row.split("|")[-2].strip() for row in rows] == ["undecided, goes on", "undecided"]
 
 
 def test_the_figures_and_the_answer_say_that_intervals_are_at_the_level_of_the_look(looked):
