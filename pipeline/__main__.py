@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pipeline.errors import RunError, UsageError, disk_error, one_line, plain
-from pipeline.launch import ONE_THREAD, cores, interrupt
+from pipeline.launch import MODULES, ONE_THREAD, cores, interrupt, prepare_workers
 from pipeline.place import preset_or
 from pipeline.registries import REGISTRIES
 
@@ -403,6 +403,9 @@ def _run(verb: str, options: Mapping[str, Any]) -> None:
         from pipeline.bench.command import bench
 
         return bench(**{name: options[name] for name in VERBS["bench"][1]})
+    if options.get("workers", 1) > 1:
+        # While this process imports the same; `prepare_workers` says what that saves.
+        prepare_workers(*MODULES)
     from pipeline import verbs
     from pipeline.settings import read_values
 

@@ -9,15 +9,17 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.forkserver import ensure_running
 from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import Any, TypeVar
 
 from pipeline.errors import RunError
+from pipeline.place import ROOT
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -35,11 +37,35 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 Torch reads it when it is imported, so it is set before.
 """
+MODULES = ("pipeline.comparison", "pipeline.tracking.mlflow_tracker")
+"""What workers need to train a cell: names, as this module imports nothing of it."""
 INTERRUPTED = 130
 """Exit code of an interrupted worker."""
 
 _worker: dict[str, Any] = {}
 """What a worker process was handed when it started."""
+
+
+def prepare_workers(*modules: str) -> None:
+    """Start the process that workers are forked from, which imports these modules meanwhile; again it does nothing.
+
+    Workers then begin at once, and share the memory of what was imported. It ends after this process and its workers.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(modules))
+    before = os.environ.get("PYTHONPATH")
+    # The fork server imports what PYTHONPATH has (https://github.com/python/cpython/issues/117378), whatever sys.path has.
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), before]))
+    # Ctrl-C reaches all processes, and one that still imports would print a traceback: it inherits that the signal waits.
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
 
 
 def run_tasks(
@@ -53,15 +79,16 @@ def run_tasks(
         for task in tasks:
             yield task, _attempt(work, task, notify)
         return
-    # Not "fork": the child would inherit the threads' locks of torch and MLflow, but not the threads that open them.
-    context = multiprocessing.get_context("spawn")
+    # Not "fork": the child would inherit the threads' locks of torch and MLflow, but not the threads that open them. The
+    # fork server has no threads but that of an allocator (jemalloc, in pyarrow), which is made for forks.
+    prepare_workers(work.__module__)
+    context = multiprocessing.get_context("forkserver")
     messages = context.SimpleQueue()
     # The pool starts a process as a task is submitted and keeps none of them public, so its processes are those that
     # are there after the last task, and were not before the first.
     others = multiprocessing.active_children()
-    pool = ProcessPoolExecutor(min(workers, len(tasks)), context, _start_worker, (work, messages))
-    # Ctrl-C reaches workers, too, and one that still imports would print a traceback: they inherit that it waits, until
-    # `_start_worker` has set what it does. Here it is delivered within the `try`.
+    pool = ProcessPoolExecutor(min(workers, len(tasks)), context, _start_worker, (work, messages, dict(os.environ)))
+    # For workers Ctrl-C waits until `_start_worker` has set what it does. Here it is delivered within the `try`.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     with _main_aside():
         futures: dict[Future[Result | Exception], Task] = {pool.submit(_in_worker, task): task for task in tasks}
@@ -148,7 +175,9 @@ def _attempt(work: Callable[[Task, Notify], Result], task: Task, notify: Notify)
         return error
 
 
-def _start_worker(work: Callable[[Any, Notify], Any], messages: Any) -> None:  # noqa: ANN401
+def _start_worker(work: Callable[[Any, Notify], Any], messages: Any, environment: Mapping[str, str]) -> None:  # noqa: ANN401
+    os.environ.clear()  # it is that in which the fork server was started, perhaps long ago
+    os.environ.update(environment)
     # Before the handlers, which read it.
     _worker.update(work=work, messages=messages, busy=False)
     # By default SIGTERM ends a process on the spot, and its run would stay RUNNING. SIGINT has the same handler, because

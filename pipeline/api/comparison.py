@@ -20,7 +20,7 @@ from pipeline.api.report import Report
 from pipeline.comparison import compare as train_missing
 from pipeline.console import say
 from pipeline.errors import RunError, UsageError, shown
-from pipeline.launch import ONE_THREAD, cores
+from pipeline.launch import MODULES, ONE_THREAD, cores, prepare_workers
 from pipeline.output import check_output
 from pipeline.stored_study import StoredStudy, find_study, load_results
 from pipeline.tracking import Tracker
@@ -156,6 +156,8 @@ def compare(
         study = study_from(name, models, data, seeds=seeds, plan=plan, settings=settings)
         folder = Path(output) if output else Path("results") / f"{name}-{study.id}"
         with _one_thread():
+            if (workers or cores()) > 1:
+                prepare_workers(*MODULES)
             check(study.variants.values())
             check_codes(study)
             check_output(folder, study.id)

@@ -128,8 +128,9 @@ class Running:
             send(self.pid, signal.SIGKILL)
 
     def workers(self) -> list[int]:
-        """Return the processes that train for this one: not the one that cleans up after them."""
-        return [pid for pid in children(self.pid) if "spawn_main" in command_of(pid)]
+        """Return the processes that train for this one: they are forked from one of its children."""
+        servers = [pid for pid in children(self.pid) if "forkserver" in command_of(pid)]
+        return [worker for server in servers for worker in children(server)]
 
 
 def send(pid: int, number: int) -> None:

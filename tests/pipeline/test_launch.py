@@ -54,9 +54,9 @@ except KeyboardInterrupt:
 
 
 def starting(launcher):
-    """Say whether a process has begun to start a worker."""
+    """Say whether a process has begun to start that from which workers are forked."""
     children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
-    return any(b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes() for child in children)
+    return any(b"forkserver" in Path(f"/proc/{child}/cmdline").read_bytes() for child in children)
 
 
 def test_ctrl_c_while_workers_start_is_one_line(launched):
