@@ -132,6 +132,8 @@ def test_what_is_written_keeps_the_import_contracts(extended):
 
 @pytest.mark.slow
 def test_what_is_written_passes_the_type_checker(extended):
+    if (cache := ROOT / ".mypy_cache").is_dir():  # of the check of the project itself: what is the same is checked once
+        shutil.copytree(cache, extended / ".mypy_cache")
     assert "no issues found" in run(extended, "-m", "mypy")
 
 
