@@ -69,6 +69,10 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
         "list what there is, the presets, settings and studies; `ls embeddings NAME` and `ls data FILE` say more of one",
         (),
     ),
+    "doctor": (
+        "say what the event times of a file or a data set hold, and which encodings can work on them, before any training",
+        ("config", "output"),
+    ),
     "schema": ("print the JSON schema of study or of ablation files, for editors", ()),
     "rm": ("delete a study, and the runs that no other study uses", ("dry_run", "storage")),
     "clean": ("delete what no run needs: files of deleted runs, and left checkpoints", ("dry_run",)),
@@ -126,6 +130,8 @@ def _parser() -> argparse.ArgumentParser:
             of_verb.add_argument("study", nargs="?", default="", help="name or id of a study (default: the newest)")
         if verb == "rm":
             of_verb.add_argument("study", nargs="?", default="", help="name or id of a study")
+        if verb == "doctor":
+            of_verb.add_argument("place", nargs="?", default="", metavar="FILE", help="a file of events, or a data set")
         if verb == "schema":
             of_verb.add_argument("kind", choices=("study", "ablation"), metavar="KIND", help="study or ablation")
         if verb == "new":
@@ -311,6 +317,7 @@ OWN_MEANING: dict[tuple[str, str], dict[str, str]] = {
     ("ablate", "models"): {"help": "rows of the study"},
     ("ablate", "storage"): {"help": "database of the study (default: OPTUNA_STORAGE, or else sqlite:///optuna.db)"},
     ("bench", "output"): {"help": "folder of benchmarks.md and .json (default: docs; with --quick, none)"},
+    ("doctor", "output"): {"help": "folder of the page (default: results/doctor)"},
     ("ablate", "study"): {"help": "the same as --name"},
 }
 """What an option means to one verb, where it is something else than to the others."""
