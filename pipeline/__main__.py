@@ -131,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
         if verb == "rm":
             of_verb.add_argument("study", nargs="?", default="", help="name or id of a study")
         if verb == "doctor":
-            of_verb.add_argument("place", nargs="?", default="", metavar="FILE", help="a file of events, or a data set")
+            of_verb.usage = "%(prog)s [FILE or data set] [--config FILE] [--output FOLDER] [--dotted.path VALUE]"
         if verb == "schema":
             of_verb.add_argument("kind", choices=("study", "ablation"), metavar="KIND", help="study or ablation")
         if verb == "new":
@@ -326,6 +326,8 @@ OWN_MEANING: dict[tuple[str, str], dict[str, str]] = {
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Return a verb and its options; `overrides` are the settings among them, as they were written."""
     options, rest = _parser().parse_known_args(arguments)
+    if options.verb == "doctor":  # a positional argument would take the value of a setting before it
+        options.place = rest.pop(0) if rest and not rest[0].startswith("-") else ""
     options.overrides = _overrides(rest, options.verb, options.parser)
     del options.parser
     return options

@@ -29,7 +29,7 @@ METHOD = (
         "Told apart from: the least of seven gaps (the 1, 5, 25, 50, 75, 95 and 99 % quantiles of the gaps above 0) by which an event "
         "must come later for its code to differ by a tenth of what two unrelated codes differ by, in the median over events. Columns are "
         "measured in their standard deviations over the events, in which unrelated codes of D columns are sqrt(2 D) apart. Rounding in "
-        "float32 moves a code by less than a thousandth of that at times of up to 1,000."
+        "float32 moves a code by less than a twentieth of this tenth at times of up to 1,000."
     ),
     (
         "None of this says which encoding will be more accurate. A trained encoding can leave where it started, and a code of low rank can "

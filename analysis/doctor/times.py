@@ -116,6 +116,6 @@ class Times:
         )
         count = min(round((last - first) * BINS_A_DECADE), MOST_BINS)
         ends = np.linspace(first, last, count + 1)
-        # Rounding may put an end gap a hair outside.
-        counts, _ = np.histogram(np.log10(self.positive).clip(ends[0], ends[-1]), ends)
+        # A gap that is the end of a bin, 10 say, must not fall a hair below it by rounding.
+        counts, _ = np.histogram((np.log10(self.positive) + 1e-9).clip(ends[0], ends[-1]), ends)
         return pd.DataFrame({"low": 10 ** ends[:-1], "high": 10 ** ends[1:], "share": counts / len(self.inner)})

@@ -97,9 +97,10 @@ class _Reading:
             Numbers(name, error, written=of, decimal_commas=table.decimal_commas)
             for name, of in zip(self.names[3:], written[3:], strict=True)
         ]
-        self.codes_N, self.ticks_N, self.features_NF = (
-            Growing(folder / f"{name}.raw" if folder else None) for name in ("codes", "ticks", "features")
+        self.codes_N, self.ticks_N = (
+            Growing(folder / f"{name}.raw" if folder else None) for name in ("codes", "ticks")
         )
+        self.features_NF = Growing(folder / "features.raw" if folder and self.numbers else None)
         self.rows = 0
         self.whole_rows = 0
         self.label_of = np.zeros(0, dtype=np.int64)
