@@ -113,6 +113,7 @@ def read_times(config: DatasetConfig) -> Read:
         names=[names[place] for place in chosen],
         unit=splits.train.time_unit,
         horizon=splits.train.horizon,
+        collisions=0,  # they are in float32, or whole
     )
     return Read(known, {}, sampled, splits.notes)
 
@@ -121,6 +122,7 @@ def _of_file(config: EventsFileConfig) -> Read:
     with TemporaryDirectory() as scratch:
         elapsed, ids = config.elapsed(Path(scratch))
         elapsed.check_largest()
+        collisions = elapsed.collisions()
         chosen, sampled = _sample(elapsed.offsets)
         ticks_N, offsets = _gathered(elapsed.ticks, elapsed.offsets, chosen, config.max_events)
     clock, starts_N = elapsed.clock, np.repeat(elapsed.starts[chosen], np.diff(offsets))
@@ -132,6 +134,7 @@ def _of_file(config: EventsFileConfig) -> Read:
         names=[str(ids[place]) for place in chosen],
         unit=unit or config.time_unit,
         horizon=config.horizon_of(elapsed.largest),
+        collisions=collisions,
     )
     units = {name: UNITS[unit] / length for name, length in UNITS.items()} if unit else {}
     return Read(times, units, sampled, tuple(elapsed.notes))

@@ -100,7 +100,7 @@ def verdict(row: pd.Series, times: Times) -> str:
         return "refused"
     if row["rank"] == 0:
         return "constant"
-    most = min(row["reference"], times.distinct(gap=row["sees"] == GAP) - 1)
+    most = min(row["reference"], (times.distinct_gaps if row["sees"] == GAP else times.distinct_times) - 1)
     if row["rank"] < min(COLLAPSED, LOST * most):
         return "collapsed"
     return "fits" if row["resolved"] <= times.median_gap else "blurs"

@@ -44,7 +44,7 @@ def lines(times: Times) -> list[tuple[str, str]]:
     lengths = dict(zip(OF_LENGTHS, np.quantile(times.lengths, OF_LENGTHS, method="inverted_cdf"), strict=True))
     rows = [
         ("sequences", f"{len(times.lengths):,}"),
-        ("events", f"{len(times.times):,}, at {plural(times.distinct(gap=False), 'different time')}"),
+        ("events", f"{len(times.times):,}, at {plural(times.distinct_times, 'different time')}"),
         ("events of a sequence", ", ".join(f"{_quantile(at)} {value:,.0f}" for at, value in lengths.items())),
         (
             "times",
@@ -90,8 +90,7 @@ def doctor_page(
         "## Shortlist",
         bullets(f"`{one}`: {plain(why)}." for one, why in advice.shortlist.items()),
         "## Times",
-        bullets(f"**{what}**: {plain(said)}" for what, said in lines(times)),
-        bullets(plain(note) for note in [*sampled, *notes]),
+        bullets([*(f"**{what}**: {plain(said)}" for what, said in lines(times)), *map(plain, [*sampled, *notes])]),
         *_figure(shown, "gaps"),
         "## Unit",
         plain(advice.unit),
@@ -161,6 +160,5 @@ def _table(encodings: pd.DataFrame, unit: str) -> list[str]:
     why = [f"{', '.join(f'`{name}`' for name in names)}: {plain(str(said))}" for said, names in refused.items()]
     return [
         markdown_table(header, rows, caption="Before training, at the data's own times"),
-        bullets(meant),
-        bullets(why),
+        bullets([*meant, *why]),
     ]

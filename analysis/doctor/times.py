@@ -36,6 +36,8 @@ class Times:
     unit: str
     horizon: float
     """Length T of the time axis."""
+    collisions: int
+    """Events, of all that a training reads, whose time is another than that of the event before, and the same in float32."""
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
@@ -58,13 +60,6 @@ class Times:
         return 1 - len(self.positive) / len(self.inner) if len(self.inner) else 0.0
 
     @cached_property
-    def collisions(self) -> int:
-        """Events whose time is another than that of the event before, and the same in float32."""
-        rounded = self.times.astype(np.float32)
-        later = self.gaps[1:] > 0  # False for the first event of a sequence, whose gap is NaN
-        return int((later & (rounded[1:] == rounded[:-1])).sum())
-
-    @property
     def largest(self) -> float:
         """The largest time."""
         return float(self.times.max())
@@ -79,12 +74,12 @@ class Times:
         """Distance of neighbouring numbers of float32 at the largest time."""
         return float(np.spacing(np.float32(self.largest)))
 
-    @property
+    @cached_property
     def is_constant(self) -> bool:
         """Whether all events have one time."""
         return bool((self.times == self.times[0]).all())
 
-    @property
+    @cached_property
     def median_gap(self) -> float:
         """The median of the gaps above 0; NaN where there is none."""
         return float(np.quantile(self.positive, 0.5, method="inverted_cdf")) if len(self.positive) else float("nan")
@@ -101,9 +96,15 @@ class Times:
         event = int(np.nanargmax(self.gaps))
         return float(self.gaps[event]), self.names[int(np.searchsorted(self.offsets, event, side="right")) - 1]
 
-    def distinct(self, *, gap: bool) -> int:
-        """Return how many different times there are in float32, or gaps, 0 of the first events included."""
-        return len(np.unique((np.nan_to_num(self.gaps) if gap else self.times).astype(np.float32)))
+    @cached_property
+    def distinct_times(self) -> int:
+        """How many different times there are in float32."""
+        return len(np.unique(self.times.astype(np.float32)))
+
+    @cached_property
+    def distinct_gaps(self) -> int:
+        """How many different gaps there are in float32, with the 0 of the first events."""
+        return len(np.unique(np.nan_to_num(self.gaps).astype(np.float32)))
 
     def spectrum(self) -> pd.DataFrame:
         """Return the gaps above 0 in bins of equal width in the logarithm: their ends, and the share of all gaps in each."""

@@ -1,5 +1,6 @@
 """Times as a model is given them: elapsed units in int16 or float32, from ticks that are subtracted before they are rounded."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -87,19 +88,18 @@ class Elapsed:
             got = f"{self.largest:g} {self.clock.unit}".strip()
             self.clock.column.refuse(f"must lie within {LARGEST_TIME:.8g} units of its start", got, remedy)
 
+    def collisions(self) -> int:
+        """Return how many events have another time than the one before in their sequence, and the same in float32."""
+        return sum(int(merged.sum()) for _, _, merged in self._parts())
+
     def rounded(self, folder: Path | None) -> NDArray[Any]:
         """Return the times as int16 where all are whole and short, else as float32; DataError where two would become one."""
         times = room(folder, "times", np.float32, self.ticks.shape)
-        offsets, short = self.offsets, self.largest <= LARGEST_SHORT
-        for a, b in blocks(offsets):
-            part, sizes = slice(offsets[a], offsets[b]), np.diff(offsets[a : b + 1])
-            elapsed = self.ticks[part] - np.repeat(self.starts[a:b], sizes)
-            units = self.clock.units(elapsed)
-            times[part] = units
-            merged = (times[part][1:] == times[part][:-1]) & (elapsed[1:] != elapsed[:-1])
-            merged[offsets[a + 1 : b] - offsets[a] - 1] = False
+        short = self.largest <= LARGEST_SHORT
+        for part, units, merged in self._parts():
             if merged.any():
                 raise _merged(units[np.flatnonzero(merged)[0] :][:2].tolist(), self.clock)
+            times[part] = units
             short = short and bool((units == np.floor(units)).all())
         self.check_largest()
         if not short:
@@ -107,6 +107,18 @@ class Elapsed:
         whole = room(folder, "short_times", np.int16, self.ticks.shape)
         whole[:] = times
         return whole
+
+    def _parts(self) -> Iterator[tuple[slice, NDArray[np.float64], NDArray[np.bool_]]]:
+        """Yield where some sequences stand, their times in units, and whether each becomes one with the next in float32."""
+        offsets = self.offsets
+        for a, b in blocks(offsets):
+            part, sizes = slice(offsets[a], offsets[b]), np.diff(offsets[a : b + 1])
+            elapsed = self.ticks[part] - np.repeat(self.starts[a:b], sizes)
+            units = self.clock.units(elapsed)
+            rounded = units.astype(np.float32)
+            merged = (rounded[1:] == rounded[:-1]) & (elapsed[1:] != elapsed[:-1])
+            merged[offsets[a + 1 : b] - offsets[a] - 1] = False
+            yield part, units, merged
 
 
 def _known_unit(unit: str) -> str:

@@ -155,19 +155,32 @@ def test_a_data_set_without_events_is_refused():
         doctor._sample(np.array([0, 0, 0]))
 
 
-def test_collisions_are_counted_in_ticks_and_the_reader_names_the_same_pair(tmp_path):
-    # A week after the first event float32 keeps steps of 2^-24 weeks, 36 ms; the two last events are 10 ms apart.
+def test_a_collision_is_two_times_of_a_sequence_that_float32_makes_one(tmp_path):
+    start = 2.0**23  # from here to 2^24 float32 keeps whole numbers alone, and rounds halves to the even one
+    far = [
+        [start, start + 0.25, start + 1, start + 1.5, start + 2],
+        [start, start, start + 2],
+        [start + 2.25, start + 4],
+    ]
+    frame_of(far).to_parquet(tmp_path / "a.parquet")
+    times = read(tmp_path / "a.parquet").times
+    # 0 and 0.25 are one, 1.5 and 2 are; equal times are a tie, and times of two sequences nothing.
+    assert times.collisions == 2
+    assert times.ties == pytest.approx(1 / 7)
+    # The reader sees the whole file before it cuts sequences.
+    assert read(tmp_path / "a.parquet", max_events=1).times.collisions == 2
+
+
+def test_collisions_and_gaps_are_counted_in_ticks(tmp_path):
+    # Two weeks after the first event float32 keeps steps of 2^-22 weeks, 144 ms; the two last events are 10 ms apart.
     week = 7 * 86_400_000
     start = 1_700_000_000_000
-    frame_of([[start, start + 1, start + 2 * week, start + 2 * week + 10], [start, start + week]] * 3).to_parquet(
-        tmp_path / "a.parquet"
-    )
+    rows = [[start, start + 1, start + 2 * week, start + 2 * week + 10], [start, start + week]]
+    frame_of(rows).to_parquet(tmp_path / "a.parquet")
     times = read(tmp_path / "a.parquet", time_unit="week").times
-    assert times.collisions == 3
-    assert times.gaps[1] == 1 / week
-    assert times.gaps[3] == 10 / week
-    assert read(tmp_path / "a.parquet", time_unit="second").times.collisions == 3  # a unit does not help against it
-    assert read(tmp_path / "a.parquet", time_unit="week", max_events=3).times.collisions == 0
+    assert times.collisions == 1
+    assert times.gaps[[1, 3]].tolist() == [1 / week, 10 / week]
+    assert read(tmp_path / "a.parquet", time_unit="second").times.collisions == 1  # a unit does not help against it
 
 
 def test_the_times_are_those_that_a_training_is_given(tmp_path):

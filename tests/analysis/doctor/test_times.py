@@ -6,12 +6,13 @@ import pytest
 from analysis.doctor import Times
 
 
-def times_of(*sequences, unit="step", horizon=None):
+def times_of(*sequences, unit="step", horizon=None, collisions=0):
     flat = np.concatenate([np.asarray(one, dtype=float) for one in sequences])
     gaps = np.concatenate([np.diff(np.asarray(one, dtype=float), prepend=np.nan) for one in sequences])
     offsets = np.cumsum([0, *(len(one) for one in sequences)])
     names = [f"s{place}" for place in range(len(sequences))]
-    return Times(flat, gaps, offsets, names, unit, float(flat.max() // 1 + 1) if horizon is None else horizon)
+    horizon = float(flat.max() // 1 + 1) if horizon is None else horizon
+    return Times(flat, gaps, offsets, names, unit, horizon, collisions)
 
 
 def test_gaps_and_ties_do_not_cross_sequences():
@@ -23,30 +24,14 @@ def test_gaps_and_ties_do_not_cross_sequences():
     assert times.median_gap == 3
     assert times.widest() == (10, "s2")
     assert (times.largest, times.late) == (12, 12)
-    assert times.distinct(gap=False) == 6
-    assert times.distinct(gap=True) == 4  # 0, 1, 3, 10
+    assert times.distinct_times == 6
+    assert times.distinct_gaps == 4  # 0, 1, 3, 10
 
 
-def test_a_collision_is_two_times_that_float32_makes_one():
-    # Above 2^24 float32 keeps the even numbers alone, and rounds the odd ones to a multiple of 4.
-    past = 2.0**24
-    times = times_of([past, past + 1, past + 2, past + 3, past + 4], [past, past, past + 2])
-    # 0 and 1, 3 and 4 are one; the equal times of the second sequence are a tie.
-    assert times.collisions == 2
-    assert times.ties == pytest.approx(1 / 6)
-    assert times.float_step == 2
-    assert times_of([0, 1, 2]).collisions == 0
-
-
-def test_the_last_time_of_a_sequence_and_the_first_of_the_next_are_no_collision():
-    assert times_of([1, 5], [5, 6]).collisions == 0
-
-
-def test_epoch_milliseconds_as_they_stand_collide_in_steps_of_131072():
-    start = 1_700_000_000_000  # between 2^40 and 2^41, where neighbours in float32 are 2^17 apart
-    times = times_of([start, start + 1, start + 2])
-    assert times.float_step == 2**17
-    assert times.collisions == 2
+def test_float32_moves_in_steps_that_grow_with_the_largest_time():
+    assert times_of([0, 2.0**23]).float_step == 1
+    assert times_of([0, 600.5]).float_step == 2.0**-14
+    assert times_of([1_700_000_000_000]).float_step == 2**17  # epoch milliseconds lie between 2^40 and 2^41
 
 
 def test_gap_quantiles_are_gaps_that_occur():
