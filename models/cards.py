@@ -39,10 +39,7 @@ class Card:
 
 def card(name: str) -> Card:
     """Return the card of a listed embedding."""
-    kind = TIME_EMBEDDINGS[name]
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)  # torch.manual_seed would seed those of the GPUs, too
-        embedding = kind().build(horizon=HORIZON).eval()
+    kind, embedding = TIME_EMBEDDINGS[name], initial(name, HORIZON)
     return Card(
         name=name,
         formula=_said(kind, "Formula"),
@@ -53,6 +50,13 @@ def card(name: str) -> Card:
     )
 
 
+def initial(name: str, horizon: float) -> TimeEmbedding:
+    """Return a listed embedding at its defaults, as seed 0 draws it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)  # torch.manual_seed would seed those of the GPUs, too
+        return TIME_EMBEDDINGS[name]().build(horizon=horizon).eval()
+
+
 def codes_on_grid(embedding: TimeEmbedding, times_T: Tensor) -> Tensor:
     """Return the codes (T, D) of times (T,), each that of the only event of a sequence.
 
@@ -60,9 +64,14 @@ def codes_on_grid(embedding: TimeEmbedding, times_T: Tensor) -> Tensor:
     """
     gap = getattr(embedding, "time_input", "absolute") == "gap"
     times_TL = torch.stack([torch.zeros_like(times_T), times_T], dim=1) if gap else times_T[:, None]
+    return last_codes(embedding, times_TL, torch.full((len(times_T),), times_TL.shape[1]))
+
+
+def last_codes(embedding: TimeEmbedding, times_TL: Tensor, lengths_T: Tensor) -> Tensor:
+    """Return the codes (T, D), in float64, of the last events of sequences (T, L) of lengths (T,)."""
     with torch.no_grad():
-        codes_TLD = embedding(times_TL, torch.full((len(times_T),), times_TL.shape[1]))
-    last_TD: Tensor = codes_TLD[:, -1].double()
+        codes_TLD = embedding(times_TL, lengths_T)
+    last_TD: Tensor = codes_TLD[torch.arange(len(times_TL)), lengths_T - 1].double()
     return last_TD
 
 

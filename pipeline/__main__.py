@@ -69,6 +69,10 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
         "list what there is, the presets, settings and studies; `ls embeddings NAME` and `ls data FILE` say more of one",
         (),
     ),
+    "doctor": (
+        "say what the event times of a file or a data set hold, and which encodings can work on them, before any training",
+        ("config", "output"),
+    ),
     "schema": ("print the JSON schema of study or of ablation files, for editors", ()),
     "rm": ("delete a study, and the runs that no other study uses", ("dry_run", "storage")),
     "clean": ("delete what no run needs: files of deleted runs, and left checkpoints", ("dry_run",)),
@@ -126,6 +130,8 @@ def _parser() -> argparse.ArgumentParser:
             of_verb.add_argument("study", nargs="?", default="", help="name or id of a study (default: the newest)")
         if verb == "rm":
             of_verb.add_argument("study", nargs="?", default="", help="name or id of a study")
+        if verb == "doctor":
+            of_verb.usage = "%(prog)s [FILE or data set] [--config FILE] [--output FOLDER] [--dotted.path VALUE]"
         if verb == "schema":
             of_verb.add_argument("kind", choices=("study", "ablation"), metavar="KIND", help="study or ablation")
         if verb == "new":
@@ -311,6 +317,7 @@ OWN_MEANING: dict[tuple[str, str], dict[str, str]] = {
     ("ablate", "models"): {"help": "rows of the study"},
     ("ablate", "storage"): {"help": "database of the study (default: OPTUNA_STORAGE, or else sqlite:///optuna.db)"},
     ("bench", "output"): {"help": "folder of benchmarks.md and .json (default: docs; with --quick, none)"},
+    ("doctor", "output"): {"help": "folder of the page (default: results/doctor)"},
     ("ablate", "study"): {"help": "the same as --name"},
 }
 """What an option means to one verb, where it is something else than to the others."""
@@ -319,6 +326,8 @@ OWN_MEANING: dict[tuple[str, str], dict[str, str]] = {
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Return a verb and its options; `overrides` are the settings among them, as they were written."""
     options, rest = _parser().parse_known_args(arguments)
+    if options.verb == "doctor":  # a positional argument would take the value of a setting before it
+        options.place = rest.pop(0) if rest and not rest[0].startswith("-") else ""
     options.overrides = _overrides(rest, options.verb, options.parser)
     del options.parser
     return options

@@ -15,7 +15,7 @@ from pipeline.tracking import Tracker
 
 def check_output(output: Path, study_id: str) -> None:
     """Refuse a folder that holds the results of another study."""
-    _check_writable(output)
+    check_writable(output)
     if not (output / "summary.json").is_file():
         return
     held = read_json(output / "summary.json").get("study")
@@ -26,7 +26,7 @@ def check_output(output: Path, study_id: str) -> None:
         )
 
 
-def _check_writable(output: Path) -> None:
+def check_writable(output: Path) -> None:
     """Refuse a folder that cannot be made or written to. It is tried, and what is new for it goes again."""
     made = []
     try:

@@ -41,6 +41,7 @@ class Call:
     workers: int = 1
     device: str = "auto"
     study: str = ""
+    place: str = ""
     name: str = ""
     dry_run: bool = False
     output: Path | None = None
@@ -268,6 +269,27 @@ def main(call: Call) -> None:
     _analyze(find_study(tracker, study.id), tracker, call)
     if failed:
         raise failed
+
+
+def doctor(call: Call) -> None:
+    """Look at the event times of a file or a data set."""
+    from pipeline.data import DATASETS
+    from pipeline.doctor import examine
+    from pipeline.settings import resolve_all
+
+    given = resolve_all(call.overrides)
+    if other := next((path for path in given if not path.startswith("data.")), ""):
+        raise UsageError(f"{other}: must be a setting of the data, which doctor looks at, got another one. Drop it.")
+    if call.place:
+        named = {"data.name": call.place}
+        if call.place not in DATASETS:
+            named = {"data.name": "events_file", "data.path": call.place}
+        if twice := next((path for path in named if path in given and given[path] != named[path]), ""):
+            raise UsageError(f"{twice}: must be given once, got {named[twice]} and {given[twice]}. Drop one.")
+        given |= named
+    if not given and not call.config:
+        raise UsageError("doctor: must be followed by a file of events or a data set, got none. Name one.")
+    examine(load_run(call.config, given), _output(call, "doctor"))
 
 
 def rm(call: Call) -> None:

@@ -22,6 +22,7 @@ from analysis.figures.ranks import ranks_figure
 from analysis.figures.significance import significance_figure
 from analysis.figures.temporal import temporal_figure
 from analysis.figures.time_use import anytime_figure, time_use_figure
+from analysis.figures.times import encodings_figure, gaps_figure, units_figure
 from analysis.figures.training import training_curves_figure
 
 __all__ = [
@@ -37,9 +38,11 @@ __all__ = [
     "described",
     "differences_figure",
     "efficiency_figure",
+    "encodings_figure",
     "estimates_figure",
     "examples_figure",
     "expected_best_figure",
+    "gaps_figure",
     "gates_figure",
     "importance_figure",
     "interaction_figure",
@@ -61,4 +64,5 @@ __all__ = [
     "to_png",
     "training_curves_figure",
     "tuning_figure",
+    "units_figure",
 ]

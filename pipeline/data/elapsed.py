@@ -1,8 +1,9 @@
 """Times as a model is given them: elapsed units in int16 or float32, from ticks that are subtracted before they are rounded."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,38 +40,85 @@ class _Clock:
         return ticks / (unit // tick) if unit >= tick else ticks.astype(np.float64) * (tick // unit)
 
 
-def stored_times(
-    ticks_N: NDArray[Any],
-    offsets: NDArray[np.int64],
-    column: Times,
-    origin: Origin,
-    unit: str,
-    *,
-    folder: Path | None,
-) -> tuple[NDArray[Any], str, list[str]]:
-    """Return the times (N,) of sequences that are sorted, their unit or "" for numbers, and what was converted."""
-    kind, per_second, notes = column.kind, column.per_second, []
-    if kind == "number" and origin == "auto" and column.whole and column.scale == 1:
-        since = epoch_unit(int(ticks_N.min()), int(ticks_N.max()))
-        if since:
-            kind, per_second = "date", PER_SECOND[since]
-            notes.append(f"{column.where}: whole numbers such as {ticks_N[0]} were taken as {since} since 1970")
-    if origin == "auto":
-        origin = "sequence" if kind.startswith("date") else "zero"
-    if per_second is None and origin == "zero":
-        column.check_outside()
-    starts = _starts(ticks_N, offsets, origin)
-    largest = int(_largest(ticks_N, offsets, starts, column))
-    if per_second is not None:
-        unit = _known_unit(unit) if unit else unit_for(largest, per_second)
-        what = {"date": "dates", "duration": "durations"}.get(kind, "dates with their zone")
-        if column.clock:
-            notes.append(f"{column.where}: text such as 00:01:30 was taken as a duration, not as a time of day")
-        notes.append(f"{column.where}: {what} ({column.stored}) are told in the unit {unit}, {ORIGINS[origin]}")
-    elif origin != "zero":
-        notes.append(f"{column.where}: numbers count {ORIGINS[origin]}")
-    clock = _Clock(column, origin, unit if per_second else "", per_second)
-    return _rounded(ticks_N, offsets, starts, clock, folder), clock.unit, notes
+@dataclass(frozen=True)
+class Elapsed:
+    """Times of sequences in ticks since their origin, before they are rounded."""
+
+    ticks: NDArray[Any]
+    """As the file has them (N,), ascending within a sequence."""
+    offsets: NDArray[np.int64]
+    starts: NDArray[Any]
+    """What is subtracted from the times of each sequence (n,)."""
+    clock: _Clock
+    largest: float
+    """The largest elapsed time, in units."""
+    notes: list[str]
+    """What was converted, a sentence each."""
+
+    @classmethod
+    def of(cls, ticks_N: NDArray[Any], offsets: NDArray[np.int64], column: Times, origin: Origin, unit: str) -> Self:
+        """Say what the ticks (N,) of sequences that are sorted stand for."""
+        kind, per_second, notes = column.kind, column.per_second, []
+        if kind == "number" and origin == "auto" and column.whole and column.scale == 1:
+            since = epoch_unit(int(ticks_N.min()), int(ticks_N.max()))
+            if since:
+                kind, per_second = "date", PER_SECOND[since]
+                notes.append(f"{column.where}: whole numbers such as {ticks_N[0]} were taken as {since} since 1970")
+        if origin == "auto":
+            origin = "sequence" if kind.startswith("date") else "zero"
+        if per_second is None and origin == "zero":
+            column.check_outside()
+        starts = _starts(ticks_N, offsets, origin)
+        largest = _largest(ticks_N, offsets, starts, column)
+        if per_second is not None:
+            unit = _known_unit(unit) if unit else unit_for(int(largest), per_second)
+            what = {"date": "dates", "duration": "durations"}.get(kind, "dates with their zone")
+            if column.clock:
+                notes.append(f"{column.where}: text such as 00:01:30 was taken as a duration, not as a time of day")
+            notes.append(f"{column.where}: {what} ({column.stored}) are told in the unit {unit}, {ORIGINS[origin]}")
+        elif origin != "zero":
+            notes.append(f"{column.where}: numbers count {ORIGINS[origin]}")
+        clock = _Clock(column, origin, unit if per_second else "", per_second)
+        return cls(ticks_N, offsets, starts, clock, float(clock.units(np.asarray(largest))), notes)
+
+    def check_largest(self) -> None:
+        """Refuse times past which float32 does not even keep whole numbers apart."""
+        if self.largest > LARGEST_TIME:
+            remedy = "Set data.time_unit to a coarser unit." if self.clock.unit else "Scale it."
+            got = f"{self.largest:g} {self.clock.unit}".strip()
+            self.clock.column.refuse(f"must lie within {LARGEST_TIME:.8g} units of its start", got, remedy)
+
+    def collisions(self) -> int:
+        """Return how many events have another time than the one before in their sequence, and the same in float32."""
+        return sum(int(merged.sum()) for _, _, merged in self._parts())
+
+    def rounded(self, folder: Path | None) -> NDArray[Any]:
+        """Return the times as int16 where all are whole and short, else as float32; DataError where two would become one."""
+        times = room(folder, "times", np.float32, self.ticks.shape)
+        short = self.largest <= LARGEST_SHORT
+        for part, units, merged in self._parts():
+            if merged.any():
+                raise _merged(units[np.flatnonzero(merged)[0] :][:2].tolist(), self.clock)
+            times[part] = units
+            short = short and bool((units == np.floor(units)).all())
+        self.check_largest()
+        if not short:
+            return times
+        whole = room(folder, "short_times", np.int16, self.ticks.shape)
+        whole[:] = times
+        return whole
+
+    def _parts(self) -> Iterator[tuple[slice, NDArray[np.float64], NDArray[np.bool_]]]:
+        """Yield where some sequences stand, their times in units, and whether each becomes one with the next in float32."""
+        offsets = self.offsets
+        for a, b in blocks(offsets):
+            part, sizes = slice(offsets[a], offsets[b]), np.diff(offsets[a : b + 1])
+            elapsed = self.ticks[part] - np.repeat(self.starts[a:b], sizes)
+            units = self.clock.units(elapsed)
+            rounded = units.astype(np.float32)
+            merged = (rounded[1:] == rounded[:-1]) & (elapsed[1:] != elapsed[:-1])
+            merged[offsets[a + 1 : b] - offsets[a] - 1] = False
+            yield part, units, merged
 
 
 def _known_unit(unit: str) -> str:
@@ -97,34 +145,6 @@ def _largest(ticks_N: NDArray[Any], offsets: NDArray[np.int64], starts: NDArray[
     if ticks_N.dtype == np.int64 and int(lasts.max()) - int(starts.min()) >= 2**63:
         column.refuse("must span less than 63 bits of its unit", "more", "Write it in a coarser unit.")
     return float((lasts - starts).max()) if ticks_N.dtype == np.float64 else int((lasts - starts).max())
-
-
-def _rounded(
-    ticks_N: NDArray[Any], offsets: NDArray[np.int64], starts: NDArray[Any], clock: _Clock, folder: Path | None
-) -> NDArray[Any]:
-    """Return the times as int16 where all are whole and short, else as float32; DataError where two would become one."""
-    times = room(folder, "times", np.float32, ticks_N.shape)
-    short, largest = True, 0.0
-    for a, b in blocks(offsets):
-        part, sizes = slice(offsets[a], offsets[b]), np.diff(offsets[a : b + 1])
-        elapsed = ticks_N[part] - np.repeat(starts[a:b], sizes)
-        units = clock.units(elapsed)
-        times[part] = units
-        merged = (times[part][1:] == times[part][:-1]) & (elapsed[1:] != elapsed[:-1])
-        merged[offsets[a + 1 : b] - offsets[a] - 1] = False
-        if merged.any():
-            raise _merged(units[np.flatnonzero(merged)[0] :][:2].tolist(), clock)
-        largest = max(largest, units.max())
-        short = short and largest <= LARGEST_SHORT and bool((units == np.floor(units)).all())
-    if largest > LARGEST_TIME:
-        remedy = "Set data.time_unit to a coarser unit." if clock.unit else "Scale it."
-        got = f"{largest:g} {clock.unit}".strip()
-        clock.column.refuse(f"must lie within {LARGEST_TIME:.8g} units of its start", got, remedy)
-    if not short:
-        return times
-    whole = room(folder, "short_times", np.int16, ticks_N.shape)
-    whole[:] = times
-    return whole
 
 
 def _merged(pair: list[float], clock: _Clock) -> DataError:

@@ -27,11 +27,13 @@ from torch import Tensor
 
 from models.config import listed
 from pipeline.data.base import DatasetConfig, Splits, data_folder
-from pipeline.data.elapsed import Origin
+from pipeline.data.columns import Error
+from pipeline.data.elapsed import Elapsed, Origin
 from pipeline.data.events import DataError, EventDataset
 from pipeline.data.files import open_table
 from pipeline.data.files.arrow import parquet_files
-from pipeline.data.grouping import Grouped, Request, group
+from pipeline.data.files.table import Table
+from pipeline.data.grouping import Grouped, Request, elapsed_times, group
 from pipeline.data.kept import LARGE_BYTES, kept
 from pipeline.data.split import stratified_order
 from pipeline.data.standardization import Standardization
@@ -139,6 +141,22 @@ class EventsFileConfig(DatasetConfig):
         """Return the events of the file by sequence."""
         return _grouped(self._request(), self.path, self.encoding, folder, self.stamp())
 
+    def elapsed(self, scratch: Path) -> tuple[Elapsed, list[int | str]]:
+        """Return the times of the file by sequence, before float32 rounds them, and the id of each sequence.
+
+        `scratch` keeps what is large, and must stay while they are read.
+        """
+        request = replace(self._request(), feature_columns=())
+        folder = scratch if _size(Path(self.path)) >= LARGE_BYTES else None
+        return elapsed_times(*_opened(request, self.path, self.encoding), folder)
+
+    def horizon_of(self, largest: float) -> float:
+        """Return the length of the time axis of a file with this largest time; DataError where it is set too low."""
+        horizon = float(np.floor(np.float32(largest))) + 1 if self.horizon is None else self.horizon
+        if largest >= horizon:
+            raise DataError(f"data.horizon: must be above the largest time {largest:g}, got {horizon:g}. Raise it.")
+        return horizon
+
     def prepared(self, splits: Splits, folder: Path) -> Splits:
         """Return the splits with standardised features; DataError if one of them lacks a class, an empty validation set apart."""
         self._check_split_classes(splits)
@@ -187,17 +205,13 @@ class EventsFileConfig(DatasetConfig):
     def _dataset(self, grouped: Grouped) -> EventDataset:
         labels, names = grouped.labels, grouped.about.labels
         self._check_classes(labels, names)
-        largest = float(grouped.times.max())
-        horizon = float(np.floor(np.float32(largest))) + 1 if self.horizon is None else self.horizon
-        if largest >= horizon:
-            raise DataError(f"data.horizon: must be above the largest time {largest:g}, got {horizon:g}. Raise it.")
         return EventDataset(
             times=torch.from_numpy(grouped.times),
             offsets=torch.from_numpy(grouped.offsets),
             labels=torch.from_numpy(labels),
             features=torch.from_numpy(grouped.features) if self.feature_columns else None,
             classes=len(names),
-            horizon=horizon,
+            horizon=self.horizon_of(float(grouped.times.max())),
             time_unit=grouped.about.time_unit or self.time_unit,
             name=self.name,
             class_names=self._class_names(names),
@@ -244,27 +258,36 @@ def _grouped(request: Request, path: str, encoding: str, folder: Path, stamp: tu
     """Return the events of a file in the state that `stamp` tells, from memory where they were the last to be read."""
 
     def make(scratch: Path | None) -> Grouped:
-        table = open_table(path, encoding)
-        columns = [request.id_column, request.time_column, request.label_column, *request.feature_columns]
+        return group(*_opened(request, path, encoding), scratch)
 
-        def error(where: str, rule: str, got: str, remedy: str) -> DataError:
-            return _error_in(path, where, rule, got, remedy)
-
-        if len(set(columns)) < len(columns):
-            raise error("columns", "must be different ones", ", ".join(columns), "Name each column once.")
-        for column in columns:
-            if column not in table.names:
-                got = f"only {_listed(table.names)}"
-                raise error(f"column {column}", "must be in the file", got, "Name another data.*_column.")
-            if table.names.count(column) > 1:
-                raise error(f"column {column}", "must be in the file once", "it twice", "Rename one.")
-        return group(table, request, error, scratch)
-
-    if sum(file.stat().st_size for file in _files(Path(path))) < LARGE_BYTES:
+    if _size(Path(path)) < LARGE_BYTES:
         return make(None)
     asked = {**asdict(request), "encoding": encoding, "form": FORM, "content": _content_hash(Path(path), stamp)}
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
     return kept(digest[:16], folder, make)
+
+
+def _opened(request: Request, path: str, encoding: str) -> tuple[Table, Request, Error]:
+    """Return the table of a file, what is asked of it, and what makes its errors; DataError where a column is missing."""
+    table = open_table(path, encoding)
+    columns = [request.id_column, request.time_column, request.label_column, *request.feature_columns]
+
+    def error(where: str, rule: str, got: str, remedy: str) -> DataError:
+        return _error_in(path, where, rule, got, remedy)
+
+    if len(set(columns)) < len(columns):
+        raise error("columns", "must be different ones", ", ".join(columns), "Name each column once.")
+    for column in columns:
+        if column not in table.names:
+            got = f"only {_listed(table.names)}"
+            raise error(f"column {column}", "must be in the file", got, "Name another data.*_column.")
+        if table.names.count(column) > 1:
+            raise error(f"column {column}", "must be in the file once", "it twice", "Rename one.")
+    return table, request, error
+
+
+def _size(path: Path) -> int:
+    return sum(file.stat().st_size for file in _files(path))
 
 
 def _files(path: Path) -> list[Path]:

@@ -7,7 +7,7 @@ Letters: N events, n sequences, F features.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.data.columns import EXACT, Error, Numbers, Times
-from pipeline.data.elapsed import Origin, stored_times
+from pipeline.data.elapsed import Elapsed, Origin
 from pipeline.data.files.table import Table
 from pipeline.data.keys import Keys
 from pipeline.data.scratch import BLOCK, Growing, blocks, room
@@ -65,11 +65,22 @@ class Grouped:
 
 def group(table: Table, request: Request, error: Error, folder: Path | None = None) -> Grouped:
     """Return the events of a table; DataError at the first value that does not fit. `folder` keeps what is large."""
+    return _read(table, request, error, folder).grouped()
+
+
+def elapsed_times(
+    table: Table, request: Request, error: Error, folder: Path | None = None
+) -> tuple[Elapsed, list[int | str]]:
+    """Return the times of a table by sequence, not rounded yet, and the id of each sequence; else as `group`."""
+    return _read(table, request, error, folder).elapsed()
+
+
+def _read(table: Table, request: Request, error: Error, folder: Path | None) -> "_Reading":
     reading = _Reading(table, request, error, folder)
     for batch in table.batches(reading.names):
         reading.take(batch)
     pa.default_memory_pool().release_unused()  # else it keeps the batches for the next ones
-    return reading.grouped()
+    return reading
 
 
 class _Reading:
@@ -86,9 +97,10 @@ class _Reading:
             Numbers(name, error, written=of, decimal_commas=table.decimal_commas)
             for name, of in zip(self.names[3:], written[3:], strict=True)
         ]
-        self.codes_N, self.ticks_N, self.features_NF = (
-            Growing(folder / f"{name}.raw" if folder else None) for name in ("codes", "ticks", "features")
+        self.codes_N, self.ticks_N = (
+            Growing(folder / f"{name}.raw" if folder else None) for name in ("codes", "ticks")
         )
+        self.features_NF = Growing(folder / "features.raw" if folder and self.numbers else None)
         self.rows = 0
         self.whole_rows = 0
         self.label_of = np.zeros(0, dtype=np.int64)
@@ -131,12 +143,33 @@ class _Reading:
 
     def grouped(self) -> Grouped:
         """Return the events by sequence."""
+        ticks, features, offsets, order, _ = self._by_sequence()
+        label_places, labels = self.labels.sorted_values()
+        elapsed = self._told(ticks, offsets)
+        times = elapsed.rounded(self.folder)
+        kept, centres = self._centred(features)
+        notes = [*elapsed.notes, *self._notes()]
+        about = About(labels, centres, notes, elapsed.clock.unit)
+        return Grouped(times, offsets, label_places[self.label_of[order]], kept, about)
+
+    def elapsed(self) -> tuple[Elapsed, list[int | str]]:
+        """Return the times by sequence, not rounded yet, and the ids."""
+        ticks, _, offsets, _, ids = self._by_sequence()
+        elapsed = self._told(ticks, offsets)
+        return replace(elapsed, notes=[*elapsed.notes, *self._notes()]), ids
+
+    def _told(self, ticks: NDArray[Any], offsets: NDArray[np.int64]) -> Elapsed:
+        return Elapsed.of(ticks, offsets, self.times, self.request.origin, self.request.time_unit)
+
+    def _by_sequence(
+        self,
+    ) -> tuple[NDArray[Any], NDArray[np.float64] | None, NDArray[np.int64], NDArray[np.int64], list[int | str]]:
+        """Return ticks, features and offsets, sequences sorted by id and events by time, and the codes and ids of the sequences."""
         if not self.rows:
             raise self.error("rows", "must be at least one", "none", "Give a file with events.")
         codes, ticks = self.codes_N.whole(np.int32), self._ticks()
         features = self.features_NF.whole(np.float64, len(self.numbers)) if self.numbers else None
-        places, _ = self.ids.sorted_values()
-        label_places, labels = self.labels.sorted_values()
+        places, ids = self.ids.sorted_values()
         counts = np.zeros(len(places), dtype=np.int64)
         for start in range(0, len(codes), BLOCK):
             counts += np.bincount(codes[start : start + BLOCK], minlength=len(counts))
@@ -149,17 +182,7 @@ class _Reading:
             ticks, features = self._put_together(codes, places, offsets, ticks, features)
         for a, b in blocks(offsets):
             _sort_block(offsets[a : b + 1], ticks, features)
-        times, unit, notes = stored_times(
-            ticks, offsets, self.times, self.request.origin, self.request.time_unit, folder=self.folder
-        )
-        kept, centres = self._centred(features)
-        return Grouped(
-            times,
-            offsets,
-            label_places[self.label_of[order]],
-            kept,
-            About(labels, centres, [*notes, *self._notes()], unit),
-        )
+        return ticks, features, offsets, order, ids
 
     def _ticks(self) -> NDArray[Any]:
         """Return the times of all rows; where fractions came late, the whole numbers before them as float64."""

@@ -165,6 +165,7 @@ def test_a_study_that_another_process_works_on_is_one_line(memory, monkeypatch, 
         ]),
         ("verify", ["--all", "--no_retrain", "--choice"]),
         ("ls", []),
+        ("doctor", ["--config", "--output"]),
         ("bench", ["--only", "--quick", "--output"]),
     ],
 )  # fmt: skip

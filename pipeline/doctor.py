@@ -1,0 +1,283 @@
+"""The encoding doctor: what the event times of a data set hold, and which encodings can work on them, before any training.
+
+Letters: N events, n sequences, T sampled events, G gaps, D width of the code.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from analysis.doctor import Times, advise, doctor_page, fitting_scale, lines, scales
+from analysis.wording import plural
+from models.cards import CONSTANT, card, effective_rank, initial, last_codes
+from models.config import ModelError
+from models.time_embeddings import TIME_EMBEDDINGS, PointwiseEmbedding, TimeEmbedding
+from models.time_embeddings.none import NoTime
+from pipeline.config import RunConfig
+from pipeline.console import phase, say, show
+from pipeline.data import DataError
+from pipeline.data.base import DatasetConfig
+from pipeline.data.events_file import EventsFileConfig
+from pipeline.data.units import UNITS
+from pipeline.output import check_writable, put_all
+from pipeline.seeding import seed_for
+from pipeline.study import name_of
+
+MOST_EVENTS = 2_000_000
+"""Events that are looked at; of more, those of a sample of the sequences."""
+CODED, MOVED, RESCALED = 5_000, 500, 2_000
+"""Most events, drawn of those, whose codes are taken for an effective rank, for the gaps told apart, and for each unit."""
+APART = 0.1
+"""Share of the distance of two unrelated codes from which two times count as told apart, as in the encoding microscope."""
+RAW = ("sincos", "lete")
+"""The encodings of raw times by which units are compared."""
+SHOWN_UNITS = (0.1, 1e5)
+"""Late times between which units are compared."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """What was read of a data set."""
+
+    times: Times
+    units: Mapping[str, float]
+    """The units in which the times can be told, each with the factor that the numbers get; none of plain numbers."""
+    sampled: tuple[str, ...]
+    """On what it rests where that is not all, a sentence each."""
+    notes: tuple[str, ...]
+    """What was converted."""
+
+
+def examine(config: RunConfig, output: Path) -> None:
+    """Say what the times of a data set hold, and write the page into `output`."""
+    check_writable(output)
+    name = Path(config.data.path).name if isinstance(config.data, EventsFileConfig) else config.data.name
+    phase("reading the times")
+    read = read_times(config.data)
+    times = read.times
+    phase(f"encoding them in {len(TIME_EMBEDDINGS)} ways")
+    encodings = measure(times)
+    curve = by_unit(times, read.units)
+    advice = advise(times, encodings, read.units, curve)
+    sampled = (*read.sampled, *_drawn(times))
+    for what, said in lines(times):
+        say(f"{what}: {said}")
+    for note in (*sampled, *read.notes):
+        say(f"note: {note}")
+    say()
+    shown = advice.encodings[["name", "verdict", "rank", "reference", "resolved"]]
+    rows = [
+        (one, verdict, *("" if np.isnan(number) else f"{number:.3g}" for number in numbers))
+        for one, verdict, *numbers in shown.itertuples(index=False)
+    ]
+    columns = ("encoding", "verdict", "effective rank", "on 0 to 783", f"told apart from ({times.unit})")
+    show(columns, rows, title="before training, at these times")
+    say()
+    for said in advice.minded.values():
+        say(f"Mind. {said}")
+    say(f"Unit. {advice.unit}")
+    say(f"train.frequency_rate: {advice.rate:g}{'' if advice.scale.factor == 1 else ' in that unit'}")
+    for one, why in advice.shortlist.items():
+        say(f"Worth a training: {one}, {why}.")
+    place = f"{name_of(Path(name))}.html"
+    with TemporaryDirectory() as scratch:
+        text = doctor_page(name, times, advice, curve, sampled=sampled, notes=read.notes)
+        (Path(scratch) / place).write_text(text, encoding="utf-8")
+        put_all(Path(scratch), output)
+    say(f"page: {output / place}")
+
+
+def read_times(config: DatasetConfig) -> Read:
+    """Return the times of a data set, of a file before float32 rounds them; DataError if it cannot be read."""
+    if isinstance(config, EventsFileConfig):
+        return _of_file(config)
+    splits = config.load()
+    parts = [part for part in (splits.train, splits.validation, splits.test) if len(part)]
+    values = np.concatenate([part.times.numpy() for part in parts]).astype(np.float64)
+    offsets = np.cumsum([0, *np.concatenate([part.lengths.numpy() for part in parts])])
+    names = [str(place) for place in range(len(offsets) - 1)]
+    chosen, sampled = _sample(offsets)
+    times_N, offsets = _gathered(values, offsets, chosen)
+    known = Times(
+        times=times_N,
+        gaps=_with_gaps(np.diff(times_N, prepend=times_N[:1]), offsets),
+        offsets=offsets,
+        names=[names[place] for place in chosen],
+        unit=splits.train.time_unit,
+        horizon=splits.train.horizon,
+        collisions=0,  # they are in float32, or whole
+    )
+    return Read(known, {}, sampled, splits.notes)
+
+
+def _of_file(config: EventsFileConfig) -> Read:
+    with TemporaryDirectory() as scratch:
+        elapsed, ids = config.elapsed(Path(scratch))
+        elapsed.check_largest()
+        collisions = elapsed.collisions()
+        chosen, sampled = _sample(elapsed.offsets)
+        ticks_N, offsets = _gathered(elapsed.ticks, elapsed.offsets, chosen, config.max_events)
+    clock, starts_N = elapsed.clock, np.repeat(elapsed.starts[chosen], np.diff(offsets))
+    unit = clock.unit
+    times = Times(
+        times=clock.units(ticks_N - starts_N).astype(np.float64),
+        gaps=_with_gaps(clock.units(np.diff(ticks_N, prepend=ticks_N[:1])), offsets),
+        offsets=offsets,
+        names=[str(ids[place]) for place in chosen],
+        unit=unit or config.time_unit,
+        horizon=config.horizon_of(elapsed.largest),
+        collisions=collisions,
+    )
+    units = {name: UNITS[unit] / length for name, length in UNITS.items()} if unit else {}
+    return Read(times, units, sampled, tuple(elapsed.notes))
+
+
+def _sample(offsets: NDArray[np.int64]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Return the sequences to look at, in their order, and a sentence where they are not all."""
+    count, events = len(offsets) - 1, int(offsets[-1])
+    if not events:
+        raise DataError("data: must have events, got none. Lower data.threshold, or give other data.")
+    if events <= MOST_EVENTS:
+        return np.arange(count), ()
+    order = np.random.default_rng(seed_for(0, "doctor", "sequences")).permutation(count)
+    ends = np.cumsum(np.diff(offsets)[order])
+    taken = max(1, int(np.searchsorted(ends, MOST_EVENTS, side="right")))
+    said = (
+        f"Sample: {plural(taken, 'sequence')} of {count:,}, with {ends[taken - 1]:,} of {events:,} events, drawn by chance (stream "
+        "doctor/sequences of seed 0). What is rare may be missing from it."
+    )
+    return np.sort(order[:taken]), (said,)
+
+
+def _drawn(times: Times) -> Iterator[str]:
+    """Yield on how many events the codes rest, where that is not all."""
+    if len(times.times) > CODED:
+        yield (
+            f"Effective ranks are those of {CODED:,} events, and gaps told apart of {MOVED:,}, drawn by chance (streams doctor/coded "
+            "and doctor/moved of seed 0)."
+        )
+
+
+def _gathered(
+    values: NDArray[Any], offsets: NDArray[np.int64], chosen: NDArray[np.int64], most: int | None = None
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return the values of some sequences end to end, of each the first so many, and their offsets."""
+    lengths = np.diff(offsets)[chosen]
+    lengths = lengths if most is None else lengths.clip(max=most)
+    ends = np.concatenate([[0], np.cumsum(lengths)])
+    events = np.repeat(offsets[:-1][chosen] - ends[:-1], lengths) + np.arange(ends[-1])
+    return np.asarray(values[events]), ends
+
+
+def _with_gaps(differences_N: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the differences to the event before, NaN for the first of each sequence."""
+    gaps = differences_N.astype(np.float64)
+    gaps[offsets[:-1][np.diff(offsets) > 0]] = np.nan
+    return gaps
+
+
+def measure(times: Times) -> pd.DataFrame:
+    """Return a row for each listed embedding: what `analysis.doctor.advise` takes."""
+    times_N = torch.from_numpy(times.times).float()
+    first_N = torch.from_numpy(np.isnan(times.gaps))
+    before_N = torch.where(first_N, times_N, times_N.roll(1))
+    coded_T = _draw("coded", torch.arange(len(times_N)), CODED)
+    moved_T = _draw("moved", (~first_N).nonzero()[:, 0], MOVED)
+    steps_G = torch.tensor(sorted(set(times.gap_quantiles().values())), dtype=torch.float64)
+    rows = []
+    for name in TIME_EMBEDDINGS:
+        row: dict[str, Any] = {"name": name, "refused": "", "sees": "", "table": False, "trained": 0}
+        row |= {"rank": float("nan"), "reference": card(name).effective_rank, "resolved": float("nan")}
+        rows.append(row)
+        try:
+            embedding = initial(name, times.horizon)
+            row["sees"] = _seen(embedding)
+            row["table"] = any(isinstance(part, torch.nn.Embedding) for part in embedding.modules())
+            row["trained"] = sum(part.numel() for part in embedding.parameters() if part.requires_grad)
+            embedding.check(times_N, times_N - before_N)
+            codes_TD = _codes(embedding, before_N[coded_T], times_N[coded_T], first_N[coded_T])
+            row["rank"] = effective_rank(codes_TD)
+            row["resolved"] = _resolved(
+                embedding,
+                before_N[moved_T],
+                times_N[moved_T],
+                steps_G=steps_G,
+                spread_D=codes_TD.std(dim=0, correction=0),
+                horizon=times.horizon,
+            )
+        except (ModelError, FloatingPointError) as error:
+            row["refused"] = str(error).removeprefix("model.embedding: ")
+    return pd.DataFrame(rows)
+
+
+def by_unit(times: Times, units: Mapping[str, float]) -> pd.DataFrame:
+    """Return the effective rank of the encodings of raw times in each unit that could be chosen; no rows of a constant time."""
+    rows: list[dict[str, Any]] = []
+    low, high = SHOWN_UNITS
+    choices = scales(times, units)
+    needed = (1.0, fitting_scale(times, choices).factor)
+    near = [one.factor for one in choices if low <= times.late * one.factor <= high or one.factor in needed]
+    for name in RAW if times.late and not times.is_constant else ():
+        embedding = initial(name, times.horizon)
+        drawn = _draw("rescaled", torch.arange(len(times.times)), RESCALED)
+        times_T = torch.from_numpy(times.times)[drawn]
+        for factor in near:
+            scaled_T = (times_T * factor).float()
+            codes_TD = last_codes(embedding, scaled_T[:, None], torch.ones(len(scaled_T), dtype=torch.long))
+            rows.append({"name": name, "factor": factor, "rank": effective_rank(codes_TD)})
+    return pd.DataFrame(rows, columns=["name", "factor", "rank"])
+
+
+def _draw(stream: str, events: Tensor, most: int) -> Tensor:
+    """Return at most so many of the events, drawn by chance, in their order."""
+    if len(events) <= most:
+        return events
+    generator = np.random.default_rng(seed_for(0, "doctor", stream))
+    return events[torch.from_numpy(np.sort(generator.choice(len(events), most, replace=False)))]
+
+
+def _seen(embedding: TimeEmbedding) -> str:
+    if isinstance(embedding, NoTime):
+        return "nothing"
+    if getattr(embedding, "time_input", "") == "gap":
+        return "gap"
+    return "time" if isinstance(embedding, PointwiseEmbedding) else "time and gap"
+
+
+def _codes(embedding: TimeEmbedding, before_T: Tensor, times_T: Tensor, first_T: Tensor) -> Tensor:
+    """Return the codes (T, D) of events at `times_T`, each after one at `before_T`, or alone where it is the first."""
+    lengths_T = torch.where(first_T, 1, 2)
+    codes_TD = last_codes(embedding, torch.stack([before_T, times_T], dim=1), lengths_T)
+    if not codes_TD.isfinite().all():
+        raise FloatingPointError("codes must be finite, got NaN or infinity. Give times in another unit.")
+    return codes_TD
+
+
+def _resolved(
+    embedding: TimeEmbedding, before_T: Tensor, times_T: Tensor, *, steps_G: Tensor, spread_D: Tensor, horizon: float
+) -> float:
+    """Return the least of the gaps (G,) by which an event must come later for its code to be told apart; NaN for none."""
+    kept_D = spread_D > CONSTANT
+    if not len(times_T) or not kept_D.any():
+        return float("nan")
+    none_first_T = torch.zeros(len(times_T), dtype=torch.bool)
+    codes_TD = _codes(embedding, before_T, times_T, none_first_T)[:, kept_D]
+    unrelated = (2 * int(kept_D.sum())) ** 0.5
+    for step in steps_G.tolist():
+        later_T = times_T + step
+        room_T = later_T < horizon
+        if not room_T.any():
+            break
+        moved_TD = _codes(embedding, before_T[room_T], later_T[room_T], none_first_T[room_T])[:, kept_D]
+        distance_T = ((moved_TD - codes_TD[room_T]) / spread_D[kept_D]).norm(dim=1) / unrelated
+        if distance_T.median().item() >= APART:
+            return float(step)
+    return float("nan")
