@@ -15,6 +15,7 @@ The names are part of the format: whoever changes one of them, or what stands be
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
@@ -26,7 +27,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from analysis.plan import Declaration
-from analysis.results import Results
+from analysis.results import Results, ResultsError
 from pipeline.errors import UsageError, one_line
 from pipeline.exchange import archive
 from pipeline.exchange.archive import ANOTHER, Members
@@ -149,10 +150,26 @@ class Contents:
     def parsed(self, cell: str, path: str, parse: Callable[[bytes], Parsed]) -> Parsed:
         """Return a file of a run as `parse` reads it; UsageError names one that cannot be read."""
         content = self.content(cell, path)
-        try:
+        with self.reading(f"{RUNS}{cell}/{path}"):
             return parse(content)
-        except (ValueError, TypeError, LookupError, OSError) as error:  # pyarrow's errors are among them
-            name = f"{RUNS}{cell}/{path}"
+
+    @contextmanager
+    def reading(self, name: str) -> Iterator[None]:
+        """Name the member where what is read of it within is not what it should hold."""
+        try:
+            yield
+        except (UsageError, ResultsError):
+            raise
+        # Of whatever a member may hold in place of what it should; pyarrow's errors are among them.
+        except (
+            ValueError,
+            TypeError,
+            LookupError,
+            AttributeError,
+            OSError,
+            NotImplementedError,
+            ArithmeticError,
+        ) as error:
             raise UsageError(f"{self.file}: {name} must be readable, got {one_line(error)}. {ANOTHER}") from error
 
     def _record(self, name: str, kind: type[Record]) -> Record:
@@ -184,11 +201,8 @@ def results_of(contents: Contents) -> Results:
         if (record := contents.runs.get(entry.cell)) is None:
             runs.append({**key, "status": "MISSING"})
             continue
-        try:
+        with contents.reading(f"{RUNS}{entry.cell}/{RUN}"):
             row = row_of_run(record.tags, record.last)
-        except LookupError as error:
-            name = f"{RUNS}{entry.cell}/{RUN}"
-            raise UsageError(f"{contents.file}: {name} must have {error}, got none. {ANOTHER}") from None
         trials = {"tuning_trials": contents.manifest.tuning_trials.get(entry.model, 0)}
         runs.append({**key, "status": "FINISHED", **row, **trials})
         curves.append(curves_of_history(contents.history(entry.cell)).assign(**key))

@@ -39,7 +39,7 @@ from pipeline.exchange.contents import (
 )
 from pipeline.exchange.crate import changed
 from pipeline.manifest import CellEntry
-from pipeline.rows import scores_of_history, scores_of_predictions
+from pipeline.rows import row_of_run, scores_of_history, scores_of_predictions
 from pipeline.texts import numbers_of, texts_of
 
 SAME = 1e-9
@@ -128,6 +128,14 @@ def _run(contents: Contents, entry: CellEntry, record: RunRecord) -> str:
                 contents, place + path, f"be as it was stored (SHA-256 {promised[:12]})", f"another ({found[:12]})"
             )
     _identity(contents, entry, record)
+    with contents.reading(f"{RUNS}{entry.cell}"):
+        return _recounted(contents, entry, record)
+
+
+def _recounted(contents: Contents, entry: CellEntry, record: RunRecord) -> str:
+    """Compute anew what follows from the files of a run."""
+    place = f"{RUNS}{entry.cell}/"
+    _ = row_of_run(record.tags, record.last), dict(contents.parsed(entry.cell, ENVIRONMENT, json.loads))
     history, predictions = contents.history(entry.cell), contents.predictions(entry.cell)
     seconds = [row["seconds"] for row in history]
     scores = scores_of_history(history) | scores_of_predictions(predictions)
@@ -184,8 +192,10 @@ def _same_number(contents: Contents, place: str, what: str, recorded: float | No
 
 
 def _looks(contents: Contents) -> str:
-    results = results_of(contents)
-    if said := ledger_problem(results):
+    with contents.reading(LOOKS):
+        results = results_of(contents)
+        said = ledger_problem(results)
+    if said:
         raise _wrong(contents, LOOKS, "follow from the predictions", f"another: {said}")
     count = 0 if results.ledger is None else results.ledger["look"].nunique()
     return f"{plural(count, 'look')} of {len(results.plan.looks)}, as they follow from the predictions"
@@ -197,7 +207,8 @@ Derived = tuple[dict[str, str], Results, list[Finding]]
 
 
 def _derived(contents: Contents) -> tuple[str, Derived]:
-    results = results_of(contents)
+    with contents.reading("the tables of the runs"):
+        results = results_of(contents)
     findings = run_analyses(results)
     environment = contents.parsed(results.runs["run_id"].iloc[0], ENVIRONMENT, json.loads)
     bare = [_without_figures(finding) for finding in findings]

@@ -194,7 +194,8 @@ def _declare(contents: Contents, parent: str, tracker: Tracker) -> None:
 def _put(contents: Contents, entry: CellEntry, record: RunRecord, parent: str, tracker: Tracker) -> str:
     """Write one run, or what is missing of it, and return its id. It is FINISHED when all is there."""
     begun = tracker.find(cell=entry.cell, **{IMPORTED: "true"})
-    tags = {tag: value for tag, value in record.tags.items() if travels(tag)} | {"cell": entry.cell, IMPORTED: "true"}
+    tags = {tag: value for tag, value in record.tags.items() if travels(tag) and tag != "kind"}  # which is of studies
+    tags |= {"cell": entry.cell, IMPORTED: "true"}
     run_id = begun[-1].id if begun else tracker.create(record.name, parent=parent, tags=tags)
     with tracker.hold(run_id):
         tracker.log_params(run_id, record.params)

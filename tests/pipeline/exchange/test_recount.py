@@ -174,6 +174,21 @@ def test_what_contradicts_itself_is_named_with_digests_made_again(forge, file, e
     assert said in message
 
 
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("history.json", b"[{}]", "must be readable, got KeyError: 'seconds'"),
+        ("history.json", b"[]", "must be readable, got "),
+        ("history.json", b"{", "history.json must be readable, got JSONDecodeError"),
+        ("predictions.parquet", b"PAR1", "predictions.parquet must be readable, got ArrowInvalid"),
+        ("confusion_matrix.json", b"[1]", "must be readable, got TypeError"),
+    ],
+)
+def test_a_file_of_a_run_that_is_something_else_is_named(forge, file, content, said):
+    [message] = failing(forge(lambda members: members.update({first(members, file): content}))).values()
+    assert said in message
+
+
 def lose_a_run(members):
     gone = first(members, "run.json").rpartition("/")[0]
     for name in [name for name in members if name.startswith(gone)]:

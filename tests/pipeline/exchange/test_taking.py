@@ -212,13 +212,20 @@ def test_tags_of_an_archive_change_nothing_of_who_owns_a_run(elsewhere, forge):
     def foreign(members):
         for name in [name for name in members if name.endswith("run.json")]:
             record = json.loads(members[name])
-            record["tags"] |= {"owner": "me", "lease": "mine", "mlflow.user": "root", "sha256/x": "0", "left_out": "x"}
+            record["tags"] |= {
+                "owner": "me",
+                "lease": "mine",
+                "mlflow.user": "root",
+                "sha256/x": "0",
+                "left_out": "x",
+                "kind": "study",
+            }
             members[name] = json.dumps(record).encode()
 
     import_file(forge(foreign), elsewhere)
     run = elsewhere.get(find_study(elsewhere).manifest.cells[0].run_id)
     assert run.tags["owner"] != "me"
-    assert not {"lease", "mlflow.user", "sha256/x"} & run.tags.keys()
+    assert not {"lease", "mlflow.user", "sha256/x", "kind"} & run.tags.keys()
     assert run.tags["left_out"] == "checkpoints/best.pt"
 
 
