@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from keyword import iskeyword
 from math import nan
 from pathlib import Path
 from typing import Any, NoReturn
@@ -61,6 +62,8 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
         "check that what is stored of a study is as it was stored, follows from its runs, and can be repeated",
         ("all", "no_retrain", "choice"),
     ),
+    "export": ("write a study to a file that others can check without training or a store", ("weights",)),
+    "import": ("take a study from such a file into this store, where its runs are finished", ()),
     "deliver": (
         "send to the tracking server what was recorded while it was away",
         ("checkpoints", "storage"),
@@ -80,6 +83,8 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
     "bench": ("measure speed, memory and overheads on this machine", ("only", "quick", "output")),
 }
 """What each verb does, and its options. One that reads settings from a file takes them as options, too."""
+ARCHIVE = ".zip"
+"""How the name ends of a file that `export` writes."""
 EPILOG = (
     "Any setting can be given as --dotted.path VALUE, for instance --model.embedding.name lete --train.epochs 5, "
     "or by its last word where that is unique, for instance --threshold 0.5. "
@@ -127,7 +132,13 @@ def _parser() -> argparse.ArgumentParser:
             flags = dict.fromkeys((f"--{name}", f"--{name.replace('_', '-')}"))
             of_verb.add_argument(*flags, default="", **{**OPTIONS[name], **OWN_MEANING.get((verb, name), {})})
         if verb == "verify":
-            of_verb.add_argument("study", nargs="?", default="", help="name or id of a study (default: the newest)")
+            of_verb.add_argument(
+                "study", nargs="?", default="", help="name or id of a study (default: the newest), or a file of export"
+            )
+        if verb == "export":
+            of_verb.add_argument("study", help="name or id of a study")
+        if verb in ("export", "import"):
+            of_verb.add_argument("file", type=_archive, metavar="FILE.zip", help="file of the study")
         if verb == "rm":
             of_verb.add_argument("study", nargs="?", default="", help="name or id of a study")
         if verb == "doctor":
@@ -143,6 +154,12 @@ def _parser() -> argparse.ArgumentParser:
                 "place", nargs="?", default="", metavar="NAME", help="an embedding, or after data a file of events"
             )
     return parser
+
+
+def _archive(text: str) -> Path:
+    if not text.endswith(ARCHIVE):
+        raise argparse.ArgumentTypeError(f"must end in {ARCHIVE}, got {text or 'nothing'}")
+    return Path(text)
 
 
 def _path(text: str) -> Path | None:
@@ -286,6 +303,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "true|false",
         "help": "train no run again",
     },
+    "weights": {
+        "type": _truth,
+        "nargs": "?",
+        "const": True,
+        "metavar": "true|false",
+        "help": "with the best weights of each run",
+    },
     "dry_run": {
         "type": _truth,
         "nargs": "?",
@@ -387,11 +411,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _wrong_input() -> tuple[type[Exception], ...]:
-    """Return the errors that tell a user what to correct. Python asks only when something was raised."""
-    from analysis.results import ResultsError
-    from models.config import ModelError
-
-    return UsageError, ModelError, ResultsError
+    """Return the errors that tell a user what to correct. A module that is not imported has raised none."""
+    further = {"analysis.results": "ResultsError", "models.config": "ModelError"}
+    return UsageError, *(getattr(sys.modules[name], error) for name, error in further.items() if name in sys.modules)
 
 
 def _run(verb: str, options: Mapping[str, Any]) -> None:
@@ -412,6 +434,13 @@ def _run(verb: str, options: Mapping[str, Any]) -> None:
         from pipeline.bench.command import bench
 
         return bench(**{name: options[name] for name in VERBS["bench"][1]})
+    if verb == "verify" and options["study"].endswith(ARCHIVE):
+        from pipeline.exchange.recount import verify_file
+
+        if options["every"] or options["choice"] is not None:
+            flag = "--all" if options["every"] else "--choice"
+            raise UsageError(f"{flag}: must stand without a file, of which nothing is trained, got one. Drop it.")
+        return verify_file(Path(options["study"]))
     if options.get("workers", 1) > 1:
         # While this process imports the same; `prepare_workers` says what that saves.
         prepare_workers(*MODULES)
@@ -419,7 +448,7 @@ def _run(verb: str, options: Mapping[str, Any]) -> None:
     from pipeline.settings import read_values
 
     call = verbs.Call(**{**options, "overrides": read_values(options["overrides"])})
-    return getattr(verbs, verb)(call)  # type: ignore[no-any-return]
+    return getattr(verbs, f"{verb}_" if iskeyword(verb) else verb)(call)  # type: ignore[no-any-return]
 
 
 if __name__ == "__main__":

@@ -6,26 +6,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfile
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import pandas as pd
 
 from analysis import run_analyses
-from analysis.analyses.time_use import ORDER, ORIGINAL
 from analysis.figures import SCRIPT_FILE, Figure, FigureError, plot_script, to_html, to_images
 from analysis.figures.parts.style import colours
 from analysis.findings import Finding
 from analysis.report.html import page
-from analysis.report.latex import results_table, significance_table
-from analysis.report.markdown import description, report
-from analysis.report.records import detailed_analysis, summary, training_histories
+from analysis.report.markdown import description
 from analysis.results import Results
 from analysis.wording import plural
 from pipeline.console import phase, say
-from pipeline.evidence import read
+from pipeline.evidence import left_out, read
 from pipeline.output import check_output, deliver
 from pipeline.run_record import BEST_FILE, COLOUR, ENVIRONMENT_FILE, LOG_FILE
 from pipeline.stored_study import StoredStudy, load_results
+from pipeline.texts import REPORT_FILE, numbers_of, table_of, texts_of
 from pipeline.tracking import Tracker
 
 PAIRS_FILE = "significance.json"
@@ -64,11 +61,12 @@ def analyze_study(study: StoredStudy, tracker: Tracker, *, output: Path, allow_m
                 (folder / f"{stem}.{kind}").write_bytes(image)
         (folder / "logs").mkdir()
         for name, (run_id, path) in derived.files.items():
-            copyfile(read(tracker.get(run_id), [path], tracker)[path], folder / name)
+            if not left_out(run := tracker.get(run_id), path):
+                copyfile(read(run, [path], tracker)[path], folder / name)
         # The runs hold their files themselves, and a page that the tracking UI shows cannot reach the script.
         deliver(folder, output, tracker, study.parent.id, unstored={*derived.files, SCRIPT_FILE})
     tracker.log_scalars(study.parent.id, derived.metrics)
-    tracker.log_table(study.parent.id, PAIRS_FILE, _table(findings, "significance", "pairs"))
+    tracker.log_table(study.parent.id, PAIRS_FILE, table_of(findings, "significance", "pairs"))
     for finding in findings:
         for name, table in finding.shown().items():
             tracker.log_table(study.parent.id, f"tables/{finding.name}_{name}.json", table)
@@ -130,18 +128,8 @@ def derive(study: StoredStudy, tracker: Tracker, *, allow_missing: bool) -> Deri
     environment = json.loads(read(first, [ENVIRONMENT_FILE], tracker)[ENVIRONMENT_FILE].read_text(encoding="utf-8"))
     pages = {run_id: tracker.page(run_id) for run_id in results.runs["run_id"]}
     addresses = {run_id: f"{tracker.site}{page}" for run_id, page in pages.items() if tracker.uri.startswith("http")}
-    markdown = report(findings, title=f"Study {study.name}", links=addresses, environment=_machine(environment))
-    texts = {
-        "training_histories.json": _json(training_histories(results)),
-        "summary.json": _json({"study": study.id, "name": study.name, **summary(findings)}),
-        "detailed_analysis.json": json.dumps(detailed_analysis(findings), allow_nan=False),
-        "results_summary.csv": _table(findings, "overview", "models").to_csv(index=False),
-        "significance.csv": _table(findings, "significance", "pairs").to_csv(index=False),
-        "results_table.tex": results_table(findings),
-        "significance_table.tex": significance_table(findings),
-        "analysis_report.md": markdown,
-        "analysis_report.html": page(markdown, figures),
-    }
+    texts = texts_of(results, findings, study=study.id, name=study.name, links=addresses, environment=environment)
+    texts["analysis_report.html"] = page(texts[REPORT_FILE], figures)
     colour = colours(results.models)
     return Derived(
         findings=findings,
@@ -149,7 +137,7 @@ def derive(study: StoredStudy, tracker: Tracker, *, allow_missing: bool) -> Deri
         texts=texts,
         files=_files_of(results),
         metrics=_metrics(findings, study.manifest.plan.primary_metric),
-        numbers=_numbers(results, findings),
+        numbers=numbers_of(results, findings),
         colours={str(run["run_id"]): colour[run["model"]] for _, run in results.runs.iterrows()},
         pages=pages,
     )
@@ -157,25 +145,12 @@ def derive(study: StoredStudy, tracker: Tracker, *, allow_missing: bool) -> Deri
 
 def _metrics(findings: list[Finding], primary: str) -> dict[str, float]:
     """Return what the study's own run says in numbers: how good the leading model is, and how many pairs are decided."""
-    pairs = _table(findings, "significance", "pairs")
+    pairs = table_of(findings, "significance", "pairs")
     verdicts = pairs.loc[pairs["declared"], "verdict"] if len(pairs) else pd.Series(dtype=str)
     return {
-        f"leader_{primary}": float(_table(findings, "overview", "models")[f"{primary}_mean"].max()),
+        f"leader_{primary}": float(table_of(findings, "overview", "models")[f"{primary}_mean"].max()),
         "pairs": len(verdicts),
         "pairs_decided": int((verdicts != "undecided").sum()),
-    }
-
-
-def _numbers(results: Results, findings: list[Finding]) -> dict[str, dict[str, float]]:
-    """Return every metric of each run that has a value, by the run's id, and its accuracy under altered times."""
-    table = _table(findings, "overview", "runs").set_index("run_id").drop(columns=["model", "seed"])
-    if (probed := results.probes.get("time_use")) is not None:
-        shown = probed[probed["alteration"].isin([ORIGINAL, ORDER])]
-        names = "time_use/" + shown["alteration"].str.replace(" ", "_")
-        table = table.join(shown.assign(name=names).pivot_table(index="run_id", columns="name", values="accuracy"))
-    return {
-        str(run_id): {str(name): float(value) for name, value in row.dropna().items()}
-        for run_id, row in table.iterrows()
     }
 
 
@@ -198,17 +173,3 @@ def _files_of(results: Results) -> dict[str, tuple[str, str]]:
         best = validation.where(results.runs["model"] == model).argmax()
         files[f"{model}_best.pth"] = str(results.runs["run_id"].iloc[best]), BEST_FILE
     return files
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, indent=2, allow_nan=False)
-
-
-def _table(findings: list[Finding], name: str, table: str) -> pd.DataFrame:
-    return next(finding.tables[table] for finding in findings if finding.name == name)
-
-
-def _machine(environment: dict[str, Any]) -> dict[str, str]:
-    names = ("platform", "processor", "python", "threads", "numpy", "mlflow")
-    told = {name: str(environment[name]) for name in names if name in environment}
-    return told | ({"data": "; ".join(environment["notes"])} if environment.get("notes") else {})

@@ -12,12 +12,11 @@ from pipeline.estimate import epoch_seconds
 from pipeline.identity import identity
 from pipeline.launch import Notify, run_tasks
 from pipeline.looks import check_looks, take_stored_looks, wanted_cells
+from pipeline.manifest import CellEntry, Manifest
 from pipeline.probes.tables import probe_tables
 from pipeline.run_record import PACKAGED, log_line, package, record_data
 from pipeline.stored_study import (
     STUDY_KIND,
-    CellEntry,
-    Manifest,
     declare,
     described,
     finished_runs,

@@ -27,6 +27,8 @@ LEDGER_FILE = "looks.json"
 """Artifact of the parent run of a study with looks: what was seen and decided at each, as a table of the tracking UI."""
 OUTPUTS_FILE = "digests.json"
 """Artifact of the parent run: the digests of all that analyses have stored with it, by path."""
+LEFT_OUT = "left_out"
+"""Tag of a run that was imported without its weights: the path of that file, whose digest it has."""
 SAME = 1e-9
 """Most by which the same score differs that was added up in another order."""
 PROBE_FOLDER = "probes/"
@@ -87,11 +89,16 @@ def found(run: Run, paths: Collection[str], tracker: Tracker) -> dict[str, Path]
     """Return local files with those of the artifacts that there are; UsageError names one that does not fit its digest."""
     files = tracker.fetch_all(run.id, paths)
     for path in paths:
-        if TAG + path in run.tags and path not in files:
+        if TAG + path in run.tags and path not in files and not left_out(run, path):
             raise _missing(run, path, tracker)
         if path in files:
             check(run, path, files[path], tracker)
     return files
+
+
+def left_out(run: Run, path: str) -> bool:
+    """Say whether a file of a run stayed where the run was imported from."""
+    return run.tags.get(LEFT_OUT) == path
 
 
 def check(run: Run, path: str, file: Path, tracker: Tracker) -> None:
@@ -138,6 +145,11 @@ def unfit(run: Run, path: str, said: str, tracker: Tracker) -> UsageError:
 
 
 def _missing(run: Run, path: str, tracker: Tracker) -> UsageError:
+    if left_out(run, path):
+        return UsageError(
+            f"run {run.name} ({run.id}): {path} must be there, got a run that was imported without it. Import an archive that was "
+            "exported with --weights."
+        )
     said = f"must be there, got none in {tracker.artifacts(run.id)}. If that folder was moved, move it back"
     return unfit(run, path, said, tracker)
 

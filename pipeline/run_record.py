@@ -15,12 +15,13 @@ from analysis.wording import as_words
 from models.classifier import Classifier
 from pipeline.costs import flops_of
 from pipeline.data import EventDataset, Splits
-from pipeline.evidence import TAG, Evidence, read
+from pipeline.evidence import TAG, Evidence, left_out, read
 from pipeline.machine import environment
+from pipeline.rows import scores_of_history, scores_of_predictions
 from pipeline.settings import flat
 from pipeline.study import Cell
 from pipeline.tracking import Recorder, Run, Tracker
-from pipeline.training.choice import History, best_epoch
+from pipeline.training.choice import History
 from pipeline.training.evaluation import predict
 
 CONFIG_FILE, HISTORY_FILE, PREDICTIONS_FILE = "config.json", "history.json", "predictions.parquet"
@@ -107,9 +108,9 @@ def record(
 
 
 def package(cell: Cell, tracker: Tracker, run_id: str) -> None:
-    """Store the model of a run in the form that MLflow loads, where the run does not hold it yet."""
+    """Store the model of a run in the form that MLflow loads, where the run does not hold it yet, and has weights."""
     run = tracker.get(run_id)
-    if PACKAGED not in run.tags:
+    if PACKAGED not in run.tags and not left_out(run, BEST_FILE):
         pack(cell, tracker, run_id, best_of(run, tracker))
 
 
@@ -143,21 +144,6 @@ def summary_of(model: Classifier, history: History, predictions: pd.DataFrame) -
         "epoch_seconds": sum(seconds) / len(seconds),
         "total_seconds": sum(seconds),
     }
-
-
-def scores_of_history(history: History) -> dict[str, float]:
-    """Return the final metrics that follow from the epochs, times apart."""
-    return {
-        "best_accuracy": max(row["test/accuracy"] for row in history),
-        "final_accuracy": history[-1]["test/accuracy"],
-        "best_epoch": best_epoch(history),
-        "epochs": len(history),
-    }
-
-
-def scores_of_predictions(predictions: pd.DataFrame) -> dict[str, float]:
-    """Return the final metrics that follow from the answers to the test split."""
-    return {"test_accuracy": float((predictions["label"] == predictions["predicted"]).mean())}
 
 
 def predictions_of(model: Classifier, dataset: EventDataset, precision: str) -> pd.DataFrame:

@@ -9,11 +9,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
-from math import nan
-from typing import Any, Self
+from typing import Any
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
 
 from analysis.analyses.disagreement import wanted_sequences
 from analysis.analyses.looking import LEDGER
@@ -35,7 +33,9 @@ from pipeline.evidence import (
     unfit,
 )
 from pipeline.identity import commit
+from pipeline.manifest import Manifest, ledger_of
 from pipeline.probes.tables import event_table, probe_tables
+from pipeline.rows import curves_of_history, row_of_run, scores_of_history, scores_of_predictions
 from pipeline.run_record import (
     CLASSES_FILE,
     CONFIG_FILE,
@@ -43,8 +43,6 @@ from pipeline.run_record import (
     HISTORY_FILE,
     LOG_FILE,
     PREDICTIONS_FILE,
-    scores_of_history,
-    scores_of_predictions,
 )
 from pipeline.study import Cell
 from pipeline.tracking import Run, Tracker
@@ -56,53 +54,6 @@ ABLATION_KIND = "ablation"
 """The same of an ablation study; where its trials have names, they can be compared like the variants of a study."""
 TRIAL_KIND = "trial"
 """The same of the run of one trial of an ablation study."""
-DECIDES = ("config_hash", "data_digest", "code_digest", "torch_version", "precision", "device", "dataset")
-"""Tags of a run that the analyses compare between the runs of a study."""
-SCORES = ("best_accuracy", "final_accuracy", "test_accuracy", "epoch_seconds", "total_seconds")
-COSTS = ("flops", "peak_memory_bytes")
-"""Not of every run: older ones lack them, and not every system tells its memory."""
-COUNTS = ("parameters", "best_epoch", "epochs")
-
-
-class CellEntry(BaseModel):
-    """A cell of a study in its manifest."""
-
-    model_config = ConfigDict(frozen=True)
-
-    model: str
-    """Name of its variant."""
-    seed: int
-    cell: str = ""
-    """Its identity, by which its run can be looked up."""
-    variant: str = ""
-    """Its identity without the seed: one search finds all runs of a variant."""
-    run_id: str | None = None
-    """The finished run that holds it, if there is one."""
-
-
-class Manifest(BaseModel):
-    """What a study consists of: the truth for every analysis."""
-
-    model_config = ConfigDict(frozen=True)
-
-    id: str
-    """The hash of its plan and variants."""
-    name: str
-    """The stem of the file that it came from."""
-    plan: Plan
-    plan_hash: str
-    """Hash of what was declared before the first training."""
-    seeds: tuple[int, ...]
-    variants: dict[str, dict[str, Any]]
-    """The config of each variant, without a seed."""
-    cells: tuple[CellEntry, ...]
-    tuning_trials: dict[str, int] = {}
-    """How many trials the settings of each variant were chosen from."""
-
-    def with_runs(self, runs: Mapping[str, str]) -> Self:
-        """Return the manifest with the run ids of cells, by the cells' identities, where it lacks them."""
-        cells = [entry.model_copy(update={"run_id": entry.run_id or runs.get(entry.cell)}) for entry in self.cells]
-        return self.model_copy(update={"cells": tuple(cells)})
 
 
 @dataclass(frozen=True)
@@ -254,17 +205,10 @@ def load_results(study: StoredStudy, tracker: Tracker, *, allow_missing: bool, p
         if run is None or run.status != "FINISHED":
             runs.append({**key, "status": run.status if run else "MISSING"})
             continue
-        numbers = {name: run.metrics[name] for name in SCORES} | {name: int(run.metrics[name]) for name in COUNTS}
-        numbers |= {name: run.metrics.get(name, nan) for name in COSTS}
-        # Runs from before these tags were written lack them; the kernel is of models with an LSTM alone.
-        later = {
-            "shared_code_digest": run.tags.get("shared_code_digest", "unknown"),
-            "lstm_kernel": run.tags.get("lstm_kernel"),
-            "tuning_trials": manifest.tuning_trials.get(entry.model, 0),
-        }
-        runs.append({**key, "status": run.status, **{name: run.tags[name] for name in DECIDES}, **later, **numbers})
+        trials = {"tuning_trials": manifest.tuning_trials.get(entry.model, 0)}
+        runs.append({**key, "status": run.status, **row_of_run(run.tags, run.metrics), **trials})
         history, answers = read_run(run, tracker)
-        curves.append(_curves(history).assign(**key))
+        curves.append(curves_of_history(history).assign(**key))
         predictions.append(answers.assign(**key))
     if not predictions:
         raise UsageError(f"study {study.id}: must have a finished run, got none. Run compare to train it.")
@@ -337,14 +281,4 @@ def read_ledger(parent: Run, tracker: Tracker) -> pd.DataFrame:
     if not files:
         return pd.DataFrame(columns=[*LEDGER, "at"])
     with reading(parent, LEDGER_FILE, tracker):
-        table = pd.DataFrame(**json.loads(files[LEDGER_FILE].read_text(encoding="utf-8")))[[*LEDGER, "at"]]
-        return table.astype({name: float for name in LEDGER if name == "difference" or name.startswith("p")})
-
-
-def _curves(history: list[dict[str, float]]) -> pd.DataFrame:
-    """Return one row an epoch, split and metric."""
-    long = pd.DataFrame(history).melt(id_vars="epoch", var_name="name")
-    parts = long["name"].str.rpartition("/")
-    return pd.DataFrame(
-        {"epoch": long["epoch"].astype(int), "split": parts[0], "metric": parts[2], "value": long["value"]}
-    )
+        return ledger_of(files[LEDGER_FILE].read_text(encoding="utf-8"))

@@ -57,6 +57,8 @@ class Call:
     tests: int | None = None
     runs: int | None = None
     chosen_on: Literal["", "test", "validation"] = ""
+    file: Path | None = None
+    weights: bool = False
     overrides: dict[str, Any] = field(default_factory=dict)
 
 
@@ -250,6 +252,25 @@ def verify(call: Call) -> None:
             f"verify: what is stored must be as it was stored and repeatable, got {plural(len(wrong), 'failure')}: "
             f"{', '.join(wrong)}. The lines that begin with FAILS say what mends each."
         )
+
+
+def export(call: Call) -> None:
+    """Write a study to a file that others can check and take into their store."""
+    from pipeline.exchange.sending import export_study
+    from pipeline.stored_study import find_study
+
+    assert call.file  # noqa: S101 - the command line requires it
+    tracker, _ = open_store()
+    export_study(find_study(tracker, call.study), tracker, call.file, weights=call.weights)
+
+
+def import_(call: Call) -> None:
+    """Take a study from a file into the store."""
+    from pipeline.exchange.taking import import_file
+
+    assert call.file  # noqa: S101 - as above
+    tracker, _ = open_store()
+    import_file(call.file, tracker)
 
 
 def main(call: Call) -> None:

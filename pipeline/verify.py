@@ -2,21 +2,18 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import TypeVar
 
 import pandas as pd
 import torch
 
 from analysis.analyses.looks import ledger_problem
-from analysis.results import ResultsError
 from analysis.wording import listing, plural
-from models.config import ModelError
 from pipeline import checkpoint
 from pipeline.analyze import PAIRS_FILE, Derived, derive
+from pipeline.checks import Checks
 from pipeline.config import RunConfig
 from pipeline.console import duration, say
 from pipeline.errors import UsageError
@@ -28,6 +25,7 @@ from pipeline.evidence import (
     digest_of_file,
     digest_of_text,
     found,
+    left_out,
     outputs,
     read,
     unfit,
@@ -37,41 +35,16 @@ from pipeline.machine import environment
 from pipeline.run_record import BEST_FILE, CONFIG_FILE, ENVIRONMENT_FILE, PREDICTIONS_FILE
 from pipeline.stored_study import StoredStudy, load_results, read_declaration, read_manifest, read_run
 from pipeline.study import Cell
+from pipeline.texts import REPORT_FILE
 from pipeline.tracking import MemoryTracker, Run, Tracker
 from pipeline.train import run_cell
 
 TRIALS_FILE = "trials.csv"
 """Output of an ablation study: a row per trial and seed, with its run as `cell`."""
-REPORT_FILE = "analysis_report.md"
-"""Output by which one sees that a study was analysed."""
 MATTERS = ("settings", "data_digest", "code_digest", "torch_version", "precision", "device", "lstm_kernel")
 """Parts of the identity of a run that decide its bits."""
 MACHINE = ("platform", "processor", "python", "threads", "torch", "numpy", "numba", "pykan")
 """Parts of its environment that may."""
-WRONG = (UsageError, ResultsError, ModelError, FloatingPointError)
-"""What a check that does not hold raises, with one line."""
-
-T = TypeVar("T")
-
-
-@dataclass
-class _Checks:
-    """Checks of one study, each of which is said."""
-
-    done: int = 0
-    failed: list[str] = field(default_factory=list)
-
-    def hold(self, what: str, check: Callable[[], tuple[str, T]]) -> T | None:
-        """Make one check, which raises an error of `WRONG` or returns what it found; say how it went."""
-        self.done += 1
-        try:
-            detail, value = check()
-        except WRONG as error:
-            self.failed.append(what)
-            say(f"FAILS  {what}: {error}")
-            return None
-        say(f"holds  {what}: {detail}")
-        return value
 
 
 def verify_study(parent: Run, tracker: Tracker, *, retrain: bool, choice: int) -> bool:
@@ -80,7 +53,7 @@ def verify_study(parent: Run, tracker: Tracker, *, retrain: bool, choice: int) -
     Nothing is changed, but that what was never measured on a model is measured, as analyze does. `choice` is the number by
     which a run is drawn to be trained again.
     """
-    checks = _Checks()
+    checks = Checks()
     study = checks.hold("what was declared", lambda: _declared(parent, tracker))
     if study and study.manifest.plan.looks:
         checks.hold("its looks", lambda: _looks(study, tracker))
@@ -97,12 +70,7 @@ def verify_study(parent: Run, tracker: Tracker, *, retrain: bool, choice: int) -
         checks.hold(
             f"{name}, drawn by --choice {choice} and trained again", lambda: _trained_again(runs[name], tracker)
         )
-    title = f"{parent.name} (study {parent.tags['study']})"
-    if checks.failed:
-        say(f"{title} does not verify: {len(checks.failed)} of {plural(checks.done, 'check')} fail")
-    else:
-        say(f"{title} verifies: {plural(checks.done, 'check')} hold")
-    return not checks.failed
+    return checks.conclude(f"{parent.name} (study {parent.tags['study']})")
 
 
 def _declared(parent: Run, tracker: Tracker) -> tuple[str, StoredStudy | None]:
@@ -211,7 +179,8 @@ def _stale(parent: Run, path: str, must: str, got: str) -> UsageError:
 
 def _trained_again(run: Run, tracker: Tracker) -> tuple[str, None]:
     """Train a run again, in a store of its own, and compare answers and weights with the stored ones."""
-    files = read(run, [CONFIG_FILE, ENVIRONMENT_FILE, PREDICTIONS_FILE, BEST_FILE], tracker)
+    bare = left_out(run, BEST_FILE)
+    files = read(run, [CONFIG_FILE, ENVIRONMENT_FILE, PREDICTIONS_FILE, *([] if bare else [BEST_FILE])], tracker)
     config = RunConfig.model_validate_json(files[CONFIG_FILE].read_text(encoding="utf-8"))
     device = "cpu" if run.tags["device"] == "cpu" else "auto"
     conditions = json.loads(files[ENVIRONMENT_FILE].read_text(encoding="utf-8"))
@@ -221,16 +190,17 @@ def _trained_again(run: Run, tracker: Tracker) -> tuple[str, None]:
         differs.append("the kernels of the device (they may add in another order each time)")
     say(f"training {run.name} again takes about {duration(config.train.epochs * epoch_seconds(config, device))}")
     answers = pd.read_parquet(files[PREDICTIONS_FILE])
-    weights = checkpoint.load(files[BEST_FILE])["model"]
+    weights = {} if bare else checkpoint.load(files[BEST_FILE])["model"]
     with TemporaryDirectory() as scratch:
         store = MemoryTracker(Path(scratch))
         cell = Cell(run.tags["model"], config)
         again = store.get(run_cell(cell, store, device=device, report=lambda *_: None, packaged=False).run_id)
         files = read(again, [PREDICTIONS_FILE, BEST_FILE], store)
         answers_again = pd.read_parquet(files[PREDICTIONS_FILE])
-        weights_again = checkpoint.load(files[BEST_FILE])["model"]
+        weights_again = {} if bare else checkpoint.load(files[BEST_FILE])["model"]
     if answers_again.equals(answers) and _equal(weights, weights_again):
-        return f"{plural(len(answers), 'answer')} and {plural(len(weights), 'tensor')} of weights, bit for bit", None
+        compared = "" if bare else f" and {plural(len(weights), 'tensor')} of weights"
+        return f"{plural(len(answers), 'answer')}{compared}, bit for bit", None
     alike = int((answers_again["predicted"] == answers["predicted"]).sum()) if len(answers_again) == len(answers) else 0
     outcome = (
         f"{alike} of {plural(len(answers), 'answer')} alike, test accuracy {again.metrics['test_accuracy']:.2%} and stored "

@@ -122,7 +122,7 @@ def check_symbol(name):
 
 def written_files():
     """Return the names of the outputs, as the code that writes them spells them."""
-    sources = [ROOT / "pipeline/analyze.py", *(ROOT / "analysis").rglob("*.py")]
+    sources = [ROOT / "pipeline/analyze.py", ROOT / "pipeline/texts.py", *(ROOT / "analysis").rglob("*.py")]
     text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
     names = set(re.findall(r'"([\w]+\.(?:json|csv|md))"', text))
     figures = re.findall(r'figures ?= ?\{\s*"(\w+)":', text)

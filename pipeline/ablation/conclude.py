@@ -23,12 +23,11 @@ from pipeline.ablation.queue import SCORES, Queue, without_replaced
 from pipeline.ablation.space import DIRECTIONS, EMBEDDING, POINT, AblationStudy, Point, Span, name_of
 from pipeline.ablation.worker import CONDITIONS, SCORED
 from pipeline.console import say
+from pipeline.manifest import CellEntry, Manifest
 from pipeline.output import deliver
 from pipeline.settings import Values, flat
 from pipeline.stored_study import (
     TRIAL_KIND,
-    CellEntry,
-    Manifest,
     StoredStudy,
     described,
     load_results,

@@ -139,6 +139,14 @@ class Tracker(Recorder):
     def log_rows(self, run_id: str, rows: Sequence[Row]) -> None:
         """Record rows of metrics in as few calls as the store takes; one that it has with the same time stays one."""
 
+    @abstractmethod
+    def read_rows(self, run_id: str) -> list[Row]:
+        """Return every number that was recorded, each as a row of its own."""
+
+    @abstractmethod
+    def read_params(self, run_id: str) -> dict[str, str]:
+        """Return the params of a run."""
+
     def log_files(self, run_id: str, files: Sequence[tuple[Path, str]]) -> None:
         """Store files as artifacts of the same names, each in its folder."""
         for file, folder in files:

@@ -2,6 +2,7 @@
 
 import itertools
 import shutil
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,8 @@ class MemoryTracker(Tracker):
         self.ownership = ByLocks("files", FileLocks(folder / "locks"))
         self.params: dict[str, dict[str, Any]] = {}
         self.history: dict[str, list[tuple[int, dict[str, float]]]] = {}
+        self.rows: dict[str, list[Row]] = {}
+        """The same as `history`, with the times."""
         self.datasets: dict[str, str] = {}
 
     def address(self) -> NoReturn:
@@ -40,7 +43,7 @@ class MemoryTracker(Tracker):
         run_id = f"run{next(self._ids)}"
         nested = {"mlflow.parentRunId": parent} if parent else {}
         self._runs[run_id] = Run(run_id, name, "RUNNING", {**self.ownership.tags(), **tags, **nested})
-        self.params[run_id], self.history[run_id] = {}, []
+        self.params[run_id], self.history[run_id], self.rows[run_id] = {}, [], []
         return run_id
 
     def delete(self, run_id: str) -> None:
@@ -74,13 +77,31 @@ class MemoryTracker(Tracker):
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
         """Append to the history and keep the last values."""
-        self.history[run_id].append((step, dict(metrics)))
-        self._runs[run_id] = replace(self._runs[run_id], metrics={**self._runs[run_id].metrics, **metrics})
+        self.rows[run_id].append(Row(step, int(time.time() * 1000), dict(metrics)))
+        self._keep(run_id, step, metrics)
 
     def log_rows(self, run_id: str, rows: Sequence[Row]) -> None:
         """Append them one by one."""
         for row in rows:
-            self.log_metrics(run_id, row.metrics, row.step)
+            if row not in self.rows[run_id]:
+                self.rows[run_id].append(row)
+                self._keep(run_id, row.step, row.metrics)
+
+    def _keep(self, run_id: str, step: int, metrics: Mapping[str, float]) -> None:
+        self.history[run_id].append((step, dict(metrics)))
+        self._runs[run_id] = replace(self._runs[run_id], metrics={**self._runs[run_id].metrics, **metrics})
+
+    def read_rows(self, run_id: str) -> list[Row]:
+        """Take the rows apart."""
+        return [
+            Row(row.step, row.milliseconds, {name: value})
+            for row in self.rows[run_id]
+            for name, value in row.metrics.items()
+        ]
+
+    def read_params(self, run_id: str) -> dict[str, str]:
+        """Return the params as text."""
+        return {name: str(value) for name, value in self.params[run_id].items()}
 
     def log_dataset(self, run_id: str, *, name: str, digest: str, profile: Mapping[str, Any]) -> None:
         """Keep the digest."""

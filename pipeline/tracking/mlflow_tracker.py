@@ -329,6 +329,19 @@ class MlflowTracker(Tracker):
         self._client.log_batch(run_id, metrics=batch)
 
     @_mapped
+    def read_rows(self, run_id: str) -> list[Row]:
+        """Ask for the history of each metric: MLflow has no call for all of them."""
+        names = sorted(self._client.get_run(run_id).data.metrics)
+        with ThreadPoolExecutor(UPLOADS if self.spools else 1) as pool:
+            histories = pool.map(lambda name: self._client.get_metric_history(run_id, name), names)
+            return [Row(one.step, one.timestamp, {one.key: one.value}) for history in histories for one in history]
+
+    @_mapped
+    def read_params(self, run_id: str) -> dict[str, str]:
+        """Return the params."""
+        return dict(self._client.get_run(run_id).data.params)
+
+    @_mapped
     def log_dataset(self, run_id: str, *, name: str, digest: str, profile: Mapping[str, Any]) -> None:
         """Log the data set as an input of the run."""
         dataset = Dataset(

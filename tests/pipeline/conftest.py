@@ -110,5 +110,6 @@ def store(analysed, workplace, monkeypatch):
     copy._ids = itertools.count(len(analysed._runs))
     copy._runs = {run_id: replace(run, tags=dict(run.tags)) for run_id, run in analysed._runs.items()}
     copy.params, copy.history = dict(analysed.params), {run_id: list(rows) for run_id, rows in analysed.history.items()}
+    copy.rows = {run_id: list(rows) for run_id, rows in analysed.rows.items()}
     monkeypatch.setattr("pipeline.verbs.open_store", lambda *_: (copy, None))
     return copy

@@ -148,7 +148,7 @@ TEXTS = [
     "<b>",
     "\udcff",
 ]
-TRUTHS = ("allow_missing", "quick", "all", "no_retrain", "dry_run")
+TRUTHS = ("allow_missing", "quick", "all", "no_retrain", "dry_run", "weights")
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,7 @@ def leased(memory, monkeypatch):
     memory.ownership = Lease(memory)
     other = MemoryTracker(memory._folder)
     other._runs, other.params, other.history, other._ids = memory._runs, memory.params, memory.history, memory._ids
+    other.rows = memory.rows
     other.ownership = Lease(other)
     return memory, other
 

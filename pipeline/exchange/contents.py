@@ -1,0 +1,247 @@
+"""What an archive of evidence holds: a study, what was declared of it, and its finished runs, without the store they were in.
+
+| member | holds |
+|---|---|
+| `evidence.json` | the version of the format, and tags and params of the study's run |
+| `study.json` | the manifest, whose cells have no runs: a run is found by its cell |
+| `plan.json`, `looks.json` | what was declared before the first training, and the ledger of looks, as they were stored |
+| `runs/CELL/run.json` | name, tags, params and every recorded number of a run, and the digest of each of its files |
+| `runs/CELL/...` | its files, as they were stored |
+| `report/...` | texts that follow from all of this |
+| `ro-crate-metadata.json`, `croissant.json` | the same for programs that know other formats (`crate.py`) |
+
+The names are part of the format: whoever changes one of them, or what stands behind it, counts up `VERSION`.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
+from math import isfinite
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from analysis.plan import Declaration
+from analysis.results import Results, ResultsError
+from pipeline.errors import UsageError, one_line
+from pipeline.exchange import archive
+from pipeline.exchange.archive import ANOTHER, Members
+from pipeline.manifest import CellEntry, Manifest, ledger_of
+from pipeline.rows import curves_of_history, row_of_run
+from pipeline.training.choice import History
+
+FORMAT, VERSION = "evidence of time-embedding-comparison", 1
+INDEX, MANIFEST, PLAN, LOOKS = "evidence.json", "study.json", "plan.json", "looks.json"
+RUNS, RUN, REPORT = "runs/", "run.json", "report/"
+CONFIG, HISTORY, PREDICTIONS = "config.json", "history.json", "predictions.parquet"
+CLASSES, ENVIRONMENT, CONFUSION = "classes.json", "environment.json", "confusion_matrix.json"
+PROBES, WEIGHTS = "probes/", "checkpoints/best.pt"
+NEEDED = (CONFIG, HISTORY, PREDICTIONS, CLASSES, ENVIRONMENT, CONFUSION)
+"""Files that every run has."""
+
+Record = TypeVar("Record", bound=BaseModel)
+Parsed = TypeVar("Parsed")
+
+
+class Index(BaseModel):
+    """What the archive is, and the run of its study."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: str
+    version: int
+    tags: dict[str, str] = {}
+    params: dict[str, str] = {}
+
+
+class RunRecord(BaseModel):
+    """One finished run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    tags: dict[str, str]
+    params: dict[str, str]
+    metrics: list[tuple[str, int, int, float]]
+    """Name, step, milliseconds since 1970 and value of every number that was recorded, ascending."""
+    files: dict[str, str]
+    """The SHA-256 of each of its files by path, also of weights that stayed behind."""
+
+    @property
+    def last(self) -> dict[str, float]:
+        """The last value of each metric."""
+        ordered = sorted(self.metrics, key=lambda row: row[1:3])
+        return {name: value for name, _, _, value in ordered}
+
+
+@dataclass(frozen=True)
+class Contents:
+    """An archive that was read, or is to be written."""
+
+    file: Path
+    """Where it is, for messages."""
+    members: Members
+
+    @cached_property
+    def index(self) -> Index:
+        """What the archive is."""
+        if INDEX not in self.members:
+            raise UsageError(
+                f"{self.file}: must be an archive of a study, got one without {INDEX}. Name one of `export`."
+            )
+        index = self._record(INDEX, Index)
+        if index.format != FORMAT:
+            raise UsageError(f"{self.file}: must be {FORMAT}, got {index.format!r}. Name a file of `export`.")
+        if index.version != VERSION:
+            raise UsageError(
+                f"{self.file}: must have version {VERSION} of the format, got {index.version}. Take the version of this "
+                "project that wrote it."
+            )
+        return index
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """What the study consists of."""
+        return self._record(MANIFEST, Manifest)
+
+    @cached_property
+    def declaration(self) -> Declaration:
+        """What was declared."""
+        return self._record(PLAN, Declaration)
+
+    @cached_property
+    def runs(self) -> dict[str, RunRecord]:
+        """The finished runs by their cells, in the order of the study."""
+        return {
+            entry.cell: self._record(name, RunRecord)
+            for entry in self.manifest.cells
+            if (name := f"{RUNS}{entry.cell}/{RUN}") in self.members
+        }
+
+    @property
+    def cells(self) -> Iterator[tuple[CellEntry, RunRecord]]:
+        """The cells that have a run, and it."""
+        return ((entry, self.runs[entry.cell]) for entry in self.manifest.cells if entry.cell in self.runs)
+
+    def content(self, cell: str, path: str) -> bytes:
+        """Return a file of a run."""
+        name = f"{RUNS}{cell}/{path}"
+        if name not in self.members:
+            raise UsageError(f"{self.file}: {name} must be there, got none. {ANOTHER}")
+        return self.members[name]
+
+    def config(self, cell: str) -> dict[str, Any]:
+        """Return the config of a run."""
+        return dict(self.parsed(cell, CONFIG, json.loads))
+
+    def history(self, cell: str) -> History:
+        """Return the epochs of a run."""
+        return list(self.parsed(cell, HISTORY, json.loads))
+
+    def predictions(self, cell: str) -> pd.DataFrame:
+        """Return the answers of a run."""
+        return self.parsed(cell, PREDICTIONS, _table)
+
+    def parsed(self, cell: str, path: str, parse: Callable[[bytes], Parsed]) -> Parsed:
+        """Return a file of a run as `parse` reads it; UsageError names one that cannot be read."""
+        content = self.content(cell, path)
+        with self.reading(f"{RUNS}{cell}/{path}"):
+            return parse(content)
+
+    @contextmanager
+    def reading(self, name: str) -> Iterator[None]:
+        """Name the member where what is read of it within is not what it should hold."""
+        try:
+            yield
+        except (UsageError, ResultsError):
+            raise
+        # Of whatever a member may hold in place of what it should; pyarrow's errors are among them.
+        except (
+            ValueError,
+            TypeError,
+            LookupError,
+            AttributeError,
+            OSError,
+            NotImplementedError,
+            ArithmeticError,
+        ) as error:
+            raise UsageError(f"{self.file}: {name} must be readable, got {one_line(error)}. {ANOTHER}") from error
+
+    def _record(self, name: str, kind: type[Record]) -> Record:
+        if name not in self.members:
+            raise UsageError(f"{self.file}: must hold {name}, got none. {ANOTHER}")
+        try:
+            return kind.model_validate_json(self.members[name])
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise UsageError(
+                f"{self.file}: {name} must be as `export` writes it, got {first['msg']} at {place or 'its beginning'}. {ANOTHER}"
+            ) from None
+
+
+def _table(content: bytes) -> pd.DataFrame:
+    return pd.read_parquet(BytesIO(content))
+
+
+def results_of(contents: Contents) -> Results:
+    """Return the tables that analyses see, each run under the name of its cell.
+
+    They are those of `load_results` but for the events of sequences, which are of the data and do not travel.
+    """
+    runs, curves, predictions = [], [], []
+    probes: dict[str, list[pd.DataFrame]] = {}
+    for entry in contents.manifest.cells:
+        key: dict[str, Any] = {"run_id": entry.cell, "model": entry.model, "seed": entry.seed}
+        if (record := contents.runs.get(entry.cell)) is None:
+            runs.append({**key, "status": "MISSING"})
+            continue
+        with contents.reading(f"{RUNS}{entry.cell}/{RUN}"):
+            row = row_of_run(record.tags, record.last)
+        trials = {"tuning_trials": contents.manifest.tuning_trials.get(entry.model, 0)}
+        runs.append({**key, "status": "FINISHED", **row, **trials})
+        curves.append(curves_of_history(contents.history(entry.cell)).assign(**key))
+        predictions.append(contents.predictions(entry.cell).assign(**key))
+        for path in sorted(record.files):
+            if path.startswith(PROBES):
+                name = path.removeprefix(PROBES).rpartition("-")[0]
+                probes.setdefault(name, []).append(contents.parsed(entry.cell, path, _table).assign(**key))
+    if not predictions:
+        raise UsageError(f"{contents.file}: must hold a finished run, got none. {ANOTHER}")
+    first = next(iter(contents.runs))
+    return Results(
+        runs=pd.DataFrame(runs),
+        curves=pd.concat(curves, ignore_index=True),
+        predictions=pd.concat(predictions, ignore_index=True),
+        probes={name: pd.concat(tables, ignore_index=True) for name, tables in sorted(probes.items())},
+        plan=contents.manifest.plan,
+        allow_missing=True,
+        declaration=contents.declaration,
+        ledger=ledger_of(contents.members[LOOKS].decode()) if LOOKS in contents.members else None,
+        class_names=tuple(contents.parsed(first, CLASSES, json.loads)),
+    )
+
+
+def load(file: Path) -> Contents:
+    """Read an archive; UsageError where it is not one of ours. What it says is not checked yet."""
+    contents = Contents(file, archive.read(file))
+    _ = contents.index, contents.manifest, contents.declaration, contents.runs
+    return contents
+
+
+def canonical(value: Mapping[str, Any]) -> bytes:
+    """Return a mapping as JSON, the same bytes for the same values; what is no finite number becomes text."""
+    return f"{json.dumps(_finite(value), sort_keys=True, allow_nan=False)}\n".encode()
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401 - JSON has no type
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return str(value) if isinstance(value, float) and not isfinite(value) else value

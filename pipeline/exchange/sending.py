@@ -1,0 +1,109 @@
+"""Export: a study of a store as an archive."""
+
+from pathlib import Path
+
+from analysis.wording import plural
+from pipeline.console import say
+from pipeline.errors import UsageError
+from pipeline.evidence import LEDGER_FILE, PLAN_FILE, PROBE_FOLDER, TAG, found, read
+from pipeline.exchange import archive
+from pipeline.exchange.contents import (
+    FORMAT,
+    INDEX,
+    LOOKS,
+    MANIFEST,
+    PLAN,
+    RUN,
+    RUNS,
+    VERSION,
+    WEIGHTS,
+    Contents,
+    canonical,
+)
+from pipeline.exchange.crate import described
+from pipeline.exchange.recount import evidence, report_of
+from pipeline.manifest import CellEntry
+from pipeline.probes.tables import table_paths
+from pipeline.stored_study import STUDY_KIND, StoredStudy
+from pipeline.tracking import Run, Tracker
+
+OF_STORE = frozenset(
+    "ownership owner lease beat spool request checkpoint packaged imported left_out error stopped".split()  # noqa: SIM905
+)
+"""Tags that say how a run came into its store, and not what it is."""
+OF_MLFLOW = "mlflow."
+COMMIT = "mlflow.source.git.commit"
+"""The one tag of MLflow's that says what a run is."""
+
+
+def travels(tag: str) -> bool:
+    """Say whether a tag is part of the evidence."""
+    return tag not in OF_STORE and not tag.startswith(TAG) and (tag == COMMIT or not tag.startswith(OF_MLFLOW))
+
+
+def export_study(study: StoredStudy, tracker: Tracker, file: Path, *, weights: bool) -> None:
+    """Write a study to a file; UsageError where it does not hold what its runs answered, before anything is written."""
+    if study.parent.tags.get("kind") != STUDY_KIND:
+        raise UsageError(f"export: must be a study of compare, got the ablation study {study.name}. Name another one.")
+    stored = tracker.get_all([entry.run_id for entry in study.manifest.cells if entry.run_id])
+    members = _of_study(study, tracker)
+    for entry in study.manifest.cells:
+        run = stored.get(entry.run_id or "")
+        if run and run.status == "FINISHED":
+            members |= _of_run(run, entry, tracker, weights=weights)
+    contents = Contents(file, members)
+    if not contents.runs:
+        raise UsageError(f"export: must have a finished run, got none of study {study.id}. Run compare to train it.")
+    for name, check in evidence(contents):
+        if name != "files":  # of which the digests are written now
+            check()
+    contents = Contents(file, {**members, **report_of(contents)})
+    members = {**contents.members, **described(contents)}
+    archive.write(file, members)
+    size = f"{len(members)} members, {file.stat().st_size:,} bytes"
+    say(f"{study.name} (study {study.id}): {plural(len(contents.runs), 'run')} and the report in {file}, {size}")
+    say(f"whoever has it checks it with: python -m pipeline verify {file}")
+
+
+def _of_study(study: StoredStudy, tracker: Tracker) -> dict[str, bytes]:
+    parent = study.parent
+    cells = tuple(entry.model_copy(update={"run_id": None}) for entry in study.manifest.cells)
+    tags = {tag: value for tag, value in parent.tags.items() if travels(tag)}
+    index = {"format": FORMAT, "version": VERSION, "tags": tags, "params": tracker.read_params(parent.id)}
+    members = {
+        INDEX: canonical(index),
+        MANIFEST: study.manifest.model_copy(update={"cells": cells}).model_dump_json(indent=2).encode(),
+        PLAN: read(parent, [PLAN_FILE], tracker)[PLAN_FILE].read_bytes(),
+    }
+    ledger = found(parent, [LEDGER_FILE], tracker)
+    return members | ({LOOKS: ledger[LEDGER_FILE].read_bytes()} if ledger else {})
+
+
+def _of_run(run: Run, entry: CellEntry, tracker: Tracker, *, weights: bool) -> dict[str, bytes]:
+    """Return the record of a run and its files; tables of probes as their code measures them now."""
+    measured = set(table_paths().values())
+    digests = {
+        path: digest
+        for tag, digest in run.tags.items()
+        if tag.startswith(TAG) and (not (path := tag.removeprefix(TAG)).startswith(PROBE_FOLDER) or path in measured)
+    }
+    if not digests:
+        raise UsageError(
+            f"run {run.name} ({run.id}): must have digests of its files, got one from before there were any. Delete the run, and "
+            "the same compare trains it anew."
+        )
+    files = read(run, [path for path in digests if weights or path != WEIGHTS], tracker)
+    rows = {
+        (name, row.step, row.milliseconds, float(value))
+        for row in tracker.read_rows(run.id)
+        for name, value in row.metrics.items()
+    }
+    record = {
+        "name": run.name,
+        "tags": {tag: value for tag, value in run.tags.items() if travels(tag)},
+        "params": tracker.read_params(run.id),
+        "metrics": sorted(rows),
+        "files": digests,
+    }
+    place = f"{RUNS}{entry.cell}/"
+    return {place + RUN: canonical(record)} | {place + path: file.read_bytes() for path, file in files.items()}

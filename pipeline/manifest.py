@@ -1,0 +1,58 @@
+"""The manifest of a study: what it consists of. It knows neither torch nor a store, so that evidence is read without them."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Self
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+from analysis.analyses.looking import LEDGER
+from analysis.plan import Plan
+
+
+class CellEntry(BaseModel):
+    """A cell of a study in its manifest."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str
+    """Name of its variant."""
+    seed: int
+    cell: str = ""
+    """Its identity, by which its run can be looked up."""
+    variant: str = ""
+    """Its identity without the seed: one search finds all runs of a variant."""
+    run_id: str | None = None
+    """The finished run that holds it, if there is one."""
+
+
+class Manifest(BaseModel):
+    """What a study consists of: the truth for every analysis."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    """The hash of its plan and variants."""
+    name: str
+    """The stem of the file that it came from."""
+    plan: Plan
+    plan_hash: str
+    """Hash of what was declared before the first training."""
+    seeds: tuple[int, ...]
+    variants: dict[str, dict[str, Any]]
+    """The config of each variant, without a seed."""
+    cells: tuple[CellEntry, ...]
+    tuning_trials: dict[str, int] = {}
+    """How many trials the settings of each variant were chosen from."""
+
+    def with_runs(self, runs: Mapping[str, str]) -> Self:
+        """Return the manifest with the run ids of cells, by the cells' identities, where it lacks them."""
+        cells = [entry.model_copy(update={"run_id": entry.run_id or runs.get(entry.cell)}) for entry in self.cells]
+        return self.model_copy(update={"cells": tuple(cells)})
+
+
+def ledger_of(text: str) -> pd.DataFrame:
+    """Return the ledger of looks as a table, from the text that is stored."""
+    table = pd.DataFrame(**json.loads(text))[[*LEDGER, "at"]]
+    return table.astype({name: float for name in LEDGER if name == "difference" or name.startswith("p")})
