@@ -32,6 +32,7 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
             "name",
             "until",
             "most_seeds",
+            "vary",
             "workers",
             "device",
             "storage",
@@ -42,7 +43,7 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
     "train": ("train one model with one seed", ("config", "models", "seeds", "device", "storage")),
     "compare": (
         "train what is missing of a study: models x seeds",
-        ("config", "models", "seeds", "name", "until", "most_seeds", "workers", "device", "storage"),
+        ("config", "models", "seeds", "name", "until", "most_seeds", "vary", "workers", "device", "storage"),
     ),
     "analyze": ("analyse a finished study: figures, tables, report", ("study", "output", "allow_missing")),
     "claim": (
@@ -93,6 +94,9 @@ MOST_WORKERS = 10_000
 """Most processes that can be asked for."""
 MOST_COUNTED = 10**12
 """Most sequences or runs that a claim can be about."""
+
+WAYS = ("init", "order", "dropout", "all")
+"""Random streams that can vary apart."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -185,6 +189,12 @@ def _most_seeds(text: str) -> int | None:
     return _whole(text) if text else None
 
 
+def _vary(text: str) -> str:
+    if text and text not in WAYS:
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(WAYS)}, got {text}")
+    return text
+
+
 def _device(text: str) -> str:
     return text or "auto"
 
@@ -239,6 +249,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "type": _most_seeds,
         "metavar": "N",
         "help": "with --until decided: four looks, the last at N seeds, such as 4, 6, 8 and 10",
+    },
+    "vary": {
+        "type": _vary,
+        "metavar": "|".join(WAYS),
+        "help": "let one random stream alone vary over the seeds, or all apart, and say which randomness it is",
     },
     "workers": {"type": _workers, "metavar": "N", "help": "processes that train at once (default: one a core)"},
     "device": {"type": _device, "metavar": "auto|cpu|cuda", "help": "where to train (default: auto)"},

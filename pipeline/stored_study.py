@@ -19,6 +19,7 @@ from analysis.analyses.disagreement import wanted_sequences
 from analysis.analyses.looking import LEDGER
 from analysis.plan import Declaration, Plan
 from analysis.results import Results
+from analysis.schema import STREAM_COLUMNS
 from pipeline.config import RunConfig
 from pipeline.console import say
 from pipeline.errors import UsageError
@@ -261,6 +262,7 @@ def load_results(study: StoredStudy, tracker: Tracker, *, allow_missing: bool, p
             "shared_code_digest": run.tags.get("shared_code_digest", "unknown"),
             "lstm_kernel": run.tags.get("lstm_kernel"),
             "tuning_trials": manifest.tuning_trials.get(entry.model, 0),
+            **{name: int(run.tags[name]) for name in STREAM_COLUMNS.values() if name in run.tags},
         }
         runs.append({**key, "status": run.status, **{name: run.tags[name] for name in DECIDES}, **later, **numbers})
         history, answers = read_run(run, tracker)
