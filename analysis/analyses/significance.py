@@ -42,6 +42,26 @@ from analysis.statistics.two_way import (
 from analysis.wording import bullets, interval, listing, p_value, plural, points, rounded
 
 VERDICTS = ("better", "worse", "equivalent", "undecided")
+ERRORS = (
+    "ci_low",
+    "ci_high",
+    "se",
+    "se_images",
+    "t",
+    "tost_low",
+    "tost_high",
+    "hedges_g",
+    "smallest_margin",
+    "seeds_to_decide",
+    "images_to_decide",
+    "p",
+    "p_adjusted",
+    "p_tost",
+    "p_tost_adjusted",
+    "adjusted_low",
+    "adjusted_high",
+)
+"""What rests on seeds that are independent; where streams are crossed, they are not, and nothing of it is given."""
 REJECTED = {"p": ("better", "worse"), "p_tost": ("equivalent",)}
 """By the test, the verdicts that reject its hypothesis."""
 
@@ -65,7 +85,8 @@ def one_look(results: Results, earlier: Sequence[str] = ()) -> pd.DataFrame:
     sizes = family_sizes(models, plan)
     rows = [_row(pair, gap, results, sizes[pair.declared]) for pair, gap in zip(found, gaps, strict=True)]
     adjusted = adjusted_intervals(gaps, judged, [sizes[pair.declared] for pair in found], plan)
-    return _without_guessing(pd.DataFrame(rows).assign(**judged, **adjusted), results)
+    table = _without_guessing(pd.DataFrame(rows).assign(**judged, **adjusted), results)
+    return table.assign(**dict.fromkeys(ERRORS, nan), verdict="undecided") if results.is_crossed else table
 
 
 def _without_guessing(table: pd.DataFrame, results: Results) -> pd.DataFrame:
@@ -243,6 +264,10 @@ def what_would_decide(row: pd.Series) -> str:
         return f"needs {LEAST_SEEDS} seeds"
     if row["guessing"]:
         return f"no better than guessing: {row['guessing']}, which is no evidence that the models are equivalent"
+    if pd.isna(row["se"]):
+        return (
+            "runs that share levels of their streams are not independent: a study whose streams vary together decides"
+        )
     seeds, images = row["seeds_to_decide"], row["images_to_decide"]
     ways = []
     if seeds < inf:
