@@ -342,7 +342,7 @@ def _notes(table: pd.DataFrame, plan: Plan, results: Results) -> str:
     if len(explored):
         notes.append("Exploratory pairs, not declared in the plan (Holm over all pairs):")
         notes.append(bullets([_sentence(row, plan) for _, row in explored.iterrows()]))
-    if not plan.looks and (table["verdict"] == "undecided").any():
+    if not (plan.looks or results.is_crossed) and (table["verdict"] == "undecided").any():
         notes.append(
             "What would decide a pair is a projection, not a promise: it is the size of study that decides 80 % of the time "
             "at the strictest step of Holm if the observed difference and variances are the true ones. They are not exactly, "
@@ -387,7 +387,8 @@ def _sentence(row: pd.Series, plan: Plan) -> str:
 def _shown(declared: pd.DataFrame) -> str:
     margins = declared["smallest_margin"].dropna()
     if margins.empty:
-        return f"No margin could have been shown: each model needs {LEAST_SEEDS} seeds."
+        few = declared["seeds"].min() < LEAST_SEEDS
+        return "No margin could have been shown" + (f": each model needs {LEAST_SEEDS} seeds." if few else ".")
     low, high = 100 * margins.min(), 100 * margins.max()
     size = f"{high:.2f}" if f"{low:.2f}" == f"{high:.2f}" else f"{low:.2f} to {high:.2f}"
     return (

@@ -30,9 +30,14 @@ EXPLAINED = (
     "the noise of single answers, which more test sequences would lessen. Dropout stands for all that training draws, the noise of a "
     "router included. The parts of a model add up to all of its variance; the intervals are of each part alone."
 )
+OVER = {
+    True: "The correlation is over seeds that draw every stream anew, as those of an ordinary study do.",
+    False: "The correlation is over these runs: seeds that draw every stream anew may have another.",
+}
+"""What the correlation is over, by whether several streams vary apart."""
 WORTH = (
-    "The correlation is over seeds that draw every stream anew, as those of an ordinary study do. What pairing is worth: the runs of "
-    "each model that a comparison without pairs needs for each pair of runs, as far as the variance over seeds goes."
+    "What pairing is worth: the runs of each model that a comparison without pairs needs for each pair of runs, as far as the variance "
+    "over seeds goes."
 )
 
 
@@ -49,7 +54,7 @@ def streams(results: Results) -> Finding:
         said.append(f"Without every run of the design, nothing is said of {listing(lacking)}.")
     said += [EXPLAINED] if crossed and splits else []
     if len(pairings):
-        said += [bullets(_pairing_line(row) for _, row in pairings.iterrows()), WORTH]
+        said += [bullets(_pairing_line(row) for _, row in pairings.iterrows()), f"{OVER[crossed]} {WORTH}"]
     return Finding(
         name="streams",
         title="Which randomness?",
@@ -122,10 +127,10 @@ def _design(results: Results, metric: str) -> str:
     if len(names) > 1:
         levels = results.runs[STREAM_COLUMNS[results.streams[0]]].nunique()
         return (
-            f"Seeds of this study draw {listing(names)} apart: each takes {levels} values, and every two of them meet once in "
-            f"each pair of values. So the variance of {metric} over seeds can be split. {levels} values leave "
-            f"{plural(levels - 1, 'degree')} of freedom to each: the intervals ({100 * LEVEL:g} %) are wide, and a share whose interval "
-            "begins at 0 may be none."
+            f"The seeds of this study draw {listing(names)} apart: each has {levels} values, the digits of a seed, and every two of them "
+            f"meet once in each pair of values. So the variance of {metric} over seeds can be split. {levels} values leave "
+            f"{plural(levels - 1, 'degree')} of freedom to each: the intervals ({100 * LEVEL:g} %) are wide. A share whose interval begins "
+            "at 0 may be none, and one whose interval is short beside 0 is so by chance."
         )
     frozen = [
         WORDS[name] for name, column in STREAM_COLUMNS.items() if name not in results.streams and column in results.runs
@@ -174,7 +179,7 @@ def _figure(shares: pd.DataFrame, metric: str) -> Figure:
             low=row["low"],
             high=row["high"],
             strong=row["stream"] != REST and row["low"] > 0,
-            note=f"{100 * row['share']:.0f} % [{100 * row['low']:.0f}, {100 * row['high']:.0f}]",
+            note=f"[{100 * row['low']:.0f}, {100 * row['high']:.0f}]",
         )
         for _, row in shares.iterrows()
     ]
@@ -183,7 +188,7 @@ def _figure(shares: pd.DataFrame, metric: str) -> Figure:
         title="Which randomness?",
         subtitle=(
             f"Share of the variance of {metric} over seeds, with {100 * LEVEL:g} % interval;<br>"
-            "blue: a stream whose share is not 0"
+            "blue: a stream whose interval leaves out 0"
         ),
         unit="Share of the variance",
         percent=True,

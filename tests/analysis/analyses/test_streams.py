@@ -79,6 +79,7 @@ def test_one_stream_alone_has_a_spread_a_pairing_and_verdicts(apart):
     )
     assert finding.tables["shares"]["stream"].tolist() == ["init", "init"]
     assert len(finding.tables["pairing"]) == 1
+    assert "over these runs: seeds that draw every stream anew may have another" in finding.summary
     assert not finding.figures
     overview, *_, last = run_analyses(results, [*CHEAP, "variance"])
     assert last.name == "variance"
