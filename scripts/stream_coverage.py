@@ -33,7 +33,8 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=1000)
     studies = parser.parse_args().studies
     rows = [[mix, count, *map(rate, held(mix, count, studies))] for mix, count in product(MIXES, COUNTS)]
-    say(markdown_table(["mix", "levels", *PARTS], rows))
+    for line in markdown_table(["mix", "levels", *PARTS], rows).splitlines():
+        say(line)
 
 
 def held(mix: str, count: int, studies: int) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ Letters: S runs of a model, F streams.
 """
 
 from dataclasses import astuple
+from math import sqrt
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from analysis.analyses.pairs import pairs
 from analysis.analyses.primary import primary_metric
+from analysis.analyses.variance import split as against_coin_flips
 from analysis.figures import Figure, Row, estimates_figure
 from analysis.findings import Finding
 from analysis.results import Results
@@ -27,8 +29,9 @@ WORDS = {"init": "initial values", "order": "order of the data", "dropout": "dro
 """What the streams are called, and what they do together."""
 EXPLAINED = (
     "Combinations: what a run owes to none of its streams alone, but to their meeting (these initial values in this order), and to "
-    "the noise of single answers, which more test sequences would lessen. Dropout stands for all that training draws, the noise of a "
-    "router included. The parts of a model add up to all of its variance; the intervals are of each part alone."
+    "the noise of single answers. That noise alone, as coin flips with the chance that each sequence has of being right, would give the sd "
+    "named last; where that is about the sd over seeds, more test sequences are needed before anything is seen of the streams. Dropout "
+    "stands for all that training draws, the noise of a router included. The parts of a model add up to all of its variance; the intervals are of each part alone."
 )
 OVER = {
     True: "The correlation is over seeds that draw every stream anew, as those of an ordinary study do.",
@@ -143,6 +146,10 @@ def _design(results: Results, metric: str) -> str:
 
 def _split_line(results: Results, model: str, found: Split) -> str:
     spread = f"sd over seeds {_scaled(found.deviation, '.2f')} points"
+    if results.plan.primary_metric == "test_accuracy":
+        spread += (
+            f", coin flips of single answers {100 * sqrt(against_coin_flips(results.correct[model]).predicted):.2f}"
+        )
     if len(results.streams) < 2:  # noqa: PLR2004 - one stream has all of the variance
         return f"{model}: {spread}."
     parts = [
