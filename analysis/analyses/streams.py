@@ -31,7 +31,8 @@ EXPLAINED = (
     "Combinations: what a run owes to none of its streams alone, but to their meeting (these initial values in this order), and to "
     "the noise of single answers. That noise alone, as coin flips with the chance that each sequence has of being right, would give the sd "
     "named last; where that is about the sd over seeds, more test sequences are needed before anything is seen of the streams. Dropout "
-    "stands for all that training draws, the noise of a router included. The parts of a model add up to all of its variance; the intervals are of each part alone."
+    "stands for all that training draws, the noise of a router included. "
+    "The parts of a model add up to all of its variance; the intervals are of each part alone."
 )
 OVER = {
     True: "The correlation is over seeds that draw every stream anew, as those of an ordinary study do.",

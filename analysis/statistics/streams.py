@@ -22,6 +22,7 @@ Letters: R runs, F streams, L levels of each, K models (1 or 2), D draws.
 
 from dataclasses import dataclass
 from itertools import combinations
+from math import isqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +63,7 @@ class Pairing:
 def is_square(levels_RF: NDArray[np.integer]) -> bool:
     """Say whether runs with these levels are a Latin square; independent runs, without streams, are none."""
     runs, streams = levels_RF.shape
-    count = round(runs**0.5)
+    count = isqrt(runs)
     if not streams or count**2 != runs:
         return False
     pairs = list(combinations(range(streams), 2)) or [(0, 0)]
@@ -98,7 +99,7 @@ def pairing(values_R2: Real, levels_RF: NDArray[np.integer], generator: np.rando
 
 
 def _levels(levels_RF: NDArray[np.integer]) -> int:
-    return round(len(levels_RF) ** 0.5)
+    return isqrt(len(levels_RF))
 
 
 def _squares(values_RK: Real, levels_RF: NDArray[np.integer]) -> list[tuple[Real, int]]:
