@@ -22,6 +22,7 @@ from analysis.schema import (
     PREDICTION_RANGES,
     PREDICTIONS,
     RUNS,
+    STREAM_COLUMNS,
     ResultsError,
     check_columns,
     check_one,
@@ -176,6 +177,17 @@ class Results:
                 f"class_names: must name every class, got {len(self.class_names)} names and class {highest}. Name them all."
             )
         return list(self.class_names)
+
+    @cached_property
+    def streams(self) -> tuple[str, ...]:
+        """The random streams that vary apart over the seeds; none where the seed decides them together."""
+        known = {name: column for name, column in STREAM_COLUMNS.items() if column in self.runs}
+        return tuple(name for name, column in known.items() if len(self.runs[column].dropna().unique()) > 1)
+
+    @property
+    def is_crossed(self) -> bool:
+        """Whether runs of one model share levels of several streams, and so are not independent."""
+        return len(self.streams) > 1
 
     def seeds(self, model: str) -> list[int]:
         """Return the seeds of one model, ascending."""

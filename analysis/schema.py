@@ -31,6 +31,8 @@ RUNS: Mapping[str, Kind] = {
     "precision": "text",
     "device": "text",
 }
+STREAM_COLUMNS = {"init": "init_seed", "order": "order_seed", "dropout": "dropout_seed"}
+"""The columns that runs have besides where their random streams vary apart: what each stream is drawn from."""
 CURVES: Mapping[str, Kind] = {
     "run_id": "text",
     "model": "text",

@@ -33,6 +33,7 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
             "name",
             "until",
             "most_seeds",
+            "vary",
             "workers",
             "device",
             "storage",
@@ -43,7 +44,7 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
     "train": ("train one model with one seed", ("config", "models", "seeds", "device", "storage")),
     "compare": (
         "train what is missing of a study: models x seeds",
-        ("config", "models", "seeds", "name", "until", "most_seeds", "workers", "device", "storage"),
+        ("config", "models", "seeds", "name", "until", "most_seeds", "vary", "workers", "device", "storage"),
     ),
     "analyze": ("analyse a finished study: figures, tables, report", ("study", "output", "allow_missing")),
     "claim": (
@@ -103,6 +104,9 @@ MOST_WORKERS = 10_000
 MOST_COUNTED = 10**12
 """Most sequences or runs that a claim can be about."""
 
+WAYS = ("init", "order", "dropout", "all")
+"""Random streams that can vary apart."""
+
 
 class _Parser(argparse.ArgumentParser):
     """A parser whose errors are one line."""
@@ -131,28 +135,10 @@ def _parser() -> argparse.ArgumentParser:
         for name in names:
             flags = dict.fromkeys((f"--{name}", f"--{name.replace('_', '-')}"))
             of_verb.add_argument(*flags, default="", **{**OPTIONS[name], **OWN_MEANING.get((verb, name), {})})
-        if verb == "verify":
-            of_verb.add_argument(
-                "study", nargs="?", default="", help="name or id of a study (default: the newest), or a file of export"
-            )
-        if verb == "export":
-            of_verb.add_argument("study", help="name or id of a study")
-        if verb in ("export", "import"):
-            of_verb.add_argument("file", type=_archive, metavar="FILE.zip", help="file of the study")
-        if verb == "rm":
-            of_verb.add_argument("study", nargs="?", default="", help="name or id of a study")
+        for name, place in PLACES.get(verb, {}).items():
+            of_verb.add_argument(name, **place)
         if verb == "doctor":
             of_verb.usage = "%(prog)s [FILE or data set] [--config FILE] [--output FOLDER] [--dotted.path VALUE]"
-        if verb == "schema":
-            of_verb.add_argument("kind", choices=("study", "ablation"), metavar="KIND", help="study or ablation")
-        if verb == "new":
-            of_verb.add_argument("kind", choices=tuple(REGISTRIES), metavar="KIND", help=", ".join(REGISTRIES))
-            of_verb.add_argument("name", help="its name: letters, digits and _")
-        if verb == "ls":
-            of_verb.add_argument("topic", nargs="?", default="", help="one of the lists, or data")
-            of_verb.add_argument(
-                "place", nargs="?", default="", metavar="NAME", help="an embedding, or after data a file of events"
-            )
     return parser
 
 
@@ -206,6 +192,12 @@ def _most_seeds(text: str) -> int | None:
     if text and not _is_whole(text):
         raise argparse.ArgumentTypeError(f"must be a whole number of seeds, got {text}")
     return _whole(text) if text else None
+
+
+def _vary(text: str) -> str:
+    if text and text not in WAYS:
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(WAYS)}, got {text}")
+    return text
 
 
 def _device(text: str) -> str:
@@ -262,6 +254,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "type": _most_seeds,
         "metavar": "N",
         "help": "with --until decided: four looks, the last at N seeds, such as 4, 6, 8 and 10",
+    },
+    "vary": {
+        "type": _vary,
+        "metavar": "|".join(WAYS),
+        "help": "let one random stream alone vary over the seeds, or all apart, and say which randomness it is",
     },
     "workers": {"type": _workers, "metavar": "N", "help": "processes that train at once (default: one a core)"},
     "device": {"type": _device, "metavar": "auto|cpu|cuda", "help": "where to train (default: auto)"},
@@ -333,6 +330,34 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "split by which its epoch was chosen; validation also where none was chosen",
     },
 }
+FILE: dict[str, Any] = {"type": _archive, "metavar": "FILE.zip", "help": "file of the study"}
+PLACES: dict[str, dict[str, dict[str, Any]]] = {
+    "verify": {
+        "study": {
+            "nargs": "?",
+            "default": "",
+            "help": "name or id of a study (default: the newest), or a file of export",
+        }
+    },
+    "export": {"study": {"help": "name or id of a study"}, "file": FILE},
+    "import": {"file": FILE},
+    "rm": {"study": {"nargs": "?", "default": "", "help": "name or id of a study"}},
+    "schema": {"kind": {"choices": ("study", "ablation"), "metavar": "KIND", "help": "study or ablation"}},
+    "new": {
+        "kind": {"choices": tuple(REGISTRIES), "metavar": "KIND", "help": ", ".join(REGISTRIES)},
+        "name": {"help": "its name: letters, digits and _"},
+    },
+    "ls": {
+        "topic": {"nargs": "?", "default": "", "help": "one of the lists, or data"},
+        "place": {
+            "nargs": "?",
+            "default": "",
+            "metavar": "NAME",
+            "help": "an embedding, or after data a file of events",
+        },
+    },
+}
+"""What verbs take by its place, not by a flag."""
 OWN_MEANING: dict[tuple[str, str], dict[str, str]] = {
     ("claim", "study"): {"help": "study that has the model (default: the newest)"},
     ("suite", "output"): {"help": "folder of the results (default: results/suite)"},

@@ -76,14 +76,16 @@ def code_of(
     skipped: Iterable[str] = (),
     methods: Mapping[str, Iterable[Definition]] = EMPTY,
     registries: bool = False,
+    idle_calls: Iterable[str] = (),
 ) -> Code:
     """Return the code of `roots` and of all that it names in the modules below `followed`.
 
     `skipped` are names of methods that compute nothing that counts. `methods` belong to objects that the code is handed,
     so that no name leads to them: they count where an attribute of their name is used. With `registries` those are
-    followed, too, for code that may use every entry.
+    followed, too, for code that may use every entry. `idle_calls` are names of functions that return their first argument
+    here: it counts as if it stood in their place.
     """
-    followed, skipped = tuple(followed), frozenset(skipped)
+    followed, skipped, idle = tuple(followed), frozenset(skipped), frozenset(idle_calls)
     definitions: dict[Definition, str] = {}
     libraries: set[str] = set()
     waiting = list(roots)
@@ -91,7 +93,7 @@ def code_of(
         definition = waiting.pop()
         if definition in definitions:
             continue
-        digest, names, attributes = _cleaned(definition, skipped)
+        digest, names, attributes = _cleaned(definition, skipped, idle)
         definitions[definition] = digest
         waiting += [method for attribute in attributes for method in methods.get(attribute, ())]
         for module, name in (_resolved(definition[0], used) for used in names):
@@ -211,10 +213,12 @@ def _is_config(module: str, name: str) -> bool:
 
 
 @cache
-def _cleaned(definition: Definition, skipped: frozenset[str]) -> tuple[str, frozenset[str], frozenset[str]]:
+def _cleaned(
+    definition: Definition, skipped: frozenset[str], idle: frozenset[str]
+) -> tuple[str, frozenset[str], frozenset[str]]:
     """Return the digest of a definition without what decides no number, and the dotted names and the attributes it uses."""
     module, name = definition
-    tree = _Cleaner(skipped, config=_is_config(module, name)).visit(deepcopy(_node(module, name)))
+    tree = _Cleaner(skipped, idle, config=_is_config(module, name)).visit(deepcopy(_node(module, name)))
     parts = [part for part in ast.walk(tree) if isinstance(part, ast.Name | ast.Attribute)]
     attributes = frozenset(part.attr for part in parts if isinstance(part, ast.Attribute))
     names = frozenset(map(_dotted, parts)) - {""}
@@ -241,9 +245,9 @@ def _dotted(node: ast.Name | ast.Attribute) -> str:
 class _Cleaner(ast.NodeTransformer):
     """Takes out of a definition what decides no number."""
 
-    def __init__(self, skipped: frozenset[str], *, config: bool) -> None:
+    def __init__(self, skipped: frozenset[str], idle: frozenset[str], *, config: bool) -> None:
         """`config` says that the definition is a config: its fields go, whose values have a hash of their own."""
-        self.skipped, self.config, self.depth = skipped, config, 0
+        self.skipped, self.idle, self.config, self.depth = skipped, idle, config, 0
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         """Visit what is below; a block from which all was taken does nothing."""
@@ -305,6 +309,12 @@ class _Cleaner(ast.NodeTransformer):
             if _checks(name):
                 return None
         return self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        """Put the first argument of an idle call in its place."""
+        is_idle = isinstance(node.func, ast.Name) and node.func.id in self.idle
+        found: ast.AST = self.visit(node.args[0]) if is_idle else self.generic_visit(node)
+        return found
 
     def visit_Import(self, _node: ast.Import) -> None:
         """Leave it out: what is used of it is followed."""

@@ -12,6 +12,9 @@ from models.registry import AnyModel
 from pipeline.data import AnyDataset
 from pipeline.data.mnist import EventMNISTConfig
 
+MOST_DIGITS = 1000
+"""Seeds of `train.vary` all are below it: a digit for each stream."""
+
 
 class ConstantSchedule(Config):
     """The learning rate stays as it is."""
@@ -96,11 +99,14 @@ class TrainConfig(Config):
     """`balanced` weighs each sequence in the loss by n / (K n_k) of its class: rare classes count as much as frequent ones."""
     patience: int = Field(0, ge=0)
     """Stop after this many epochs without a better validation accuracy; 0 never stops early."""
+    vary: Literal["together", "init", "order", "dropout", "all"] = "together"
+    """Streams that the seed decides: all `together`, one alone (the others as with seed 0), or `all` apart, by its three digits."""
 
     def idle(self) -> set[str]:
         """Leave out the precision, which counts as what it is on the machine, and a setting that never acts."""
         idle = {"precision"} | (set() if 0 < self.patience < self.epochs else {"patience"})
         idle |= {"class_weights"} if self.class_weights == "none" else set()
+        idle |= {"vary"} if self.vary == "together" else set()
         return idle | (set() if self.scheduler.changes(self.epochs) else {"scheduler"})
 
 
@@ -121,6 +127,14 @@ class RunConfig(Config):
         if not self.data.validation_size and (self.train.patience or isinstance(self.train.scheduler, PlateauSchedule)):
             raise ValueError(
                 "data.validation_size: must be above 0 where train.patience or the plateau schedule looks at validation, got 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_digits(self) -> "RunConfig":
+        if self.train.vary == "all" and self.seed >= MOST_DIGITS:
+            raise ValueError(
+                f"seed: must be below {MOST_DIGITS} where train.vary is all, a digit for each stream, got {self.seed}"
             )
         return self
 

@@ -36,6 +36,8 @@ FOLLOWED = ("models", "pipeline.training", "pipeline.seeding")
 """Where the code of a run is followed: the data and the settings count by their own hashes."""
 SKIPPED = ("diagnostics", "angular_frequencies", "idle", "effective", "state_dict", "load_state_dict", "__getstate__")
 """Methods of models that describe, store, or identify, and change no number."""
+IDLE_CALLS = ("seed_of",)
+"""Functions that return their first argument where the streams of a run vary together, as before they could vary apart."""
 
 
 SHARED = (
@@ -78,7 +80,8 @@ def _settings(config: RunConfig) -> dict[str, object]:
 
 def code_digest(config: RunConfig) -> str:
     """Return the SHA-256 of the code behind a run, and of the versions of the libraries that its model computes with."""
-    return _code(config.model, (*SHARED, *map(place_of, _chosen(config.train)))).digest
+    apart = config.train.vary != "together"
+    return _code(config.model, (*SHARED, *map(place_of, _chosen(config.train))), apart).digest
 
 
 def _chosen(config: TrainConfig) -> list[Callable[..., object]]:
@@ -88,14 +91,15 @@ def _chosen(config: TrainConfig) -> list[Callable[..., object]]:
 
 
 @cache
-def _code(model: AnyModel, training: tuple[Definition, ...]) -> Code:
-    return code_of({*training, *_built(model).classes}, followed=FOLLOWED, skipped=SKIPPED)
+def _code(model: AnyModel, training: tuple[Definition, ...], apart: bool) -> Code:
+    roots = {*training, *_built(model).classes}
+    return code_of(roots, followed=FOLLOWED, skipped=SKIPPED, idle_calls=() if apart else IDLE_CALLS)
 
 
 @cache
 def shared_code_digest() -> str:
     """Return the SHA-256 of the code that all runs share, whatever their settings."""
-    return code_of(SHARED, followed=FOLLOWED, skipped=SKIPPED).digest
+    return code_of(SHARED, followed=FOLLOWED, skipped=SKIPPED, idle_calls=IDLE_CALLS).digest
 
 
 class _Built:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.schema import STREAM_COLUMNS
 from pipeline.training.choice import History, best_epoch
 
 DECIDES = ("config_hash", "data_digest", "code_digest", "torch_version", "precision", "device", "dataset")
@@ -24,6 +25,7 @@ def row_of_run(tags: Mapping[str, str], metrics: Mapping[str, float]) -> dict[st
     later = {
         "shared_code_digest": tags.get("shared_code_digest", "unknown"),
         "lstm_kernel": tags.get("lstm_kernel"),
+        **{name: int(tags[name]) for name in STREAM_COLUMNS.values() if name in tags},
     }
     return {**{name: tags[name] for name in DECIDES}, **later, **numbers}
 

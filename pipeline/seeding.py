@@ -3,8 +3,20 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import torch
+
+Stream = Literal["init", "order", "dropout"]
+"""The streams of a run: initial values, order of the data, and what training draws (masks of dropout, noise of a router)."""
+STREAMS: tuple[Stream, ...] = ("init", "order", "dropout")
+
+
+def seed_of(seed: int, vary: str, stream: Stream) -> int:
+    """Return what a stream is drawn from in a run with this seed, where `vary` is its `train.vary`."""
+    if vary == "all":
+        return int(f"{seed:0{len(STREAMS)}}"[STREAMS.index(stream)])
+    return seed if vary in ("together", stream) else 0
 
 
 def seed_for(seed: int, *stream: str | int) -> int:

@@ -19,6 +19,7 @@ from models.time_embeddings import TIME_EMBEDDINGS
 from pipeline.config import RunConfig, config_hash, digest_of
 from pipeline.errors import UsageError, shown, unknown, validate
 from pipeline.settings import Values, build_run, fits, misfit, resolve_all
+from pipeline.streams import seeds_apart
 
 DEFAULT_MODELS = ("position", "sincos", "lete", "kan_mammote")
 """Variants of a study that names none: the four required models, the baseline first."""
@@ -229,7 +230,7 @@ def study_of(
         raise unknown("variant", plan.reference, configs, "plan.reference")
     reference = plan.reference if plan.reference in configs else next(iter(configs))
     plan = _with_looks(plan, variants=len(configs), until_decided=until_decided, most_seeds=most_seeds)
-    wanted = check_seeds(seeds if seeds is not None else tree.get("seeds", DEFAULT_SEEDS))
+    wanted = seeds_apart(configs, plan, check_seeds(seeds if seeds is not None else tree.get("seeds", DEFAULT_SEEDS)))
     return Study(
         name=name,
         variants=configs,

@@ -30,6 +30,7 @@ from pipeline.run_record import (
     package,
     record,
 )
+from pipeline.streams import stream_tags
 from pipeline.study import Cell
 from pipeline.tracking import AwayError, Check, Recorder, Run, Tracker, alone, at_once, spooled
 from pipeline.training.choice import History, best_epoch, out_of_patience
@@ -152,7 +153,7 @@ def _conclude(job: _Job, report: Report) -> None:
         return
     cell, recorder, run_id = job.cell, job.recorder, job.run.id
     shown = {"model": cell.model, "dataset": cell.config.data.name, **({COLOUR: cell.colour} if cell.colour else {})}
-    recorder.set_tags(run_id, {**job.tags, **commit(), **shown})
+    recorder.set_tags(run_id, {**job.tags, **commit(), **stream_tags(cell.config), **shown})
     evidence = Evidence(recorder, run_id)
     describe(cell, job.splits, job.tags, evidence)
     _train(job, evidence, report)

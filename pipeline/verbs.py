@@ -38,6 +38,7 @@ class Call:
     seeds: list[Any] | None = None
     until: bool = False
     most_seeds: int | None = None
+    vary: str = ""
     workers: int = 1
     device: str = "auto"
     study: str = ""
@@ -112,7 +113,7 @@ def _study(call: Call) -> tuple[Study, Tracker, str | None]:
         call.config,
         models=call.models,
         seeds=call.seeds,
-        overrides=call.overrides,
+        overrides={**call.overrides, **({"vary": call.vary} if call.vary else {})},
         name=call.name,
         until_decided=call.until,
         most_seeds=call.most_seeds,

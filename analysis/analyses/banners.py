@@ -36,6 +36,7 @@ def banners(results: Results) -> list[str]:
             f"Missing cells: {name_cells(results.missing)}. Each pair is compared on the seeds that both of its models "
             "have; runs that fail are seldom a random sample."
         )
+    found += _apart(results)
     if said := ledger_problem(results):
         found.append(
             f"The ledger of looks does not follow from the predictions: {said}. The verdicts are of the predictions."
@@ -66,6 +67,22 @@ def banners(results: Results) -> list[str]:
             "not that of its stored predictions; every number here is computed from the predictions."
         )
     return found
+
+
+def _apart(results: Results) -> list[str]:
+    if not results.streams:
+        return []
+    if results.is_crossed:
+        said = (
+            "Random streams vary apart (train.vary), and runs share their levels, so they are not independent: no pair gets a verdict, "
+            "and the intervals of each model's accuracy are too narrow. The section 'Which randomness?' says what varies."
+        )
+    else:
+        said = (
+            f"Only one random stream varies ({results.streams[0]}, by train.vary); the others stay as with seed 0. Verdicts and "
+            "intervals are about models that are trained again with the others as they are."
+        )
+    return [said]
 
 
 def _gradients(results: Results) -> list[str]:

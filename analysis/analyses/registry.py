@@ -13,6 +13,7 @@ from analysis.analyses.looks import looks
 from analysis.analyses.opinions import opinions
 from analysis.analyses.overview import overview
 from analysis.analyses.significance import significance
+from analysis.analyses.streams import streams
 from analysis.analyses.temporal import temporal
 from analysis.analyses.time_use import time_use
 from analysis.analyses.training import training
@@ -24,6 +25,7 @@ ANALYSES: dict[str, Analysis] = {
     "overview": overview,
     "significance": significance,
     "looks": looks,
+    "streams": streams,
     "opinions": opinions,
     "variance": variance,
     "calibration": calibration,
@@ -36,10 +38,12 @@ ANALYSES: dict[str, Analysis] = {
     "confidence": confidence,
     "efficiency": efficiency,
 }
+INDEPENDENT_SEEDS = ("opinions", "variance", "calibration")
+"""Analyses that take runs for independent; where streams are crossed, runs share their levels."""
 
 
 def run_analyses(results: Results, names: Sequence[str] | None = None) -> list[Finding]:
-    """Run the named analyses, or all, in the order above; that of the looks where the plan has some."""
+    """Run the named analyses, or all, in the order above, as far as these results have what they are about."""
     for name in names or ():
         if name not in ANALYSES:
             near = get_close_matches(name, ANALYSES, n=1)
@@ -47,5 +51,6 @@ def run_analyses(results: Results, names: Sequence[str] | None = None) -> list[F
                 f"analyses: must be among {', '.join(ANALYSES)}, got {name!r}. "
                 + (f"Did you mean {near[0]!r}?" if near else "Name some of these.")
             )
-    chosen = [name for name in ANALYSES if (names is None or name in names) and (name != "looks" or results.plan.looks)]
-    return [ANALYSES[name](results) for name in chosen]
+    crossed = INDEPENDENT_SEEDS if results.is_crossed else ()
+    idle = {*crossed, *(() if results.plan.looks else ("looks",)), *(() if results.streams else ("streams",))}
+    return [ANALYSES[name](results) for name in ANALYSES if (names is None or name in names) and name not in idle]

@@ -42,6 +42,26 @@ from analysis.statistics.two_way import (
 from analysis.wording import bullets, interval, listing, p_value, plural, points, rounded
 
 VERDICTS = ("better", "worse", "equivalent", "undecided")
+ERRORS = (
+    "ci_low",
+    "ci_high",
+    "se",
+    "se_images",
+    "t",
+    "tost_low",
+    "tost_high",
+    "hedges_g",
+    "smallest_margin",
+    "seeds_to_decide",
+    "images_to_decide",
+    "p",
+    "p_adjusted",
+    "p_tost",
+    "p_tost_adjusted",
+    "adjusted_low",
+    "adjusted_high",
+)
+"""What rests on seeds that are independent; where streams are crossed, they are not, and nothing of it is given."""
 REJECTED = {"p": ("better", "worse"), "p_tost": ("equivalent",)}
 """By the test, the verdicts that reject its hypothesis."""
 
@@ -65,7 +85,8 @@ def one_look(results: Results, earlier: Sequence[str] = ()) -> pd.DataFrame:
     sizes = family_sizes(models, plan)
     rows = [_row(pair, gap, results, sizes[pair.declared]) for pair, gap in zip(found, gaps, strict=True)]
     adjusted = adjusted_intervals(gaps, judged, [sizes[pair.declared] for pair in found], plan)
-    return _without_guessing(pd.DataFrame(rows).assign(**judged, **adjusted), results)
+    table = _without_guessing(pd.DataFrame(rows).assign(**judged, **adjusted), results)
+    return table.assign(**dict.fromkeys(ERRORS, nan), verdict="undecided") if results.is_crossed else table
 
 
 def _without_guessing(table: pd.DataFrame, results: Results) -> pd.DataFrame:
@@ -243,6 +264,10 @@ def what_would_decide(row: pd.Series) -> str:
         return f"needs {LEAST_SEEDS} seeds"
     if row["guessing"]:
         return f"no better than guessing: {row['guessing']}, which is no evidence that the models are equivalent"
+    if pd.isna(row["se"]):
+        return (
+            "runs that share levels of their streams are not independent: a study whose streams vary together decides"
+        )
     seeds, images = row["seeds_to_decide"], row["images_to_decide"]
     ways = []
     if seeds < inf:
@@ -317,7 +342,7 @@ def _notes(table: pd.DataFrame, plan: Plan, results: Results) -> str:
     if len(explored):
         notes.append("Exploratory pairs, not declared in the plan (Holm over all pairs):")
         notes.append(bullets([_sentence(row, plan) for _, row in explored.iterrows()]))
-    if not plan.looks and (table["verdict"] == "undecided").any():
+    if not (plan.looks or results.is_crossed) and (table["verdict"] == "undecided").any():
         notes.append(
             "What would decide a pair is a projection, not a promise: it is the size of study that decides 80 % of the time "
             "at the strictest step of Holm if the observed difference and variances are the true ones. They are not exactly, "
@@ -362,7 +387,8 @@ def _sentence(row: pd.Series, plan: Plan) -> str:
 def _shown(declared: pd.DataFrame) -> str:
     margins = declared["smallest_margin"].dropna()
     if margins.empty:
-        return f"No margin could have been shown: each model needs {LEAST_SEEDS} seeds."
+        few = declared["seeds"].min() < LEAST_SEEDS
+        return "No margin could have been shown" + (f": each model needs {LEAST_SEEDS} seeds." if few else ".")
     low, high = 100 * margins.min(), 100 * margins.max()
     size = f"{high:.2f}" if f"{low:.2f}" == f"{high:.2f}" else f"{low:.2f} to {high:.2f}"
     return (

@@ -62,6 +62,8 @@ def load_ablation(
         plan=Plan(),
     )
     study.design.check(study)
+    if any(point.config.train.vary != "together" for point in study.points):
+        raise UsageError("train.vary: must be left out of an ablation, whose seeds vary together, got it. Drop it.")
     if not all(getattr(sample.data, "validation_size", 0) for sample in study.samples()):
         raise UsageError(
             "data.validation_size: must be above 0 in an ablation, got 0: the objective is on validation. Raise it."

@@ -28,10 +28,10 @@ from pipeline.config import RunConfig
 from pipeline.data import DataError, EventDataset, Splits
 from pipeline.data.split import stratified_order
 from pipeline.evidence import PROBE_FOLDER, TAG, Evidence, check, found, read
-from pipeline.identity import SKIPPED
+from pipeline.identity import IDLE_CALLS, SKIPPED
 from pipeline.probes.registry import PROBES, Probe
 from pipeline.run_record import BEST_FILE, CONFIG_FILE, PREDICTIONS_FILE
-from pipeline.seeding import seeded
+from pipeline.seeding import seed_of, seeded
 from pipeline.tracking import Run, Tracker
 from pipeline.training.evaluation import predict
 
@@ -143,7 +143,7 @@ class _Subject:
 
 def _built(config: RunConfig, test: EventDataset) -> Classifier:
     """Return the model of a run as it is before training."""
-    with seeded(config.seed, "init"):
+    with seeded(seed_of(config.seed, config.train.vary, "init"), "init"):
         model = config.model.build(horizon=test.horizon, feature_dim=test.feature_dim, classes=test.classes)
     return model.eval()
 
@@ -169,7 +169,8 @@ MEASURING = tuple(map(place_of, (_Subject.measured, _built, _chosen, EventDatase
 @cache
 def _digest(probe: Probe) -> str:
     """Return the digest of the code that a probe executes, and of whether it is measured before training."""
-    code = code_of([place_of(probe.measure), *MEASURING], followed=PACKAGES, methods=_methods(), registries=True)
+    roots = [place_of(probe.measure), *MEASURING]
+    code = code_of(roots, followed=PACKAGES, methods=_methods(), registries=True, idle_calls=IDLE_CALLS)
     return hashlib.sha256(f"{code.digest} {probe.before_training}".encode()).hexdigest()[:12]
 
 

@@ -5,7 +5,7 @@ from torch import Generator, Tensor
 
 from pipeline.config import RunConfig
 from pipeline.data import EventDataset
-from pipeline.seeding import generator_for
+from pipeline.seeding import generator_for, seed_of
 
 BUCKET_POOL = 50
 """Batches whose sequences are sorted by length together under `batching: bucketed`."""
@@ -13,7 +13,7 @@ BUCKET_POOL = 50
 
 def batches_of(dataset: EventDataset, config: RunConfig, number: int) -> list[Tensor]:
     """Return the batches of indices of epoch `number`, from the stream (seed, "order", epoch)."""
-    generator = generator_for(config.seed, "order", number)
+    generator = generator_for(seed_of(config.seed, config.train.vary, "order"), "order", number)
     return BATCHINGS[config.train.batching](dataset, config.train.batch_size, generator)
 
 

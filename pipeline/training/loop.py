@@ -16,7 +16,7 @@ from torch.optim import lr_scheduler
 
 from pipeline.config import RunConfig
 from pipeline.data import EventDataset, Splits
-from pipeline.seeding import seeded
+from pipeline.seeding import seed_of, seeded
 from pipeline.training.batches import batches_of
 from pipeline.training.evaluation import Evaluation, Score, autocast, evaluate
 from pipeline.training.start import Training
@@ -62,7 +62,7 @@ def fit(training: Training, splits: Splits, config: RunConfig, precision: str) -
     for number in range(training.epoch + 1, config.train.epochs + 1):
         rate = training.optimizer.param_groups[0]["lr"]
         began = time.perf_counter()
-        with seeded(config.seed, "dropout", number):
+        with seeded(seed_of(config.seed, config.train.vary, "dropout"), "dropout", number):
             train, norm = _train_epoch(training, splits.train, config, precision, number)
         seconds = time.perf_counter() - began
         validation = evaluate(training.model, splits.validation, precision) if len(splits.validation) else None

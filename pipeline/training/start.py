@@ -11,7 +11,7 @@ from models.classifier import Classifier
 from pipeline.config import RunConfig
 from pipeline.data import Splits
 from pipeline.errors import check_memory
-from pipeline.seeding import seeded
+from pipeline.seeding import seed_of, seeded
 from pipeline.training.optimizers import optimizer_of
 from pipeline.training.schedules import schedule_of
 
@@ -53,7 +53,7 @@ def start(config: RunConfig, splits: Splits, device: torch.device) -> Training:
 def build(config: RunConfig, splits: Splits) -> Classifier:
     """Build the model of a run for its data, with its initial values."""
     train = splits.train
-    with seeded(config.seed, "init"):
+    with seeded(seed_of(config.seed, config.train.vary, "init"), "init"):
         return config.model.build(horizon=train.horizon, feature_dim=train.feature_dim, classes=train.classes)
 
 

@@ -54,6 +54,8 @@ KEEPS = {
     "a diagnostic": ("models/time_embeddings/base.py", "return {}", 'return {"one": 1.0}'),
     "the frequencies that it tells": ("models/time_embeddings/base.py", r"new_zeros\(0\)", "new_zeros(1)"),
     "a new setting": ("models/classifier.py", r"num_layers: int = Field\(2, ge=1, le=1000\)", r"\g<0>\n    bidirectional: bool = False"),
+    "the streams that vary together": ("pipeline/seeding.py", 'if vary == "all"', 'if vary == "every"'),
+    "what they are drawn from": ("pipeline/training/loop.py", r'seed_of\(config\.seed, config\.train\.vary, "dropout"\)', "config.seed"),
     "a validator of a config": ("models/classifier.py", "if self.shuffle_times and not", "if self.shuffle_times or not"),
 }  # fmt: skip
 
@@ -91,6 +93,14 @@ def test_an_edit_that_decides_numbers_changes_the_identity(source, what):
     assert code_digest(config()) != before
 
 
+@pytest.mark.parametrize("what", ["the streams that vary together", "what they are drawn from"])
+def test_a_run_whose_streams_vary_apart_is_identified_by_how_they_do(source, what):
+    apart = config(train__vary="init")
+    before = code_digest(apart)
+    source(*KEEPS[what])
+    assert code_digest(apart) != before
+
+
 def test_an_embedding_is_identified_by_the_experts_that_it_builds_with(source):
     mixture = config(model__embedding__name="kan_mammote")
     before = code_digest(mixture)
@@ -117,7 +127,14 @@ def test_where_a_file_lies_is_no_part_of_the_identity(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"train__epochs": 3}, {"seed": 1}, {"train__precision": "bf16"}, {"data__threshold": 0.5}]
+    "settings",
+    [
+        {"train__epochs": 3},
+        {"seed": 1},
+        {"train__vary": "order"},
+        {"train__precision": "bf16"},
+        {"data__threshold": 0.5},
+    ],
 )
 def test_whatever_decides_the_numbers_is_in_the_identity(monkeypatch, settings):
     monkeypatch.setattr("pipeline.machine.has_bf16", lambda _: True)
@@ -143,6 +160,7 @@ IDLE = {
     "patience that never ends a run": ({}, {"train__patience": 2}),
     "a step after the last epoch": ({}, {"train__scheduler__step_size": 2}),
     "a constant schedule and a step after the last epoch": ({}, {"train__scheduler__name": "constant"}),
+    "streams that vary together": ({}, {"train__vary": "together"}),
     "a reduction by the factor 1": ({"train__scheduler__decay": 1.0}, {"train__scheduler__decay": 1.0, "train__scheduler__step_size": 1}),
     "a rate of frequencies without frequencies": ({}, {"train__frequency_rate": 1.0}),
     "the size of a uniform router": (

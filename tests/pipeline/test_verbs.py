@@ -63,6 +63,25 @@ def one_line(capsys):
         (["compare", "--workers", "0"], "--workers: must be a whole number from 1 to 10000, got 0"),
         (["compare", "--models", "kan_mamote"], "Did you mean kan_mammote?"),
         (["compare", "--model.embedding.name", "lete"], "must be left to the variants"),
+        (["compare", "--vary", "weights"], "--vary: must be one of init, order, dropout, all, got weights"),
+        (
+            ["main", "--vary", "init", "--until", "decided"],
+            "--vary: must stand without looks (--until decided), got init",
+        ),
+        (["compare", "--vary", "all", "--seeds", "0,1"], "--vary all: must have from 3 to 10 seeds from 0 to 9"),
+        (
+            ["compare", "--vary=all", "--train.vary=init"],
+            "vary: must be given once, got 'init' and 'all' for train.vary",
+        ),
+        (
+            ["compare", "--vary=dropout", "--models=scalar,sincos", "--dropout=0"],
+            "got none in scalar and sincos. Raise",
+        ),
+        (["train", "--train.vary=all", "--seeds", "1000"], "seed: must be below 1000 where train.vary is all"),
+        (
+            ["ablate", "--config=config/ablation.json", "--train.vary=init"],
+            "train.vary: must be left out of an ablation",
+        ),
         (["analyze", "--study", "nothere"], "--study: must be a study"),
         (["verify", "nothere"], "--study: must be a study"),
         (["verify", "--choice", "one"], "--choice: must be a whole number from 0 on, got one"),
@@ -150,12 +169,12 @@ def test_a_study_that_another_process_works_on_is_one_line(memory, monkeypatch, 
     ("verb", "options"),
     [
         ("main", [
-            "--config", "--models", "--seeds", "--name", "--until", "--most_seeds", "--workers", "--device", "--storage",
+            "--config", "--models", "--seeds", "--name", "--until", "--most_seeds", "--vary", "--workers", "--device", "--storage",
             "--output", "--allow_missing",
         ]),
         ("train", ["--config", "--models", "--seeds", "--device", "--storage"]),
         ("compare", [
-            "--config", "--models", "--seeds", "--name", "--until", "--most_seeds", "--workers", "--device", "--storage"
+            "--config", "--models", "--seeds", "--name", "--until", "--most_seeds", "--vary", "--workers", "--device", "--storage"
         ]),
         ("analyze", ["--study", "--output", "--allow_missing"]),
         ("claim", ["--study", "--model", "--accuracy", "--tests", "--runs", "--chosen_on"]),
