@@ -1,6 +1,7 @@
 """The answer of a study in a few lines: who leads, by how much, what is decided and what is not, and on what it rests."""
 
 from collections.abc import Sequence
+from math import isnan
 
 import pandas as pd
 
@@ -69,7 +70,8 @@ def _ahead(row: pd.Series, first: str) -> str:
 
 def _gap(row: pd.Series, sign: int) -> str:
     low, high = sorted((sign * row["adjusted_low"], sign * row["adjusted_high"]))
-    return f"{points(sign * row['difference']).removeprefix('+')} points {interval(low, high)}"
+    within = "(no interval)" if isnan(low) else interval(low, high)
+    return f"{points(sign * row['difference']).removeprefix('+')} points {within}"
 
 
 def _decisions(pairs: pd.DataFrame) -> list[str]:

@@ -72,6 +72,7 @@ def test_a_study_that_can_decide_nothing_has_an_answer_too(study, draw, seeds, m
     assert "nan" not in said.lower().split()
     if models == 2:
         assert "not decided" in said
+        assert ("points (no interval) ahead of a" in said) is (seeds == 1)
     else:
         assert "There is no other model to compare it with." in said
 
