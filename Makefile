@@ -11,6 +11,8 @@
 
 PYTHON ?= python3.11
 TORCH_INDEX ?=
+# One more than there are cores, as tests wait for disks and for processes; each takes 1.2 GB.
+PROCESSES := $(shell expr $$(nproc) + 1)
 DATA := $(or $(EVENT_DATA_DIR),data)
 
 TORCH_VERSION := $(shell sed -n 's/^  "torch==\(.*\)",/\1/p' pyproject.toml)
@@ -62,7 +64,7 @@ run: setup $(MNIST)
 
 test: check $(MNIST) $(FASHION_MNIST)
 	@scripts/postgres.sh
-	.venv/bin/pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+	.venv/bin/pytest --numprocesses $(PROCESSES) --dist loadfile
 
 test-faults: setup
 	@scripts/postgres.sh

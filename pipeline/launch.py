@@ -13,8 +13,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.connection import wait as wait_for_any
 from multiprocessing.forkserver import ensure_running
 from multiprocessing.process import BaseProcess
+from multiprocessing.queues import SimpleQueue
+from multiprocessing.synchronize import Event
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -84,10 +87,15 @@ def run_tasks(
     prepare_workers(work.__module__)
     context = multiprocessing.get_context("forkserver")
     messages = context.SimpleQueue()
+    # Workers wait for this: a pool that breaks while tasks are submitted forgets the process that it starts just then,
+    # and waits for its end for ever.
+    complete = context.Event()
     # The pool starts a process as a task is submitted and keeps none of them public, so its processes are those that
     # are there after the last task, and were not before the first.
     others = multiprocessing.active_children()
-    pool = ProcessPoolExecutor(min(workers, len(tasks)), context, _start_worker, (work, messages, dict(os.environ)))
+    pool = ProcessPoolExecutor(
+        min(workers, len(tasks)), context, _start_worker, (work, messages, dict(os.environ), complete)
+    )
     # For workers Ctrl-C waits until `_start_worker` has set what it does. Here it is delivered within the `try`.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     with _main_aside():
@@ -96,6 +104,7 @@ def run_tasks(
     waiting = set(futures)
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        complete.set()
         while waiting:
             _check_alive(processes)
             finished, waiting = wait(waiting, POLL_SECONDS, FIRST_COMPLETED)
@@ -105,12 +114,11 @@ def run_tasks(
             for future in finished:
                 yield futures[future], future.result()
     except BrokenProcessPool as broken:
-        if broken.__cause__:  # no worker that ended, but an answer that could not be read: a defect of the work
-            raise
         # The other workers know nothing of it, and their runs must be closed before this process reports its end.
         _end(processes)
-        # Then the exit codes: the pool's own thread waits for the same processes, and until it has seen one end, its
-        # exit code may be missing here.
+        if broken.__cause__:  # no worker that ended, but an answer that could not be read: a defect of the work
+            raise
+        # Then the exit codes, which the pool's own thread has asked for (`_end` says why this one must not).
         pool.shutdown(wait=True)
         if _interrupted(processes):
             raise KeyboardInterrupt from None
@@ -147,7 +155,7 @@ def cores() -> int:
 
 def _check_alive(processes: Sequence[BaseProcess]) -> None:
     """Notice a worker that was killed: the pool does not watch one that it started while it waited for another."""
-    if any(process.exitcode for process in processes):
+    if wait_for_any([process.sentinel for process in processes], 0):
         raise BrokenProcessPool
 
 
@@ -163,8 +171,8 @@ def _end(processes: Sequence[BaseProcess]) -> None:
         process.terminate()
     deadline = time.monotonic() + GRACE_SECONDS
     for process in processes:
-        process.join(max(0.0, deadline - time.monotonic()))
-        if process.is_alive():
+        # Not `join`: the pool's thread joins it, too, and the second to ask for the exit code of a forked process gets 255.
+        if not wait_for_any([process.sentinel], max(0.0, deadline - time.monotonic())):
             process.kill()
 
 
@@ -175,7 +183,9 @@ def _attempt(work: Callable[[Task, Notify], Result], task: Task, notify: Notify)
         return error
 
 
-def _start_worker(work: Callable[[Any, Notify], Any], messages: Any, environment: Mapping[str, str]) -> None:  # noqa: ANN401
+def _start_worker(
+    work: Callable[[Any, Notify], Any], messages: SimpleQueue[Any], environment: Mapping[str, str], complete: Event
+) -> None:
     os.environ.clear()  # it is that in which the fork server was started, perhaps long ago
     os.environ.update(environment)
     # Before the handlers, which read it.
@@ -186,6 +196,7 @@ def _start_worker(work: Callable[[Any, Notify], Any], messages: Any, environment
     signal.signal(signal.SIGINT, _interrupt_once)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    complete.wait()
 
 
 def _end_with_parent() -> None:
