@@ -152,7 +152,7 @@ CHANGES = {
     "what those are computed with": ("frequencies", "models/kmote.py", "else 2 / horizon", "else 1 / horizon"),
     "how many sequences it sees": ("kernel", "pipeline/probes/tables.py", "SEQUENCES = 300", "SEQUENCES = 301"),
     "which sequences it sees": ("time_use", "pipeline/data/split.py", r"rank \+ 0\.5", "rank + 0.25"),
-    "how the model before training starts": ("encoding", "pipeline/probes/tables.py", '"init"', '"start"'),
+    "how the model before training starts": ("encoding", "pipeline/probes/tables.py", r'"init"\):', '"start"):'),
 }  # fmt: skip
 
 
