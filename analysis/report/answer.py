@@ -101,7 +101,8 @@ def _pair(row: pd.Series) -> str:
     first, second = (row["model_a"], row["model_b"]) if sign > 0 else (row["model_b"], row["model_a"])
     word = "over" if row["verdict"] in {"better", "worse"} else "and" if row["verdict"] == "equivalent" else "against"
     low, high = sorted((sign * row["adjusted_low"], sign * row["adjusted_high"]))
-    return f"{first} {word} {second} ({points(sign * row['difference'])} points {interval(low, high)})"
+    within = ", no interval" if isnan(low) else f" {interval(low, high)}"
+    return f"{first} {word} {second} ({points(sign * row['difference'])} points{within})"
 
 
 def _basis(overview: Finding, significance: Finding | None) -> str:
