@@ -258,6 +258,11 @@ class EventDataset:
         """Return all sequences with only the first `max_events` events of each."""
         return self._parts(self.offsets[:-1], self.lengths.clamp(max=max_events), self.labels)
 
+    def beginnings(self, sequence: int, lengths: Tensor) -> Self:
+        """Return the first `lengths` (k,) events of one sequence, as k sequences."""
+        count = len(lengths)
+        return self._parts(self.offsets[sequence].expand(count), lengths, self.labels[sequence].expand(count))
+
     def _parts(self, starts: Tensor, lengths: Tensor, labels: Tensor) -> Self:
         offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
         times = self.times.new_empty(int(offsets[-1]))

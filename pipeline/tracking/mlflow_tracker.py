@@ -46,11 +46,10 @@ from mlflow.entities import (
     RunTag,
 )
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model, ModelSignature
+from mlflow.models import Model
 from mlflow.store.artifact.artifact_repository_registry import _artifact_repository_registry, get_artifact_repository
 from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
 from mlflow.tracking import MlflowClient
-from mlflow.types.schema import Array, ColSpec, DataType, Schema
 from requests.exceptions import RetryError
 from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -394,11 +393,6 @@ class MlflowTracker(Tracker):
     ) -> None:
         """Store the classifier as an MLflow pyfunc whose code is the project's own."""
         name = UNFIT.sub("_", name)
-        numbers = Array(DataType.double)
-        inputs = Schema([ColSpec(numbers if name == "times" else Array(numbers), str(name)) for name in example])
-        outputs = Schema(
-            [ColSpec(DataType.long, "predicted"), ColSpec(DataType.string, "class"), ColSpec(numbers, "probabilities")]
-        )
         # MLflow would itself create the model's entry, and read the history of each metric of the run, one call after another.
         run = self._client.get_run(run_id)
         entry = self._client.create_logged_model(
@@ -427,7 +421,7 @@ class MlflowTracker(Tracker):
                 flavor=mlflow.pyfunc,
                 python_model=str(pyfunc.__file__),
                 artifacts={"weights": str(weights), "config": str(config), "code": str(code)},
-                signature=ModelSignature(inputs, outputs),
+                signature=pyfunc.SIGNATURE,
                 input_example=example,
                 pip_requirements=list(pins()),
             )

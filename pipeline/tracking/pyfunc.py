@@ -10,7 +10,50 @@ from typing import Any
 
 import mlflow
 import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
+from mlflow.types.schema import Array, ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+SIGNATURE = ModelSignature(
+    outputs=Schema(
+        [
+            ColSpec(DataType.long, "predicted"),
+            ColSpec(DataType.string, "class"),
+            ColSpec(Array(DataType.double), "probabilities"),
+            ColSpec(Array(DataType.string), "anytime_class", required=False),
+            ColSpec(Array(Array(DataType.double)), "anytime_probabilities", required=False),
+        ]
+    ),
+    params=ParamSchema([ParamSpec("anytime", DataType.boolean, default=False)]),
+)
+"""What a stored model gives, and its parameter.
+
+What it takes is not in it: by a schema MLflow would refuse whole numbers, drop columns that it does not know, and answer in
+many lines. The model checks what it is given itself, and the example that is stored with it shows what that is.
+"""
+
+
+class RequestError(MlflowException):
+    """A request that cannot be answered, with HTTP status 400.
+
+    MLflow's server writes the whole request before the message of an exception; that of this one stays the line that it is.
+    """
+
+    def __init__(self, line: str) -> None:
+        """Keep the line."""
+        self._line = line
+        super().__init__(line, INVALID_PARAMETER_VALUE)
+
+    @property
+    def message(self) -> str:
+        """The line."""
+        return self._line
+
+    @message.setter
+    def message(self, told: str) -> None:
+        del told
 
 
 class EventClassifier(PythonModel):
@@ -22,13 +65,20 @@ class EventClassifier(PythonModel):
             sys.path.insert(0, context.artifacts["code"])  # a ZIP file, from which Python imports as from a folder
         files = (Path(context.artifacts[name]) for name in ("config", "weights"))
         self._inference = import_module("pipeline.inference").Inference(*files)
+        self._refused: type[Exception] = import_module("pipeline.errors").UsageError
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Return `predicted` (number of the class), `class` (its name) and `probabilities` (list of C) of each row."""
-        del context, params
-        answers: pd.DataFrame = self._inference.answers(model_input)
+        """Return `predicted` (number of the class), `class` (its name) and `probabilities` (list of C) of each row.
+
+        With `params={"anytime": True}` also the answers after each event; RequestError for what cannot be answered.
+        """
+        del context
+        try:
+            answers: pd.DataFrame = self._inference.answers(model_input, anytime=bool((params or {}).get("anytime")))
+        except self._refused as error:
+            raise RequestError(str(error)) from None
         return answers
 
 

@@ -2,12 +2,14 @@
 
 import importlib
 import itertools
+import json
 import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from pipeline.tracking import MemoryTracker
 
@@ -63,6 +65,28 @@ def source(tmp_path, monkeypatch):
 
     yield edit
     forget()
+
+
+@pytest.fixture(scope="session")
+def untrained():
+    """What stores a model with its initial values: a function to the files of its description and its weights."""
+    from pipeline import checkpoint  # noqa: PLC0415
+    from pipeline.settings import build_run  # noqa: PLC0415
+
+    def store(folder, *, features=0, embedding="lete", horizon=20.0, **settings):
+        tiny = {"model.embedding.name": embedding, "model.embedding.dim": 4, "model.hidden_dim": 6}
+        config = build_run({**tiny, **settings})
+        torch.manual_seed(0)
+        model = config.model.build(horizon=horizon, feature_dim=features, classes=3)
+        checkpoint.save(folder / "best.pt", {"model": model.state_dict()})
+        standardization = {"means": [100.0] * features, "deviations": [10.0] * features} if features else None
+        shape = {"horizon": horizon, "feature_dim": features, "classes": 3, "class_names": ["rise", "fall", "rest"]}
+        shape |= {"time_unit": "step", "standardization": standardization}
+        described = {"config": config.model_dump(mode="json"), "shape": shape}
+        (folder / "description.json").write_text(json.dumps(described))
+        return folder / "description.json", folder / "best.pt"
+
+    return store
 
 
 @pytest.fixture

@@ -259,14 +259,19 @@ def test_the_stored_model_predicts_from_raw_lists(mlflow_tracker):
     predictions = pd.read_parquet(mlflow_tracker.fetch(outcome.run_id, "predictions.parquet"))
     test = cell().config.data.load().test
     ends = test.offsets.tolist()
-    raw = pd.DataFrame({"times": [test.times[a:b].double().tolist() for a, b in pairwise(ends)]})
+    raw = pd.DataFrame({"times": [test.times[a:b].tolist() for a, b in pairwise(ends)]})
     loaded = mlflow.pyfunc.load_model(f"runs:/{outcome.run_id}/small")
     answer = loaded.predict(raw)
     assert answer["predicted"].tolist() == predictions["predicted"].tolist()
     assert answer["class"].tolist() == [str(number) for number in answer["predicted"]]
     assert [max(row) for row in answer["probabilities"]] == pytest.approx(predictions["confidence"].tolist(), abs=1e-5)
     assert loaded.predict(pd.DataFrame({"times": [[]]}))["predicted"].notna().all()
-    assert loaded.metadata.signature is not None
+    after_each = loaded.predict(raw[:2], params={"anytime": True})
+    assert [len(row) for row in after_each["anytime_class"]] == [len(row) for row in raw["times"][:2]]
+    assert [row[-1] for row in after_each["anytime_class"]] == after_each["class"].tolist()
+    assert [(each.name, each.dtype.name, each.default) for each in loaded.metadata.signature.params] == [
+        ("anytime", "boolean", False)
+    ]
     assert loaded.input_example is not None
     run = mlflow_tracker.get(outcome.run_id)
     digested = [tag.removeprefix("sha256/") for tag in run.tags if tag.startswith("sha256/")]

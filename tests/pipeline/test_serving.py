@@ -1,0 +1,253 @@
+"""A stored model as MLflow serves it: what it takes, what it refuses in one line, and the same over HTTP."""
+
+import contextlib
+import json
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import types
+import urllib.error
+import urllib.request
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.exceptions import MlflowException
+
+from pipeline.settings import build_run
+from pipeline.study import Cell
+from pipeline.tracking.pyfunc import EventClassifier
+from pipeline.train import run_cell
+
+CLASSES = ("rise", "fall", "rest")
+
+
+def loaded(files):
+    """Return a stored model as MLflow loads it."""
+    served = EventClassifier()
+    served.load_context(types.SimpleNamespace(artifacts=dict(zip(("config", "weights"), map(str, files), strict=True))))
+    return served
+
+
+@pytest.fixture(scope="module")
+def plain(untrained, tmp_path_factory):
+    return loaded(untrained(tmp_path_factory.mktemp("plain")))
+
+
+@pytest.fixture(scope="module")
+def featured(untrained, tmp_path_factory):
+    return loaded(untrained(tmp_path_factory.mktemp("featured"), features=2))
+
+
+def probabilities(served, times, **columns):
+    return np.array(served.predict(None, pd.DataFrame({"times": times, **columns}))["probabilities"].tolist())
+
+
+def test_whole_numbers_fractions_arrays_and_empty_sequences_are_answered(plain):
+    times = [[1, 5, 9], [], [0.5, 0.5, 19.9], [3]]
+    answers = plain.predict(None, pd.DataFrame({"times": times}))
+    rows = np.array(answers["probabilities"].tolist())
+    assert rows.shape == (4, 3)
+    assert rows.sum(1) == pytest.approx(1)
+    assert answers["class"].tolist() == [CLASSES[number] for number in rows.argmax(1)]
+    as_arrays = [
+        np.array(row, dtype=kind) for row, kind in zip(times, ("int16", "float32", "float64", "uint8"), strict=True)
+    ]
+    assert probabilities(plain, as_arrays) == pytest.approx(rows)
+    assert plain.predict(None, {"times": times}).equals(answers)
+    assert plain.predict(None, [{"times": row} for row in times]).equals(answers)
+
+
+def test_features_are_taken_as_the_training_data_had_them(featured):
+    tables = [[[100, 90.5], [110, 130]], []]
+    rows = probabilities(featured, [[1, 2], []], features=tables)
+    as_parquet_has_them = [
+        np.array([np.array(event) for event in table] + [None], dtype=object)[:-1] for table in tables
+    ]
+    assert probabilities(featured, [[1, 2], []], features=as_parquet_has_them) == pytest.approx(rows)
+    moved = probabilities(featured, [[1, 2]], features=[[[100, 90.5], [110, 131]]])
+    assert not np.allclose(moved[0], rows[0], atol=1e-7)
+
+
+REFUSED = {
+    "no rows": ({"times": []}, "request: must have a row for each sequence, got none."),
+    "no columns": ({}, "request: must be a table with the column times and no other, got none."),
+    "another column": ({"times": [[1.0]], "label": [1]}, "and no other, got times, label."),
+    "features of a model without": ({"times": [[1.0]], "features": [[[1.0]]]}, "and no other, got times, features."),
+    "a misspelt column": ({"time": [[1.0]]}, "request: must be a table with the column times and no other, got time."),
+    "columns of two lengths": ({"times": [[1.0], [2.0]], "label": [1]}, "got another thing (All arrays must be of"),
+    "a table of nothing": (None, "request: must be a table with the column times and no other, got none."),
+    "a word for a request": ("times", "request: must be a table with the column times, got another thing"),
+    "a number for a list": ({"times": [3.0]}, "times of sequence 0: must be a list of numbers, got float."),
+    "a word for a list": ({"times": [[1], "1 2 3"]}, "times of sequence 1: must be a list of numbers, got str."),
+    "nothing for a list": ({"times": [None]}, "times of sequence 0: must be a list of numbers, got NoneType."),
+    "words": ({"times": [[1, "two"]]}, "times of sequence 0: must be a list of numbers, got 'two' in it."),
+    "nothing among numbers": ({"times": [[1, None]]}, "times of sequence 0: must be a list of numbers, got None in it."),
+    "truths": ({"times": [[True, False]]}, "times of sequence 0: must be a list of numbers, got True in it."),
+    "lists in lists": ({"times": [[[1, 2]]]}, "times of sequence 0: must be a list of numbers, got [1, 2] in it."),
+    "lists and numbers": ({"times": [[1, [2]]]}, "times of sequence 0: must be a list of numbers, got lists of several"),
+    "NaN": ({"times": [[1, math.nan]]}, "must be finite, at least 0 and below 20, the horizon of the training data, got nan."),
+    "infinite": ({"times": [[1, math.inf]]}, "times of sequence 0: must be finite, at least 0 and below 20"),
+    "negative": ({"times": [[1], [-0.5]]}, "times of sequence 1: must be finite, at least 0 and below 20"),
+    "the horizon": ({"times": [[1, 20]]}, "and below 20, the horizon of the training data, got 20."),
+    "past the horizon": ({"times": [[1e300]]}, "and below 20, the horizon of the training data, got 1e+300."),
+    "the horizon in float32": ({"times": [[19.9999999]]}, "the horizon of the training data, got 19.9999999."),
+    "out of order": ({"times": [[1, 5, 3]]}, "times of sequence 0: must ascend, got 5 before 3. Sort the events by time."),
+}  # fmt: skip
+REFUSED_FEATURES = {
+    "none": (None, "request: must be a table with the columns times and features and no other, got times."),
+    "too few events": ([[1, 2]], "features of sequence 0: must be 2 lists of 2, one for each event, got 1 of 2."),
+    "another width": ([[1], [2]], "features of sequence 0: must be 2 lists of 2, one for each event, got 2 of 1."),
+    "no events": ([], "features of sequence 0: must be 2 lists of 2, one for each event, got 0 of 0."),
+    "several widths": ([[1, 2], [3]], "must be a list of lists of numbers, all equally long, got lists of several"),
+    "a flat list": ([1, 2], "must be a list of lists of numbers, all equally long, got 1 in it."),
+    "words": ([["a", "b"], ["c", "d"]], "must be a list of lists of numbers, all equally long, got ['a', 'b'] in it."),
+    "NaN": ([[1, 2], [3, math.nan]], "features of sequence 0: must be finite, and within 3.4028235e+38"),
+    "too large": ([[1, 2], [3, 1e300]], "must be finite, and within 3.4028235e+38 when standardised, got 1e+300."),
+}  # fmt: skip
+
+
+def refusal(served, request):
+    with pytest.raises(MlflowException) as caught:
+        served.predict(None, request)
+    error = caught.value
+    assert error.get_http_status_code() == 400
+    error.message = f"Failed to predict data '{request}'. \nError: {error.message}"  # as the server does
+    said = json.loads(error.serialize_as_json())["message"]
+    assert "\n" not in said
+    return said
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_request_that_cannot_be_answered_is_an_error_of_the_client_in_one_line(plain, name):
+    request, said = REFUSED[name]
+    assert said in refusal(plain, request)
+    if name not in ("columns of two lengths", "a word for a request"):
+        assert said in refusal(plain, pd.DataFrame(request))
+
+
+@pytest.mark.parametrize("name", REFUSED_FEATURES)
+def test_features_that_do_not_fit_are_an_error_of_the_client_in_one_line(featured, name):
+    table, said = REFUSED_FEATURES[name]
+    request = {"times": [[1, 2]]} | ({} if table is None else {"features": [table]})
+    assert said in refusal(featured, request)
+
+
+@pytest.mark.parametrize("embedding", ["kan_mammote", "kmote_spline", "sincos", "position", "position_gap", "log_gap"])
+def test_no_encoding_answers_beyond_the_horizon(untrained, tmp_path, embedding):
+    served = loaded(untrained(tmp_path, embedding=embedding))
+    assert probabilities(served, [[0, 19]]).shape == (1, 3)
+    assert "below 20, the horizon of the training data, got 20." in refusal(served, {"times": [[19, 20]]})
+
+
+def test_a_table_refuses_times_between_its_rows_in_one_line(untrained, tmp_path):
+    served = loaded(untrained(tmp_path, embedding="position"))
+    assert "event times must be whole numbers in [0, 20) for a position table, got 2.5." in refusal(
+        served, {"times": [[1, 2.5]]}
+    )
+
+
+@pytest.mark.parametrize("backbone", ["lstm", "gru", "transformer"])
+def test_the_answers_after_each_event_are_those_of_the_events_up_to_there(untrained, tmp_path, backbone):
+    settings = {"model.name": backbone, "model.hidden_dim": 8}
+    served = loaded(untrained(tmp_path, features=1, embedding="kan_mammote", **settings))
+    times, table = [0, 2.5, 2.5, 7, 19], [[90.0], [101], [99], [130], [70]]
+    request = pd.DataFrame({"times": [times, [], [4]], "features": [table, [], [[80]]]})
+    answers = served.predict(None, request, {"anytime": True})
+    plainly = served.predict(None, request, {"anytime": False})
+    assert answers[list(plainly)].equals(plainly)
+    assert set(answers) - set(plainly) == {"anytime_class", "anytime_probabilities"}
+    assert [len(rows) for rows in answers["anytime_probabilities"]] == [5, 0, 1]
+    beginnings = range(1, 6)
+    alone = probabilities(served, [times[:k] for k in beginnings], features=[table[:k] for k in beginnings])
+    assert np.array(answers["anytime_probabilities"][0]) == pytest.approx(alone, abs=1e-6)
+    assert answers["anytime_class"][0] == [CLASSES[number] for number in alone.argmax(1)]
+    assert np.abs(np.diff(alone, axis=0)).max() > 1e-4
+
+
+@contextlib.contextmanager
+def serving(model, store):
+    """The address of a model that MLflow serves in a process of its own, in a folder without the project."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    binaries = os.path.dirname(sys.executable)  # noqa: PTH120 - of an environment, not of what it links to
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{store}", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment |= {"PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"}
+    environment.pop("PYTHONPATH", None)
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local", "--model-uri", model]
+    command += ["--port", str(port), "--workers", "1"]
+    log = store.parent / "serving.log"
+    with log.open("w") as said:
+        # The command starts the server, and the server its worker: they end as a group.
+        process = subprocess.Popen(
+            command, cwd=store.parent, env=environment, stdout=said, stderr=said, start_new_session=True
+        )
+    try:
+        while not reached(f"http://127.0.0.1:{port}/ping"):
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}/invocations"
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def reached(address):
+    with contextlib.suppress(OSError):
+        urllib.request.urlopen(address).close()  # noqa: S310 - the test's own server
+        return True
+    return False
+
+
+def post(address, request):
+    """Return the status and the body of an answer."""
+    asked = urllib.request.Request(  # noqa: S310 - the test's own server
+        address, json.dumps(request).encode(), {"Content-Type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(asked) as answer:  # noqa: S310 - as above
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+@pytest.mark.slow
+def test_a_served_model_answers_the_test_set_as_the_study_reported(mlflow_store, mlflow_tracker):
+    small = {"data.name": "mnist_sample", "data.max_events": 12, "model.hidden_dim": 16, "train.epochs": 2}
+    cell = Cell("small", build_run({**small, "model.embedding.name": "kan_mammote", "model.embedding.dim": 4}))
+    run_id = run_cell(cell, mlflow_tracker, device="cpu", report=lambda *_: None).run_id
+    test = cell.config.data.load().test
+    times = [test.times[a:b].tolist() for a, b in pairwise(test.offsets.tolist())]
+    assert isinstance(times[0][0], int)
+    with serving(f"runs:/{run_id}/small", mlflow_store) as address:
+        status, body = post(address, {"dataframe_split": {"columns": ["times"], "data": [[row] for row in times]}})
+        assert status == 200
+        served = body["predictions"]
+        right = [told["predicted"] == label for told, label in zip(served, test.labels.tolist(), strict=True)]
+        assert sum(right) / len(right) == pytest.approx(mlflow_tracker.get(run_id).metrics["test_accuracy"], abs=1e-12)
+
+        asked = {"dataframe_records": [{"times": times[0]}], "params": {"anytime": True}}
+        status, body = post(address, asked)
+        assert status == 200
+        [told] = body["predictions"]
+        assert told["anytime_class"][-1] == told["class"]
+        assert len(told["anytime_probabilities"]) == len(times[0])
+
+        for rows, said in {
+            "[]": "request: must be a table with the column times and no other, got none.",
+            '[{"times": [1, 784]}]': "times of sequence 0: must be finite, at least 0 and below 784",
+            '[{"times": [5, 3]}]': "times of sequence 0: must ascend, got 5 before 3.",
+            '[{"times": [1, NaN]}]': "the horizon of the training data, got nan.",
+            '[{"times": [1], "label": "x"}]': "and no other, got times, label.",
+            '[{"times": ["one"]}]': "times of sequence 0: must be a list of numbers, got 'one' in it.",
+        }.items():
+            status, body = post(address, {"dataframe_records": json.loads(rows)})
+            assert status == 400, body
+            assert said in body["message"]
+            assert "\n" not in body["message"]
