@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.data.columns import LARGEST_TIME, Times
 from pipeline.data.events import LARGEST_SHORT, DataError
-from pipeline.data.scratch import blocks, room
+from pipeline.data.scratch import blocks, room, taken
 from pipeline.data.units import PER_SECOND, UNITS, epoch_unit, unit_for
 
 Origin = Literal["auto", "zero", "file", "sequence"]
@@ -59,8 +59,9 @@ class Elapsed:
     def of(cls, ticks_N: NDArray[Any], offsets: NDArray[np.int64], column: Times, origin: Origin, unit: str) -> Self:
         """Say what the ticks (N,) of sequences that are sorted stand for."""
         kind, per_second, notes = column.kind, column.per_second, []
+        firsts, lasts = taken(ticks_N, offsets[:-1]), taken(ticks_N, offsets[1:] - 1)
         if kind == "number" and origin == "auto" and column.whole and column.scale == 1:
-            since = epoch_unit(int(ticks_N.min()), int(ticks_N.max()))
+            since = epoch_unit(int(firsts.min()), int(lasts.max()))
             if since:
                 kind, per_second = "date", PER_SECOND[since]
                 notes.append(f"{column.where}: whole numbers such as {ticks_N[0]} were taken as {since} since 1970")
@@ -68,8 +69,8 @@ class Elapsed:
             origin = "sequence" if kind.startswith("date") else "zero"
         if per_second is None and origin == "zero":
             column.check_outside()
-        starts = _starts(ticks_N, offsets, origin)
-        largest = _largest(ticks_N, offsets, starts, column)
+        starts = _starts(firsts, origin)
+        largest = _largest(firsts, lasts, starts, column)
         if per_second is not None:
             unit = _known_unit(unit) if unit else unit_for(int(largest), per_second)
             what = {"date": "dates", "duration": "durations"}.get(kind, "dates with their zone")
@@ -92,6 +93,15 @@ class Elapsed:
         """Return how many events have another time than the one before in their sequence, and the same in float32."""
         return sum(int(merged.sum()) for _, _, merged in self._parts())
 
+    def units(self, first: int, last: int) -> NDArray[np.float64]:
+        """Return the times of the sequences from `first` to before `last`, in units."""
+        return self.clock.units(self._since_start(first, last))
+
+    def _since_start(self, a: int, b: int) -> NDArray[Any]:
+        starts = np.repeat(self.starts[a:b], np.diff(self.offsets[a : b + 1]))
+        elapsed: NDArray[Any] = self.ticks[self.offsets[a] : self.offsets[b]] - starts
+        return elapsed
+
     def rounded(self, folder: Path | None) -> NDArray[Any]:
         """Return the times as int16 where all are whole and short, else as float32; DataError where two would become one."""
         times = room(folder, "times", np.float32, self.ticks.shape)
@@ -111,9 +121,8 @@ class Elapsed:
     def _parts(self) -> Iterator[tuple[slice, NDArray[np.float64], NDArray[np.bool_]]]:
         """Yield where some sequences stand, their times in units, and whether each becomes one with the next in float32."""
         offsets = self.offsets
-        for a, b in blocks(offsets):
-            part, sizes = slice(offsets[a], offsets[b]), np.diff(offsets[a : b + 1])
-            elapsed = self.ticks[part] - np.repeat(self.starts[a:b], sizes)
+        for a, b in blocks(offsets, self.ticks):
+            part, elapsed = slice(offsets[a], offsets[b]), self._since_start(a, b)
             units = self.clock.units(elapsed)
             rounded = units.astype(np.float32)
             merged = (rounded[1:] == rounded[:-1]) & (elapsed[1:] != elapsed[:-1])
@@ -128,23 +137,21 @@ def _known_unit(unit: str) -> str:
     return unit
 
 
-def _starts(ticks_N: NDArray[Any], offsets: NDArray[np.int64], origin: Origin) -> NDArray[Any]:
-    """Return what is subtracted from the times of each sequence (n,)."""
-    firsts = ticks_N[offsets[:-1]]
+def _starts(firsts: NDArray[Any], origin: Origin) -> NDArray[Any]:
+    """Return what is subtracted from the times of each sequence (n,), whose first tick is given."""
     if origin == "sequence":
         return firsts
     return np.full_like(firsts, firsts.min() if origin == "file" else 0)
 
 
-def _largest(ticks_N: NDArray[Any], offsets: NDArray[np.int64], starts: NDArray[Any], column: Times) -> float:
+def _largest(firsts: NDArray[Any], lasts: NDArray[Any], starts: NDArray[Any], column: Times) -> float:
     """Return the largest elapsed time in ticks; DataError where 64 bits do not hold it, or one is negative."""
-    firsts, lasts = ticks_N[offsets[:-1]], ticks_N[offsets[1:] - 1]
     if (firsts < starts).any():
         got = f"{column.stored} of {firsts.min()} ticks"
         column.refuse("must not be negative", got, "Set data.time_origin to sequence or file.")
-    if ticks_N.dtype == np.int64 and int(lasts.max()) - int(starts.min()) >= 2**63:
+    if firsts.dtype == np.int64 and int(lasts.max()) - int(starts.min()) >= 2**63:
         column.refuse("must span less than 63 bits of its unit", "more", "Write it in a coarser unit.")
-    return float((lasts - starts).max()) if ticks_N.dtype == np.float64 else int((lasts - starts).max())
+    return float((lasts - starts).max()) if firsts.dtype == np.float64 else int((lasts - starts).max())
 
 
 def _merged(pair: list[float], clock: _Clock) -> DataError:

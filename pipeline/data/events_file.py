@@ -33,7 +33,7 @@ from pipeline.data.events import DataError, EventDataset
 from pipeline.data.files import open_table
 from pipeline.data.files.arrow import parquet_files
 from pipeline.data.files.table import Table
-from pipeline.data.grouping import Grouped, Request, elapsed_times, group
+from pipeline.data.grouping import Grouped, Request, group, sequences
 from pipeline.data.kept import LARGE_BYTES, kept
 from pipeline.data.split import stratified_order
 from pipeline.data.standardization import Standardization
@@ -148,7 +148,8 @@ class EventsFileConfig(DatasetConfig):
         """
         request = replace(self._request(), feature_columns=())
         folder = scratch if _size(Path(self.path)) >= LARGE_BYTES else None
-        return elapsed_times(*_opened(request, self.path, self.encoding), folder)
+        read = sequences(*opened(request, self.path, self.encoding), folder)
+        return read.elapsed, read.ids
 
     def horizon_of(self, largest: float) -> float:
         """Return the length of the time axis of a file with this largest time; DataError where it is set too low."""
@@ -258,7 +259,7 @@ def _grouped(request: Request, path: str, encoding: str, folder: Path, stamp: tu
     """Return the events of a file in the state that `stamp` tells, from memory where they were the last to be read."""
 
     def make(scratch: Path | None) -> Grouped:
-        return group(*_opened(request, path, encoding), scratch)
+        return group(*opened(request, path, encoding), scratch)
 
     if _size(Path(path)) < LARGE_BYTES:
         return make(None)
@@ -267,10 +268,10 @@ def _grouped(request: Request, path: str, encoding: str, folder: Path, stamp: tu
     return kept(digest[:16], folder, make)
 
 
-def _opened(request: Request, path: str, encoding: str) -> tuple[Table, Request, Error]:
+def opened(request: Request, path: str, encoding: str) -> tuple[Table, Request, Error]:
     """Return the table of a file, what is asked of it, and what makes its errors; DataError where a column is missing."""
     table = open_table(path, encoding)
-    columns = [request.id_column, request.time_column, request.label_column, *request.feature_columns]
+    columns = request.columns
 
     def error(where: str, rule: str, got: str, remedy: str) -> DataError:
         return _error_in(path, where, rule, got, remedy)

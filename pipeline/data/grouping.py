@@ -19,7 +19,7 @@ from pipeline.data.columns import EXACT, Error, Numbers, Times
 from pipeline.data.elapsed import Elapsed, Origin
 from pipeline.data.files.table import Table
 from pipeline.data.keys import Keys
-from pipeline.data.scratch import BLOCK, Growing, blocks, room
+from pipeline.data.scratch import BLOCK, Growing, blocks, room, steps
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,19 @@ class Request:
     id_column: str
     time_column: str
     label_column: str
+    """"" where sequences have no labels."""
     feature_columns: tuple[str, ...]
     origin: Origin
     time_unit: str
     """The unit of times that are told in one, or "" for a fitting one of dates and durations."""
     centred: bool
     """Whether features are kept relative to the middle of their range, which keeps digits that float32 would lose."""
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns that are read."""
+        labels = [self.label_column] if self.label_column else []
+        return [self.id_column, self.time_column, *labels, *self.feature_columns]
 
 
 @dataclass(frozen=True)
@@ -68,11 +75,21 @@ def group(table: Table, request: Request, error: Error, folder: Path | None = No
     return _read(table, request, error, folder).grouped()
 
 
-def elapsed_times(
-    table: Table, request: Request, error: Error, folder: Path | None = None
-) -> tuple[Elapsed, list[int | str]]:
-    """Return the times of a table by sequence, not rounded yet, and the id of each sequence; else as `group`."""
-    return _read(table, request, error, folder).elapsed()
+@dataclass(frozen=True)
+class Sequences:
+    """The events of a table by sequence, as it has them."""
+
+    elapsed: Elapsed
+    """The times, not rounded yet."""
+    features: NDArray[np.float64] | None
+    """(N, F); None without features."""
+    ids: list[int | str]
+    """The id of each sequence (n,)."""
+
+
+def sequences(table: Table, request: Request, error: Error, folder: Path | None = None) -> Sequences:
+    """Return the events of a table by sequence, without their labels; else as `group`."""
+    return _read(table, request, error, folder).sequences()
 
 
 def _read(table: Table, request: Request, error: Error, folder: Path | None) -> "_Reading":
@@ -88,14 +105,15 @@ class _Reading:
 
     def __init__(self, table: Table, request: Request, error: Error, folder: Path | None) -> None:
         self.request, self.error, self.folder = request, error, folder
-        self.names = [request.id_column, request.time_column, request.label_column, *request.feature_columns]
-        written = [name in table.written for name in self.names]
-        self.ids = Keys(self.names[0], error, written=written[0], classes=False)
-        self.times = Times(self.names[1], error, written=written[1], decimal_commas=table.decimal_commas)
-        self.labels = Keys(self.names[2], error, written=written[2], classes=True)
+        self.names = request.columns
+        written = {name: name in table.written for name in self.names}
+        id_column, time_column, label_column = request.id_column, request.time_column, request.label_column
+        self.ids = Keys(id_column, error, written=written[id_column], classes=False)
+        self.times = Times(time_column, error, written=written[time_column], decimal_commas=table.decimal_commas)
+        self.labels = Keys(label_column, error, written=written[label_column], classes=True) if label_column else None
         self.numbers = [
-            Numbers(name, error, written=of, decimal_commas=table.decimal_commas)
-            for name, of in zip(self.names[3:], written[3:], strict=True)
+            Numbers(name, error, written=written[name], decimal_commas=table.decimal_commas)
+            for name in request.feature_columns
         ]
         self.codes_N, self.ticks_N = (
             Growing(folder / f"{name}.raw" if folder else None) for name in ("codes", "ticks")
@@ -115,11 +133,13 @@ class _Reading:
         row = self.rows + 1
         codes = self.ids.codes(batch.column(0), row)
         ticks = self.times.ticks(batch.column(1), row)
-        self._label(codes, self.labels.codes(batch.column(2), row))
+        if self.labels:
+            self._label(codes, self.labels.codes(batch.column(2), row), self.labels)
         self.codes_N.append(codes.astype(np.int32))
         self.ticks_N.append(ticks)
         if self.numbers:
-            columns = [numbers.floats(batch.column(3 + i), row) for i, numbers in enumerate(self.numbers)]
+            given = batch.columns[-len(self.numbers) :]
+            columns = [numbers.floats(column, row) for numbers, column in zip(self.numbers, given, strict=True)]
             values = np.stack(columns, axis=1)
             self.lowest = np.minimum(self.lowest, values.min(axis=0))
             self.highest = np.maximum(self.highest, values.max(axis=0))
@@ -128,7 +148,7 @@ class _Reading:
         if self.times.whole:
             self.whole_rows = self.rows
 
-    def _label(self, codes: NDArray[np.int64], labels: NDArray[np.int64]) -> None:
+    def _label(self, codes: NDArray[np.int64], labels: NDArray[np.int64], column: Keys) -> None:
         """See that each sequence has one label."""
         new = len(self.ids.values) - len(self.label_of)  # type: ignore[arg-type] # there are values
         self.label_of = np.concatenate([self.label_of, np.full(new, -1)])
@@ -139,10 +159,11 @@ class _Reading:
             name = self.ids.values[int(codes[several][0])].as_py()  # type: ignore[index]
             rule = f"must give a sequence one label (sequence {name})"
             remedy = "Correct it; where a sequence has several classes, make each combination a class of its own."
-            self.labels.refuse(rule, "several", remedy)
+            column.refuse(rule, "several", remedy)
 
     def grouped(self) -> Grouped:
         """Return the events by sequence."""
+        assert self.labels  # noqa: S101 - who asks for this asks for labels
         ticks, features, offsets, order, _ = self._by_sequence()
         label_places, labels = self.labels.sorted_values()
         elapsed = self._told(ticks, offsets)
@@ -152,11 +173,11 @@ class _Reading:
         about = About(labels, centres, notes, elapsed.clock.unit)
         return Grouped(times, offsets, label_places[self.label_of[order]], kept, about)
 
-    def elapsed(self) -> tuple[Elapsed, list[int | str]]:
-        """Return the times by sequence, not rounded yet, and the ids."""
-        ticks, _, offsets, _, ids = self._by_sequence()
+    def sequences(self) -> Sequences:
+        """Return the events by sequence, as the table has them."""
+        ticks, features, offsets, _, ids = self._by_sequence()
         elapsed = self._told(ticks, offsets)
-        return replace(elapsed, notes=[*elapsed.notes, *self._notes()]), ids
+        return Sequences(replace(elapsed, notes=[*elapsed.notes, *self._notes()]), features, ids)
 
     def _told(self, ticks: NDArray[Any], offsets: NDArray[np.int64]) -> Elapsed:
         return Elapsed.of(ticks, offsets, self.times, self.request.origin, self.request.time_unit)
@@ -171,16 +192,16 @@ class _Reading:
         features = self.features_NF.whole(np.float64, len(self.numbers)) if self.numbers else None
         places, ids = self.ids.sorted_values()
         counts = np.zeros(len(places), dtype=np.int64)
-        for start in range(0, len(codes), BLOCK):
-            counts += np.bincount(codes[start : start + BLOCK], minlength=len(counts))
-        if len(counts) == self.rows:
+        for step in steps(len(codes), codes):
+            counts += np.bincount(codes[step], minlength=len(counts))
+        if self.labels and len(counts) == self.rows:
             got = f"{self.rows} sequences of one event"
             self.ids.refuse("must name the sequence of an event, not the event", got, "Name another data.id_column.")
         order = np.argsort(places)
         offsets = np.concatenate([[0], np.cumsum(counts[order])])
         if not _is_grouped(codes, places):
             ticks, features = self._put_together(codes, places, offsets, ticks, features)
-        for a, b in blocks(offsets):
+        for a, b in blocks(offsets, ticks, features):
             _sort_block(offsets[a : b + 1], ticks, features)
         return ticks, features, offsets, order, ids
 
@@ -189,8 +210,8 @@ class _Reading:
         if self.times.whole:
             return self.ticks_N.whole(np.int64)
         ticks = self.ticks_N.whole(np.float64)
-        for start in range(0, self.whole_rows, BLOCK):
-            whole = ticks[start : min(start + BLOCK, self.whole_rows)].view(np.int64)
+        for step in steps(self.whole_rows, ticks):
+            whole = ticks[step].view(np.int64)
             if np.abs(whole).max() > EXACT:
                 self.times.refuse("must be whole numbers or fractions", "both, past 2^53", "Subtract the start.")
             whole.view(np.float64)[:] = whole.astype(np.float64)
@@ -208,17 +229,17 @@ class _Reading:
         grouped = room(self.folder, "grouped_ticks", ticks.dtype.type, ticks.shape)
         with_features = None if features is None else room(self.folder, "grouped", np.float64, features.shape)
         free = offsets[:-1].copy()
-        for start in range(0, len(codes), BLOCK):
-            place = places[codes[start : start + BLOCK]]
+        for step in steps(len(codes), codes, ticks, features, grouped, with_features):
+            place = places[codes[step]]
             by_place = np.argsort(place, kind="stable")
             place = place[by_place]
             first = np.flatnonzero(np.concatenate([[True], place[1:] != place[:-1]]))
             sizes = np.diff([*first, len(place)])
             target = free[place] + np.arange(len(place)) - np.repeat(first, sizes)
             free[place[first]] += sizes
-            grouped[target] = ticks[start : start + BLOCK][by_place]
+            grouped[target] = ticks[step][by_place]
             if with_features is not None and features is not None:
-                with_features[target] = features[start : start + BLOCK][by_place]
+                with_features[target] = features[step][by_place]
         return grouped, with_features
 
     def _centred(self, features: NDArray[np.float64] | None) -> tuple[NDArray[np.float32], list[float]]:
@@ -227,8 +248,8 @@ class _Reading:
         if features is None:
             return kept, []
         centres = self.lowest / 2 + self.highest / 2 if self.request.centred else np.zeros(len(self.numbers))
-        for start in range(0, self.rows, BLOCK):
-            kept[start : start + BLOCK] = features[start : start + BLOCK] - centres
+        for step in steps(self.rows, kept, features):
+            kept[step] = features[step] - centres
         return kept, centres.tolist()
 
     def _notes(self) -> Iterator[str]:
@@ -244,8 +265,8 @@ class _Reading:
 def _is_grouped(codes: NDArray[np.int32], places: NDArray[np.int64]) -> bool:
     """Say whether the rows come in the order of their sequences."""
     last = -1
-    for start in range(0, len(codes), BLOCK):
-        place = places[codes[start : start + BLOCK]]
+    for step in steps(len(codes), codes):
+        place = places[codes[step]]
         if place[0] < last or (place[1:] < place[:-1]).any():
             return False
         last = place[-1]

@@ -1,15 +1,18 @@
 """Arrays that memory may not hold: in memory, or as files of a folder that are mapped into it."""
 
+import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 BLOCK = 2**20
 """Events that are worked on at once, or one sequence."""
+PLACES = 2**14
+"""Rows that are picked out at once: each may lie in a page of its own."""
 
 
 class Growing:
@@ -18,20 +21,21 @@ class Growing:
     def __init__(self, file: Path | None) -> None:
         self._parts: list[NDArray[Any]] = []
         self._path = file
-        self._file: BinaryIO | None = file.open("wb") if file else None
+        if file:
+            file.write_bytes(b"")
 
     def append(self, array: NDArray[Any]) -> None:
         """Add the rows of a batch."""
-        if self._file:
-            self._file.write(np.ascontiguousarray(array).data)
+        if self._path:
+            with self._path.open("ab") as file:
+                file.write(np.ascontiguousarray(array).data)
         else:
             self._parts.append(array)
 
     def whole(self, dtype: type, width: int = 0) -> NDArray[Any]:
         """Return all rows: (N,), or (N, width) where a width is given."""
         shape = (-1, width) if width else (-1,)
-        if self._file and self._path:
-            self._file.close()
+        if self._path:
             return np.memmap(self._path, dtype=dtype, mode="r+").reshape(shape)
         parts: list[NDArray[Any]] = [part.view(dtype) for part in self._parts]
         self._parts = []
@@ -51,10 +55,31 @@ def room(folder: Path | None, name: str, dtype: type, shape: tuple[int, ...]) ->
     return array
 
 
-def blocks(offsets: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Yield ranges of sequences with about `BLOCK` events each, at least one."""
+def blocks(offsets: NDArray[np.int64], *read: NDArray[Any] | None, size: int = BLOCK) -> Iterator[tuple[int, int]]:
+    """Yield ranges of sequences with about `size` events each, at least one; after each, let go of what is `read` of arrays."""
     start = 0
     while start < len(offsets) - 1:
-        end = max(start + 1, int(np.searchsorted(offsets, offsets[start] + BLOCK, side="right")) - 1)
+        end = max(start + 1, int(np.searchsorted(offsets, offsets[start] + size, side="right")) - 1)
         yield start, end
+        _let_go(read)
         start = end
+
+
+def steps(count: int, *read: NDArray[Any] | None, size: int = BLOCK) -> Iterator[slice]:
+    """Yield slices of about `size` rows of so many; after each, let go of what is `read` of arrays."""
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
+        _let_go(read)
+
+
+def taken(array: NDArray[Any], places: NDArray[np.int64]) -> NDArray[Any]:
+    """Return the rows of an array at ascending places, and let go of it."""
+    return np.concatenate([array[:0], *(array[places[step]] for step in steps(len(places), array, size=PLACES))])
+
+
+def _let_go(arrays: Iterable[NDArray[Any] | None]) -> None:
+    """Let the pages of mapped arrays leave memory: they stay in their files, and come back when they are read again."""
+    for array in arrays:
+        mapped = getattr(array, "_mmap", None)  # NumPy has no other way to the map of an array
+        if mapped is not None:
+            mapped.madvise(mmap.MADV_DONTNEED)
