@@ -59,6 +59,10 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
         "vary settings: grids, searches, named changes",
         ("config", "models", "seeds", "workers", "device", "name", "study", "output", "storage"),
     ),
+    "predict": (
+        "classify the sequences of a file with a stored model, in parts that fit into memory",
+        ("model", "input", "output"),
+    ),
     "verify": (
         "check that what is stored of a study is as it was stored, follows from its runs, and can be repeated",
         ("all", "no_retrain", "choice"),
@@ -277,6 +281,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "true|false",
         "help": "analyse a study in which runs are missing",
     },
+    "input": {
+        "type": _path,
+        "dest": "source",
+        "metavar": "FILE",
+        "help": "file of events, of the kinds that training reads",
+    },
     "only": {"type": _words, "metavar": "A,B", "help": "benchmarks to run, such as training,growth (default: all)"},
     "quick": {
         "type": _truth,
@@ -366,6 +376,11 @@ OWN_MEANING: dict[tuple[str, str], dict[str, str]] = {
     ("ablate", "models"): {"help": "rows of the study"},
     ("ablate", "storage"): {"help": "database of the study (default: OPTUNA_STORAGE, or else sqlite:///optuna.db)"},
     ("bench", "output"): {"help": "folder of benchmarks.md and .json (default: docs; with --quick, none)"},
+    ("predict", "model"): {
+        "metavar": "URI",
+        "help": "a stored model: models:/NAME@ALIAS, models:/NAME/VERSION or runs:/RUN/NAME",
+    },
+    ("predict", "output"): {"metavar": "FILE.parquet", "help": "file of the answers, a row for each sequence"},
     ("doctor", "output"): {"help": "folder of the page (default: results/doctor)"},
     ("ablate", "study"): {"help": "the same as --name"},
 }

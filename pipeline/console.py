@@ -55,11 +55,16 @@ class Meter:
     """Progress over the epochs of several runs, whose cost differs."""
 
     def __init__(
-        self, epochs: Mapping[str, int], seconds: Mapping[str, float], workers: int, unit: str = "epochs"
+        self,
+        epochs: Mapping[str, int],
+        seconds: Mapping[str, float],
+        workers: int,
+        unit: str = "epochs",
+        what: str = "training",
     ) -> None:
         """Take, by run, the number of epochs to come and the seconds of one; and how many runs go on at once.
 
-        `unit` is what epochs are called.
+        `unit` is what epochs are called, `what` the work.
         """
         self._left = dict(epochs)
         self._seconds = dict(seconds)
@@ -72,7 +77,7 @@ class Meter:
         self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._shown: Any = None
         """Handle of the bar in the output of a notebook, where it is shown: rich's own way there needs ipywidgets."""
-        self._task = self._bar.add_task("training", total=self._total, left=duration(self.seconds_left))
+        self._task = self._bar.add_task(what, total=self._total, left=duration(self.seconds_left))
 
     @property
     def seconds_left(self) -> float:

@@ -60,6 +60,7 @@ class Call:
     chosen_on: Literal["", "test", "validation"] = ""
     file: Path | None = None
     weights: bool = False
+    source: Path | None = None
     overrides: dict[str, Any] = field(default_factory=dict)
 
 
@@ -272,6 +273,25 @@ def import_(call: Call) -> None:
     assert call.file  # noqa: S101 - as above
     tracker, _ = open_store()
     import_file(call.file, tracker)
+
+
+def predict(call: Call) -> None:
+    """Classify the sequences of a file with a stored model."""
+    from pipeline.ls import check_store
+    from pipeline.scoring import check_places, score_file
+
+    if not call.model.startswith(("models:/", "runs:/")):
+        raise UsageError(
+            f"--model: must be models:/NAME@ALIAS, models:/NAME/VERSION or runs:/RUN/NAME, got {call.model or 'none'}. "
+            "The page of a run shows the address of its model."
+        )
+    if not call.source or not call.output:
+        flag, what = ("--output", "the file of the answers") if call.source else ("--input", "a file of events")
+        raise UsageError(f"{flag}: must be {what}, got none. Name one.")
+    check_places(call.source, call.output)
+    check_store()
+    phase(f"fetching {call.model}")
+    score_file(connect().model_files(call.model), call.source, call.output)
 
 
 def main(call: Call) -> None:

@@ -163,6 +163,13 @@ class Tracker(Recorder):
     def delete_artifacts(self, run_id: str, folder: str) -> None:
         """Delete a folder of artifacts, where there is one."""
 
+    @abstractmethod
+    def model_files(self, uri: str) -> tuple[Path, Path]:
+        """Return local files with the description and the weights of a model, `models:/NAME@ALIAS` or `runs:/RUN/NAME`.
+
+        UsageError where the store has none there, or one of another kind.
+        """
+
     def fetch_all(self, run_id: str, paths: Collection[str]) -> dict[str, Path]:
         """Return local files with those of the artifacts `paths` that the run has."""
         found = {}

@@ -137,6 +137,11 @@ class MemoryTracker(Tracker):
             raise FileNotFoundError(f"run {run_id} has no artifact {path}")
         return file
 
+    def model_files(self, uri: str) -> tuple[Path, Path]:
+        """Return the files of the model of a run."""
+        run_id = uri.removeprefix("runs:/").partition("/")[0]
+        return self.fetch(run_id, "model/description.json"), self.fetch(run_id, "model/best.pt")
+
     def delete_artifacts(self, run_id: str, folder: str) -> None:
         """Delete the folder."""
         shutil.rmtree(self._folder / run_id / folder, ignore_errors=True)

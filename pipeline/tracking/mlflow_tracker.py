@@ -507,6 +507,24 @@ class MlflowTracker(Tracker):
         return found
 
     @_mapped
+    def model_files(self, uri: str) -> tuple[Path, Path]:
+        """Return downloads of the files that `log_model` has stored."""
+        try:
+            with self._as_active():
+                folder = Path(
+                    mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=mkdtemp(dir=self._downloads))
+                )
+            files = Model.load(str(folder)).flavors["python_function"]["artifacts"]
+            return folder / files["config"]["path"], folder / files["weights"]["path"]
+        except (MlflowException, KeyError, FileNotFoundError) as error:
+            if any(map(_is_lost_connection, causes(error))):
+                raise
+            raise UsageError(
+                f"--model: must be a model of this project in {self.uri}, got {uri} ({one_line(error)}). "
+                "The page of a run shows the address of its model."
+            ) from error
+
+    @_mapped
     def delete_artifacts(self, run_id: str, folder: str) -> None:
         """Delete them from the artifact store, which the client has no call for."""
         repository = self._repository(run_id)

@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 
+from pipeline.__main__ import main
 from pipeline.settings import build_run
 from pipeline.study import Cell
 from pipeline.tracking.pyfunc import EventClassifier
@@ -218,7 +219,7 @@ def post(address, request):
 
 
 @pytest.mark.slow
-def test_a_served_model_answers_the_test_set_as_the_study_reported(mlflow_store, mlflow_tracker):
+def test_a_served_model_answers_the_test_set_as_the_study_reported(mlflow_store, mlflow_tracker, capsys):
     small = {"data.name": "mnist_sample", "data.max_events": 12, "model.hidden_dim": 16, "train.epochs": 2}
     cell = Cell("small", build_run({**small, "model.embedding.name": "kan_mammote", "model.embedding.dim": 4}))
     run_id = run_cell(cell, mlflow_tracker, device="cpu", report=lambda *_: None).run_id
@@ -251,3 +252,25 @@ def test_a_served_model_answers_the_test_set_as_the_study_reported(mlflow_store,
             assert status == 400, body
             assert said in body["message"]
             assert "\n" not in body["message"]
+
+    # The same events as a file, by the model's name in the registry.
+    mlflow_tracker._client.create_registered_model("digits")
+    [of_run] = mlflow_tracker._client.get_run(run_id).outputs.model_outputs
+    version = mlflow_tracker._client.create_model_version("digits", f"models:/{of_run.model_id}", run_id).version
+    mlflow_tracker._client.set_registered_model_alias("digits", "champion", version)
+    events = [(place, moment) for place, row in enumerate(times) for moment in row]
+    pd.DataFrame(events, columns=["id", "time"]).to_csv("events.csv", index=False)
+    told = {}
+    for model in ("models:/digits@champion", f"runs:/{run_id}/small"):
+        assert main(["predict", "--model", model, "--input", "events.csv", "--output", "scored.parquet"]) == 0
+        told[model] = pd.read_parquet("scored.parquet")
+    first, second = told.values()
+    assert first.equals(second)
+    filled = [place for place, row in enumerate(times) if row]
+    assert first["id"].tolist() == filled
+    assert first["class"].tolist() == [served[place]["class"] for place in filled]
+    expected = np.array([served[place]["probabilities"] for place in filled])
+    assert first.iloc[:, 2:].to_numpy() == pytest.approx(expected, abs=1e-6)
+    capsys.readouterr()
+    assert main(["predict", "--model", "models:/digits@best", "--input", "events.csv", "--output", "x.parquet"]) == 2
+    assert "--model: must be a model of this project" in capsys.readouterr().err

@@ -83,6 +83,8 @@ def one_line(capsys):
             "train.vary: must be left out of an ablation",
         ),
         (["analyze", "--study", "nothere"], "--study: must be a study"),
+        (["predict"], "--model: must be models:/NAME@ALIAS, models:/NAME/VERSION or runs:/RUN/NAME, got none"),
+        (["predict", "--model=models:/x@y"], "--input: must be a file of events, got none"),
         (["verify", "nothere"], "--study: must be a study"),
         (["verify", "--choice", "one"], "--choice: must be a whole number from 0 on, got one"),
         (["verify", "nothere", "--all"], "--all: must stand without a study, got nothere"),
@@ -182,6 +184,7 @@ def test_a_study_that_another_process_works_on_is_one_line(memory, monkeypatch, 
         ("ablate", [
             "--config", "--models", "--seeds", "--workers", "--device", "--name", "--study", "--output", "--storage"
         ]),
+        ("predict", ["--model", "--input", "--output"]),
         ("verify", ["--all", "--no_retrain", "--choice"]),
         ("export", ["--weights"]),
         ("import", []),
