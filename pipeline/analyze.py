@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 
 from analysis import run_analyses
+from analysis.analyses.promotion import chosen_run
 from analysis.figures import SCRIPT_FILE, Figure, FigureError, plot_script, to_html, to_images
 from analysis.figures.parts.style import colours
 from analysis.findings import Finding
@@ -106,17 +107,22 @@ def _describe_runs(derived: Derived, tracker: Tracker) -> None:
             tracker.set_tags(run_id, {COLOUR: derived.colours[run_id]})
 
 
-def links(study: StoredStudy, tracker: Tracker) -> list[str]:
-    """Return, a line each, where the tracking UI shows a study that was analysed."""
+def addresses(study: StoredStudy, tracker: Tracker) -> dict[str, str]:
+    """Return where the tracking UI shows a study that was analysed, by what it shows; nothing where the store has no pages."""
     if not tracker.site:
-        return []
+        return {}
     pages = {
         "answer": tracker.page(study.parent.id),
         "report": tracker.page(study.parent.id, "analysis_report.html"),
         "runs": tracker.view(study.id),
         "charts": tracker.view(study.id, charts=True),
     }
-    return [f"{name} in MLflow: {tracker.site}{page}" for name, page in pages.items()]
+    return {name: f"{tracker.site}{page}" for name, page in pages.items()}
+
+
+def links(study: StoredStudy, tracker: Tracker) -> list[str]:
+    """Return these addresses, a line each."""
+    return [f"{name} in MLflow: {address}" for name, address in addresses(study, tracker).items()]
 
 
 def derive(study: StoredStudy, tracker: Tracker, *, allow_missing: bool) -> Derived:
@@ -168,8 +174,6 @@ def _files_of(results: Results) -> dict[str, tuple[str, str]]:
         f"logs/{run['model']}-seed{run['seed']}.log": (str(run["run_id"]), LOG_FILE)
         for _, run in results.runs.iterrows()
     }
-    validation = results.curve("validation", "accuracy").max(axis=1).fillna(0)
     for model in results.models:
-        best = validation.where(results.runs["model"] == model).argmax()
-        files[f"{model}_best.pth"] = str(results.runs["run_id"].iloc[best]), BEST_FILE
+        files[f"{model}_best.pth"] = str(chosen_run(results, model)["run_id"]), BEST_FILE
     return files

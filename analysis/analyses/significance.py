@@ -258,6 +258,20 @@ def verdict_line(row: pd.Series, plan: Plan) -> str:
     return f"{said}: {effect(row, plan)}"
 
 
+def seen_from(row: pd.Series, model: str) -> pd.Series:
+    """Return a pair with `model` as its first, mirrored where it is the second."""
+    if row["model_a"] == model:
+        return row
+    seen = row.copy()
+    seen["model_a"], seen["model_b"] = row["model_b"], row["model_a"]
+    for name in ("difference", "t", "hedges_g"):
+        seen[name] = -row[name]
+    for low, high in (("ci_low", "ci_high"), ("tost_low", "tost_high"), ("adjusted_low", "adjusted_high")):
+        seen[low], seen[high] = -row[high], -row[low]
+    seen["verdict"] = {"better": "worse", "worse": "better"}.get(row["verdict"], row["verdict"])
+    return seen
+
+
 def what_would_decide(row: pd.Series) -> str:
     """Return what an undecided pair needs, in words."""
     if row["seeds"] < LEAST_SEEDS:
@@ -287,7 +301,7 @@ def significance(results: Results) -> Finding:
         return Finding("significance", title, "One model: nothing to compare.", tables={"pairs": table}, listed=())
     declared = table[table["declared"]]
     counted = _counted(declared) + (f" {by_look(declared, plan)}" if plan.looks else "")
-    verdicts = [_sentence(row, plan) for _, row in declared.iterrows()]
+    verdicts = [verdict_sentence(row, plan) for _, row in declared.iterrows()]
     notes = _notes(table, plan, results)
     primary = primary_metric(plan).title.lower()
     return Finding(
@@ -341,7 +355,7 @@ def _notes(table: pd.DataFrame, plan: Plan, results: Results) -> str:
     ]
     if len(explored):
         notes.append("Exploratory pairs, not declared in the plan (Holm over all pairs):")
-        notes.append(bullets([_sentence(row, plan) for _, row in explored.iterrows()]))
+        notes.append(bullets([verdict_sentence(row, plan) for _, row in explored.iterrows()]))
     if not (plan.looks or results.is_crossed) and (table["verdict"] == "undecided").any():
         notes.append(
             "What would decide a pair is a projection, not a promise: it is the size of study that decides 80 % of the time "
@@ -373,7 +387,8 @@ def _counted(declared: pd.DataFrame) -> str:
     return f"{plural(len(declared), 'declared pair')}: {listing(counts)}."
 
 
-def _sentence(row: pd.Series, plan: Plan) -> str:
+def verdict_sentence(row: pd.Series, plan: Plan) -> str:
+    """Return the verdict on a pair with what it rests on and, where it is undecided, what would decide it."""
     more = ""
     if row["verdict"] == "undecided" and (not plan.looks or row["guessing"]):
         more = f"; {what_would_decide(row)}"

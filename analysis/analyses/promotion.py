@@ -1,0 +1,76 @@
+"""Which run of a study is to take the place of a model in use, and what the study says for it.
+
+The leader is the model with the highest mean of the primary metric. Of its runs the one is taken whose validation accuracy is
+highest, because to choose by the test split would spoil the number that is reported of it.
+"""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.analyses.overview import model_table
+from analysis.analyses.probed import over_seeds
+from analysis.analyses.significance import pair_table, seen_from, verdict_sentence
+from analysis.metrics.registry import BY_NAME, metric_table
+from analysis.results import Results
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a study says of one model against another."""
+
+    word: str
+    """One of VERDICTS."""
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What one model costs against another."""
+
+    cheaper: bool
+    sentence: str
+
+
+def leader(results: Results) -> str:
+    """Return the model with the highest mean of the plan's primary metric, of several the first of the study."""
+    models = model_table(results, metric_table(results))
+    return str(models.loc[models[f"{results.plan.primary_metric}_mean"].idxmax(), "model"])
+
+
+def chosen_run(results: Results, model: str) -> pd.Series:
+    """Return the run of a model with the highest validation accuracy, of several, and without validation, the lowest seed."""
+    validation = results.curve("validation", "accuracy").max(axis=1).fillna(0)
+    return results.runs.iloc[int(validation.where(results.runs["model"] == model).argmax())]
+
+
+def verdict_on(results: Results, model: str, other: str) -> Verdict:
+    """Return the verdict on two models of a study, seen from the first; a pair that is not declared is corrected over all pairs."""
+    table = pair_table(results)
+    [row] = [row for _, row in table.iterrows() if {row["model_a"], row["model_b"]} == {model, other}]
+    seen = seen_from(row, model)
+    return Verdict(str(seen["verdict"]), verdict_sentence(seen, results.plan))
+
+
+def compare_costs(results: Results, model: str, other: str, *, timed: bool) -> Costs:
+    """Say whether a model is cheaper than another: dearer in neither of two costs, and lower in one.
+
+    Parameters are counted. Seconds of training per epoch are measured: one model is lower where the intervals of the mean over
+    seeds, at 1 - alpha, do not overlap. They count where both models were `timed` on the same processor.
+    """
+    parameters = results.runs.groupby("model", observed=True)["parameters"].first()
+    seconds = over_seeds(results.runs, ["model"], "epoch_seconds", 1 - results.plan.alpha).set_index("model")
+    low, high = seconds["low"].astype(float), seconds["high"].astype(float)
+    dearer = parameters[model] > parameters[other] or (timed and low[model] > high[other])
+    lower = parameters[model] < parameters[other] or (timed and high[model] < low[other])
+    count, time = BY_NAME["parameters"], BY_NAME["epoch_seconds"]
+    said = f"{count.show(parameters[model])} parameters against {count.show(parameters[other])}"
+    if timed:
+        shown = [
+            f"{time.show(row['mean'])} [{row['low']:.3g}, {row['high']:.3g}]"
+            for row in (seconds.loc[model], seconds.loc[other])
+        ]
+        said += f", {shown[0]} per epoch against {shown[1]}"
+    else:
+        said += "; seconds per epoch do not count, because the runs were timed on different processors"
+    return Costs(bool(lower and not dearer), said)
