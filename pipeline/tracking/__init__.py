@@ -6,6 +6,7 @@ from pipeline.tracking.base import Recorder, Stopped, Tracker
 from pipeline.tracking.delivery import DELIVER, UnsentError, deliver_all, spooled
 from pipeline.tracking.link import AwayError, at_once
 from pipeline.tracking.memory import MemoryTracker
+from pipeline.tracking.model_registry import MOST_LETTERS, Version
 from pipeline.tracking.ownership import BusyError, Check, LostError
 from pipeline.tracking.run import Run, Status
 from pipeline.tracking.spool import FILE as SPOOL
@@ -13,6 +14,7 @@ from pipeline.tracking.spool import alone
 
 __all__ = [
     "DELIVER",
+    "MOST_LETTERS",
     "SPOOL",
     "AwayError",
     "BusyError",
@@ -26,6 +28,7 @@ __all__ = [
     "Stopped",
     "Tracker",
     "UnsentError",
+    "Version",
     "alone",
     "at_once",
     "connect",

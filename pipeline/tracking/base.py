@@ -13,6 +13,7 @@ import pandas as pd
 from pipeline.config import digest_of
 from pipeline.errors import without_secrets
 from pipeline.tracking.link import AwayError, at_once
+from pipeline.tracking.model_registry import ModelRegistry
 from pipeline.tracking.ownership import HOLD_SECONDS, BusyError, Check, LostError, Ownership
 from pipeline.tracking.run import Row, Run, Status
 
@@ -98,6 +99,11 @@ class Tracker(Recorder):
     @abstractmethod
     def address(self) -> tuple[str, ...]:
         """Return what `connect` needs to reach the same runs from another process; UsageError where none can."""
+
+    @property
+    @abstractmethod
+    def registry(self) -> ModelRegistry:
+        """Return the registry of models of the store."""
 
     @property
     def ui(self) -> str:

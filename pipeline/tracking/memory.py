@@ -12,6 +12,7 @@ import pandas as pd
 
 from pipeline.errors import UsageError
 from pipeline.tracking.base import Tracker
+from pipeline.tracking.model_registry import MemoryRegistry
 from pipeline.tracking.ownership import ByLocks, FileLocks
 from pipeline.tracking.run import Row, Run, Status
 
@@ -33,6 +34,12 @@ class MemoryTracker(Tracker):
         self.rows: dict[str, list[Row]] = {}
         """The same as `history`, with the times."""
         self.datasets: dict[str, str] = {}
+        self._registry = MemoryRegistry(lambda run_id: (folder / run_id / "model").is_dir())
+
+    @property
+    def registry(self) -> MemoryRegistry:
+        """Return the registry of this process."""
+        return self._registry
 
     def address(self) -> NoReturn:
         """Refuse: no other process sees these runs."""

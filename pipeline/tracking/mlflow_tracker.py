@@ -59,6 +59,7 @@ from pipeline.parcel import packed_code, pins
 from pipeline.tracking import pyfunc
 from pipeline.tracking.base import Tracker
 from pipeline.tracking.link import AwayError, Link
+from pipeline.tracking.model_registry import ModelRegistry
 from pipeline.tracking.ownership import ByLocks, DatabaseLocks, FileLocks, Lease, Ownership
 from pipeline.tracking.run import Row, Run, Status
 
@@ -553,6 +554,13 @@ class MlflowTracker(Tracker):
         """Return a run as ours, and remember where its artifacts lie."""
         self._places[run.info.run_id] = run.info.artifact_uri
         return Run(run.info.run_id, run.info.run_name, run.info.status, dict(run.data.tags), dict(run.data.metrics))
+
+    @property
+    def registry(self) -> ModelRegistry:
+        """Return the registry of models of the store."""
+        from pipeline.tracking.mlflow_registry import MlflowRegistry  # noqa: PLC0415 - a part of this module, apart for its length
+
+        return MlflowRegistry(self)
 
     @property
     def ui(self) -> str:
