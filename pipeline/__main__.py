@@ -67,6 +67,10 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
         "check that what is stored of a study is as it was stored, follows from its runs, and can be repeated",
         ("all", "no_retrain", "choice"),
     ),
+    "promote": (
+        "register the best model of a study as the champion, where its verdict against the present one allows it",
+        ("name", "reason"),
+    ),
     "export": ("write a study to a file that others can check without training or a store", ("weights",)),
     "import": ("take a study from such a file into this store, where its runs are finished", ()),
     "deliver": (
@@ -107,6 +111,8 @@ MOST_WORKERS = 10_000
 """Most processes that can be asked for."""
 MOST_COUNTED = 10**12
 """Most sequences or runs that a claim can be about."""
+LONGEST_REASON = 500
+"""Letters of the reason of a promotion."""
 
 WAYS = ("init", "order", "dropout", "all")
 """Random streams that can vary apart."""
@@ -237,6 +243,12 @@ def _split(text: str) -> str:
     return text
 
 
+def _reason(text: str) -> str:
+    if text and not (text.strip() and text.isprintable() and len(text) <= LONGEST_REASON):
+        raise argparse.ArgumentTypeError(f"must be a line of 1 to {LONGEST_REASON} letters, got {text!r}")
+    return text.strip()
+
+
 def _truth(text: str) -> bool:
     if text not in ("", "true", "false"):
         raise argparse.ArgumentTypeError(f"must be true or false, got {text}")
@@ -268,6 +280,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "device": {"type": _device, "metavar": "auto|cpu|cuda", "help": "where to train (default: auto)"},
     "study": {"metavar": "NAME", "help": "name or id of the study to analyse (default: the newest)"},
     "name": {"metavar": "NAME", "help": "name of the study and of its folder of results (default: that of its file)"},
+    "reason": {
+        "type": _reason,
+        "metavar": "TEXT",
+        "help": "promote it whatever the verdict, and record why with the version",
+    },
     "storage": {
         "metavar": "URL",
         "help": "PostgreSQL database that keeps machines apart which share a tracking server (default: OPTUNA_STORAGE)",
@@ -349,6 +366,7 @@ PLACES: dict[str, dict[str, dict[str, Any]]] = {
             "help": "name or id of a study (default: the newest), or a file of export",
         }
     },
+    "promote": {"study": {"help": "name or id of a study"}},
     "export": {"study": {"help": "name or id of a study"}, "file": FILE},
     "import": {"file": FILE},
     "rm": {"study": {"nargs": "?", "default": "", "help": "name or id of a study"}},
@@ -383,6 +401,7 @@ OWN_MEANING: dict[tuple[str, str], dict[str, str]] = {
     ("predict", "output"): {"metavar": "FILE.parquet", "help": "file of the answers, a row for each sequence"},
     ("doctor", "output"): {"help": "folder of the page (default: results/doctor)"},
     ("ablate", "study"): {"help": "the same as --name"},
+    ("promote", "name"): {"help": "name of the registered model (default: event-classifier)"},
 }
 """What an option means to one verb, where it is something else than to the others."""
 

@@ -27,7 +27,7 @@ class Removal:
     runs: tuple[Run, ...]
     """Runs that only this study uses."""
     kept: Mapping[str, tuple[str, ...]]
-    """Names of the studies that use a run of this study, too, by the run's id; empty for a run that `train` made."""
+    """What else uses a run of this study, studies and registered models, by the run's id; empty for a run that `train` made."""
 
 
 def plan_removal(tracker: Tracker, wanted: str, storage: str) -> Removal:
@@ -41,6 +41,8 @@ def plan_removal(tracker: Tracker, wanted: str, storage: str) -> Removal:
             users.setdefault(run_id, []).append(f"{other.name} ({other.tags['study']})")
     nested = {run.id for run in _nested(parent.id, tracker)}
     own = tracker.get_all([run_id for run_id in _used(parent, tracker, trials) if run_id != parent.id])
+    for version in tracker.registry.of_runs(list(own)):
+        users.setdefault(version.run_id, []).append(f"{version.name} version {version.number}")
     alone = {run_id for run_id, run in own.items() if run_id not in users and (run_id in nested or NESTED in run.tags)}
     kept = {run_id: tuple(users.get(run_id, ())) for run_id in own if run_id not in alone}
     return Removal(parent, tuple(own[run_id] for run_id in own if run_id in alone), kept)

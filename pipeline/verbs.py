@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from analysis.wording import plural
 from pipeline.config import RunConfig
 from pipeline.console import duration, phase, say, show
-from pipeline.errors import RunError, UsageError
+from pipeline.errors import RunError, UsageError, without_secrets
 from pipeline.machine import resolve_device
 from pipeline.output import check_output
 from pipeline.run_record import log_line
@@ -61,6 +61,7 @@ class Call:
     file: Path | None = None
     weights: bool = False
     source: Path | None = None
+    reason: str = ""
     overrides: dict[str, Any] = field(default_factory=dict)
 
 
@@ -254,6 +255,19 @@ def verify(call: Call) -> None:
             f"verify: what is stored must be as it was stored and repeatable, got {plural(len(wrong), 'failure')}: "
             f"{', '.join(wrong)}. The lines that begin with FAILS say what mends each."
         )
+
+
+def promote(call: Call) -> None:
+    """Make the best model of a study the champion of a registered model, where the study says that it is better."""
+    from pipeline.promotion.promote import NAME
+    from pipeline.promotion.promote import promote as promote_leader
+    from pipeline.stored_study import find_study
+
+    check_names("--name", [call.name] if call.name else [])
+    tracker, _ = open_store()
+    promote_leader(
+        find_study(tracker, call.study), tracker, name=call.name or NAME, reason=without_secrets(call.reason)
+    )
 
 
 def export(call: Call) -> None:

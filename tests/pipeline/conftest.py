@@ -127,13 +127,25 @@ def analysed(tiny, tmp_path_factory):
     return tracker
 
 
+@pytest.fixture(scope="session")
+def copied():
+    """A function that copies a store of runs in memory to a folder."""
+
+    def copied(tracker, folder):
+        copy = MemoryTracker(shutil.copytree(tracker._folder, folder))
+        copy._ids = itertools.count(len(tracker._runs))
+        copy._runs = {run_id: replace(run, tags=dict(run.tags)) for run_id, run in tracker._runs.items()}
+        copy.params = dict(tracker.params)
+        copy.history = {run_id: list(rows) for run_id, rows in tracker.history.items()}
+        copy.rows = {run_id: list(rows) for run_id, rows in tracker.rows.items()}
+        return copy
+
+    return copied
+
+
 @pytest.fixture
-def store(analysed, workplace, monkeypatch):
+def store(analysed, copied, workplace, monkeypatch):
     """A copy of that store, which the verbs open."""
-    copy = MemoryTracker(shutil.copytree(analysed._folder, workplace / "store"))
-    copy._ids = itertools.count(len(analysed._runs))
-    copy._runs = {run_id: replace(run, tags=dict(run.tags)) for run_id, run in analysed._runs.items()}
-    copy.params, copy.history = dict(analysed.params), {run_id: list(rows) for run_id, rows in analysed.history.items()}
-    copy.rows = {run_id: list(rows) for run_id, rows in analysed.rows.items()}
+    copy = copied(analysed, workplace / "store")
     monkeypatch.setattr("pipeline.verbs.open_store", lambda *_: (copy, None))
     return copy

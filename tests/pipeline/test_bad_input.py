@@ -169,7 +169,9 @@ def test_a_flag_of_truth_or_of_a_number_refuses_other_text(verb, flag, capsys):
         assert not LEAKS.search(line), line
 
 
-@pytest.mark.parametrize("arguments", [["analyze", "--study"], ["verify"]], ids=lambda arguments: arguments[0])
+@pytest.mark.parametrize(
+    "arguments", [["analyze", "--study"], ["verify"], ["promote"]], ids=lambda arguments: arguments[0]
+)
 def test_a_study_that_there_is_not_is_refused_in_one_line(store, capsys, arguments):
     for text in [*TEXTS, "a\0b", "x" * 5000]:
         if not text.startswith("-"):
@@ -212,7 +214,7 @@ def test_the_flags_of_each_verb_refuse_what_is_wrong_in_one_line(verb, capsys):
         ["--allow_missing", "²"],
         ["--epochs"],
     ]:
-        if verb in {"ls", "verify", "rm"} and ("--" in arguments or arguments == ["word\nword"]):
+        if verb in {"ls", "verify", "rm", "promote"} and ("--" in arguments or arguments == ["word\nword"]):
             continue  # a topic or a study, which the verb itself looks up
         if verb == "doctor" and arguments == ["word\nword"]:
             continue  # a file

@@ -88,6 +88,13 @@ def one_line(capsys):
         (["verify", "nothere"], "--study: must be a study"),
         (["verify", "--choice", "one"], "--choice: must be a whole number from 0 on, got one"),
         (["verify", "nothere", "--all"], "--all: must stand without a study, got nothere"),
+        (["promote"], "study: must be given, got none"),
+        (["promote", "nothere"], "--study: must be a study"),
+        (["promote", "nothere", "--name", "a/b"], "--name: must have names of up to 100 letters"),
+        (["promote", "nothere", "--name", "models:/x"], "--name: must have names of up to 100 letters"),
+        (["promote", "nothere", "--reason", " "], "--reason: must be a line of 1 to 500 letters, got ' '"),
+        (["promote", "nothere", "--reason", "a\nb"], "--reason: must be a line of 1 to 500 letters, got 'a\\nb'"),
+        (["promote", "nothere", "--reason", "x" * 501], "--reason: must be a line of 1 to 500 letters"),
         (["verify", "--threshold", "1"], "--threshold: must be left out of verify"),
         (["train", "--seed", "1", "--seeds", "2"], "seed: must be given once"),
         (["train", "--learning_rate", "true"], "train.learning_rate: must be a number"),
@@ -186,6 +193,7 @@ def test_a_study_that_another_process_works_on_is_one_line(memory, monkeypatch, 
         ]),
         ("predict", ["--model", "--input", "--output"]),
         ("verify", ["--all", "--no_retrain", "--choice"]),
+        ("promote", ["--name", "--reason"]),
         ("export", ["--weights"]),
         ("import", []),
         ("ls", []),
@@ -218,7 +226,7 @@ def test_help_waits_for_no_package():
 @pytest.mark.parametrize("verb", [verb for verb, (_, options) in VERBS.items() if options])
 def test_an_empty_value_is_an_option_that_is_not_given(verb):
     options = VERBS[verb][1]
-    needed = ["study", "file.zip"] if verb == "export" else []
+    needed = {"export": ["study", "file.zip"], "promote": ["study"]}.get(verb, [])
     assert parse([verb, *needed, *(f"--{name}=" for name in options)]) == parse([verb, *needed])
 
 
