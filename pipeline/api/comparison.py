@@ -26,8 +26,6 @@ from pipeline.stored_study import StoredStudy, find_study, load_results
 from pipeline.tracking import Tracker
 from pipeline.verbs import check, open_store
 
-LOCAL_UI = "http://127.0.0.1:5000"
-"""Where `mlflow ui` serves a local store."""
 NO_PLAN: dict[str, Any] = {}
 
 
@@ -94,8 +92,7 @@ class Study:
         return self._page(self.stored.parent.id)
 
     def _page(self, run_id: str) -> str:
-        server = self.tracker.uri if self._is_served else LOCAL_UI
-        return f"{server.rstrip('/')}/{self.tracker.page(run_id)}"
+        return f"{self.tracker.site}{self.tracker.page(run_id)}"
 
     @property
     def _is_served(self) -> bool:

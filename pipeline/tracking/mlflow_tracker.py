@@ -54,11 +54,12 @@ from requests.exceptions import RetryError
 from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from pipeline.console import say
 from pipeline.errors import RunError, UsageError, causes, disk_error, one_line, without_secrets
 from pipeline.parcel import packed_code, pins
 from pipeline.tracking import pyfunc
 from pipeline.tracking.base import Tracker
-from pipeline.tracking.link import AwayError, Link
+from pipeline.tracking.link import RETRY_SECONDS, AwayError, Link
 from pipeline.tracking.model_registry import ModelRegistry
 from pipeline.tracking.ownership import ByLocks, DatabaseLocks, FileLocks, Lease, Ownership
 from pipeline.tracking.run import Row, Run, Status
@@ -67,6 +68,8 @@ DEFAULT_URI = "sqlite:///mlflow.db"
 EXPERIMENT = "lstm-time-embeddings"
 CONNECT_SECONDS = 5
 """How long a tracking server may take to answer the first call."""
+START_SECONDS = 30.0
+"""How long a server that does not answer the first call is asked again: one that is restarted is away for some seconds."""
 PARAM_LENGTH = 6000
 """Longest param that MLflow takes."""
 PAGE = 1000
@@ -185,7 +188,7 @@ class MlflowTracker(Tracker):
         self._absolute = _absolute(self._address)
         self.spools = self.uri.startswith("http")
         if self.spools and not experiment:
-            _ask(self.uri)
+            _wait_for(self.uri)
         self._places: dict[str, str] = {}
         self._downloaded: dict[str, Path] = {}
         self.ownership, self.checkpoints, self.remote = self._owning()
@@ -565,12 +568,17 @@ class MlflowTracker(Tracker):
     @property
     def ui(self) -> str:
         """Return the server's address, or the command that serves a local store."""
-        return self.uri if self.spools else f".venv/bin/mlflow ui --backend-store-uri {self.uri}"
+        return self.site.rstrip("/") if self.spools else f".venv/bin/mlflow ui --backend-store-uri {self.uri}"
 
     @property
     def site(self) -> str:
-        """Return the server's address, or that at which the command serves a local store."""
-        return f"{self.uri.rstrip('/')}/" if self.spools else "http://127.0.0.1:5000/"
+        """Return the server's address, or that at which the command serves a local store.
+
+        `MLFLOW_PUBLIC_URL` is the one for people, where this process reaches the server by a name that only containers know.
+        """
+        if not self.spools:
+            return "http://127.0.0.1:5000/"
+        return f"{(os.environ.get('MLFLOW_PUBLIC_URL') or self.uri).rstrip('/')}/"
 
     def page(self, run_id: str, artifact: str = "") -> str:
         """Return the run's page in the MLflow UI, from its root."""
@@ -646,6 +654,23 @@ def _absolute(uri: str) -> str:
 def _owning_by(database: str) -> Ownership:
     locks = DatabaseLocks.of(database)
     return ByLocks(f"database {locks.identity}", locks)
+
+
+def _wait_for(uri: str) -> None:
+    """Ask a server whether it is there, for a while: whoever starts during its restart must not fail."""
+    deadline, told = time.monotonic() + START_SECONDS, False
+    while True:
+        try:
+            return _ask(uri)
+        except OSError as error:
+            # An address that is none has a text as its reason. A name may be unknown while its container is away.
+            hopeless = isinstance(error, URLError) and not isinstance(error.reason, OSError)
+            if hopeless or time.monotonic() >= deadline:
+                raise
+        if not told:
+            say(f"the tracking server {uri} does not answer yet: it is asked for {START_SECONDS:.0f} s")
+            told = True
+        time.sleep(RETRY_SECONDS)
 
 
 def _ask(uri: str) -> None:

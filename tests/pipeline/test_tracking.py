@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from urllib.error import URLError
 
 import optuna
 import pandas as pd
@@ -263,10 +264,33 @@ def test_a_store_that_does_not_answer_is_said_in_one_line(workplace, uri, monkey
     from pipeline.tracking.mlflow_tracker import MlflowTracker  # noqa: PLC0415
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setattr(mlflow_tracker_module, "START_SECONDS", 0)
     with pytest.raises(UsageError, match="MLFLOW_TRACKING_URI: must be a tracking store that answers, got") as error:
         MlflowTracker()
     assert "\n" not in str(error.value)
     assert not list(Path(workplace).glob("*.db"))
+
+
+def test_a_command_that_starts_while_a_server_restarts_waits_for_it(monkeypatch, capsys):
+    looks = iter([URLError(ConnectionRefusedError()), URLError(socket.gaierror()), None])
+
+    def look(_):
+        if error := next(looks):
+            raise error
+
+    monkeypatch.setattr(mlflow_tracker_module, "_ask", look)
+    monkeypatch.setattr(mlflow_tracker_module, "RETRY_SECONDS", 0)
+    mlflow_tracker_module._wait_for("http://mlflow:5000")
+    assert capsys.readouterr().out.count("does not answer yet") == 1
+    assert next(looks, "all were used") == "all were used"
+
+
+def test_links_have_the_address_for_people(monkeypatch):
+    tracker = mlflow_tracker_module.MlflowTracker("http://mlflow:5000", experiment="1")
+    assert (tracker.site, tracker.ui) == ("http://mlflow:5000/", "http://mlflow:5000")
+    monkeypatch.setenv("MLFLOW_PUBLIC_URL", "https://runs.example/")
+    assert (tracker.site, tracker.ui) == ("https://runs.example/", "https://runs.example")
+    assert tracker.uri == "http://mlflow:5000"
 
 
 def test_a_database_of_optuna_is_no_store(workplace):
