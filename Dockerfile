@@ -4,14 +4,17 @@ FROM python:3.11-slim-bookworm
 # The base image has one release of Debian.
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends chromium fonts-liberation git \
+    && apt-get install -y --no-install-recommends chromium-headless-shell fonts-liberation git \
     && rm -rf /var/lib/apt/lists/*
+ENV BROWSER_PATH=/usr/bin/chromium-headless-shell
 
 WORKDIR /environment
-COPY pyproject.toml requirements.lock ./
+COPY conda.yaml pyproject.toml requirements.lock ./
 ARG TORCH_INDEX=
+# conda.yaml lists the packages without the development tools, the lock has their hashes.
 # hadolint ignore=DL3013
-RUN pip install --no-cache-dir --no-deps --require-hashes --requirement requirements.lock \
+RUN awk 'NR == FNR { if ($1 == "-") wanted[$2]; next } /^[^ ]/ { on = $1 in wanted } on' conda.yaml requirements.lock > base.requirements.lock \
+    && pip install --no-cache-dir --no-deps --require-hashes --requirement base.requirements.lock \
     && pip install --no-cache-dir ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "$(sed -n 's/^  "\(torch==.*\)",/\1/p' pyproject.toml)"
 
 WORKDIR /project
