@@ -3,6 +3,8 @@
 # make test-faults  kill, fill, cut, corrupt: every fault that must be survived; make test has a sample
 # make setup  the environment in .venv, a Chromium for figures as PNG, and compiled kernels
 # make lock   resolve pyproject.toml again: writes requirements.lock, that of mlflow_server, and conda.yaml
+# make serve  the tracking server with its login, without containers: http://localhost:5000, on SQLite or MLFLOW_BACKEND_STORE_URI=...
+# make secrets, account NAME=..., backup, restore FILE=..., upgrade, rotate  for the stack of docker-compose.yml: mlflow_server/README.md
 # make audit  ask for known vulnerabilities of the locked packages
 # make format, make clean
 #
@@ -22,7 +24,7 @@ TORCH := $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==$(TORCH_VERSION)
 MNIST := $(DATA)/MNIST/raw/train-images-idx3-ubyte
 FASHION_MNIST := $(DATA)/FashionMNIST/raw/train-images-idx3-ubyte
 
-.PHONY: help setup demo run test test-faults check lock audit format clean
+.PHONY: help setup demo run test test-faults check serve secrets account backup restore upgrade rotate lock audit format clean
 
 help:
 	@sed -n 's/^# \{0,1\}//; 1,/^$$/p' Makefile
@@ -77,6 +79,19 @@ check: setup
 	.venv/bin/lint-imports
 	.venv/bin/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	.venv/bin/hadolint Dockerfile mlflow_server/Dockerfile
+
+# What the environment says goes before what .env says.
+serve: setup secrets
+	@.venv/bin/dotenv run --no-override .venv/bin/python mlflow_server/serve.py
+
+secrets backup upgrade rotate:
+	@mlflow_server/stack.sh $@
+
+account:
+	@mlflow_server/stack.sh account '$(NAME)' $(if $(ADMIN),--admin) $(if $(REMOVE),--remove)
+
+restore:
+	@mlflow_server/stack.sh restore '$(FILE)'
 
 lock: setup
 	.venv/bin/python scripts/lock.py

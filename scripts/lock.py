@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 LOCK, SERVER_LOCK = ROOT / "requirements.lock", ROOT / "mlflow_server/requirements.lock"
 OF_TORCH = re.compile(r"torch==|nvidia-|cuda-|triton")
-OF_SERVER = "mlflow\npsycopg[binary]\n"
+OF_SERVER = "mlflow[auth]\npsycopg[binary]\n"
 LOCK_HEAD = "# {what}, pinned with hashes. Written by `make lock` from pyproject.toml; do not edit.\n"
 CONDA_HEAD = """\
 # The environment of `mlflow run`. Written by `make lock` from pyproject.toml; do not edit.

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from functools import cached_property, wraps
+from http.client import UNAUTHORIZED
 from pathlib import Path
 from shutil import rmtree
 from tempfile import TemporaryDirectory, gettempdir, mkdtemp
@@ -145,6 +146,11 @@ def _explained(error: Exception, uri: str, verb: str) -> UsageError | RunError:
         return UsageError(
             f"MLFLOW_TRACKING_URI: must be a store whose tables this MLflow knows, got {uri} ({one_line(error)}). "
             "Name another one where Optuna keeps its studies there, or install the version of MLflow that made it."
+        )
+    if verb == "__init__" and isinstance(error, MlflowException) and error.get_http_status_code() == UNAUTHORIZED:
+        return UsageError(
+            f"MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD: must be those of an account of {uri}, got none that it knows. "
+            "Set them; `make account NAME=...` makes an account of the local stack."
         )
     opens = verb == "__init__" and not isinstance(error, MlflowException)
     lost = next((cause for cause in causes(error) if _is_lost_connection(cause)), None)

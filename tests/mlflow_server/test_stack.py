@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from base64 import b64encode
 from pathlib import Path
 from urllib.error import HTTPError
 
@@ -22,32 +23,50 @@ from mlflow.cli import server as mlflow_options
 from pipeline.identity import ROOT
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-PASSWORD = "p@ss:/word"  # noqa: S105 - of a database that lives as long as a test
+SECRETS = {
+    "MLFLOW_DATABASE_PASSWORD": "p@ss:/word of MLFLOW",
+    "OPTUNA_DATABASE_PASSWORD": "p@ss:/word of OPTUNA",
+    "MLFLOW_FLASK_SERVER_SECRET_KEY": "a key of the test",
+    "MLFLOW_AUTH_ADMIN_PASSWORD": "p@ss: of the admin",
+    "PIPELINE_PASSWORD": "p@ss: of the pipeline",
+}
+OURS = "MLFLOW_PUBLIC_URL"
+"""The one setting that is called like MLflow's and is the project's."""
 SMALL = {
     "data.name": "mnist_sample", "data.max_events": 12, "model.hidden_dim": 8, "model.embedding.dim": 4,
     "train.batch_size": 64, "train.epochs": 1,
 }  # fmt: skip
 
 
+def filled(text, settings):
+    """Put settings into the place of their names, the innermost first, as one may be the default of another."""
+    while "${" in text:
+        name = r"\$\{(\w+)(?::[-?]([^${}]*))?\}"
+        text = re.sub(name, lambda part: settings.get(part[1], part[2] or ""), text)
+    return text
+
+
 def environment(service, **settings):
     """Return the environment of a service as compose would fill it in, with these settings in .env."""
-    given = {
-        name: re.sub(r"\$\{(\w+)(?::[-?]([^}]*))?\}", lambda part: settings.get(part[1], part[2] or ""), str(value))
-        for name, value in COMPOSE[service]["environment"].items()
-        if value is not None
-    }
+    given = {name: filled(str(value), settings) for name, value in COMPOSE[service]["environment"].items() if value}
     kept = {name: os.environ[name] for name in ("PATH", "EVENT_DATA_DIR") if name in os.environ}
     return {**kept, **given, "PYTHONPATH": str(ROOT)}
 
 
-def ask(port, path, body=None, host=None):
+def ask(port, path, body=None, account=None, **headers):
+    """Return the status and the body of an answer."""
+    if account:
+        headers["Authorization"] = f"Basic {b64encode(':'.join(account).encode()).decode()}"
     request = urllib.request.Request(
-        f"http://localhost:{port}{path}",
+        f"http://127.0.0.1:{port}{path}",
         data=json.dumps(body).encode() if body else None,
-        headers={"Content-Type": "application/json", **({"Host": host} if host else {})},
+        headers={"Content-Type": "application/json", **headers},
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - the test's own server
-        return answer.read()
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - the test's own server
+            return answer.status, answer.read().decode()
+    except HTTPError as error:
+        return error.code, error.read().decode()
 
 
 def health(env):
@@ -61,7 +80,8 @@ def serving(env, log):
     command = json.loads(
         re.findall(r"^CMD (.*)$", (ROOT / "mlflow_server" / "Dockerfile").read_text(), re.MULTILINE)[-1]
     )
-    program = [sys.executable, "-m", *command]
+    assert command == ["python", "serve.py"]
+    program = [sys.executable, ROOT / "mlflow_server/serve.py"]
     assert health(env) == 1
     with (
         log.open("w") as output,
@@ -91,50 +111,100 @@ def test_the_example_of_the_settings_names_those_of_the_compose_file():
 def test_the_server_gets_settings_that_it_knows_and_answers_on_this_machine_alone():
     options = {option.envvar for option in mlflow_options.params if isinstance(option, click.Option)}
     for name in COMPOSE["mlflow"]["environment"]:
-        assert name in options or hasattr(environment_variables, name) or not name.startswith("MLFLOW_"), name
+        assert (
+            name in options or hasattr(environment_variables, name) or not name.startswith("MLFLOW_") or name == OURS
+        ), name
     for service in COMPOSE.values():
         assert all(published.startswith("127.0.0.1:") for published in service.get("ports", []))
+
+
+def test_no_service_gets_more_than_it_needs():
+    for name, service in COMPOSE.items():
+        assert service["read_only"], name
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert set(service["logging"]["options"]) == {"max-size", "max-file"}
+        assert "network_mode" not in service  # whose network would be gone when that service restarts
+    assert all(COMPOSE[name]["mem_limit"] and COMPOSE[name]["pids_limit"] for name in ("postgres", "mlflow"))
+    of_pipeline = str(COMPOSE["pipeline"])
+    assert not [name for name in SECRETS if name in of_pipeline and not name.startswith(("PIPELINE", "OPTUNA"))]
+    # The folder is mounted; what lies in it of the server's is not to be seen.
+    assert "/dev/null:/project/.env:ro" in COMPOSE["pipeline"]["volumes"]
+    assert "/project/backups" in COMPOSE["pipeline"]["tmpfs"]
+
+
+def test_the_image_of_the_pipeline_has_the_locked_packages_without_development_tools():
+    [program] = re.findall(r"^RUN (awk .*) > base.requirements.lock", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    lock = subprocess.run(["sh", "-c", program], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    conda = yaml.safe_load((ROOT / "conda.yaml").read_text())["dependencies"][-1]["pip"]
+    pins = re.findall(r"^([\w.-]+==\S+)", lock, re.MULTILINE)
+    assert sorted(pins) == sorted(pin for pin in conda if not pin.startswith("torch=="))
+    assert lock.count("==") == len(re.findall(r"==\S+ \\\n    --hash=sha256:", lock))
 
 
 @pytest.mark.parametrize("file", ["Dockerfile", "mlflow_server/Dockerfile"])
 def test_an_image_is_built_from_files_that_the_context_holds_and_this_python(file):
     text = (ROOT / file).read_text()
     sent = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
-    copied = re.findall(r"^COPY (\S+)", text, re.MULTILINE)
+    copied = {word for line in re.findall(r"^COPY (.+) \S+$", text, re.MULTILINE) for word in line.split()}
     assert copied
-    assert set(copied) <= sent
+    assert copied <= sent
     assert all((ROOT / path).is_file() for path in sent)
     assert f"FROM python:{sys.version_info.major}.{sys.version_info.minor}-slim" in text
 
 
+def check_login(port, account):
+    """Check what the server answers to whom."""
+    search, create = "/api/2.0/mlflow/experiments/search?max_results=1", "/api/2.0/mlflow/experiments/create"
+    assert ask(port, "/health")[0] == 200
+    for path in ("/", search):
+        assert ask(port, path)[0] == 401
+        assert ask(port, path, account=(account[0], "a wrong password"))[0] == 401
+        assert ask(port, path, account=account)[0] == 200
+        assert ask(port, path, account=account, Host="localhost")[0] == 200
+        assert ask(port, path, account=account, Host="elsewhere.example")[0] == 403
+    assert "<title>MLflow</title>" in ask(port, "/", account=account)[1]
+    assert ask(port, create, {"name": "a"}, account=account, Origin="http://elsewhere.example")[0] == 403
+    for spelling in ("artifact_location", "artifactLocation"):
+        status, said = ask(port, create, {"name": "a", spelling: "file:///etc"}, account=account)
+        assert (status, said[:18]) == (400, "artifact_location:")
+    another = {"username": "mallory", "password": "long enough for it"}
+    assert ask(port, "/api/2.0/mlflow/users/create", another, account=account)[0] == 403
+
+
+def check_stranger(env, folder):
+    """Check what the pipeline says without a password."""
+    command = [sys.executable, "-m", "pipeline", "ls", "studies"]
+    env = {name: value for name, value in env.items() if name != "MLFLOW_TRACKING_PASSWORD"}
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD: must be those")
+
+
 @pytest.mark.slow
-def test_the_pipeline_works_against_the_stack(workplace, postgres):
+def test_the_pipeline_works_against_the_stack(workplace, postgres, databases):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     with psycopg.connect(postgres, autocommit=True) as database:
-        database.execute(f"CREATE ROLE tracking SUPERUSER LOGIN PASSWORD '{PASSWORD}'")
-        database.execute("CREATE DATABASE mlflow OWNER tracking")
-        database.execute((ROOT / "mlflow_server" / "optuna.sql").read_text())
         access = Path(database.execute("SHOW hba_file").fetchone()[0])
-        access.write_text(f"host all tracking 127.0.0.1/32 scram-sha-256\n{access.read_text()}")
+        access.write_text(f"host all mlflow,optuna 127.0.0.1/32 scram-sha-256\n{access.read_text()}")
         database.execute("SELECT pg_reload_conf()")
-    address = postgres.partition("@")[2].partition("/")[0]
-    with pytest.raises(psycopg.OperationalError, match="password"):
-        psycopg.connect(f"postgresql://tracking@{address}/mlflow", password="another")  # noqa: S106
-    settings = {"MLFLOW_PORT": port, "POSTGRES_PASSWORD": PASSWORD}
     artifacts = workplace / "artifacts"
-    server, pipeline = (environment(service, **settings) for service in ("mlflow", "pipeline"))
+    server, pipeline = (environment(service, MLFLOW_PORT=port, **SECRETS) for service in ("mlflow", "pipeline"))
     for given in (server, pipeline):
-        given |= {name: value.replace("@postgres/", f"@{address}/") for name, value in given.items()}
-    server["MLFLOW_ARTIFACTS_DESTINATION"] = str(artifacts)
+        given |= {name: value.replace("@postgres/", f"@{databases}/") for name, value in given.items()}
+    server |= {"MLFLOW_ARTIFACTS_DESTINATION": str(artifacts), "MLFLOW_PORT": port}
+    pipeline["MLFLOW_TRACKING_URI"] = pipeline["MLFLOW_TRACKING_URI"].replace("mlflow:5000", f"127.0.0.1:{port}")
     pipeline["BROWSER_PATH"] = "/bin/false"  # drawing takes long, and is no part of this
+    account = "pipeline", SECRETS["PIPELINE_PASSWORD"]
 
     def run(*arguments):
         command = [sys.executable, "-m", "pipeline", *arguments]
         done = subprocess.run(command, cwd=workplace, env=pipeline, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        assert "http" not in done.stdout.replace(f"http://localhost:{port}", "")  # no addresses from MLflow itself
+        # The address for people, and none of MLflow itself.
+        assert "http" not in done.stdout.replace(f"http://localhost:{port}", "")
 
     study = {
         "base": SMALL,
@@ -148,13 +218,17 @@ def test_the_pipeline_works_against_the_stack(workplace, postgres):
     with serving(server, workplace / "server.log"):
         run("main", "--config", "small.json", "--workers", "2")
         run("ablate", "--config", "grid.json", "--workers", "1")
-        assert b"<title>MLflow</title>" in ask(port, "/")
-        experiments = json.loads(ask(port, "/api/2.0/mlflow/experiments/search?max_results=10"))["experiments"]
+        check_login(port, account)
+        check_stranger(pipeline, workplace)
+        command = [sys.executable, ROOT / "mlflow_server/serve.py", "account", "alice"]
+        said = subprocess.run(command, env=server, capture_output=True, text=True, check=True).stdout
+        alice = "alice", said.split()[-1]
+        assert ask(port, "/", account=alice)[0] == 200
+        search = "/api/2.0/mlflow/experiments/search?max_results=10"
+        experiments = json.loads(ask(port, search, account=alice)[1])["experiments"]
         [experiment] = [each for each in experiments if each["name"] == "lstm-time-embeddings"]
         wanted = {"experiment_ids": [experiment["experiment_id"]], "max_results": 100}
-        runs = json.loads(ask(port, "/api/2.0/mlflow/runs/search", wanted))["runs"]
-        with pytest.raises(HTTPError, match="403"):
-            ask(port, "/", host="elsewhere.example")
+        runs = json.loads(ask(port, "/api/2.0/mlflow/runs/search", wanted, account=account)[1])["runs"]
     assert {each["info"]["status"] for each in runs} == {"FINISHED"}
     names = [each["info"]["run_name"] for each in runs]
     assert {"small", "none s0", "lete s0", "grid", "t0 hidden_dim=6", "t1 hidden_dim=7"} < set(names)
