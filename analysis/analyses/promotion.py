@@ -35,7 +35,7 @@ class Costs:
 def leader(results: Results) -> str:
     """Return the model with the highest mean of the plan's primary metric, of several the first of the study."""
     models = model_table(results, metric_table(results))
-    return str(models.loc[models[f"{results.plan.primary_metric}_mean"].idxmax(), "model"])
+    return str(models["model"].iloc[int(models[f"{results.plan.primary_metric}_mean"].argmax())])
 
 
 def chosen_run(results: Results, model: str) -> pd.Series:
@@ -60,16 +60,13 @@ def compare_costs(results: Results, model: str, other: str, *, timed: bool) -> C
     """
     parameters = results.runs.groupby("model", observed=True)["parameters"].first()
     seconds = over_seeds(results.runs, ["model"], "epoch_seconds", 1 - results.plan.alpha).set_index("model")
-    low, high = seconds["low"].astype(float), seconds["high"].astype(float)
+    mean, low, high = (seconds[column].astype(float) for column in ("mean", "low", "high"))
     dearer = parameters[model] > parameters[other] or (timed and low[model] > high[other])
     lower = parameters[model] < parameters[other] or (timed and high[model] < low[other])
     count, time = BY_NAME["parameters"], BY_NAME["epoch_seconds"]
     said = f"{count.show(parameters[model])} parameters against {count.show(parameters[other])}"
     if timed:
-        shown = [
-            f"{time.show(row['mean'])} [{row['low']:.3g}, {row['high']:.3g}]"
-            for row in (seconds.loc[model], seconds.loc[other])
-        ]
+        shown = [f"{time.show(mean[name])} [{low[name]:.3g}, {high[name]:.3g}]" for name in (model, other)]
         said += f", {shown[0]} per epoch against {shown[1]}"
     else:
         said += "; seconds per epoch do not count, because the runs were timed on different processors"

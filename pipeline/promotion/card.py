@@ -159,9 +159,9 @@ def _metrics(candidate: Candidate) -> str:
     for name in OTHERS:
         metric = BY_NAME[name]
         spread = over_seeds(table, ["model"], name, level).set_index("model").loc[model]
-        known = len(seeds) > 1 and spread["low"] < spread["high"]
-        within = f" [{metric.show(spread['low'])}, {metric.show(spread['high'])}]" if known else ""
-        rows.append([metric.title, metric.show(own[name]), f"{metric.show(spread['mean'])}{within}"])
+        middle, low, high = spread[["mean", "low", "high"]].to_numpy(dtype=float)
+        within = f" [{metric.show(low)}, {metric.show(high)}]" if len(seeds) > 1 and low < high else ""
+        rows.append([metric.title, metric.show(own[name]), f"{metric.show(middle)}{within}"])
     header = ["Metric", "This run", f"Mean of {plural(len(seeds), 'seed')}"]
     caption = f"On {plural(correct_Sn.shape[1], 'test sequence')}, intervals at {100 * level:g} %"
     note = (

@@ -147,7 +147,7 @@ def _explained(error: Exception, uri: str, verb: str) -> UsageError | RunError:
             f"MLFLOW_TRACKING_URI: must be a store whose tables this MLflow knows, got {uri} ({one_line(error)}). "
             "Name another one where Optuna keeps its studies there, or install the version of MLflow that made it."
         )
-    if verb == "__init__" and isinstance(error, MlflowException) and error.get_http_status_code() == UNAUTHORIZED:
+    if verb == "__init__" and isinstance(error, MlflowException) and error.get_http_status_code() == UNAUTHORIZED:  # type: ignore[no-untyped-call]
         return UsageError(
             f"MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD: must be those of an account of {uri}, got none that it knows. "
             "Set them; `make account NAME=...` makes an account of the local stack."
