@@ -158,8 +158,8 @@ def _metrics(candidate: Candidate) -> str:
         rows.append([BY_NAME[name].title, shown, mean if len(seeds) > 1 else percent(every[0])])
     for name in OTHERS:
         metric = BY_NAME[name]
-        spread = over_seeds(table, ["model"], name, level).set_index("model").loc[model]
-        middle, low, high = spread[["mean", "low", "high"]].to_numpy(dtype=float)
+        spread = over_seeds(table, ["model"], name, level).set_index("model")
+        middle, low, high = (float(spread[column].astype(float)[model]) for column in ("mean", "low", "high"))
         within = f" [{metric.show(low)}, {metric.show(high)}]" if len(seeds) > 1 and low < high else ""
         rows.append([metric.title, metric.show(own[name]), f"{metric.show(middle)}{within}"])
     header = ["Metric", "This run", f"Mean of {plural(len(seeds), 'seed')}"]
