@@ -65,13 +65,13 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "verify": (
         "check that what is stored of a study is as it was stored, follows from its runs, and can be repeated",
-        ("all", "no_retrain", "choice"),
+        ("all", "no_retrain", "choice", "key"),
     ),
     "promote": (
         "register the best model of a study as the champion, where its verdict against the present one allows it",
         ("name", "reason"),
     ),
-    "export": ("write a study to a file that others can check without training or a store", ("weights",)),
+    "export": ("write a study to a file that others can check without training or a store", ("weights", "sign")),
     "import": ("take a study from such a file into this store, where its runs are finished", ()),
     "deliver": (
         "send to the tracking server what was recorded while it was away",
@@ -334,6 +334,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "true|false",
         "help": "with the best weights of each run",
     },
+    "sign": {"type": _path, "metavar": "KEY", "help": "private Ed25519 key by which the file is signed"},
+    "key": {"type": _path, "metavar": "KEY", "help": "of a file: public Ed25519 key of who must have signed it"},
     "dry_run": {
         "type": _truth,
         "nargs": "?",
@@ -475,7 +477,17 @@ def _wrong_input() -> tuple[type[Exception], ...]:
     return UsageError, *(getattr(sys.modules[name], error) for name, error in further.items() if name in sys.modules)
 
 
-def _run(verb: str, options: Mapping[str, Any]) -> None:
+def _verify_file(options: Mapping[str, Any]) -> None:
+    from pipeline.exchange.recount import verify_file
+    from pipeline.exchange.signature import public_key
+
+    if options["every"] or options["choice"] is not None:
+        flag = "--all" if options["every"] else "--choice"
+        raise UsageError(f"{flag}: must stand without a file, of which nothing is trained, got one. Drop it.")
+    verify_file(Path(options["study"]), public_key(options["key"]) if options["key"] else None)
+
+
+def _run(verb: str, options: dict[str, Any]) -> None:
     if verb == "ls":
         from pipeline.ls import ls
 
@@ -494,12 +506,9 @@ def _run(verb: str, options: Mapping[str, Any]) -> None:
 
         return bench(**{name: options[name] for name in VERBS["bench"][1]})
     if verb == "verify" and options["study"].endswith(ARCHIVE):
-        from pipeline.exchange.recount import verify_file
-
-        if options["every"] or options["choice"] is not None:
-            flag = "--all" if options["every"] else "--choice"
-            raise UsageError(f"{flag}: must stand without a file, of which nothing is trained, got one. Drop it.")
-        return verify_file(Path(options["study"]))
+        return _verify_file(options)
+    if options.pop("key", None):
+        raise UsageError("--key: must stand with a file of export, got one without. Name the file, or drop it.")
     if options.get("workers", 1) > 1:
         # While this process imports the same; `prepare_workers` says what that saves.
         prepare_workers(*MODULES)

@@ -25,6 +25,7 @@ def row_of_run(tags: Mapping[str, str], metrics: Mapping[str, float]) -> dict[st
     later = {
         "shared_code_digest": tags.get("shared_code_digest", "unknown"),
         "lstm_kernel": tags.get("lstm_kernel"),
+        "processor": tags.get("processor"),
         **{name: int(tags[name]) for name in STREAM_COLUMNS.values() if name in tags},
     }
     return {**{name: tags[name] for name in DECIDES}, **later, **numbers}

@@ -17,7 +17,7 @@ from pipeline.data import Splits
 from pipeline.epoch_metrics import curves_of, metrics_of
 from pipeline.evidence import Evidence
 from pipeline.identity import commit, identity
-from pipeline.machine import resolve_device
+from pipeline.machine import processor, resolve_device
 from pipeline.run_record import (
     BEST_FILE,
     CHECKPOINTS,
@@ -83,7 +83,8 @@ def run_cell(
     Where a server is away the cell is trained all the same, and UnsentError says that its run is not there yet.
     """
     splits = cell.config.data.load()
-    tags = identity(cell.config, splits, device)
+    # The processor is no part of the identity: the same study has the same plan on every machine.
+    tags = {**identity(cell.config, splits, device), "processor": processor()}
     with ExitStack() as held:
 
         def create() -> str:

@@ -60,6 +60,7 @@ class Call:
     chosen_on: Literal["", "test", "validation"] = ""
     file: Path | None = None
     weights: bool = False
+    sign: Path | None = None
     source: Path | None = None
     reason: str = ""
     overrides: dict[str, Any] = field(default_factory=dict)
@@ -273,11 +274,13 @@ def promote(call: Call) -> None:
 def export(call: Call) -> None:
     """Write a study to a file that others can check and take into their store."""
     from pipeline.exchange.sending import export_study
+    from pipeline.exchange.signature import private_key
     from pipeline.stored_study import find_study
 
     assert call.file  # noqa: S101 - the command line requires it
+    key = private_key(call.sign) if call.sign else None
     tracker, _ = open_store()
-    export_study(find_study(tracker, call.study), tracker, call.file, weights=call.weights)
+    export_study(find_study(tracker, call.study), tracker, call.file, weights=call.weights, key=key)
 
 
 def import_(call: Call) -> None:

@@ -5,7 +5,10 @@ units of that deviation, with and without an error of the images (the same at ev
 in the worlds of scripts.calibrate, judged by `significance.judge`, Holm and earlier verdicts included, and a pair that differs by
 exactly the margin. The tables go between the markers of docs/statistics.md.
 
-Letters: K models, N studies, S seeds, n images.
+The last designs stop where the decision of the test at 20 seeds can be predicted (Holmes and Walker 2026, arXiv 2602.13872; Koning and
+van Meer 2026, JRSS-B): docs/decisions/0021-looks.md says why they are not what `--until decided` does.
+
+Letters: K models, N studies, S seeds, n images, D draws of what is to come.
 """
 
 import argparse
@@ -35,6 +38,10 @@ DESIGNS: dict[str, tuple[tuple[int, ...], tuple[float, ...]]] = {
     "looks at 4, 6, 8, 10": (MOST_10.looks, MOST_10.levels),
     "every seed from 3 to 20 at .05": (tuple(range(3, 21)), (0.05,) * 18),
 }
+PREDICTED = {f"decision at 20 predicted at {chance:g}": chance for chance in (0.8, 0.9, 0.95)}
+"""Designs that stop once the test at 20 seeds will reject with this chance, if the gap is zero."""
+FIRST, MOST, DRAWS = 5, 20, 400
+"""Seeds of the first prediction, seeds that are predicted, and draws for each prediction."""
 FAMILIES = ("seeds dominate", "mixed, seeds more", "mixed, images more", "coin flips")
 MARGIN = 0.01
 
@@ -61,10 +68,12 @@ def main() -> None:
 
 def one_pair(name: str, effect: float, images: float, studies: int) -> Rates:
     """Return what a design finds in one pair, and at what cost."""
-    looks, levels = DESIGNS[name]
     generator = stream("looks", str(effect), str(images))
-    gaps_NS = effect + generator.standard_normal((studies, 20))
+    gaps_NS = effect + generator.standard_normal((studies, MOST))
     gaps_NS += images * generator.standard_normal((studies, 1))
+    if name in PREDICTED:
+        return by_prediction(gaps_NS, PREDICTED[name], images)
+    looks, levels = DESIGNS[name]
     found_N, seeds_N = np.zeros(studies, dtype=bool), np.zeros(studies)
     for seeds, level in zip(looks, levels, strict=True):
         open_N = ~found_N
@@ -76,11 +85,61 @@ def one_pair(name: str, effect: float, images: float, studies: int) -> Rates:
     return Rates(float(found_N.mean()), float(seeds_N.mean()))
 
 
+def by_prediction(gaps_NS: NDArray[np.float64], chance: float, images: float) -> Rates:
+    """Return what is found where a study stops once the chance that the test at the end rejects, at no gap, is high enough.
+
+    That chance is a martingale at no gap, which begins at the level of the test. So it reaches `chance` in at most level / chance
+    of the studies, and the test is made at the level .05 * chance. It is the mean over draws of the seeds that are to come, given
+    those that are there.
+    """
+    generator, studies = stream("looks", "predicted", str(images)), len(gaps_NS)
+    variance_V = np.geomspace(1e-4, 1e3, 2000)
+    mean_V = _smallest_found(variance_V, MOST, 0.05 * chance, images)
+    found_N, seeds_N = np.zeros(studies, dtype=bool), np.full(studies, float(MOST))
+    for seeds in range(FIRST, MOST):
+        open_N = np.flatnonzero(~found_N)
+        seen_NS, rest = gaps_NS[open_N, :seeds], MOST - seeds
+        mean_N1 = seen_NS.mean(axis=1, keepdims=True)
+        squares_N1 = ((seen_NS - mean_N1) ** 2).sum(axis=1, keepdims=True)
+        shape = (len(open_N), DRAWS)
+        # What is not known: the variance of a seed, a priori 1 / variance, and the error of the images.
+        if images:
+            variance_ND = squares_N1 / generator.chisquare(seeds - 1, shape)
+            spread_ND = images**2 + variance_ND / seeds
+            weight_ND = np.exp(-(mean_N1**2) / (2 * spread_ND)) / np.sqrt(spread_ND)
+            pull_ND = images**2 / spread_ND
+            shift_ND = pull_ND * mean_N1 + images * np.sqrt(1 - pull_ND) * generator.standard_normal(shape)
+        else:
+            variance_ND = (squares_N1 + seeds * mean_N1**2) / generator.chisquare(seeds, shape)
+            weight_ND, shift_ND = np.ones(shape), np.zeros(shape)
+        coming_ND = shift_ND + np.sqrt(variance_ND / rest) * generator.standard_normal(shape)
+        apart_ND = coming_ND - mean_N1
+        whole_ND = squares_N1 + seeds * rest / MOST * apart_ND**2
+        if rest > 1:
+            whole_ND = whole_ND + variance_ND * generator.chisquare(rest - 1, shape)
+        means_ND = mean_N1 + rest / MOST * apart_ND
+        rejected_ND = np.abs(means_ND) > np.interp(whole_ND / (MOST - 1), variance_V, mean_V)
+        stops_N = (weight_ND * rejected_ND).sum(axis=1) >= chance * weight_ND.sum(axis=1)
+        found_N[open_N[stops_N]], seeds_N[open_N[stops_N]] = True, seeds
+    at_end_N = np.abs(gaps_NS.mean(axis=1)) > np.interp(gaps_NS.var(axis=1, ddof=1), variance_V, mean_V)
+    return Rates(float((found_N | at_end_N).mean()), float(seeds_N.mean()))
+
+
+def _smallest_found(variance_V: NDArray[np.float64], seeds: int, level: float, images: float) -> NDArray[np.float64]:
+    """Return the smallest mean gap that the test finds at a level, for each variance of a seed."""
+    low_V, high_V = np.zeros(len(variance_V)), np.full(len(variance_V), 1e4)
+    for _ in range(60):
+        middle_V = (low_V + high_V) / 2
+        found_V = 2 * mixed_tail(middle_V, [variance_V / seeds], [seeds - 1], images**2) < level
+        low_V, high_V = np.where(found_V, low_V, middle_V), np.where(found_V, middle_V, high_V)
+    return high_V
+
+
 def one_pair_table(studies: int) -> str:
     """Return a row a design and error of the images: the share found and the seeds, at each true gap."""
     rows = []
     for images in (0.0, IMAGES):
-        for name in DESIGNS:
+        for name in (*DESIGNS, *PREDICTED):
             found = [one_pair(name, effect, images, studies) for effect in EFFECTS]
             say(f"{name}, images {images}: {found}")
             rows.append([name, f"{images:g}", *(f"{rate(its.found)}, {its.seeds:.1f} seeds" for its in found)])

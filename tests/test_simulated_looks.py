@@ -2,7 +2,7 @@
 
 import pytest
 
-from scripts.looks import DECIDED, DESIGNS, MOST_10, family, one_pair, one_pair_table
+from scripts.looks import DECIDED, DESIGNS, MOST_10, PREDICTED, family, one_pair, one_pair_table
 
 STUDIES = 2000
 
@@ -24,6 +24,16 @@ def test_looks_save_seeds_and_keep_power_and_level():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("images", [0.0, 0.15])
+def test_predicted_decisions_keep_power_and_level_and_take_more_seeds_than_looks(images):
+    name, studies = "decision at 20 predicted at 0.9", 500
+    assert one_pair(name, 0.0, images, studies).found <= 0.05 + 3 * error(0.05, studies)
+    at_one, looks = (one_pair(design, 1.0, images, studies) for design in (name, "looks at 5, 10, 20"))
+    assert at_one.found > looks.found - 2 * error(looks.found, studies)
+    assert at_one.seeds > looks.seeds + 1
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("world", ["seeds dominate", "coin flips"])
 @pytest.mark.parametrize("plan", [DECIDED, MOST_10], ids=["decided", "most 10"])
 def test_families_are_wrong_as_seldom_as_they_say(world, plan):
@@ -35,5 +45,5 @@ def test_families_are_wrong_as_seldom_as_they_say(world, plan):
 
 def test_the_table_has_a_row_a_design():
     lines = one_pair_table(20).splitlines()
-    assert len(lines) == 2 + 2 * len(DESIGNS)
+    assert len(lines) == 2 + 2 * (len(DESIGNS) + len(PREDICTED))
     assert lines[0] == "| design | images | gap 0 | gap 0.75 | gap 1 | gap 1.5 |"

@@ -24,8 +24,9 @@ CONDITIONS = {
     "precision": "precisions",
     "device": "devices",
     "lstm_kernel": "kernels of the LSTM",
+    "processor": "processors",
 }
-"""What should be the same of all runs, in words; the last is known of models with an LSTM alone."""
+"""What should be the same of all runs, in words; the kernel is known of models with an LSTM alone."""
 
 
 def banners(results: Results) -> list[str]:

@@ -9,6 +9,7 @@
 | `runs/CELL/...` | its files, as they were stored |
 | `report/...` | texts that follow from all of this |
 | `ro-crate-metadata.json`, `croissant.json` | the same for programs that know other formats (`crate.py`) |
+| `signature.json` | who signed it, where somebody did (`signature.py`) |
 
 The names are part of the format: whoever changes one of them, or what stands behind it, counts up `VERSION`.
 """
@@ -41,6 +42,7 @@ RUNS, RUN, REPORT = "runs/", "run.json", "report/"
 CONFIG, HISTORY, PREDICTIONS = "config.json", "history.json", "predictions.parquet"
 CLASSES, ENVIRONMENT, CONFUSION = "classes.json", "environment.json", "confusion_matrix.json"
 PROBES, WEIGHTS = "probes/", "checkpoints/best.pt"
+CRATE, CROISSANT, SIGNATURE = "ro-crate-metadata.json", "croissant.json", "signature.json"
 NEEDED = (CONFIG, HISTORY, PREDICTIONS, CLASSES, ENVIRONMENT, CONFUSION)
 """Files that every run has."""
 

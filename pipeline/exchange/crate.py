@@ -11,9 +11,8 @@ from typing import Any
 from analysis.wording import plural
 from pipeline.errors import UsageError
 from pipeline.exchange.archive import ANOTHER, Members, digest
-from pipeline.exchange.contents import CLASSES, ENVIRONMENT, RUNS, Contents, canonical
+from pipeline.exchange.contents import CLASSES, CRATE, CROISSANT, ENVIRONMENT, RUNS, SIGNATURE, Contents, canonical
 
-CRATE, CROISSANT = "ro-crate-metadata.json", "croissant.json"
 KINDS = {
     "json": "application/json",
     "parquet": "application/vnd.apache.parquet",
@@ -66,7 +65,7 @@ def described(contents: Contents) -> dict[str, bytes]:
 
 def changed(contents: Contents) -> list[str]:
     """Return, a line each, where the members are not those that the metadata of the crate list."""
-    members = dict(contents.members)
+    members = {name: content for name, content in contents.members.items() if name != SIGNATURE}
     try:
         listed = {
             entry["@id"]: str(entry["sha256"])

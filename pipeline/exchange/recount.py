@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from analysis import run_analyses
 from analysis.analyses.looks import ledger_problem
@@ -24,6 +25,7 @@ from pipeline.exchange.contents import (
     CLASSES,
     CONFIG,
     CONFUSION,
+    CRATE,
     ENVIRONMENT,
     LOOKS,
     NEEDED,
@@ -31,6 +33,7 @@ from pipeline.exchange.contents import (
     REPORT,
     RUN,
     RUNS,
+    SIGNATURE,
     WEIGHTS,
     Contents,
     RunRecord,
@@ -38,6 +41,7 @@ from pipeline.exchange.contents import (
     results_of,
 )
 from pipeline.exchange.crate import changed
+from pipeline.exchange.signature import check_signature
 from pipeline.manifest import CellEntry
 from pipeline.rows import row_of_run, scores_of_history, scores_of_predictions
 from pipeline.texts import numbers_of, texts_of
@@ -48,10 +52,13 @@ Check = Callable[[], str]
 """Raises UsageError where something does not hold, or returns what was found."""
 
 
-def verify_file(file: Path) -> None:
-    """Check an archive, a line each; RunError where something does not hold, UsageError where it is no archive of ours."""
+def verify_file(file: Path, key: Ed25519PublicKey | None = None) -> None:
+    """Check an archive, a line each, and where a key is given that its owner has signed it.
+
+    RunError where something does not hold, UsageError where it is no archive of ours.
+    """
     contents, checks = load(file), Checks()
-    for name, check in evidence(contents):
+    for name, check in evidence(contents, key):
         checks.hold(name, lambda check=check: (check(), None))  # type: ignore[misc]
     derived = checks.hold("the analysis, made anew", lambda: _derived(contents))
     for name, check in _compared(contents, *derived) if derived else ():
@@ -63,8 +70,10 @@ def verify_file(file: Path) -> None:
         )
 
 
-def evidence(contents: Contents) -> Iterator[tuple[str, Check]]:
-    """Yield the checks of all that was measured; what analyses made of it is not looked at."""
+def evidence(contents: Contents, key: Ed25519PublicKey | None = None) -> Iterator[tuple[str, Check]]:
+    """Yield the checks of all that was measured, and of who signed it; what analyses made of it is not looked at."""
+    if key or SIGNATURE in contents.members:
+        yield "signature", lambda: check_signature(contents, key)
     yield "files", lambda: _files(contents)
     yield "what was declared", lambda: _declared(contents)
     for entry, record in contents.cells:
@@ -87,7 +96,7 @@ def _files(contents: Contents) -> str:
     if said := changed(contents):
         more = f", and {len(said) - 1} more" if len(said) > 1 else ""
         raise UsageError(f"{contents.file}: {said[0]}{more}. {ANOTHER}")
-    return f"{plural(len(contents.members) - 1, 'file')} as exported"
+    return f"{plural(len(contents.members.keys() - {CRATE, SIGNATURE}), 'file')} as exported"
 
 
 def _declared(contents: Contents) -> str:

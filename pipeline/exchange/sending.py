@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from analysis.wording import plural
 from pipeline.console import say
 from pipeline.errors import UsageError
@@ -22,6 +24,7 @@ from pipeline.exchange.contents import (
 )
 from pipeline.exchange.crate import described
 from pipeline.exchange.recount import evidence, report_of
+from pipeline.exchange.signature import signed
 from pipeline.manifest import CellEntry
 from pipeline.probes.tables import table_paths
 from pipeline.stored_study import STUDY_KIND, StoredStudy
@@ -41,8 +44,13 @@ def travels(tag: str) -> bool:
     return tag not in OF_STORE and not tag.startswith(TAG) and (tag == COMMIT or not tag.startswith(OF_MLFLOW))
 
 
-def export_study(study: StoredStudy, tracker: Tracker, file: Path, *, weights: bool) -> None:
-    """Write a study to a file; UsageError where it does not hold what its runs answered, before anything is written."""
+def export_study(
+    study: StoredStudy, tracker: Tracker, file: Path, *, weights: bool, key: Ed25519PrivateKey | None = None
+) -> None:
+    """Write a study to a file, signed where a key is given.
+
+    UsageError where the study does not hold what its runs answered, before anything is written.
+    """
     if study.parent.tags.get("kind") != STUDY_KIND:
         raise UsageError(f"export: must be a study of compare, got the ablation study {study.name}. Name another one.")
     stored = tracker.get_all([entry.run_id for entry in study.manifest.cells if entry.run_id])
@@ -59,6 +67,7 @@ def export_study(study: StoredStudy, tracker: Tracker, file: Path, *, weights: b
             check()
     contents = Contents(file, {**members, **report_of(contents)})
     members = {**contents.members, **described(contents)}
+    members |= signed(members, key) if key else {}
     archive.write(file, members)
     size = f"{len(members)} members, {file.stat().st_size:,} bytes"
     say(f"{study.name} (study {study.id}): {plural(len(contents.runs), 'run')} and the report in {file}, {size}")

@@ -40,6 +40,8 @@ IMPORTED = "imported"
 """Tag of a run that came from an archive."""
 TABLES = (CONFUSION, "classification_report.json")
 """Files of a run that the tracking UI shows as tables."""
+PROCESSOR = "processor"
+"""Tag of a run: what it was trained on. Runs from before there was one lack it."""
 SAME_CODE = ("settings", "data_digest", "code_digest")
 """Parts of a variant's identity that must be the same in both halves of a study."""
 MAY_DIFFER = ("torch_version", "precision", "device", "lstm_kernel")
@@ -64,7 +66,7 @@ def import_file(file: Path, tracker: Tracker) -> None:
         check()
     known = _known(contents, tracker)
     _check_runs(contents, known, tracker)
-    notes = _check_study(contents, known)
+    notes = _check_study(contents, known) + _other_processors(contents, known, tracker)
     manifest = _merged(contents.manifest, known.manifest)
     new = [cell for cell in contents.runs if cell not in known.runs]
     bare = [cell for cell, run in known.runs.items() if left_out(run, WEIGHTS) and _has_weights(contents, cell)]
@@ -139,6 +141,15 @@ def _check_study(contents: Contents, known: _Known) -> list[str]:
     return [f"The study was {seeds}."] + (
         [f"These differ between its runs: {listing(differs.values())}."] if differs else []
     )
+
+
+def _other_processors(contents: Contents, known: _Known, tracker: Tracker) -> list[str]:
+    """Say where one study is put together from runs of several processors, whose last bits may differ."""
+    held = [entry.run_id for entry in known.manifest.cells if entry.run_id] if known.manifest else []
+    ours = {run.tags.get(PROCESSOR) for run in tracker.get_all(held).values()}
+    theirs = {record.tags.get(PROCESSOR) for record in contents.runs.values()}
+    names = sorted(filter(None, ours | theirs))
+    return [f"Its runs were trained on different processors: {listing(names)}."] if ours and len(names) > 1 else []
 
 
 def _merged(theirs: Manifest, ours: Manifest | None) -> Manifest:

@@ -249,6 +249,7 @@ def test_two_archives_with_other_seeds_become_one_study(exported, elsewhere, mor
     said = capsys.readouterr().out
     assert "The study was declared with seeds 2 and 3, the store's with 0 and 1, which stays declared." in said
     assert "imported 4 runs, 0 were there" in said
+    assert "different processors" not in said
     assert len(elsewhere.find(kind="study")) == 1
     study = find_study(elsewhere)
     assert study.manifest.seeds == (0, 1, 2, 3)
@@ -264,6 +265,24 @@ def test_two_archives_with_other_seeds_become_one_study(exported, elsewhere, mor
     import_file(exported.bare, elsewhere)
     import_file(more_seeds, elsewhere)
     assert state(elsewhere) == before
+
+
+def on_another_processor(members):
+    for name in [name for name in members if name.endswith("/run.json")]:
+        record = json.loads(members[name])
+        record["tags"]["processor"] = "Another"
+        members[name] = json.dumps(record).encode()
+
+
+def test_halves_from_two_kinds_of_processor_are_said_to_be(forge, elsewhere, more_seeds, workplace, capsys):
+    import_file(more_seeds, elsewhere)
+    import_file(forge(on_another_processor), elsewhere)
+    own = elsewhere.find(model="sincos", seed="2")[0].tags["processor"]
+    both = " and ".join(sorted([own, "Another"]))
+    assert f"Its runs were trained on different processors: {both}." in capsys.readouterr().out
+    export_study(find_study(elsewhere), elsewhere, workplace / "both.zip", weights=False)
+    report = archive.read(workplace / "both.zip")["report/analysis_report.md"].decode()
+    assert "The runs used different processors" in report
 
 
 def declared_otherwise(file, part, value, target):
