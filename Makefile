@@ -3,7 +3,7 @@
 # make test-faults  kill, fill, cut, corrupt: every fault that must be survived; make test has a sample
 # make setup  the environment in .venv, a Chromium for figures as PNG, and compiled kernels
 # make lock   resolve pyproject.toml again: writes requirements.lock, that of mlflow_server, and conda.yaml
-# make serve  the tracking server with its login, without containers: http://localhost:5000, on SQLite or MLFLOW_BACKEND_STORE_URI=...
+# make serve  the tracking server with its login, without containers: port 5000, on SQLite or MLFLOW_BACKEND_STORE_URI=...
 # make secrets, account NAME=..., backup, restore FILE=..., upgrade, rotate  for the stack of docker-compose.yml: mlflow_server/README.md
 # make audit  ask for known vulnerabilities of the locked packages
 # make format, make clean
