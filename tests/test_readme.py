@@ -1,9 +1,7 @@
 """README and docs say what is so: their examples run, their tables are those of the code, their links lead somewhere."""
 
 import ast
-import os
 import re
-import subprocess
 import sys
 import textwrap
 import types
@@ -12,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.__main__ import parse
+from pipeline.__main__ import main, parse
 from pipeline.ablation.reading import load_ablation
 from pipeline.ablation.space import AblationConfig
 from pipeline.ls import settings, settings_markdown
@@ -81,7 +79,7 @@ def test_the_study_file_of_the_page_is_one(tmp_path):
     assert study.variants["lete"].train.epochs == 5
 
 
-def test_the_example_of_own_data_runs_as_printed_on_recordings_of_that_form(tmp_path, monkeypatch):
+def test_the_example_of_own_data_runs_as_printed_on_recordings_of_that_form(mlflow_store, monkeypatch, capsys):
     """aeon itself is not installed here: a module of its name gives fewer recordings of the same form."""
     generator = np.random.default_rng(0)
     recordings = [generator.normal(number % 3, size=(12, 7 + number % 5)) for number in range(240)]
@@ -90,28 +88,18 @@ def test_the_example_of_own_data_runs_as_printed_on_recordings_of_that_form(tmp_
     aeon.load_classification = {"JapaneseVowels": (recordings, speakers)}.get
     monkeypatch.setitem(sys.modules, "aeon", types.ModuleType("aeon"))
     monkeypatch.setitem(sys.modules, "aeon.datasets", aeon)
-    monkeypatch.chdir(tmp_path)
+    workplace = mlflow_store.parent
     text = section("An example", page("own-data.md"))
     exec(blocks(text, "python")[0], {})  # noqa: S102 - the page's own code
-    (tmp_path / "vowels.json").write_text(blocks(text, "json")[0])
+    (workplace / "vowels.json").write_text(blocks(text, "json")[0])
     commands = [line.split()[3:] for line in blocks(text, "text")[0].splitlines() if "pipeline" in line]
-    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
-    environment["BROWSER_PATH"] = "/bin/false"  # drawing takes long, and is no part of this
-    said = ""
     for command in commands:
-        done = subprocess.run(
-            [sys.executable, "-m", "pipeline", *command, "--train.epochs", "2"],
-            cwd=tmp_path,
-            env={**environment, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        said += done.stdout
+        workers = ["--workers", "1"] if command[0] in ("main", "compare") else []
+        assert main([*command, *workers, "--train.epochs", "2"]) == 0
+    said = capsys.readouterr().out
     assert "position against none is" in said
     assert "sincos/seed-0: test accuracy" in said
-    report = (tmp_path / "results/vowels/analysis_report.md").read_text()
+    report = (workplace / "results/vowels/analysis_report.md").read_text()
     assert not re.search(r"\b(digit|pixel|image)s?\b", report)
 
 
