@@ -31,6 +31,15 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if item not in set(left_out)]
 
 
+@pytest.fixture(autouse=True)
+def environment():
+    """Leave the environment as it was: MLflow writes the store that it was told to use into it, where the next test would find it."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 @pytest.fixture
 def workplace(tmp_path, monkeypatch):
     """A working directory without checkpoints, results or store; the real data stays where it is."""

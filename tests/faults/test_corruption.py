@@ -1,7 +1,11 @@
 """A stored file in which one bit has changed: named with exit code 2, or repaired and said; never taken in silence."""
 
+import contextlib
+import io
+import shutil
+
 import pytest
-from harness import FULL
+from harness import FULL, Place
 
 from pipeline import analyze
 from pipeline.__main__ import main
@@ -29,17 +33,14 @@ OUTPUTS = (
 @pytest.fixture(scope="module")
 def analysed(tmp_path_factory, empty_store):
     """A place with a study that was trained and analysed."""
-    import contextlib  # noqa: PLC0415
-    import shutil  # noqa: PLC0415
-
-    from harness import Place  # noqa: PLC0415
-
     here = Place(tmp_path_factory.mktemp("analysed"))
     here.study()
     shutil.copy(empty_store, here.folder / "mlflow.db")
     with pytest.MonkeyPatch.context() as patched, contextlib.chdir(here.folder):
         patched.setattr(analyze, "_drawn", lambda _: ({"png": {}, "svg": {}}, None))
-        assert main(["main", "--config", "tiny.json", "--workers", "1"]) == 0
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            code = main(["main", "--config", "tiny.json", "--workers", "1"])
+        assert code == 0, said.getvalue()
     return here
 
 
