@@ -54,6 +54,11 @@ def test_an_installed_wheel_runs_a_study_from_another_folder(mlflow_store, tmp_p
 
     installed = folder / "installed"
     call(*pip, "install", "--quiet", "--no-deps", "--no-index", "--target", str(installed), str(wheel), cwd=folder)
+    for kernel in (ROOT / "models").rglob("*.nb?"):  # compiled kernels, which take half a minute
+        (installed / kernel.relative_to(ROOT)).parent.mkdir(exist_ok=True)
+        shutil.copy(kernel, installed / kernel.relative_to(ROOT))
+    for source in (ROOT / "models").rglob("*.py"):
+        shutil.copystat(source, installed / source.relative_to(ROOT))
     (workplace / "tiny.json").write_text(json.dumps(TINY))
 
     def run(*arguments):

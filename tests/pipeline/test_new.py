@@ -84,8 +84,14 @@ print(json.dumps({
 def extended(tmp_path_factory):
     """A copy of the project with one new thing of each kind, and one with a name as long as names may be."""
     root = tmp_path_factory.mktemp("copy") / "project"
-    for folder in ("models", "analysis", "pipeline", "scripts", "tests"):
-        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in (
+        "models",
+        "analysis",
+        "pipeline",
+        "scripts",
+        "tests",
+    ):  # with the compiled kernels, which take half a minute
+        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("*.pyc"))
     for file in ("pyproject.toml", "README.md", "docs/encodings.md"):
         (root / file).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / file, root / file)
