@@ -186,7 +186,7 @@ def finish(
         },
         font={"family": "Open Sans, DejaVu Sans, Arial, sans-serif", "size": TEXT_SIZE, "color": INK},
         template="none",
-        meta={SEEN: f"{title}. {seen}"},
+        meta={SEEN: f"{title}{'' if title.endswith('?') else '.'} {seen}"},
         paper_bgcolor=PAPER,
         plot_bgcolor=PAPER,
         showlegend=False,
