@@ -63,6 +63,10 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
         "classify the sequences of a file with a stored model, in parts that fit into memory",
         ("model", "input", "output"),
     ),
+    "drift": (
+        "say what moved between the training data of a stored model and the sequences of a file",
+        ("model", "input", "output"),
+    ),
     "verify": (
         "check that what is stored of a study is as it was stored, follows from its runs, and can be repeated",
         ("all", "no_retrain", "choice", "key"),
@@ -388,6 +392,7 @@ PLACES: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 """What verbs take by its place, not by a flag."""
+STORED_MODEL = {"metavar": "URI", "help": "a stored model: models:/NAME@ALIAS, models:/NAME/VERSION or runs:/RUN/NAME"}
 OWN_MEANING: dict[tuple[str, str], dict[str, str]] = {
     ("claim", "study"): {"help": "study that has the model (default: the newest)"},
     ("suite", "output"): {"help": "folder of the results (default: results/suite)"},
@@ -396,11 +401,10 @@ OWN_MEANING: dict[tuple[str, str], dict[str, str]] = {
     ("ablate", "models"): {"help": "rows of the study"},
     ("ablate", "storage"): {"help": "database of the study (default: OPTUNA_STORAGE, or else sqlite:///optuna.db)"},
     ("bench", "output"): {"help": "folder of benchmarks.md and .json (default: docs; with --quick, none)"},
-    ("predict", "model"): {
-        "metavar": "URI",
-        "help": "a stored model: models:/NAME@ALIAS, models:/NAME/VERSION or runs:/RUN/NAME",
-    },
+    ("predict", "model"): STORED_MODEL,
+    ("drift", "model"): STORED_MODEL,
     ("predict", "output"): {"metavar": "FILE.parquet", "help": "file of the answers, a row for each sequence"},
+    ("drift", "output"): {"metavar": "FILE.html", "help": "file of the page (default: none)"},
     ("doctor", "output"): {"help": "folder of the page (default: results/doctor)"},
     ("ablate", "study"): {"help": "the same as --name"},
     ("promote", "name"): {"help": "name of the registered model (default: event-classifier)"},

@@ -31,6 +31,7 @@ class Inference:
         """Rebuild a model from the description that was stored with it, and from its weights."""
         described = json.loads(description.read_text(encoding="utf-8"))
         self.shape = described["shape"]
+        self.reference: dict[str, Any] | None = described.get("reference")
         self.config = RunConfig.model_validate(described["config"])
         if isinstance(self.config.model.embedding, OwnEmbeddingConfig):
             self.config.model.embedding.trust()  # who loads a model of MLflow runs the code beside it, this file included

@@ -16,7 +16,9 @@ from models.classifier import Classifier
 from pipeline.costs import flops_of
 from pipeline.data import EventDataset, Splits
 from pipeline.evidence import TAG, Evidence, left_out, read
+from pipeline.inference import Inference
 from pipeline.machine import environment
+from pipeline.reference import Reference
 from pipeline.rows import scores_of_history, scores_of_predictions
 from pipeline.settings import flat
 from pipeline.study import Cell
@@ -127,7 +129,10 @@ def pack(cell: Cell, recorder: Recorder, run_id: str, weights: Path) -> None:
     shape |= {"time_unit": splits.test.time_unit, "standardization": standardization}
     with TemporaryDirectory() as scratch:
         description = Path(scratch) / "description.json"
-        description.write_text(json.dumps({"config": cell.config.model_dump(mode="json"), "shape": shape}))
+        described = {"config": cell.config.model_dump(mode="json"), "shape": shape}
+        description.write_text(json.dumps(described))
+        reference = Reference.of(splits, Inference(description, weights))
+        description.write_text(json.dumps({**described, "reference": reference.to_json()}))
         example = _example(splits)
         card = _card(cell, splits)
         recorder.log_model(run_id, name=cell.model, card=card, weights=weights, config=description, example=example)

@@ -48,7 +48,7 @@ def score_file(model: tuple[Path, Path], source: Path, output: Path) -> None:
     """
     check_places(source, output)
     inference = Inference(*model)
-    request, settings = _request(inference, source)
+    request, settings = request_of(inference, source)
     folder = output.with_name(f"{output.name}.part")
     with _alone(folder, output), writing(folder):
         digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in model]
@@ -61,7 +61,7 @@ def score_file(model: tuple[Path, Path], source: Path, output: Path) -> None:
         }
         _keep_parts_of(folder, asked)
         phase(f"reading {source}")
-        events = _read(request, settings, folder / "events", inference)
+        events = read_events(request, settings, folder / "events", inference)
         for note in events.elapsed.notes:
             say(f"data: {note}")
         parts = _score(inference, events, folder, f"{source}, features")
@@ -116,7 +116,7 @@ def _keep_parts_of(folder: Path, asked: dict[str, object]) -> None:
         note.write_text(text)
 
 
-def _request(inference: Inference, source: Path) -> tuple[Request, EventsFileConfig]:
+def request_of(inference: Inference, source: Path) -> tuple[Request, EventsFileConfig]:
     """Return what is asked of the file, by the settings of the data that the model was trained on."""
     trained, shape = inference.config.data, inference.shape
     if isinstance(trained, EventsFileConfig):
@@ -141,8 +141,13 @@ def _request(inference: Inference, source: Path) -> tuple[Request, EventsFileCon
     return request, settings
 
 
-def _read(request: Request, settings: EventsFileConfig, scratch: Path, inference: Inference) -> Sequences:
-    """Return the events of the file by sequence, in files of a folder; DataError where a time is past the horizon."""
+def read_events(
+    request: Request, settings: EventsFileConfig, scratch: Path, inference: Inference, *, late: bool = False
+) -> Sequences:
+    """Return the events of the file by sequence, in files of a folder.
+
+    DataError where the file cannot be read, or a time is past the horizon and `late` ones are not taken.
+    """
     rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
     try:
@@ -157,7 +162,7 @@ def _read(request: Request, settings: EventsFileConfig, scratch: Path, inference
         rule = f"must be numbers in the unit {request.time_unit} of the training data"
         raise error(f"column {request.time_column}", rule, "dates or durations", "Convert them.") from refused
     horizon, largest = inference.shape["horizon"], events.elapsed.largest
-    if largest >= horizon or np.float32(largest) >= horizon:
+    if not late and (largest >= horizon or np.float32(largest) >= horizon):
         rule = f"must be below {horizon:g}, the horizon of the training data"
         raise error(f"column {request.time_column}", rule, f"{largest:.12g}", "Leave such events out.")
     return events
@@ -175,24 +180,30 @@ def _score(inference: Inference, events: Sequences, folder: Path, where: str) ->
             part = folder / f"{number:06}{ENDING}"
             parts.append(part)
             if not part.is_file():
-                table = None if features is None else features[offsets[a] : offsets[b]]
-                dataset = EventDataset(
-                    times=torch.from_numpy(events.elapsed.units(a, b).astype(np.float32)),
-                    offsets=torch.from_numpy(offsets[a : b + 1] - offsets[a]),
-                    labels=torch.zeros(b - a, dtype=torch.int64),
-                    features=None if table is None else _as_tensor(inference, table, where),
-                    classes=inference.shape["classes"],
-                    horizon=inference.shape["horizon"],
-                    time_unit=inference.shape["time_unit"],
-                    name=where,
-                )
-                probabilities_nC = inference.probabilities(dataset)
+                probabilities_nC = inference.probabilities(dataset_of(inference, events, (a, b), where))
                 columns = [events.ids[a:b], inference.names(probabilities_nC.argmax(1)), *probabilities_nC.T]
                 scratch = part.with_suffix(".partial")
                 parquet.write_table(pa.table(columns, schema=schema), scratch)
                 scratch.replace(part)
             meter.advance("parts", time.monotonic() - began, f"{b} sequences")
     return parts
+
+
+def dataset_of(inference: Inference, events: Sequences, part: tuple[int, int], where: str) -> EventDataset:
+    """Return the sequences from the first to before the second number as the model takes them."""
+    a, b = part
+    offsets, features = events.elapsed.offsets, events.features
+    table = None if features is None else features[offsets[a] : offsets[b]]
+    return EventDataset(
+        times=torch.from_numpy(events.elapsed.units(a, b).astype(np.float32)),
+        offsets=torch.from_numpy(offsets[a : b + 1] - offsets[a]),
+        labels=torch.zeros(b - a, dtype=torch.int64),
+        features=None if table is None else _as_tensor(inference, table, where),
+        classes=inference.shape["classes"],
+        horizon=inference.shape["horizon"],
+        time_unit=inference.shape["time_unit"],
+        name=where,
+    )
 
 
 def _as_tensor(inference: Inference, table: NDArray[np.float64], where: str) -> torch.Tensor:

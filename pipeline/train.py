@@ -78,7 +78,8 @@ def run_cell(
     """Return the finished run of a cell, training what is missing of it.
 
     A new run is nested under `parent`, or is the run `adopted` that somebody created for it. Where it is `packaged`, the
-    run holds the model in the form that MLflow loads, which takes a second; checkpoints it holds in any case.
+    run holds the model in the form that MLflow loads, which takes a second, and its answers to some held-out sequences; checkpoints
+    it holds in any case.
 
     Where a server is away the cell is trained all the same, and UnsentError says that its run is not there yet.
     """

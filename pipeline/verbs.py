@@ -294,21 +294,43 @@ def import_(call: Call) -> None:
 
 def predict(call: Call) -> None:
     """Classify the sequences of a file with a stored model."""
-    from pipeline.ls import check_store
     from pipeline.scoring import check_places, score_file
 
+    _check_model(call)
+    if not call.source or not call.output:
+        flag, what = ("--output", "the file of the answers") if call.source else ("--input", "a file of events")
+        raise UsageError(f"{flag}: must be {what}, got none. Name one.")
+    check_places(call.source, call.output)
+    score_file(_fetched(call), call.source, call.output)
+
+
+def drift(call: Call) -> None:
+    """Compare the sequences of a file with those that a stored model was trained on."""
+    from pipeline.drift import check_page, watch
+
+    _check_model(call)
+    if not call.source:
+        raise UsageError("--input: must be a file of events, got none. Name one.")
+    check_page(call.output)
+    watch(call.model, _fetched(call), call.source, call.output)
+
+
+def _check_model(call: Call) -> None:
+    """Refuse what is no address of a stored model."""
     if not call.model.startswith(("models:/", "runs:/")):
         raise UsageError(
             f"--model: must be models:/NAME@ALIAS, models:/NAME/VERSION or runs:/RUN/NAME, got {call.model or 'none'}. "
             "The page of a run shows the address of its model."
         )
-    if not call.source or not call.output:
-        flag, what = ("--output", "the file of the answers") if call.source else ("--input", "a file of events")
-        raise UsageError(f"{flag}: must be {what}, got none. Name one.")
-    check_places(call.source, call.output)
+
+
+def _fetched(call: Call) -> tuple[Path, Path]:
+    """Return the description and the weights of a stored model."""
+    from pipeline.ls import check_store
+
     check_store()
     phase(f"fetching {call.model}")
-    score_file(connect().model_files(call.model), call.source, call.output)
+    return connect().model_files(call.model)
 
 
 def main(call: Call) -> None:

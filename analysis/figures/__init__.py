@@ -19,6 +19,7 @@ from analysis.figures.pareto import pareto_figure
 from analysis.figures.parts.style import described, night_colours
 from analysis.figures.profile import profile_figure
 from analysis.figures.ranks import ranks_figure
+from analysis.figures.shift import shift_figure
 from analysis.figures.significance import significance_figure
 from analysis.figures.temporal import temporal_figure
 from analysis.figures.time_use import anytime_figure, time_use_figure
@@ -53,6 +54,7 @@ __all__ = [
     "profile_figure",
     "ranks_figure",
     "reliability_figure",
+    "shift_figure",
     "significance_figure",
     "sized",
     "spectrum_figure",
