@@ -7,6 +7,7 @@ Letters: N sequences, L events of one, F features of an event, C classes.
 
 import json
 from collections.abc import Mapping, Sequence
+from math import isqrt
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,10 @@ from pipeline.checkpoint import load
 from pipeline.config import RunConfig
 from pipeline.data import DataError, EventDataset, Standardization
 from pipeline.data.columns import LARGEST_FEATURE
+from pipeline.data.mnist import ImageEventsConfig, events_of_images
 from pipeline.training.evaluation import EVALUATION_BATCH, predict
+
+LARGEST_PIXEL = 255
 
 
 class Inference:
@@ -47,21 +51,13 @@ class Inference:
 
         A row of the frame `events` (or of a dict of lists) holds `times` (list of L, ascending, in the unit of the training
         data, from 0 to below its horizon, as in training) and, where the model has features, `features` (L lists of F),
-        which are standardised as those of the training data were. DataError, which says the first thing that is wrong.
+        which are standardised as those of the training data were. A model of images also takes `images` alone, rows of
+        pixels from 0 to 255, of which events are made as in training. DataError, which says the first thing that is wrong.
 
         With `anytime`, also the answer after each event: `anytime_class` (list of L) and `anytime_probabilities` (L lists of C).
         """
         columns = self._columns(events)
-        times = [_numbers(row, f"times of sequence {i}", 1) for i, row in enumerate(columns["times"])]
-        for i, row in enumerate(times):
-            self._check_times(row, f"times of sequence {i}")
-        features = None
-        if self.shape["feature_dim"]:
-            tables = enumerate(columns["features"])
-            features = [self._features(table, f"features of sequence {i}", len(times[i])) for i, table in tables]
-        dataset = EventDataset.from_lists(
-            times, features=features, horizon=self.shape["horizon"], classes=self.shape["classes"]
-        )
+        dataset = self._of_images(columns["images"]) if "images" in columns else self._of_lists(columns)
         probabilities_NC = self.probabilities(dataset)
         predicted_N = probabilities_NC.argmax(1)
         told: dict[str, Any] = {
@@ -104,6 +100,34 @@ class Inference:
         """Return the names of classes."""
         return [self.shape["class_names"][number] for number in numbers]
 
+    def _of_lists(self, columns: Mapping[str, Sequence[object]]) -> EventDataset:
+        times = [_numbers(row, f"times of sequence {i}", 1) for i, row in enumerate(columns["times"])]
+        for i, row in enumerate(times):
+            self._check_times(row, f"times of sequence {i}")
+        features = None
+        if self.shape["feature_dim"]:
+            tables = enumerate(columns["features"])
+            features = [self._features(table, f"features of sequence {i}", len(times[i])) for i, table in tables]
+        return EventDataset.from_lists(
+            times, features=features, horizon=self.shape["horizon"], classes=self.shape["classes"]
+        )
+
+    def _of_images(self, rows: Sequence[object]) -> EventDataset:
+        """Return the events of images, as training made them."""
+        data = self.config.data
+        assert isinstance(data, ImageEventsConfig)  # noqa: S101 - others have no such column
+        side = isqrt(int(self.shape["horizon"]))
+        images = np.stack([_pixels(row, f"image {i}", side) for i, row in enumerate(rows)])
+        unlabelled = images, np.zeros(len(images), dtype=np.int64)
+        dataset = events_of_images(
+            unlabelled,
+            threshold=data.threshold,
+            intensities=data.intensities,
+            name=data.name,
+            class_names=data.class_names,
+        )
+        return dataset if data.max_events is None else dataset.truncate(data.max_events)
+
     def _columns(self, events: object) -> Mapping[str, Sequence[object]]:
         """Return the columns of a request by their names."""
         wanted = ["times", "features"] if self.shape["feature_dim"] else ["times"]
@@ -116,6 +140,9 @@ class Inference:
             got = " ".join(str(error).split())
             raise DataError(f"request: {rule}, got another thing ({got}). Give a row for each sequence.") from error
         names = list(map(str, frame.columns))
+        if isinstance(self.config.data, ImageEventsConfig):
+            rule += ", or the column images,"
+            wanted = ["images"] if "images" in names else wanted
         if sorted(names) != sorted(wanted):
             got = ", ".join(names) if names else "none"
             raise DataError(f"request: {rule} and no other, got {got}. Rename, add or drop columns.")
@@ -145,6 +172,20 @@ class Inference:
             rule = f"must be {events} lists of {width}, one for each event"
             raise DataError(f"{where}: {rule}, got {len(table)} of {table.shape[1]}. Give equally many numbers.")
         return self.standardised(table, where)
+
+
+def _pixels(given: object, where: str, side: int) -> NDArray[np.uint8]:
+    """Return an image of so many rows and columns."""
+    pixels = _numbers(given, where, 2)
+    if pixels.shape != (side, side):
+        raise DataError(
+            f"{where}: must be {side} lists of {side} numbers, got {len(pixels)} of {pixels.shape[1]}. Correct it."
+        )
+    wrong = ~((pixels >= 0) & (pixels <= LARGEST_PIXEL) & (pixels == np.floor(pixels)))
+    if wrong.any():
+        rule = f"must be whole numbers from 0 to {LARGEST_PIXEL}"
+        raise DataError(f"{where}: {rule}, got {pixels[wrong][0]:.12g}. Scale the pixels.")
+    return pixels.astype(np.uint8)
 
 
 def _numbers(given: object, where: str, dimensions: int) -> NDArray[np.float64]:

@@ -26,8 +26,8 @@ METHOD = (
     ),
     (
         "**Numbers.** Two-sample Kolmogorov-Smirnov: the effect is the largest difference between shares of sequences up to a value. It is "
-        "taken at and just below the cut points, where it is at most that of all values; its p is not too small then, and a sixtieth of the "
-        "sequences can move without being seen. Wasserstein: how far a value would have to be moved on average."
+        "taken at and just below the cut points, where it is at most that of all values; its p is not too small then, and a sixtieth of "
+        "the sequences can move without being seen. Wasserstein: how far a value would have to be moved on average."
     ),
     (
         "**Classes.** Chi-square test of homogeneity of the predicted classes; classes expected fewer than 5 times are taken together. "

@@ -73,14 +73,14 @@ def untrained():
     from pipeline import checkpoint  # noqa: PLC0415
     from pipeline.settings import build_run  # noqa: PLC0415
 
-    def store(folder, *, features=0, embedding="lete", horizon=20.0, **settings):
+    def store(folder, *, features=0, embedding="lete", horizon=20.0, classes=("rise", "fall", "rest"), **settings):
         tiny = {"model.embedding.name": embedding, "model.embedding.dim": 4, "model.hidden_dim": 6}
         config = build_run({**tiny, **settings})
         torch.manual_seed(0)
-        model = config.model.build(horizon=horizon, feature_dim=features, classes=3)
+        model = config.model.build(horizon=horizon, feature_dim=features, classes=len(classes))
         checkpoint.save(folder / "best.pt", {"model": model.state_dict()})
         standardization = {"means": [100.0] * features, "deviations": [10.0] * features} if features else None
-        shape = {"horizon": horizon, "feature_dim": features, "classes": 3, "class_names": ["rise", "fall", "rest"]}
+        shape = {"horizon": horizon, "feature_dim": features, "classes": len(classes), "class_names": list(classes)}
         shape |= {"time_unit": "step", "standardization": standardization}
         described = {"config": config.model_dump(mode="json"), "shape": shape}
         (folder / "description.json").write_text(json.dumps(described))

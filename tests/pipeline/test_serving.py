@@ -17,6 +17,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from mlflow.exceptions import MlflowException
 
 from pipeline.__main__ import main
@@ -37,12 +38,12 @@ def loaded(files):
 
 @pytest.fixture(scope="module")
 def plain(untrained, tmp_path_factory):
-    return loaded(untrained(tmp_path_factory.mktemp("plain")))
+    return loaded(untrained(tmp_path_factory.mktemp("plain"), **{"data.name": "synthetic"}))
 
 
 @pytest.fixture(scope="module")
 def featured(untrained, tmp_path_factory):
-    return loaded(untrained(tmp_path_factory.mktemp("featured"), features=2))
+    return loaded(untrained(tmp_path_factory.mktemp("featured"), features=2, **{"data.name": "synthetic"}))
 
 
 def probabilities(served, times, **columns):
@@ -75,7 +76,60 @@ def test_features_are_taken_as_the_training_data_had_them(featured):
     assert not np.allclose(moved[0], rows[0], atol=1e-7)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"data.threshold": 0.3, "data.max_events": 40}, {"data.intensities": True}],
+    ids=["as they are", "darker and cut", "with intensities"],
+)
+def test_images_are_answered_as_their_events_are(untrained, tmp_path, settings):
+    data = {"data.name": "mnist_sample", **settings}
+    features = int("data.intensities" in settings)
+    served = loaded(untrained(tmp_path, horizon=784.0, classes=tuple("0123456789"), features=features, **data))
+    config = served._inference.config.data
+    _, (images, _) = config.images(tmp_path)
+    images = images[:20]
+    images[3] = 0
+    images[4, 0] = 255
+    _, events = config.read(tmp_path)
+    if config.max_events:
+        events = events.truncate(config.max_events)
+    rows = np.array(served.predict(None, pd.DataFrame({"images": images.tolist()}))["probabilities"].tolist())
+    expected = served._inference.probabilities(events.select(torch.arange(20)))
+    kept = [at for at in range(20) if at not in (3, 4)]
+    assert rows[kept] == pytest.approx(expected[kept], abs=1e-6)
+    if not features:
+        times = [np.flatnonzero(image.reshape(-1) / 255 > config.threshold)[: config.max_events] for image in images]
+        assert rows == pytest.approx(probabilities(served, times), abs=1e-6)
+    as_parquet_has_them = [np.array([*image, None], dtype=object)[:-1] for image in images]
+    again = served.predict(None, pd.DataFrame({"images": as_parquet_has_them}))
+    assert np.array(again["probabilities"].tolist()) == pytest.approx(rows)
+
+
+BLACK = [[0] * 28] * 28
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        ({"images": [BLACK], "times": [[1]]}, "with the column times, or the column images, and no other, got images, times."),
+        ({"images": [BLACK, BLACK[1:]]}, "image 1: must be 28 lists of 28 numbers, got 27 of 28."),
+        ({"images": [[[0] * 27] * 28]}, "image 0: must be 28 lists of 28 numbers, got 28 of 27."),
+        ({"images": [[0] * 784]}, "image 0: must be a list of lists of numbers, all equally long, got 0 in it."),
+        ({"images": [[[256] * 28] * 28]}, "image 0: must be whole numbers from 0 to 255, got 256."),
+        ({"images": [[[-1] * 28] * 28]}, "image 0: must be whole numbers from 0 to 255, got -1."),
+        ({"images": [[[0.5] * 28] * 28]}, "image 0: must be whole numbers from 0 to 255, got 0.5."),
+        ({"images": [[[math.nan] * 28] * 28]}, "image 0: must be whole numbers from 0 to 255, got nan."),
+        ({"images": ["a picture"]}, "image 0: must be a list of lists of numbers, all equally long, got str."),
+    ],
+    ids=["both", "a row less", "a column less", "flat", "brighter", "darker", "scaled", "NaN", "words"],
+)  # fmt: skip
+def test_images_that_are_none_are_refused_in_one_line(untrained, tmp_path, request_, said):
+    served = loaded(untrained(tmp_path, horizon=784.0, classes=tuple("0123456789"), **{"data.name": "mnist_sample"}))
+    assert said in refusal(served, request_)
+
+
 REFUSED = {
+    "images of a model of other data": ({"images": [[[0]]]}, "with the column times and no other, got images."),
     "no rows": ({"times": []}, "request: must have a row for each sequence, got none."),
     "no columns": ({}, "request: must be a table with the column times and no other, got none."),
     "another column": ({"times": [[1.0]], "label": [1]}, "and no other, got times, label."),
