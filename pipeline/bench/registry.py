@@ -8,6 +8,7 @@ from pipeline.bench.growth import growth_lines
 from pipeline.bench.lines import Line
 from pipeline.bench.processes import help_lines, memory_lines, start_lines
 from pipeline.bench.published import recipe_lines
+from pipeline.bench.serving import serving_lines
 from pipeline.bench.store import store_lines
 from pipeline.bench.studies import analysis_lines, trial_lines
 from pipeline.bench.tracking import tracking_lines
@@ -95,6 +96,13 @@ SECTIONS = {
         "Trials of an ablation study",
         "Seconds from one trial of a random search to the next, with one update of a tiny model in it.",
         trial_lines, 40,
+    ),
+    "serving": Section(
+        "Serving",
+        "A stored `lete` model of the default size answers sequences of the small sample, 70 events each on average: in this process, "
+        "without MLflow, and over HTTP, where `mlflow models serve` runs one worker on this machine and one client asks, one request after "
+        "another, over one connection. A round is 200 requests of one sequence, whose quantiles are taken, and 4 of all test sequences.",
+        serving_lines, 60,
     ),
     "store": Section(
         "A store that grows",

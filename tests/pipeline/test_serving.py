@@ -1,14 +1,7 @@
 """A stored model as MLflow serves it: what it takes, what it refuses in one line, and the same over HTTP."""
 
-import contextlib
 import json
 import math
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 import types
 import urllib.error
 import urllib.request
@@ -21,6 +14,7 @@ import torch
 from mlflow.exceptions import MlflowException
 
 from pipeline.__main__ import main
+from pipeline.bench.serving import served
 from pipeline.settings import build_run
 from pipeline.study import Cell
 from pipeline.tracking.pyfunc import EventClassifier
@@ -225,41 +219,6 @@ def test_the_answers_after_each_event_are_those_of_the_events_up_to_there(untrai
     assert np.abs(np.diff(alone, axis=0)).max() > 1e-4
 
 
-@contextlib.contextmanager
-def serving(model, store):
-    """The address of a model that MLflow serves in a process of its own, in a folder without the project."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    binaries = os.path.dirname(sys.executable)  # noqa: PTH120 - of an environment, not of what it links to
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{store}", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    environment |= {"PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"}
-    environment.pop("PYTHONPATH", None)
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local", "--model-uri", model]
-    command += ["--port", str(port), "--workers", "1"]
-    log = store.parent / "serving.log"
-    with log.open("w") as said:
-        # The command starts the server, and the server its worker: they end as a group.
-        process = subprocess.Popen(
-            command, cwd=store.parent, env=environment, stdout=said, stderr=said, start_new_session=True
-        )
-    try:
-        while not reached(f"http://127.0.0.1:{port}/ping"):
-            assert process.poll() is None, log.read_text()
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}/invocations"
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def reached(address):
-    with contextlib.suppress(OSError):
-        urllib.request.urlopen(address).close()  # noqa: S310 - the test's own server
-        return True
-    return False
-
-
 def post(address, request):
     """Return the status and the body of an answer."""
     asked = urllib.request.Request(  # noqa: S310 - the test's own server
@@ -280,12 +239,19 @@ def test_a_served_model_answers_the_test_set_as_the_study_reported(mlflow_store,
     test = cell.config.data.load().test
     times = [test.times[a:b].tolist() for a, b in pairwise(test.offsets.tolist())]
     assert isinstance(times[0][0], int)
-    with serving(f"runs:/{run_id}/small", mlflow_store) as address:
+    with served(f"runs:/{run_id}/small", mlflow_store) as port:
+        address = f"http://127.0.0.1:{port}/invocations"
         status, body = post(address, {"dataframe_split": {"columns": ["times"], "data": [[row] for row in times]}})
         assert status == 200
-        served = body["predictions"]
-        right = [told["predicted"] == label for told, label in zip(served, test.labels.tolist(), strict=True)]
+        answers = body["predictions"]
+        right = [told["predicted"] == label for told, label in zip(answers, test.labels.tolist(), strict=True)]
         assert sum(right) / len(right) == pytest.approx(mlflow_tracker.get(run_id).metrics["test_accuracy"], abs=1e-12)
+
+        _, (images, _) = cell.config.data.images(mlflow_store.parent)
+        status, body = post(address, {"dataframe_records": [{"images": image} for image in images[:20].tolist()]})
+        assert status == 200
+        of_images, of_times = ([told["probabilities"] for told in rows] for rows in (body["predictions"], answers[:20]))
+        assert np.array(of_images) == pytest.approx(np.array(of_times), abs=1e-6)
 
         asked = {"dataframe_records": [{"times": times[0]}], "params": {"anytime": True}}
         status, body = post(address, asked)
@@ -295,7 +261,7 @@ def test_a_served_model_answers_the_test_set_as_the_study_reported(mlflow_store,
         assert len(told["anytime_probabilities"]) == len(times[0])
 
         for rows, said in {
-            "[]": "request: must be a table with the column times and no other, got none.",
+            "[]": "request: must be a table with the column times, or the column images, and no other, got none.",
             '[{"times": [1, 784]}]': "times of sequence 0: must be finite, at least 0 and below 784",
             '[{"times": [5, 3]}]': "times of sequence 0: must ascend, got 5 before 3.",
             '[{"times": [1, NaN]}]': "the horizon of the training data, got nan.",
@@ -322,8 +288,8 @@ def test_a_served_model_answers_the_test_set_as_the_study_reported(mlflow_store,
     assert first.equals(second)
     filled = [place for place, row in enumerate(times) if row]
     assert first["id"].tolist() == filled
-    assert first["class"].tolist() == [served[place]["class"] for place in filled]
-    expected = np.array([served[place]["probabilities"] for place in filled])
+    assert first["class"].tolist() == [answers[place]["class"] for place in filled]
+    expected = np.array([answers[place]["probabilities"] for place in filled])
     assert first.iloc[:, 2:].to_numpy() == pytest.approx(expected, abs=1e-6)
     capsys.readouterr()
     assert main(["predict", "--model", "models:/digits@best", "--input", "events.csv", "--output", "x.parquet"]) == 2
