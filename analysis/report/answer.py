@@ -96,13 +96,14 @@ def _line(word: str, rows: pd.DataFrame, declared: int) -> str:
 
 
 def _pair(row: pd.Series) -> str:
-    """Return a pair with its difference, the better model first where one is."""
+    """Return a pair with its difference, the better model first where one is, and the look that decided it where there are looks."""
     sign = -1 if row["verdict"] == "worse" else 1
     first, second = (row["model_a"], row["model_b"]) if sign > 0 else (row["model_b"], row["model_a"])
     word = "over" if row["verdict"] in {"better", "worse"} else "and" if row["verdict"] == "equivalent" else "against"
     low, high = sorted((sign * row["adjusted_low"], sign * row["adjusted_high"]))
     within = ", no interval" if isnan(low) else f" {interval(low, high)}"
-    return f"{first} {word} {second} ({points(sign * row['difference'])} points{within})"
+    look = f", decided at {row['look']} seeds" if row.get("look") and row["verdict"] != "undecided" else ""
+    return f"{first} {word} {second} ({points(sign * row['difference'])} points{within}{look})"
 
 
 def _basis(overview: Finding, significance: Finding | None) -> str:

@@ -67,6 +67,9 @@ def test_a_model_without_an_open_pair_stops_and_is_not_missing(looked):
 def test_the_report_has_a_section_and_its_first_lines_name_the_look(looked):
     findings = run_analyses(looked({"none": 3}))
     text = report(findings)
+    box = text[: text.index("## Verdict")]
+    assert box.count(", decided at 3 seeds)") == 2
+    assert "decided at 5 seeds" not in box
     assert text.index("Decided by the looks") < text.index("## Results") < text.index("## Looks")
     assert "Decided by the looks" in description(findings)
     section = text[text.index("## Looks") :]
