@@ -88,7 +88,7 @@ def drift_page(drift: Drift) -> str:
         markdown_table(
             ("What", "Verdict", "Training", "File", "Effect", "Wasserstein", "Holm p", "Sequences"),
             [_row(one, drift) for one in drift.compared],
-            caption="Quartiles over sequences, or the class whose share changed most",
+            caption="Numbers of a sequence: quartiles over the sequences; of classes, the one whose share changed most",
         ),
         *(f"![{plain(described(figure))}]({stem}.png)" for stem, figure in figures.items()),
         "## Predicted classes",
@@ -147,7 +147,7 @@ def _row(one: Compared, drift: Drift) -> tuple[str, ...]:
     else:
         earlier, later = (" / ".join(f"{value:.4g}" for value in three) for three in (one.earlier, one.later))
     return (
-        f"{NAMES[one.name]}{f' ({plain(drift.unit)})' if one.name in TIMED else ''}",
+        f"{NAMES[one.name].removesuffix(' of a sequence')}{f' ({plain(drift.unit)})' if one.name in TIMED else ''}",
         one.verdict,
         earlier,
         later,

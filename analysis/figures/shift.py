@@ -7,6 +7,8 @@ from plotly.graph_objects import Figure
 from analysis.figures.parts.style import colour_key, colours, finish
 
 WIDTH, HEIGHT = 840, 400
+DRAWN = 0.99
+"""Share of both that is drawn: a few far values would press the rest together."""
 
 
 def shift_figure(
@@ -25,14 +27,16 @@ def shift_figure(
             x=values_K, y=100 * share_K, mode="lines", name=of, line={"color": colour, "width": 3.5, "shape": "hv"}
         )
     head = name[0].upper() + name[1:]
+    far = values_K[int(np.argmax(np.minimum(earlier_K, later_K) >= DRAWN))]
     figure.update_layout(
-        xaxis={"title": f"{head} ({unit})" if unit else head}, yaxis={"title": "Sequences (%)", "range": [0, 101]}
+        xaxis={"title": f"{head} ({unit})" if unit else head, "range": [float(values_K[0]), float(far)]},
+        yaxis={"title": "Sequences (%)", "range": [0, 101]},
     )
     widest = int(np.abs(earlier_K - later_K).argmax())
     return finish(
         figure,
         title=head,
-        subtitle=f"Share of sequences with at most so much<br>{colour_key(list(shares))}",
+        subtitle=f"Share of sequences with at most so much, to where both reach {DRAWN:.0%}<br>{colour_key(list(shares))}",
         seen=(
             f"Up to {values_K[widest]:.4g} lie {earlier_K[widest]:.0%} of the training sequences and {later_K[widest]:.0%} of the "
             "file's."
