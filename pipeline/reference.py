@@ -18,7 +18,7 @@ from pipeline.data import EventDataset, Splits
 from pipeline.inference import Inference
 from pipeline.seeding import seed_for
 
-MOST_TRAINED, MOST_HELD_OUT = 10_000, 2_000
+MOST_TRAINED, MOST_HELD_OUT = 10_000, 500
 """Sequences that a reference is of; of more, so many are drawn."""
 
 
