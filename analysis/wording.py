@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from math import isnan
 
 UNKNOWN = "n/a"
+ENTITIES = {"<": "&lt;", "&": "&amp;"}
+"""What stands for letters before which a backslash is shown where MLflow renders a description."""
 MARKUP = re.compile(r"[\\`*\[\]<>&~!]|(?<!\w)_|_(?!\w)")
 """What means something to Markdown within a line; `markdown_table` sees to the bar between cells."""
 
@@ -31,7 +33,7 @@ def as_words(name: str, letters: int = 60) -> str:
 
 def plain(text: str) -> str:
     """Return text for a line of Markdown: nothing in it is markup."""
-    return MARKUP.sub(r"\\\g<0>", text)
+    return MARKUP.sub(lambda found: ENTITIES.get(found[0], f"\\{found[0]}"), text)
 
 
 def percent(rate: float) -> str:

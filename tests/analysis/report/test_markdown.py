@@ -1,12 +1,15 @@
 import re
 from dataclasses import replace
+from html import escape
 
 import pandas as pd
+from markdown_it import MarkdownIt
 
 from analysis import run_analyses
 from analysis.findings import Finding
 from analysis.metrics.registry import METRICS
 from analysis.report.markdown import description, report, verdict_lines, verdict_markdown
+from analysis.wording import plain
 
 
 def test_the_answer_comes_first_and_then_the_verdict_and_the_results(findings):
@@ -134,3 +137,9 @@ def test_the_tables_of_an_analysis_are_listed_unless_its_summary_says_them(findi
     assert "Table: Other" in only
     assert "Table: My table" not in only
     assert not [finding.name for finding in findings[2:] if finding.shown()]
+
+
+def test_text_with_letters_of_markup_is_shown_as_it_is():
+    text = r"p < 0.001 & [a](b) `c` *d* _e_ f_g ~h~ !i \j &lt; <b>"
+    assert "\\<" not in plain(text)  # MLflow shows a backslash before it
+    assert MarkdownIt().renderInline(plain(text)) == escape(text, quote=False)
