@@ -45,7 +45,7 @@ def workplace(tmp_path, monkeypatch):
     """A working directory without checkpoints, results or store; the real data stays where it is."""
     monkeypatch.setenv("EVENT_DATA_DIR", os.path.abspath(os.environ.get("EVENT_DATA_DIR", "data")))  # noqa: PTH100
     monkeypatch.setenv(
-        "BROWSER_PATH", "/bin/false"
+        "BROWSER_PATH", "/no/browser"
     )  # drawing takes the longest of an analysis: who tests it takes `browser`
     monkeypatch.chdir(tmp_path)
     for name in (

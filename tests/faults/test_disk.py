@@ -152,7 +152,7 @@ def test_a_verb_that_cannot_write_ends_by_one_line_and_works_when_it_can(here, d
         "train": ("train", "--models", "none", "--config", "tiny.json"),
         "analyze": ("analyze",), "ablate": ("ablate", "--config", "ablation.json"), "ls": ("ls", "studies"),
     }  # fmt: skip
-    here.environment["BROWSER_PATH"] = "/bin/false"  # drawing takes long, and is no part of this
+    here.environment["BROWSER_PATH"] = "/no/browser"  # drawing takes long, and is no part of this
     here.study(models=("none", "sincos"), seeds=2, epochs=1)
     (here.folder / "ablation.json").write_text(json.dumps({**BASE, "train.epochs": 1, "time_embedding_dim": [2, 4]}))
     if verb in ("analyze", "ls"):

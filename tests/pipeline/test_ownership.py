@@ -355,7 +355,9 @@ def local(mlflow_store):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["local", pytest.param("postgres", marks=pytest.mark.exhaustive), "server"])
+@pytest.mark.parametrize(
+    "kind", [*(pytest.param(kind, marks=pytest.mark.exhaustive) for kind in ("local", "postgres")), "server"]
+)
 def test_two_checkouts_train_each_cell_once_and_one_takes_over_from_the_other_that_was_killed(workplace, request, kind):
     store = request.getfixturevalue(kind)
     with trainees(workplace, store) as (one, other):
