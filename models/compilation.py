@@ -9,12 +9,14 @@ import hashlib
 import math
 from collections.abc import Callable
 from functools import cache, partial
+from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
 from numba import njit, types
-from numba.core.caching import IndexDataCacheFile
+from numba.core.caching import IndexDataCacheFile, ZipCacheLocator
 from numba.extending import intrinsic, overload
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
@@ -27,9 +29,10 @@ FAST = {"reassoc", "contract", "nsz", "arcp"}
 IN_ORDER = {"contract", "nsz"}
 NO_CACHE = "no locator available"
 """What numba says where neither the folder of the source nor the user's cache can be written."""
-FOLDER = Path(__file__).parent
-SOURCES = ("compilation.py", "scan_kernels.py", "lstm/*.py")
-"""Files of `FOLDER` with code that is compiled."""
+SOURCES = ("compilation.py", "scan_kernels.py", "lstm")
+"""Files and folders of this package with code that is compiled."""
+UNPACKED = "time-embedding-comparison"
+"""Folder of the user's cache for what is compiled from a stored model."""
 
 
 def compiled(kernel: Kernel) -> Kernel:
@@ -42,16 +45,31 @@ def compiled(kernel: Kernel) -> Kernel:
             raise
         return cast("Kernel", compile_it(kernel))
     # numba compiles anew where the file of a function has changed, but not where that of a function that it calls has.
-    place = cached._cache  # noqa: SLF001 - there is no public way to say so
-    name = f"{place._impl.filename_base}.{_digest_of_sources()[:16]}"  # noqa: SLF001
-    place._cache_file = IndexDataCacheFile(place.cache_path, name, place._impl.locator.get_source_stamp())  # noqa: SLF001
+    place, digest = cached._cache, _digest_of_sources()  # noqa: SLF001 - there is no public way to say so
+    locator = place._impl.locator  # noqa: SLF001
+    stamp: object = locator.get_source_stamp()
+    if isinstance(locator, ZipCacheLocator):
+        # A stored model, which lies at another place each time that it is loaded: what was compiled is found by its source.
+        folder, stamp = Path(place.cache_path).with_name(UNPACKED), digest
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            return cast("Kernel", compile_it(kernel))
+        locator._cache_path = place._cache_path = str(folder)  # noqa: SLF001
+    name = f"{place._impl.filename_base}.{digest[:16]}"  # noqa: SLF001
+    place._cache_file = IndexDataCacheFile(place.cache_path, name, stamp)  # noqa: SLF001
     return cast("Kernel", cached)
 
 
 @cache
 def _digest_of_sources() -> str:
-    files = [path for pattern in SOURCES for path in sorted(FOLDER.glob(pattern))]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+    package = resources.files(__package__ or "models")
+    files: list[Traversable] = []
+    for name in SOURCES:
+        place = package / name
+        found = sorted(place.iterdir(), key=lambda file: file.name) if place.is_dir() else [place]
+        files += [file for file in found if file.name.endswith(".py")]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 # ------------------------------------------------------------------------------------------------ elementary functions

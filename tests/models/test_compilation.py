@@ -1,8 +1,10 @@
 """What compiled code is made of: elementary functions near those of numpy, and a cache that is never stale."""
 
+import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -114,3 +116,32 @@ def test_a_kernel_is_compiled_again_where_one_that_it_calls_has_changed(tmp_path
         done = subprocess.run([sys.executable, "-c", SCRIPT], cwd=tmp_path, capture_output=True, text=True, check=True)
         said.append(done.stdout.split())
     assert said == [["1", "1"], ["1", "1"], ["2", "2"]]
+
+
+UNPACKED = """
+import sys
+import zipfile
+sys.path.insert(0, sys.argv[1])
+from models.scan_kernels import shown
+print(shown(1), sum(shown.stats.cache_hits.values()), sum(shown.stats.cache_misses.values()))
+"""
+
+
+def test_what_was_compiled_from_an_archive_is_found_from_another_place_by_its_source(tmp_path):
+    kernel = "from models.compilation import compiled\n\n@compiled\ndef shown(x):\n    return {} * x\n"
+    said = []
+    for place, factor in (("one", 1), ("another", 1), ("third", 2)):
+        (tmp_path / place).mkdir()
+        archive = tmp_path / place / "code.zip"
+        with zipfile.ZipFile(archive, "w") as packed:
+            packed.write(compilation.__file__, "models/compilation.py")
+            packed.writestr("models/scan_kernels.py", kernel.format(factor))
+            packed.writestr("models/lstm/__init__.py", "")
+            packed.writestr("models/__init__.py", "")
+        command, home = [sys.executable, "-c", UNPACKED, str(archive)], {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+        done = subprocess.run(
+            command, cwd=tmp_path, env={**os.environ, **home}, capture_output=True, text=True, check=True
+        )
+        said.append(done.stdout.split())
+    assert said == [["1", "0", "1"], ["1", "1", "0"], ["2", "0", "1"]]
+    assert [folder.name for folder in (tmp_path / "cache/numba").iterdir()] == ["time-embedding-comparison"]
