@@ -261,6 +261,9 @@ def test_tables_of_another_version_stop_the_server(mlflow_store, serve, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings(
+    "ignore:No path_separator found in configuration:DeprecationWarning"
+)  # MLflow's, of its login
 def test_tables_of_another_version_are_migrated_when_somebody_asks(tmp_path, serve, monkeypatch, capsys):
     from alembic import command  # noqa: PLC0415
     from alembic.script import ScriptDirectory  # noqa: PLC0415
