@@ -78,7 +78,7 @@ check: setup
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
-	.venv/bin/hadolint Dockerfile mlflow_server/Dockerfile
+	.venv/bin/hadolint Dockerfile mlflow_server/Dockerfile mlflow_server/dashboard/Dockerfile
 
 # What the environment says goes before what .env says.
 serve: setup secrets

@@ -1,7 +1,8 @@
-"""Resolves the dependencies of pyproject.toml and pins them all, with hashes: `make lock` writes three files.
+"""Resolves the dependencies of pyproject.toml and pins them all, with hashes: `make lock` writes four files.
 
 - requirements.lock holds the base set and the development tools: what `make` installs.
-- mlflow_server/requirements.lock holds what the image of the tracking server needs of it.
+- mlflow_server/requirements.lock holds what the image of the tracking server needs of it, and mlflow_server/dashboard/requirements.lock
+  what that of Optuna's dashboard needs, with the same versions.
 - conda.yaml holds the base set, for `mlflow run`. With virtualenv or uv, mlflow installs only its `pip:` list, and takes the
   Python version from it, which must then be whole.
 
@@ -17,11 +18,16 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK, SERVER_LOCK = ROOT / "requirements.lock", ROOT / "mlflow_server/requirements.lock"
+DASHBOARD_LOCK = ROOT / "mlflow_server/dashboard/requirements.lock"
 OF_TORCH = re.compile(r"torch==|nvidia-|cuda-|triton")
 OF_SERVER = "mlflow[auth]\npsycopg[binary]\n"
+# What a tracking server of MLflow does not use: they load and draw models.
+NOT_OF_SERVER = "matplotlib\nscikit-learn\nscipy\nskops\n"
+OF_DASHBOARD = "optuna-dashboard==0.21.0\npsycopg[binary]\n"
 LOCK_HEAD = "# {what}, pinned with hashes. Written by `make lock` from pyproject.toml; do not edit.\n"
 CONDA_HEAD = """\
 # The environment of `mlflow run`. Written by `make lock` from pyproject.toml; do not edit.
@@ -53,8 +59,16 @@ def main() -> None:
     everything = resolved("pyproject.toml", "--extra", "dev", "--output-file", str(LOCK))
     locked = {pin: block for pin, block in everything.items() if not OF_TORCH.match(pin)}
     write(LOCK, "Every package of the environment but torch", locked.values())
-    of_server = resolved("-", "--constraint", str(LOCK), given=OF_SERVER)
+    with NamedTemporaryFile("w", suffix=".txt") as left_out:
+        left_out.write(NOT_OF_SERVER)
+        left_out.flush()
+        of_server = resolved("-", "--constraint", str(LOCK), "--excludes", left_out.name, given=OF_SERVER)
     write(SERVER_LOCK, "The packages of the tracking server", (locked[pin] for pin in of_server))
+    write(
+        DASHBOARD_LOCK,
+        "The packages of Optuna's dashboard",
+        resolved("-", "--constraint", str(LOCK), given=OF_DASHBOARD).values(),
+    )
     base = [
         pin
         for pin in resolved("pyproject.toml", "--constraint", str(LOCK))

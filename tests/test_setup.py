@@ -13,7 +13,7 @@ TOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = TOOLS["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 TORCH = next(pin.removeprefix("torch==") for pin in PROJECT["dependencies"] if pin.startswith("torch=="))
-INSTALLING = ("Dockerfile", "mlflow_server/Dockerfile", "conda-cuda.yaml")
+INSTALLING = ("Dockerfile", "mlflow_server/Dockerfile", "mlflow_server/dashboard/Dockerfile", "conda-cuda.yaml")
 
 
 def same_name(pin):
@@ -27,6 +27,7 @@ def pins_of(name):
 
 
 LOCK = pins_of("requirements.lock")
+LOCKS_OF_SERVERS = ["mlflow_server/requirements.lock", "mlflow_server/dashboard/requirements.lock"]
 
 
 def pip_list(name):
@@ -45,7 +46,7 @@ def test_every_dependency_is_pinned_and_locked_as_pinned():
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", pin) for pin in [*LOCK, *EXTRAS["cuda"]])
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "mlflow_server/requirements.lock"])
+@pytest.mark.parametrize("name", ["requirements.lock", *LOCKS_OF_SERVERS])
 def test_every_locked_package_has_its_hashes(name):
     lock = pins_of(name)
     assert all(lock.values())
@@ -54,10 +55,13 @@ def test_every_locked_package_has_its_hashes(name):
     assert len([line for line in lines if not line.startswith("#")]) == len(lock) + sum(lock.values())
 
 
-def test_the_server_has_the_versions_of_the_pipeline():
-    server = pins_of("mlflow_server/requirements.lock")
+def test_the_servers_have_the_versions_of_the_pipeline():
+    server, dashboard = (pins_of(name) for name in LOCKS_OF_SERVERS)
     assert server.items() <= LOCK.items()
     assert {"mlflow", "psycopg", "psycopg-binary"} <= {pin.partition("==")[0] for pin in server}
+    # The pipeline knows neither the dashboard nor what only that needs.
+    own = {pin.partition("==")[0] for pin, _ in dashboard.items() - LOCK.items()}
+    assert own == {"optuna-dashboard", "bottle"}
 
 
 def test_every_installation_checks_hashes_and_torch_alone_has_none():
@@ -95,7 +99,7 @@ def test_the_cuda_environment_adds_its_packages_to_the_locked_ones():
 def test_no_file_of_the_environment_names_the_host_of_a_registry():
     for name in (
         "requirements.lock",
-        "mlflow_server/requirements.lock",
+        *LOCKS_OF_SERVERS,
         "conda.yaml",
         "conda-cuda.yaml",
         "Makefile",
