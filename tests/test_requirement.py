@@ -73,15 +73,19 @@ def check_mlflow(words):
 
 
 def check_docker(words):
-    """Look at `docker compose VERB [OPTION ...] [SERVICE ARGUMENT ...]`."""
+    """Look at `docker compose [--profile NAME] VERB [OPTION ...] [SERVICE ARGUMENT ...]`."""
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     assert words[1] == "compose"
+    if words[2] == "--profile":
+        assert any(words[3] in service.get("profiles", []) for service in services.values())
+        words = words[:2] + words[4:]
     options, rest = list(takewhile(is_option, words[3:])), list(dropwhile(is_option, words[3:]))
     if words[2] == "up":
         assert (set(options), rest) == ({"--detach", "--build", "--wait"}, [])
+    elif words[2] == "restart":
+        assert set(rest) <= set(services)
     else:
         assert (words[2], rest[0]) == ("run", "pipeline")
-        assert rest[0] in services
         check_pipeline(rest[1:])
 
 
