@@ -11,11 +11,13 @@ ENV BROWSER_PATH=/usr/bin/chromium-headless-shell
 WORKDIR /environment
 COPY conda.yaml pyproject.toml requirements.lock ./
 ARG TORCH_INDEX=
+# The tests of packages, and what torch compiles and tests its own code with, would be a tenth of the image.
 # conda.yaml lists the packages without the development tools, the lock has their hashes.
 # hadolint ignore=DL3013
 RUN awk 'NR == FNR { if ($1 == "-") wanted[$2]; next } /^[^ ]/ { on = $1 in wanted } on' conda.yaml requirements.lock > base.requirements.lock \
     && pip install --no-cache-dir --no-deps --require-hashes --requirement base.requirements.lock \
-    && pip install --no-cache-dir ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "$(sed -n 's/^  "\(torch==.*\)",/\1/p' pyproject.toml)"
+    && pip install --no-cache-dir ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "$(sed -n 's/^  "\(torch==.*\)",/\1/p' pyproject.toml)" \
+    && find /usr/local/lib/python3.11 -depth -type d \( -name tests -o -path '*/torch/test' -o -path '*/torch/include' \) -exec rm -r {} +
 
 WORKDIR /project
 ENTRYPOINT ["python", "-m", "pipeline"]
