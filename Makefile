@@ -1,6 +1,7 @@
 # make run    set up, fetch MNIST, train the four models on a subset with three seeds, say which differences are real
 # make test   set up, fetch the data sets, run the style checks, the type checker and all tests
 # make test-faults  kill, fill, cut, corrupt: every fault that must be survived; make test has a sample
+# make test-stack  build, run, kill, back up, wipe, restore, upgrade the stack of docker-compose.yml in containers
 # make setup  the environment in .venv, a Chromium for figures as PNG, and compiled kernels
 # make lock   resolve pyproject.toml again: writes requirements.lock, that of mlflow_server, and conda.yaml
 # make serve  the tracking server with its login, without containers: port 5000, on SQLite or MLFLOW_BACKEND_STORE_URI=...
@@ -24,7 +25,7 @@ TORCH := $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==$(TORCH_VERSION)
 MNIST := $(DATA)/MNIST/raw/train-images-idx3-ubyte
 FASHION_MNIST := $(DATA)/FashionMNIST/raw/train-images-idx3-ubyte
 
-.PHONY: help setup demo run test test-faults check serve secrets account backup restore upgrade rotate lock audit format clean
+.PHONY: help setup demo run test test-faults test-stack check serve secrets account backup restore upgrade rotate lock audit format clean
 
 help:
 	@sed -n 's/^# \{0,1\}//; 1,/^$$/p' Makefile
@@ -71,6 +72,9 @@ test: check $(MNIST) $(FASHION_MNIST)
 test-faults: setup
 	@scripts/postgres.sh
 	FAULTS=all .venv/bin/pytest -m exhaustive --numprocesses auto --maxprocesses 2 --dist loadfile --durations 5
+
+test-stack: setup
+	@scripts/engine.sh .venv/bin/pytest -m containers -p no:xdist --exitfirst tests/mlflow_server/containers
 
 check: setup
 	.venv/bin/ruff check

@@ -25,7 +25,10 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
-    left_out = [item for item in items if item.get_closest_marker("exhaustive") and not EXHAUSTIVE]
+    wanted = {"exhaustive": EXHAUSTIVE, "containers": config.option.markexpr == "containers"}
+    left_out = [
+        item for item in items if any(item.get_closest_marker(name) and not given for name, given in wanted.items())
+    ]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]

@@ -1,0 +1,448 @@
+"""The stack in containers: what a team meets in its first week. Tests follow one another, as the days of that week do."""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+import time
+
+import pytest
+from containers import SECRETS, free_port, wait_for
+
+from pipeline.identity import ROOT
+
+pytestmark = pytest.mark.containers
+
+SMALL = {
+    "data.name": "mnist_sample", "data.max_events": 12, "model.hidden_dim": 8, "model.embedding.dim": 4,
+    "train.batch_size": 64, "train.epochs": 1,
+}  # fmt: skip
+LONG_EPOCHS = 400
+
+
+def study(stack, name, **changes):
+    """Write the file of a study of two embeddings into the checkout, and return its name."""
+    variants = {name: {"model.embedding.name": name} for name in ("none", "lete")}
+    file = stack.folder / f"{name}.json"
+    file.write_text(json.dumps({"base": {**SMALL, **changes}, "variants": variants, "seeds": [0]}))
+    return file.name
+
+
+def trained(stack):
+    """Return how many runs have been trained."""
+    [(count,)] = stack.sql("mlflow", "SELECT count(DISTINCT run_uuid) FROM metrics WHERE key = 'train/loss'")
+    return int(count)
+
+
+def test_images_are_small_and_hold_what_the_stack_runs_alone(stack):
+    # The official base has some 130 MB: with it, the pipeline's stays below 2.5 GB and the server's below 800 MB.
+    assert stack.built("mlflow") < 650
+    assert stack.built("pipeline") < 2350
+    for service in ("pipeline", "mlflow"):
+        held = stack.compose("run", "--rm", "-T", "--no-deps", "--entrypoint=python", service, "-m", "pip", "list")
+        assert not re.search(r"^(pytest|ruff|mypy|hypothesis) ", held, re.MULTILINE)
+        stack.compose("run", "--rm", "-T", "--no-deps", "--entrypoint=sh", service, "-c", "! command -v gcc")
+
+
+def test_secrets_are_for_their_owner_alone(stack):
+    assert stat.S_IMODE((stack.folder / ".env").stat().st_mode) == 0o600
+    seen = stack.compose(
+        "run", "--rm", "-T", "--no-deps", "--entrypoint=sh", "pipeline", "-c", "cat .env; ls backups; env"
+    )
+    own = stack.settings()
+    for name in ("PIPELINE_PASSWORD", "OPTUNA_DATABASE_PASSWORD"):
+        assert own.pop(name) in seen
+    assert not [name for name, value in own.items() if len(value) == 48 and value in seen]
+
+
+def test_a_study_and_an_ablation_run(stack):
+    file = study(stack, "small")
+    (stack.folder / "grid.json").write_text(
+        json.dumps({**SMALL, "model.embedding.name": "none", "model.hidden_dim": [6, 7], "seeds": [0]})
+    )
+    start = time.monotonic()
+    stack.pipeline("compare", "--config", file)
+    stack.say(f"compare, 2 runs: {time.monotonic() - start:.0f} s")
+    start = time.monotonic()
+    stack.pipeline("analyze")
+    stack.say(f"analyze, with figures: {time.monotonic() - start:.0f} s")
+    assert list((stack.folder / "results/small").rglob("*.png"))
+    # Links hold the address for people, not that of containers.
+    report = stack.read("results/small/analysis_report.md")
+    assert f"http://localhost:{stack.settings()['MLFLOW_PORT']}/#/experiments/" in report
+    assert "mlflow:5000" not in report
+    start = time.monotonic()
+    stack.pipeline("ablate", "--config", "grid.json")
+    stack.say(f"ablate, 2 trials: {time.monotonic() - start:.0f} s")
+    assert stack.sql("optuna", "SELECT count(*) FROM trials WHERE state = 'COMPLETE'") == [("2",)]
+    assert not list(stack.folder.glob("*.db"))
+
+
+def test_the_pipeline_runs_as_the_runbook_says(stack):
+    """What is trained already is found again, by the container and by this machine's own pipeline."""
+    small = ("config/quick.json", "small.json")
+    before = trained(stack)
+    stack.book("docker compose run --rm --build pipeline main --config config/quick.json", small)
+    user, password = stack.account("pipeline")
+    line = next(line for line in stack.book_lines if line.startswith("MLFLOW_TRACKING_URI="))
+    known = {
+        "localhost:5000": f"localhost:{stack.settings()['MLFLOW_PORT']}",
+        "alice": user,
+        "PASSWORD=...": f"PASSWORD={password}",
+    }
+    stack.book(line, small, *known.items(), ("python ", f"{sys.executable} "))
+    stack.give_back()
+    assert trained(stack) == before
+
+
+def test_the_server_runs_without_containers(stack):
+    (stack.folder / ".venv").symlink_to(ROOT / ".venv")
+    used, artifacts = f"sqlite:///{stack.folder}/another.db", f"{stack.folder}/artifacts"
+    replaced = ("postgresql://mlflow@localhost/mlflow", used), ("/srv/artifacts", artifacts)
+    for line in sorted(line for line in stack.book_lines if line.startswith("make serve")):
+        port = free_port()
+        command = stack.words(line, *replaced, ("make ", f"exec make --old-file=setup MLFLOW_PORT={port} "))
+        with subprocess.Popen(
+            ["sh", "-c", command], cwd=stack.folder, env=stack.environment, start_new_session=True
+        ) as server:
+            try:
+                wait_for(lambda: stack.ask("/", port=port)[0] == 401 or server.poll() is not None)  # noqa: B023
+                assert stack.ask("/", account=stack.account("admin"), port=port)[0] == 200
+            finally:
+                os.killpg(server.pid, signal.SIGTERM)
+    assert (stack.folder / "served/mlflow.db").exists()
+    assert (stack.folder / "another.db").exists()
+    (stack.folder / ".venv").unlink()
+
+
+# Reads the routes of the server that runs, with the login that it has.
+ROUTES = """
+import json, re
+from mlflow.server import app
+from mlflow.server.auth import create_app
+routes = create_app().routes
+found = [["/" + r.rule.lstrip("/"), m] for r in app.url_map.iter_rules() for m in r.methods - {"HEAD", "OPTIONS"}]
+for route in routes:
+    found += [[route.path, m] for m in getattr(route, "methods", None) or () if m not in ("HEAD", "OPTIONS")]
+print(json.dumps(sorted(set(map(tuple, found)))))
+"""
+OPEN = {"/health", "/version"}
+
+
+def test_every_endpoint_asks_for_an_account(stack):
+    said = stack.compose("exec", "-T", "mlflow", "python", "-c", ROUTES)
+    routes = [(re.sub(r"[<{].*?[>}]", "1", path), method) for path, method in json.loads(said.splitlines()[-1])]
+    answers = {(path, method): stack.ask(path, method=method)[0] for path, method in routes}
+    stack.say(f"endpoints without an account: {len(answers)}, of them refused: {list(answers.values()).count(401)}")
+    assert len(answers) > 200
+    assert {path for (path, _), status in answers.items() if status != 401} == OPEN
+
+
+def test_the_login_and_the_names_of_the_server(stack):
+    pipeline, admin = stack.account("pipeline"), stack.account("admin")
+    search, create = "/api/2.0/mlflow/experiments/search?max_results=1", "/api/2.0/mlflow/experiments/create"
+    users = "/api/2.0/mlflow/users/create"
+    another = {"username": "mallory", "password": "long enough for it"}
+    for path in ("/", search):
+        assert stack.ask(path, account=("admin", "password1234"))[0] == 401
+        assert stack.ask(path, account=pipeline)[0] == 200
+        for host in ("localhost", "mlflow:5000"):  # the first is what a browser says where the port is 80
+            assert stack.ask(path, account=pipeline, Host=host)[0] == 200
+        assert stack.ask(path, account=pipeline, Host="elsewhere.example")[0] == 403
+    assert stack.ask(create, {"name": "a"}, account=pipeline, Origin="http://localhost:9999")[0] == 403
+    for spelling in ("artifact_location", "artifactLocation"):
+        assert stack.ask(create, {"name": "a", spelling: "file:///tmp"}, account=pipeline)[0] == 400
+    assert stack.ask(users, another, account=pipeline)[0] == 403
+    alice = "alice", stack.book("make account NAME=alice").split()[-1]
+    assert stack.ask("/", account=alice)[0] == 200
+    assert stack.ask(users, another, account=alice)[0] == 403
+    alice = "alice", stack.book("make account NAME=alice ADMIN=1").split()[-1]
+    assert stack.ask(users, another, account=alice)[0] == 200
+    assert stack.ask(users, another, account=admin)[0] == 400  # it exists
+    stack.book("make account NAME=alice REMOVE=1")
+    wait_for(lambda: stack.ask("/", account=alice)[0] == 401, seconds=90)
+
+
+def test_roles_reach_their_own_database_and_nothing_of_the_machine(stack):
+    assert stack.sql("postgres", "SELECT rolname FROM pg_roles WHERE rolsuper") == [("postgres",)]
+    attack = """
+import os, psycopg
+for database in ("mlflow", "postgres"):
+    try:
+        psycopg.connect(f"postgresql://optuna@postgres/{database}")
+    except psycopg.OperationalError as error:
+        print(str(error).splitlines()[-1])
+with psycopg.connect("postgresql://optuna@postgres/optuna", autocommit=True) as own:
+    for statement in ("COPY trials FROM PROGRAM 'id'", "SELECT pg_read_file('/etc/passwd')"):
+        try:
+            own.execute(statement)
+        except psycopg.errors.InsufficientPrivilege as error:
+            print(str(error).splitlines()[0])
+"""
+    said = stack.compose("run", "--rm", "-T", "--no-deps", "--entrypoint=python", "pipeline", "-c", attack)
+    assert said.count("permission denied") == 4, said
+
+
+def check_closed(stack, service, port=None):
+    """Check the limits of a service, and that this machine alone reaches its port."""
+    about = stack.container(service)
+    host = about["HostConfig"]
+    assert host["ReadonlyRootfs"]
+    assert host["CapDrop"] == ["ALL"]
+    assert host["SecurityOpt"] == ["no-new-privileges:true"]
+    assert host["Memory"]
+    assert host["PidsLimit"]
+    assert host["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
+    assert "Read-only file system" in stack.run("docker", "exec", "--user=0", about["Id"], "touch", "/here", code=1)
+    published = [each for ports in about["NetworkSettings"]["Ports"].values() for each in ports or ()]
+    assert published == ([{"HostIp": "127.0.0.1", "HostPort": stack.settings()[port]}] if port else [])
+
+
+def test_containers_are_closed(stack):
+    check_closed(stack, "postgres")
+    check_closed(stack, "mlflow", "MLFLOW_PORT")
+    used = "docker", "stats", "--no-stream", "--format={{.Name}}: {{.MemUsage}}, {{.PIDs}} processes"
+    stack.say("idle: " + "; ".join(stack.run(*used).splitlines()))
+
+
+def last_step(stack):
+    """Return the newest epoch that the long study has recorded; none while PostgreSQL does not answer."""
+    query = """SELECT min(last) FROM (SELECT max(step) AS last FROM metrics JOIN runs USING (run_uuid)
+        WHERE status = 'RUNNING' AND key = 'train/loss' GROUP BY run_uuid) AS steps"""
+    with contextlib.suppress(ValueError, IndexError):
+        [(step,)] = stack.sql("mlflow", query)
+        return int(step)
+    return None
+
+
+def kill_child(stack):
+    """Kill the process that answers, the newest of the server's container, as whoever runs in it can."""
+    processes = (
+        "for each in /proc/[0-9]*; do tr '\\0' ' ' <$each/cmdline | grep -q [u]vicorn && echo ${each#/proc/}; done"
+    )
+    found = stack.compose("exec", "-T", "mlflow", "sh", "-c", processes).split()
+    stack.compose("exec", "-T", "mlflow", "sh", "-c", f"kill -9 {found[-1]}")
+
+
+FAULTS = {
+    "restart of the server": lambda stack: stack.compose("restart", "mlflow"),
+    "restart of PostgreSQL": lambda stack: stack.compose("restart", "postgres"),
+    "restart of both": lambda stack: stack.compose("restart", "postgres", "mlflow"),
+    "kill -9 of the server's child": kill_child,
+    "kill -9 of the server": lambda stack: stack.kill(stack.container("mlflow")["State"]["Pid"]),
+    "kill -9 of PostgreSQL": lambda stack: stack.kill(stack.container("postgres")["State"]["Pid"]),
+}
+
+
+def test_a_study_outlives_what_befalls_the_server(stack):
+    training = stack.background(
+        "pipeline", "compare", "--config", study(stack, "long", **{"train.epochs": LONG_EPOCHS}), "--workers", "2"
+    )
+    try:
+        for name, fault in FAULTS.items():
+            before = wait_for(lambda: last_step(stack) or training.poll() is not None)
+            assert training.poll() is None, stack.said_in_background()
+            start = time.monotonic()
+            fault(stack)
+            wait_for(stack.healthy)
+            back = time.monotonic() - start
+            wait_for(lambda: (last_step(stack) or 0) > before or training.poll() is not None)  # noqa: B023
+            stack.say(
+                f"{name} at epoch {before}: healthy after {back:.0f} s, recorded after {time.monotonic() - start:.0f} s"
+            )
+        assert training.wait(timeout=600) == 0, stack.said_in_background()
+    finally:
+        training.kill()
+    twice = "SELECT run_uuid, key, step FROM metrics GROUP BY run_uuid, key, step HAVING count(*) > 1"
+    assert stack.sql("mlflow", twice) == []
+    runs = """SELECT runs.status, count(*) FROM runs
+        JOIN params ON params.run_uuid = runs.run_uuid AND params.key = 'train.epochs' AND params.value = '{}'
+        JOIN metrics ON metrics.run_uuid = runs.run_uuid AND metrics.key = 'train/loss' GROUP BY runs.run_uuid, runs.status"""
+    assert stack.sql("mlflow", runs.format(LONG_EPOCHS)) == [("FINISHED", str(LONG_EPOCHS))] * 2
+
+
+def test_a_study_that_starts_while_the_server_is_away_waits_for_it(stack):
+    stack.compose("stop", "mlflow")
+    training = stack.background(
+        "--no-deps", "pipeline", "compare", "--config", study(stack, "early", **{"train.seed": 5})
+    )
+    try:
+        wait_for(lambda: "mlflow" in stack.run("docker", "ps", "--format={{.Names}}") or training.poll() is None)
+        time.sleep(15)  # the first look at the store fails by then
+        stack.compose("start", "mlflow")
+        assert training.wait(timeout=300) == 0, stack.said_in_background()
+    finally:
+        training.kill()
+
+
+def test_the_dashboard_shows_the_trials(stack):
+    stack.book("docker compose --profile dashboard up --detach --build --wait")
+    assert stack.built("dashboard") < 300
+    status, said = stack.ask("/api/studies", port=stack.settings()["DASHBOARD_PORT"])
+    assert status == 200
+    assert len(json.loads(said)["study_summaries"]) == 1
+    check_closed(stack, "dashboard", "DASHBOARD_PORT")
+
+
+def test_the_champion_answers(stack):
+    stack.pipeline("promote", "small", "--reason", "the first of this test")
+    stack.book("docker compose --profile serving up --detach --build --wait")
+    check_closed(stack, "serving", "SERVING_PORT")
+    stack.book("docker compose restart serving")
+    wait_for(lambda: stack.container("serving")["State"]["Health"]["Status"] == "healthy")
+    request = {"dataframe_records": [{"times": [152, 153, 180.5]}, {"times": []}]}
+    status, said = stack.ask("/invocations", request, port=stack.settings()["SERVING_PORT"])
+    assert status == 200, said
+    assert [set(answer) >= {"predicted", "class", "probabilities"} for answer in json.loads(said)["predictions"]] == [
+        True
+    ] * 2
+    stack.compose("--profile", "serving", "--profile", "dashboard", "rm", "--stop", "--force", "serving", "dashboard")
+
+
+def contents(stack):
+    """Return what the stack holds: a hash of each database's rows and of each artifact."""
+    held = {}
+    for name in ("mlflow", "optuna"):
+        dump = stack.compose(
+            "exec", "-T", "postgres", "pg_dump", "--username=postgres", "--no-owner", "--inserts", name
+        )
+        # Two lines of a dump are random.
+        rows = [line for line in dump.splitlines() if not line.startswith(("\\restrict", "\\unrestrict"))]
+        held[name] = hashlib.sha256("\n".join(sorted(rows)).encode()).hexdigest()
+    files = stack.compose("exec", "-T", "mlflow", "sh", "-c", "cd /artifacts && find . -type f -exec sha256sum {} +")
+    held |= {path: value for value, path in (line.split("  ", 1) for line in files.splitlines())}
+    return held
+
+
+def test_databases_and_artifacts_come_back(stack):
+    kept = contents(stack)
+    size = stack.sql("mlflow", "SELECT pg_database_size('mlflow'), pg_database_size('optuna'), count(*) FROM runs")
+    artifacts = stack.compose("exec", "-T", "mlflow", "du", "-s", "/artifacts").split()[0]
+    stack.say(
+        f"bytes of the databases mlflow and optuna, and runs: {size}; artifacts: {len(kept) - 2} files, {artifacts} KiB"
+    )
+    file = stack.book("make backup").split()[-1]
+    assert stat.S_IMODE((stack.folder / file).stat().st_mode) == 0o600
+    stack.say(f"backup: {(stack.folder / file).stat().st_size} bytes")
+    # Over a stack that runs and has gone on.
+    stack.sql("mlflow", "DELETE FROM metrics")
+    stack.book("make restore FILE=backups/20261126T120000Z.tar", ("backups/20261126T120000Z.tar", file))
+    assert contents(stack) == kept
+    # On another machine: no volumes, other secrets.
+    port, old = stack.settings()["MLFLOW_PORT"], stack.account("pipeline")
+    stack.compose("down", "--volumes")
+    (stack.folder / ".env").unlink()
+    stack.book("make secrets")
+    stack.set("MLFLOW_PORT", port)
+    stack.book("make restore FILE=backups/20261126T120000Z.tar", ("backups/20261126T120000Z.tar", file))
+    restored = contents(stack)
+    assert {name for name in kept if kept[name] != restored[name]} <= {
+        "mlflow"
+    }  # whose own accounts have new passwords
+    assert stack.ask("/", account=old)[0] == 401
+    before = trained(stack)
+    stack.pipeline("compare", "--config", "small.json")
+    assert trained(stack) == before
+    stack.pipeline("compare", "--config", study(stack, "after", **{"train.learning_rate": 0.002}))
+    assert trained(stack) == before + 2
+
+
+OLD_SCHEMA = """
+import os
+import sqlalchemy as sa
+from alembic import command
+from alembic.script import ScriptDirectory
+from mlflow.store.db.utils import _get_alembic_config
+from mlflow.store.tracking.dbmodels.initial_models import Base
+uri = os.environ["MLFLOW_BACKEND_STORE_URI"]
+config = _get_alembic_config(uri)
+with sa.create_engine(uri).begin() as connection:
+    Base.metadata.create_all(connection)
+    config.attributes["connection"] = connection
+    command.upgrade(config, ScriptDirectory.from_config(config).get_revision("head").down_revision)
+    connection.execute(sa.text("INSERT INTO experiments (name, lifecycle_stage) VALUES ('of old', 'active')"))
+"""
+
+
+def test_an_older_schema_stops_the_server_until_somebody_upgrades(stack):
+    file = stack.book("make backup").split()[-1]
+    kept = contents(stack)
+    stack.compose("stop", "mlflow")
+    stack.sql("mlflow", "DROP SCHEMA public CASCADE; CREATE SCHEMA public AUTHORIZATION mlflow")
+    stack.compose("run", "--rm", "--no-deps", "-T", "mlflow", "python", "-", stdin=OLD_SCHEMA)
+    before = stack.sql("mlflow", "SELECT version_num FROM alembic_version")
+    stack.compose("up", "--detach", "mlflow")
+    wait_for(lambda: "`make upgrade` backs up and migrates" in stack.compose("logs", "mlflow"))
+    assert stack.sql("mlflow", "SELECT version_num FROM alembic_version") == before
+    backups = set((stack.folder / "backups").iterdir())
+    stack.book("make upgrade")
+    assert len(set((stack.folder / "backups").iterdir()) - backups) == 1
+    assert stack.sql("mlflow", "SELECT version_num FROM alembic_version") != before
+    assert ("of old",) in stack.sql("mlflow", "SELECT name FROM experiments")
+    assert stack.ask("/", account=stack.account("admin"))[0] == 200
+    stack.run("make", "restore", f"FILE={file}")
+    assert contents(stack) == kept
+
+
+def test_secrets_can_be_changed_all_at_once(stack):
+    before = stack.settings()
+    old = stack.account("pipeline")
+    stack.book("make rotate")
+    after = stack.settings()
+    assert not {before[name] for name in SECRETS} & {after[name] for name in SECRETS}
+    assert stack.ask("/", account=old)[0] == 401
+    assert stack.ask("/", account=stack.account("pipeline"))[0] == 200
+    stack.pipeline("ablate", "--config", "grid.json")
+    # A password in .env alone does not count, and the server says so.
+    stack.set("MLFLOW_DATABASE_PASSWORD", "another")
+    stack.compose("up", "--detach", "mlflow")
+    wait_for(lambda: "must be a database that answers" in stack.compose("logs", "mlflow"))
+    assert "Start it, or correct the address or PGPASSWORD." in stack.compose("logs", "mlflow")
+    stack.set("MLFLOW_DATABASE_PASSWORD", after["MLFLOW_DATABASE_PASSWORD"])
+    stack.compose("up", "--detach", "--wait")
+
+
+def test_a_folder_of_somebody_else_is_named(stack):
+    said = stack.compose(
+        "run", "--rm", "-T", "pipeline", "compare", "--config", "small.json", code=2, RUN_AS="4321:4321"
+    )
+    assert said.splitlines()[-1].startswith("error: ")
+    assert "/project" in said
+    assert "Traceback" not in said
+
+
+def test_no_secret_is_in_an_image_a_log_or_an_artifact(stack):
+    secrets = [stack.settings()[name].encode() for name in SECRETS] + [
+        value.encode() for value in stack.earlier_secrets
+    ]
+    backup = stack.folder / stack.run("make", "backup").split()[-1]
+    places = {
+        "image of the server": (["docker", "save", "test-stack-mlflow"], b"must have the tables of mlflow"),
+        "image of the pipeline": (["docker", "save", "test-stack-pipeline"], b"BROWSER_PATH"),
+        "logs": (["docker", "compose", "logs"], b"database system is ready"),
+        "backup": (["tar", "-xOf", backup], b"lstm-time-embeddings"),
+        "checkout": (["tar", "-c", "--exclude=.env", "--exclude=backups", "."], b"lstm-time-embeddings"),
+    }
+    for name, (command, known) in places.items():
+        with subprocess.Popen(command, cwd=stack.folder, env=stack.environment, stdout=subprocess.PIPE) as source:
+            found = found_in(source.stdout, [known, *secrets])
+        assert source.returncode == 0
+        assert found == {known}, name
+
+
+def found_in(stream, words):
+    """Return those of the words that a stream of bytes holds."""
+    longest, rest, found = max(map(len, words)), b"", set()
+    while part := stream.read(1 << 24):
+        rest = rest[-longest:] + part
+        found |= {word for word in words if word in rest}
+    return found
+
+
+def test_every_line_of_the_runbook_was_run(stack):
+    assert stack.book_lines == stack.book_run
