@@ -17,7 +17,8 @@ ARG TORCH_INDEX=
 RUN awk 'NR == FNR { if ($1 == "-") wanted[$2]; next } /^[^ ]/ { on = $1 in wanted } on' conda.yaml requirements.lock > base.requirements.lock \
     && pip install --no-cache-dir --no-deps --require-hashes --requirement base.requirements.lock \
     && pip install --no-cache-dir ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "$(sed -n 's/^  "\(torch==.*\)",/\1/p' pyproject.toml)" \
-    && find /usr/local/lib/python3.11 -depth -type d \( -name tests -o -path '*/torch/test' -o -path '*/torch/include' \) -exec rm -r {} +
+    && find /usr/local/lib/python3.11 -depth \
+        \( -type d -name tests -o -path '*/torch/test' -o -path '*/torch/include' -o -path '*/torch/bin/test_*' \) -exec rm -r {} +
 
 WORKDIR /project
 ENTRYPOINT ["python", "-m", "pipeline"]

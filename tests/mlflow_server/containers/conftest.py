@@ -23,11 +23,16 @@ def copy(folder):
 @pytest.fixture(scope="session")
 def stack(request, tmp_path_factory):
     """The stack of a fresh copy, built and up, with secrets that `make secrets` wrote. It is deleted in the end, images are kept."""
-    report = request.config.pluginmanager.get_plugin("terminalreporter")
+    report, capture = map(request.config.pluginmanager.get_plugin, ("terminalreporter", "capturemanager"))
+
+    def say(line):
+        with capture.global_and_fixture_disabled():
+            report.write_line(f"    {line}")
+
     folder = tmp_path_factory.mktemp("stack") / "checkout"
     folder.mkdir()
     copy(folder)
-    it = Stack(folder, lambda line: report.write_line(f"    {line}"))
+    it = Stack(folder, say)
     it.give_back()
     it.run(ROOT / "tests/mlflow_server/stand_ins/make.sh", *BASES)
     it.book("make secrets")
