@@ -127,7 +127,7 @@ verb=${1:-}
 [ $# -eq 0 ] || shift
 case "$verb" in
     secrets) make_secrets ;;
-    account) docker compose exec -T mlflow python serve.py account "$@" ;;
+    account) docker compose exec -T --env=PYTHONWARNINGS=ignore mlflow python serve.py account "$@" ;;
     backup) backup ;;
     restore) restore "${1:-}" ;;
     upgrade) upgrade ;;

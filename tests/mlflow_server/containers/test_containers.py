@@ -364,8 +364,9 @@ from mlflow.store.db.utils import _get_alembic_config
 from mlflow.store.tracking.dbmodels.initial_models import Base
 uri = os.environ["MLFLOW_BACKEND_STORE_URI"]
 config = _get_alembic_config(uri)
-with sa.create_engine(uri).begin() as connection:
-    Base.metadata.create_all(connection)
+engine = sa.create_engine(uri)
+Base.metadata.create_all(engine)
+with engine.begin() as connection:
     config.attributes["connection"] = connection
     command.upgrade(config, ScriptDirectory.from_config(config).get_revision("head").down_revision)
     connection.execute(sa.text("INSERT INTO experiments (name, lifecycle_stage) VALUES ('of old', 'active')"))
