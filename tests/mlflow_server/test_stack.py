@@ -182,7 +182,9 @@ def check_login(port, account):
         assert ask(port, path, account=account, Host="localhost")[0] == 200
         assert ask(port, path, account=account, Host="elsewhere.example")[0] == 403
     assert "<title>MLflow</title>" in ask(port, "/", account=account)[1]
-    assert ask(port, create, {"name": "a"}, account=account, Origin="http://elsewhere.example")[0] == 403
+    for origin in ("http://elsewhere.example", "http://localhost:9999", "null"):
+        assert ask(port, create, {"name": "a"}, account=account, Origin=origin)[0] == 403
+    assert ask(port, create, {"name": "of a page"}, account=account, Origin=f"http://127.0.0.1:{port}")[0] == 200
     for spelling in ("artifact_location", "artifactLocation"):
         status, said = ask(port, create, {"name": "a", spelling: "file:///etc"}, account=account)
         assert (status, said[:18]) == (400, "artifact_location:")
