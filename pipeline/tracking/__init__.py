@@ -7,7 +7,7 @@ from pipeline.tracking.delivery import DELIVER, UnsentError, deliver_all, spoole
 from pipeline.tracking.link import AwayError, at_once
 from pipeline.tracking.memory import MemoryTracker
 from pipeline.tracking.model_registry import MOST_LETTERS, Version
-from pipeline.tracking.ownership import BusyError, Check, LostError
+from pipeline.tracking.ownership import BrokenError, BusyError, Check, LostError
 from pipeline.tracking.run import Run, Status
 from pipeline.tracking.spool import FILE as SPOOL
 from pipeline.tracking.spool import alone
@@ -17,6 +17,7 @@ __all__ = [
     "MOST_LETTERS",
     "SPOOL",
     "AwayError",
+    "BrokenError",
     "BusyError",
     "Check",
     "Connection",

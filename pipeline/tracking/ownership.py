@@ -57,6 +57,8 @@ SETTLE_SECONDS = 1.0
 """How long a lease settles: a write must be shorter."""
 WATCH_SECONDS = 2.0
 """How often a lease is looked at. Who could not look for three times as long begins to watch anew."""
+AWAY_SECONDS = 60.0
+"""How long a database whose connection broke off is waited for: it restarts in less."""
 OLD_SECONDS = 60.0
 """A lease whose last beat is younger by the clocks of both machines is not even watched for being dead."""
 
@@ -67,6 +69,10 @@ class BusyError(UsageError):
 
 class LostError(RunError):
     """The run was taken over by another process: nothing may be recorded any more."""
+
+
+class BrokenError(LostError):
+    """The lock of the run fell with its connection, as by a restart of the database; whoever takes it again goes on."""
 
 
 def whoami() -> str:
@@ -180,8 +186,7 @@ class DatabaseLocks:
                 raise _busy(name)
             time.sleep(POLL_SECONDS)
 
-    @staticmethod
-    def _check(connection: Connection, key: Mapping[str, int], name: str) -> None:
+    def _check(self, connection: Connection, key: Mapping[str, int], name: str) -> None:
         asked = (
             "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() "
             "AND (classid::bigint << 32 | objid::bigint) = :key"
@@ -190,8 +195,17 @@ class DatabaseLocks:
             held = connection.execute(text(asked), key).scalar_one()
         except SQLAlchemyError:
             held = 0
+            self._wait_for_database()
         if not held:
-            raise _lost(name, "the connection to its database has broken off")
+            raise _lost(name, "the connection to its database has broken off", BrokenError)
+
+    def _wait_for_database(self) -> None:
+        deadline = time.monotonic() + AWAY_SECONDS
+        while time.monotonic() < deadline:
+            with suppress(SQLAlchemyError):
+                self.engine.connect().close()
+                return
+            time.sleep(POLL_SECONDS)
 
 
 def locks_of(engine: Engine) -> Locks:
@@ -401,7 +415,7 @@ def _busy(name: str) -> BusyError:
     return BusyError(f"run {name}: must be free, got one that another process works on. Wait for that to end.")
 
 
-def _lost(name: str, why: str) -> LostError:
-    return LostError(
+def _lost(name: str, why: str, kind: type[LostError] = LostError) -> LostError:
+    return kind(
         f"run {name}: must be owned to its end, got one that was lost: {why}. Run the same command again, it goes on."
     )

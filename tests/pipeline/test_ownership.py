@@ -18,13 +18,14 @@ import pytest
 import torch
 from sqlalchemy import text
 
+from pipeline import train
 from pipeline.comparison import compare
 from pipeline.config import digest_of
 from pipeline.errors import UsageError
 from pipeline.identity import ROOT
 from pipeline.settings import build_run
 from pipeline.study import Cell, load_study
-from pipeline.tracking import BusyError, LostError, MemoryTracker, connect, mlflow_tracker, ownership
+from pipeline.tracking import BrokenError, BusyError, LostError, MemoryTracker, connect, mlflow_tracker, ownership
 from pipeline.tracking.mlflow_tracker import MlflowTracker
 from pipeline.tracking.ownership import DatabaseLocks, FileLocks, Lease
 from pipeline.train import run_cell
@@ -252,6 +253,21 @@ def test_locks_of_a_database_bind_all_who_connect_and_go_with_the_connection(pos
             check()
         with other.lock("a", 5) as again:
             again()
+
+
+def test_a_run_whose_lock_fell_with_its_connection_is_taken_again(monkeypatch):
+    left = [BrokenError("its database restarts"), BrokenError("and again")]
+
+    def train_once(*_, **__):
+        if left:
+            raise left.pop()
+        return train.Outcome("a run", reused=False)
+
+    monkeypatch.setattr(train, "_run_cell", train_once)
+    assert run_cell(None, None, device="cpu", report=None).run_id == "a run"
+    left.extend(BrokenError("for ever") for _ in range(train.RESTARTS + 1))
+    with pytest.raises(BrokenError):
+        run_cell(None, None, device="cpu", report=None)
 
 
 def test_a_server_notices_within_a_minute_that_the_machine_of_an_owner_is_gone(postgres, monkeypatch):
