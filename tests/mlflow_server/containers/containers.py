@@ -43,7 +43,7 @@ class Stack:
         self.folder = folder
         self.say = say
         commands = "\n".join(re.findall(r"```sh\n(.*?)```", self.read("mlflow_server/README.md"), re.DOTALL))
-        self.book_lines = {line.partition("  #")[0].strip() for line in commands.splitlines() if line}
+        self.book_lines = {re.split(r"\s+#", line)[0] for line in commands.splitlines() if line}
         self.book_run = set()
         self.secrets = set()
         kept = {
