@@ -25,7 +25,7 @@ from pipeline.stored_study import (
     write_manifest,
 )
 from pipeline.study import Cell, Study
-from pipeline.tracking import DELIVER, AwayError, Connection, Tracker, UnsentError
+from pipeline.tracking import DELIVER, AwayError, Connection, Tracker, UnsentError, retaken
 from pipeline.train import Outcome, run_cell
 from pipeline.training.choice import History
 from pipeline.unfinished import clear, newest
@@ -51,6 +51,12 @@ def compare(
     `adopted` is a run that somebody created for this call: it becomes the parent where the study has none yet. Where an
     analysis follows, runs are `probed` by the workers that trained them, since the analysis itself is one process.
     """
+    return retaken(
+        lambda: _compare(study, tracker, workers=workers, device=device, adopted=adopted, probed=probed),
+    )
+
+
+def _compare(study: Study, tracker: Tracker, *, workers: int, device: str, adopted: str | None, probed: bool) -> str:
     colour = colours(list(study.variants))
     cells = [replace(cell, colour=colour[cell.model]) for cell in study.cells()]
     identities = {cell.name: identity(cell.config, cell.config.data.load(), device) for cell in cells}

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import partial
 from math import inf, isfinite
 from pathlib import Path
 
@@ -33,14 +32,12 @@ from pipeline.run_record import (
 )
 from pipeline.streams import stream_tags
 from pipeline.study import Cell
-from pipeline.tracking import AwayError, BrokenError, Check, Recorder, Run, Tracker, alone, at_once, spooled
+from pipeline.tracking import AwayError, Check, Recorder, Run, Tracker, alone, at_once, retaken, spooled
 from pipeline.training.choice import History, best_epoch, out_of_patience
 from pipeline.training.loop import Epoch, fit
 from pipeline.training.start import start
 from pipeline.unfinished import Unfinished, clear
 
-RESTARTS = 10
-"""How many restarts of a database a training outlives; a database that keeps no connection would otherwise be asked for ever."""
 Report = Callable[[Cell, History], None]
 """Told of each cell after each epoch, with all its epochs so far; raises `Stopped` to end the run there."""
 
@@ -87,13 +84,11 @@ def run_cell(
     Where a server is away the cell is trained all the same, and UnsentError says that its run is not there yet. Where the
     database that owns the run restarts, the run is taken again, by whoever is first, and goes on from its last epoch.
     """
-    train = partial(
-        _run_cell, cell, tracker, device=device, report=report, parent=parent, adopted=adopted, packaged=packaged
+    return retaken(
+        lambda: _run_cell(
+            cell, tracker, device=device, report=report, parent=parent, adopted=adopted, packaged=packaged
+        )
     )
-    for _ in range(RESTARTS):
-        with suppress(BrokenError):
-            return train()
-    return train()
 
 
 def _run_cell(

@@ -7,7 +7,7 @@ from pipeline.tracking.delivery import DELIVER, UnsentError, deliver_all, spoole
 from pipeline.tracking.link import AwayError, at_once
 from pipeline.tracking.memory import MemoryTracker
 from pipeline.tracking.model_registry import MOST_LETTERS, Version
-from pipeline.tracking.ownership import BrokenError, BusyError, Check, LostError
+from pipeline.tracking.ownership import BrokenError, BusyError, Check, LostError, retaken
 from pipeline.tracking.run import Run, Status
 from pipeline.tracking.spool import FILE as SPOOL
 from pipeline.tracking.spool import alone
@@ -35,6 +35,7 @@ __all__ = [
     "connect",
     "connect_once",
     "deliver_all",
+    "retaken",
     "spooled",
 ]
 

@@ -23,7 +23,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Engine, create_engine, text
@@ -36,6 +36,7 @@ from pipeline.errors import RunError, UsageError
 from pipeline.tracking.link import at_once
 from pipeline.tracking.run import Run
 
+Result = TypeVar("Result")
 Check = Callable[[], None]
 """Raises LostError where the run is no longer owned."""
 Waits = Callable[[], None]
@@ -59,6 +60,8 @@ WATCH_SECONDS = 2.0
 """How often a lease is looked at. Who could not look for three times as long begins to watch anew."""
 AWAY_SECONDS = 60.0
 """How long a database whose connection broke off is waited for: it restarts in less."""
+RESTARTS = 10
+"""How many restarts of that database work outlives; one that keeps no connection would otherwise be asked for ever."""
 OLD_SECONDS = 60.0
 """A lease whose last beat is younger by the clocks of both machines is not even watched for being dead."""
 
@@ -73,6 +76,14 @@ class LostError(RunError):
 
 class BrokenError(LostError):
     """The lock of the run fell with its connection, as by a restart of the database; whoever takes it again goes on."""
+
+
+def retaken(work: Callable[[], Result]) -> Result:
+    """Do work that owns runs, and once more where their locks fell with a connection: it finds what is done, and goes on."""
+    for _ in range(RESTARTS):
+        with suppress(BrokenError):
+            return work()
+    return work()
 
 
 def whoami() -> str:

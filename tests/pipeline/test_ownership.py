@@ -265,7 +265,7 @@ def test_a_run_whose_lock_fell_with_its_connection_is_taken_again(monkeypatch):
 
     monkeypatch.setattr(train, "_run_cell", train_once)
     assert run_cell(None, None, device="cpu", report=None).run_id == "a run"
-    left.extend(BrokenError("for ever") for _ in range(train.RESTARTS + 1))
+    left.extend(BrokenError("for ever") for _ in range(ownership.RESTARTS + 1))
     with pytest.raises(BrokenError):
         run_cell(None, None, device="cpu", report=None)
 
