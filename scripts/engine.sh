@@ -17,7 +17,7 @@ fi
 
 sources() {
     mirror=$(awk '/^URIs:/ { print $2; exit }' /etc/apt/sources.list.d/debian.sources 2>/dev/null)
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${mirror:-http://deb.debian.org/debian} $RELEASE main"
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${mirror:?must be named in /etc/apt/sources.list.d/debian.sources} $RELEASE main"
 }
 
 # runc and iptables are the system's own: those of a later release may need a later libc.

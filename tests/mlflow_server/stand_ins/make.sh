@@ -12,7 +12,7 @@ debian() {
     docker image inspect "debian-stand-in:$release" >/dev/null 2>&1 && return
     command -v debootstrap >/dev/null || apt-get install -qq --no-install-recommends debootstrap >/dev/null
     folder=$(mktemp -d)
-    debootstrap --variant=minbase --include=ca-certificates "$release" "$folder" "${MIRROR:-http://deb.debian.org/debian}" >/dev/null
+    debootstrap --variant=minbase --include=ca-certificates "$release" "$folder" "${MIRROR:?must be named in /etc/apt/sources.list.d/debian.sources}" >/dev/null
     cp -a /usr/local/share/ca-certificates/. "$folder/usr/local/share/ca-certificates/"
     # As in the original: no documentation, no package that was downloaded stays, and none starts a service.
     printf 'path-exclude /usr/share/%s/*\n' doc man locale >"$folder/etc/dpkg/dpkg.cfg.d/slim"
