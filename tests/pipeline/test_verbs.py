@@ -195,9 +195,9 @@ def test_a_study_that_another_process_works_on_is_one_line(memory, monkeypatch, 
         ]),
         ("predict", ["--model", "--input", "--output"]),
         ("drift", ["--model", "--input", "--output"]),
-        ("verify", ["--all", "--no_retrain", "--choice"]),
+        ("verify", ["--all", "--no_retrain", "--choice", "--key"]),
         ("promote", ["--name", "--reason"]),
-        ("export", ["--weights"]),
+        ("export", ["--weights", "--sign"]),
         ("import", []),
         ("ls", []),
         ("doctor", ["--config", "--output"]),
@@ -382,7 +382,7 @@ def test_mlflow_run_uses_the_run_that_mlflow_created(mlflow_store, monkeypatch):
 
     def mlflow_run(entry, *parameters):
         given = dict(parameter.split("=", 1) for parameter in parameters)
-        mlflow.projects.run(str(workplace), entry, parameters=given, env_manager="local")
+        mlflow.projects.run(str(workplace), entry, parameters=given, env_manager="local", experiment_id="0")
 
     client = MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
 
