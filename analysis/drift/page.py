@@ -118,7 +118,7 @@ def _said(one: Compared, drift: Drift) -> str:
     if one.name == "predicted":
         order = sorted(range(len(one.earlier)), key=lambda place: -abs(one.later[place] - one.earlier[place]))
         changes = [
-            f"{drift.class_names[place]} {one.earlier[place]:.1%} in training, {one.later[place]:.1%} now"
+            f"{drift.class_names[place]}: {one.earlier[place]:.1%} in training, {one.later[place]:.1%} now"
             for place in order
         ]
         return f"{what}: {series(changes, 3)}; total variation {one.shift.effect:.3f}, Holm {p_value(one.adjusted)}"
@@ -143,7 +143,7 @@ def _row(one: Compared, drift: Drift) -> tuple[str, ...]:
     if one.name == "predicted":
         most = int(np.argmax(np.abs(np.subtract(one.later, one.earlier))))
         name = plain(drift.class_names[most])
-        earlier, later = (f"{name} {shares[most]:.1%}" for shares in (one.earlier, one.later))
+        earlier, later = (f"{name}: {shares[most]:.1%}" for shares in (one.earlier, one.later))
     else:
         earlier, later = (" / ".join(f"{value:.4g}" for value in three) for three in (one.earlier, one.later))
     return (

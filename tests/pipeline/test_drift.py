@@ -112,7 +112,7 @@ def test_a_class_that_is_gone_is_named(run, files):
     rows = rows_of(1500, 2)
     predicted = Inference(*files).probabilities(dataset_of(rows)).argmax(1)
     found = moved(run([row for row, number in zip(rows, predicted, strict=True) if number != 1]))
-    assert re.search(r"fall \d+\.\d% in training, 0\.0% now", found["predicted classes"])
+    assert re.search(r"fall: \d+\.\d% in training, 0\.0% now", found["predicted classes"])
 
 
 def test_times_past_the_horizon_are_counted_and_not_classified(run, monkeypatch):
