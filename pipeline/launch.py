@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait as wait_for_any
 from multiprocessing.forkserver import ensure_running
 from multiprocessing.process import BaseProcess
@@ -60,6 +61,8 @@ def prepare_workers(*modules: str) -> None:
     # The fork server imports what PYTHONPATH has (https://github.com/python/cpython/issues/117378), whatever sys.path has.
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), before]))
     # Ctrl-C reaches all processes, and one that still imports would print a traceback: it inherits that the signal waits.
+    # The tracker of resources comes first, because its start lets the signal through again.
+    resource_tracker.ensure_running()
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         ensure_running()

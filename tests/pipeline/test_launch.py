@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from pipeline import launch
 from pipeline.errors import RunError
 from pipeline.launch import run_tasks
+from pipeline.place import ROOT
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -45,6 +47,7 @@ INTERRUPTED = """
 import sys
 import launched
 from pipeline.launch import run_tasks
+from pipeline.place import ROOT
 
 try:
     list(run_tasks([1, 2], launched.interrupt_first, workers=2, notify=lambda _: None))
@@ -73,6 +76,23 @@ def test_ctrl_c_while_workers_start_is_one_line(launched):
             assert process.poll() is None
         os.killpg(process.pid, signal.SIGINT)
         assert process.communicate()[1] == "interrupted\n"
+
+
+PREPARED = """
+from multiprocessing.forkserver import _forkserver
+from pathlib import Path
+from pipeline.launch import prepare_workers
+
+prepare_workers()
+print(Path(f"/proc/{_forkserver._forkserver_pid}/status").read_text())
+"""
+
+
+def test_ctrl_c_waits_in_the_process_that_workers_are_forked_from():
+    """Whatever it imports just then: it would end by a traceback, and its launcher with it."""
+    said = subprocess.run([sys.executable, "-c", PREPARED], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    [blocked] = re.findall(r"SigBlk:\s*(\w+)", said)
+    assert int(blocked, 16) >> (signal.SIGINT - 1) & 1
 
 
 def test_a_worker_that_does_not_end_when_it_is_asked_to_is_killed_after_a_while(launched, monkeypatch):
