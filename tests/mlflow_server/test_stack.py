@@ -9,15 +9,13 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
-from base64 import b64encode
 from pathlib import Path
-from urllib.error import HTTPError
 
 import click
 import psycopg
 import pytest
 import yaml
+from containers import ask
 from mlflow import environment_variables
 from mlflow.cli import server as mlflow_options
 
@@ -52,22 +50,6 @@ def environment(service, **settings):
     given = {name: filled(str(value), settings) for name, value in COMPOSE[service]["environment"].items() if value}
     kept = {name: os.environ[name] for name in ("PATH", "EVENT_DATA_DIR") if name in os.environ}
     return {**kept, **given, "PYTHONPATH": str(ROOT)}
-
-
-def ask(port, path, body=None, account=None, **headers):
-    """Return the status and the body of an answer."""
-    if account:
-        headers["Authorization"] = f"Basic {b64encode(':'.join(account).encode()).decode()}"
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}{path}",
-        data=json.dumps(body).encode() if body else None,
-        headers={"Content-Type": "application/json", **headers},
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - the test's own server
-            return answer.status, answer.read().decode()
-    except HTTPError as error:
-        return error.code, error.read().decode()
 
 
 def health(env):

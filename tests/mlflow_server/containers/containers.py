@@ -36,6 +36,25 @@ def free_port():
         return str(free.getsockname()[1])
 
 
+def ask(port, path, body=None, account=None, method=None, **headers):
+    """Return the status and the text with which a server of this machine answers; status 0 where it does not."""
+    if account:
+        headers["Authorization"] = f"Basic {b64encode(':'.join(account).encode()).decode()}"
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}{path}",
+        data=json.dumps(body).encode() if body else None,
+        headers={"Content-Type": "application/json", **headers},
+        method=method,
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+            return answer.status, answer.read().decode()
+    except HTTPError as error:
+        return error.code, error.read().decode()
+    except OSError as error:
+        return 0, str(error)
+
+
 class Stack:
     """The stack of a folder. What is measured of it goes to `say`, a line each."""
 
@@ -146,22 +165,8 @@ class Stack:
         return name, self.settings()["MLFLOW_AUTH_ADMIN_PASSWORD" if name == "admin" else "PIPELINE_PASSWORD"]
 
     def ask(self, path, body=None, account=None, method=None, port=None, **headers):
-        """Return the status and the text with which the server answers; status 0 where it does not."""
-        if account:
-            headers["Authorization"] = f"Basic {b64encode(':'.join(account).encode()).decode()}"
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{port or self.settings()['MLFLOW_PORT']}{path}",
-            data=json.dumps(body).encode() if body else None,
-            headers={"Content-Type": "application/json", **headers},
-            method=method,
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
-                return answer.status, answer.read().decode()
-        except HTTPError as error:
-            return error.code, error.read().decode()
-        except OSError as error:
-            return 0, str(error)
+        """Return the status and the text with which the server answers, or what listens at another port."""
+        return ask(port or self.settings()["MLFLOW_PORT"], path, body, account, method, **headers)
 
     def size_of_image(self, name):
         """Return the size of an image, in MB."""
