@@ -51,9 +51,7 @@ def compare(
     `adopted` is a run that somebody created for this call: it becomes the parent where the study has none yet. Where an
     analysis follows, runs are `probed` by the workers that trained them, since the analysis itself is one process.
     """
-    return retaken(
-        lambda: _compare(study, tracker, workers=workers, device=device, adopted=adopted, probed=probed),
-    )
+    return retaken(lambda: _compare(study, tracker, workers=workers, device=device, adopted=adopted, probed=probed))
 
 
 def _compare(study: Study, tracker: Tracker, *, workers: int, device: str, adopted: str | None, probed: bool) -> str:

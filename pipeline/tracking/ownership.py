@@ -79,7 +79,7 @@ class BrokenError(LostError):
 
 
 def retaken(work: Callable[[], Result]) -> Result:
-    """Do work that owns runs, and once more where their locks fell with a connection: it finds what is done, and goes on."""
+    """Do work that owns runs, and again each time that their locks fall with a connection; the work finds what is done."""
     for _ in range(RESTARTS):
         with suppress(BrokenError):
             return work()
