@@ -21,8 +21,8 @@ METHOD = (
         "sequence. The numbers of all events are shown without a p."
     ),
     (
-        "**Reference.** Counts at up to 65 cut points of each distribution, stored with the model when it was trained: of at most 10,000 "
-        "training sequences, and of its answers to at most 2,000 sequences that it was not trained on."
+        "**Reference.** Counts at up to 65 cut points of each distribution, stored with the model when it was trained: of training "
+        "sequences, and of its answers to sequences that it was not trained on. The answer above says how many."
     ),
     (
         "**Numbers.** Two-sample Kolmogorov-Smirnov: the effect is the largest difference between shares of sequences up to a value. It is "
