@@ -4,10 +4,12 @@ import multiprocessing
 import os
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from urllib.error import HTTPError, URLError
 
 from filelock import FileLock, Timeout
 
@@ -18,6 +20,10 @@ PATIENCE_SECONDS = 90.0
 """How long a call is repeated, and the end of a run waits, while nothing comes through."""
 RETRY_SECONDS = 1.0
 """How long after a failure a call is repeated."""
+START_SECONDS = 30.0
+"""How long a server that does not answer the first call is asked again: one that is restarted is away for some seconds."""
+CONNECT_SECONDS = 5
+"""How long a tracking server may take to answer the first call."""
 TOLD_SECONDS = 3.0
 """How long a server must be away to be worth a line."""
 STALE_SECONDS = 30.0
@@ -42,6 +48,33 @@ def at_once() -> Iterator[None]:
         yield
     finally:
         _hurried.reset(token)
+
+
+def wait_for(uri: str) -> None:
+    """Ask a server whether it is there, for a while: whoever starts during its restart must not fail."""
+    deadline, told = time.monotonic() + START_SECONDS, False
+    while True:
+        try:
+            return ask(uri)
+        except OSError as error:
+            # An address that is none has a text as its reason. A name may be unknown while its container is away.
+            hopeless = isinstance(error, URLError) and not isinstance(error.reason, OSError)
+            if hopeless or time.monotonic() >= deadline:
+                raise
+        if not told:
+            say(f"the tracking server {uri} does not answer yet: it is asked for {START_SECONDS:.0f} s")
+            told = True
+        time.sleep(RETRY_SECONDS)
+
+
+def ask(uri: str) -> None:
+    """Ask a server whether it is there: MLflow itself would try for minutes. The address is one without a user."""
+    try:
+        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=CONNECT_SECONDS).close()  # noqa: S310 - the user's own server
+    except HTTPError:
+        return
+    except ValueError as error:
+        raise URLError(str(error)) from None
 
 
 class Link:

@@ -7,7 +7,6 @@ import logging
 import os
 import re
 import time
-import urllib.request
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
@@ -17,7 +16,7 @@ from pathlib import Path
 from shutil import rmtree
 from tempfile import TemporaryDirectory, gettempdir, mkdtemp
 from typing import Any, ParamSpec, TypeVar
-from urllib.error import HTTPError, URLError
+from urllib.error import URLError
 from urllib.parse import unquote, urlsplit
 
 # A request is repeated for some seconds, because one of hundreds must not end the whole call; by default that is minutes without a word.
@@ -55,22 +54,17 @@ from requests.exceptions import RetryError
 from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from pipeline.console import say
 from pipeline.errors import RunError, UsageError, causes, disk_error, one_line, without_secrets
 from pipeline.parcel import packed_code, pins
 from pipeline.tracking import pyfunc
 from pipeline.tracking.base import Tracker
-from pipeline.tracking.link import RETRY_SECONDS, AwayError, Link
+from pipeline.tracking.link import AwayError, Link, ask, wait_for
 from pipeline.tracking.model_registry import ModelRegistry
 from pipeline.tracking.ownership import ByLocks, DatabaseLocks, FileLocks, Lease, Ownership
 from pipeline.tracking.run import Row, Run, Status
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 EXPERIMENT = "lstm-time-embeddings"
-CONNECT_SECONDS = 5
-"""How long a tracking server may take to answer the first call."""
-START_SECONDS = 30.0
-"""How long a server that does not answer the first call is asked again: one that is restarted is away for some seconds."""
 PARAM_LENGTH = 6000
 """Longest param that MLflow takes."""
 PAGE = 1000
@@ -121,7 +115,7 @@ def _mapped(method: Callable[P, R]) -> Callable[P, R]:
             began = time.monotonic()
             try:
                 if link and link.away:  # a look that fails soon
-                    _ask(link.uri)
+                    ask(link.uri)
                 answer = method(*args, **kwargs)
             except (MlflowException, SQLAlchemyError, CommandError, OSError) as error:
                 if isinstance(error, FileNotFoundError):
@@ -194,7 +188,7 @@ class MlflowTracker(Tracker):
         self._absolute = _absolute(self._address)
         self.spools = self.uri.startswith("http")
         if self.spools and not experiment:
-            _wait_for(self.uri)
+            wait_for(self.uri)
         self._places: dict[str, str] = {}
         self._downloaded: dict[str, Path] = {}
         self.ownership, self.checkpoints, self.remote = self._owning()
@@ -660,30 +654,3 @@ def _absolute(uri: str) -> str:
 def _owning_by(database: str) -> Ownership:
     locks = DatabaseLocks.of(database)
     return ByLocks(f"database {locks.identity}", locks)
-
-
-def _wait_for(uri: str) -> None:
-    """Ask a server whether it is there, for a while: whoever starts during its restart must not fail."""
-    deadline, told = time.monotonic() + START_SECONDS, False
-    while True:
-        try:
-            return _ask(uri)
-        except OSError as error:
-            # An address that is none has a text as its reason. A name may be unknown while its container is away.
-            hopeless = isinstance(error, URLError) and not isinstance(error.reason, OSError)
-            if hopeless or time.monotonic() >= deadline:
-                raise
-        if not told:
-            say(f"the tracking server {uri} does not answer yet: it is asked for {START_SECONDS:.0f} s")
-            told = True
-        time.sleep(RETRY_SECONDS)
-
-
-def _ask(uri: str) -> None:
-    """Ask a server whether it is there: MLflow itself would try for minutes. The address is one without a user."""
-    try:
-        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=CONNECT_SECONDS).close()  # noqa: S310 - the user's own server
-    except HTTPError:
-        return
-    except ValueError as error:
-        raise URLError(str(error)) from None

@@ -188,7 +188,7 @@ def test_text_is_shown_without_its_secrets(text, shown):
 @pytest.mark.parametrize("address", [f"http://me:{SECRET}@127.0.0.1:9", f"postgresql://me:{SECRET}@127.0.0.1:9/x"])
 def test_a_store_that_does_not_answer_is_named_without_its_password(workplace, capsys, monkeypatch, address):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    monkeypatch.setattr("pipeline.tracking.mlflow_tracker.START_SECONDS", 0)
+    monkeypatch.setattr("pipeline.tracking.link.START_SECONDS", 0)
     assert main(["train", "--data.name", "synthetic", "--data.train_size", "32", "--data.validation_size", "16"]) == 2
     captured = capsys.readouterr()
     assert "127.0.0.1:9" in captured.err

@@ -286,7 +286,7 @@ def test_commands_say_what_waits_and_deliver_sends_it(server, workplace, monkeyp
     )
     assert said.out.count(" is away ") == 1
     with monkeypatch.context() as patched:
-        patched.setattr("pipeline.tracking.mlflow_tracker.START_SECONDS", 0)
+        patched.setattr("pipeline.tracking.link.START_SECONDS", 0)
         assert run("deliver") == 2
     assert capsys.readouterr().err.startswith("error: MLFLOW_TRACKING_URI: must be a tracking store that answers")
     server.fault = lambda _: None

@@ -21,7 +21,7 @@ from sqlalchemy.exc import OperationalError
 
 from pipeline.errors import DiskError, RunError, UsageError
 from pipeline.identity import ROOT
-from pipeline.tracking import BusyError, MemoryTracker, connect
+from pipeline.tracking import BusyError, MemoryTracker, connect, link
 from pipeline.tracking import mlflow_tracker as mlflow_tracker_module
 
 
@@ -264,7 +264,7 @@ def test_a_store_that_does_not_answer_is_said_in_one_line(workplace, uri, monkey
     from pipeline.tracking.mlflow_tracker import MlflowTracker  # noqa: PLC0415
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    monkeypatch.setattr(mlflow_tracker_module, "START_SECONDS", 0)
+    monkeypatch.setattr(link, "START_SECONDS", 0)
     with pytest.raises(UsageError, match="MLFLOW_TRACKING_URI: must be a tracking store that answers, got") as error:
         MlflowTracker()
     assert "\n" not in str(error.value)
@@ -278,9 +278,9 @@ def test_a_command_that_starts_while_a_server_restarts_waits_for_it(monkeypatch,
         if error := next(looks):
             raise error
 
-    monkeypatch.setattr(mlflow_tracker_module, "_ask", look)
-    monkeypatch.setattr(mlflow_tracker_module, "RETRY_SECONDS", 0)
-    mlflow_tracker_module._wait_for("http://mlflow:5000")
+    monkeypatch.setattr(link, "ask", look)
+    monkeypatch.setattr(link, "RETRY_SECONDS", 0)
+    link.wait_for("http://mlflow:5000")
     assert capsys.readouterr().out.count("does not answer yet") == 1
     assert next(looks, "all were used") == "all were used"
 

@@ -278,7 +278,7 @@ def test_a_trained_run_says_how_its_epoch_was_chosen(memory, monkeypatch, capsys
 
 def test_an_unreachable_server_is_one_line(workplace, capsys, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    monkeypatch.setattr("pipeline.tracking.mlflow_tracker.START_SECONDS", 0)
+    monkeypatch.setattr("pipeline.tracking.link.START_SECONDS", 0)
     assert main(["train", *SMALL]) == 2
     assert "MLFLOW_TRACKING_URI: must be a tracking store that answers, got http://127.0.0.1:9" in one_line(capsys)
     assert list(workplace.iterdir()) == []
