@@ -40,6 +40,10 @@ class ScanArrays(NamedTuple):
     """(N, I)."""
 
 
+SUMMED = (ScanArrays._fields.index("a"), ScanArrays._fields.index("d"))
+"""Inputs of a scan that all events share."""
+
+
 class Taps(NamedTuple):
     """What a convolution reads, or the gradients of it."""
 
@@ -92,7 +96,8 @@ def _recompute(inputs: ScanArrays, start: int, end: int, decay: Array, state: Ar
 def _scan_backward(inputs: ScanArrays, starts: Array, grad_y: Array, grads: ScanArrays) -> None:
     longest = np.diff(starts).max()
     decay = np.empty((longest, *inputs.a.shape), np.float32)
-    state = np.zeros((longest + 1, *inputs.a.shape), np.float32)
+    state = np.empty((longest + 1, *inputs.a.shape), np.float32)
+    state[0] = 0
     for row in range(len(starts) - 1):
         _recompute(inputs, starts[row], starts[row + 1], decay, state)
         _reverse(inputs, starts[row], starts[row + 1], decay, state, grad_y, grads)
@@ -117,6 +122,7 @@ def _reverse(  # noqa: PLR0917 - a kernel's buffers
             total[i] = d[i] * x[k, i]
             grads.d[i] += grad_total[i] * x[k, i]
             grad_drive[i] = 0
+            grads.step[k, i] = 0
         for s in range(states):
             b_s, c_s = b[k, s], c[k, s]
             sum_b, sum_c = np.float32(0), np.float32(0)
@@ -192,7 +198,11 @@ class _Scan(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_NI: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401 - torch's protocol
         starts, *tensors = ctx.saved_tensors
-        grads = [torch.zeros_like(tensor) for tensor in tensors]
+        # Those of A and D are sums over all events; the others are written, not added to.
+        grads = [
+            torch.zeros_like(tensor) if place in SUMMED else torch.empty_like(tensor)
+            for place, tensor in enumerate(tensors)
+        ]
         inputs = ScanArrays(*_arrays(tensors))
         _scan_backward(inputs, starts.numpy(), grad_NI.contiguous().numpy(), ScanArrays(*_arrays(grads)))
         return None, *grads
