@@ -199,8 +199,11 @@ class RecurrentClassifier(Classifier):
         if self.compiled and layers and runs_compiled(inputs.rows):
             from models.lstm.function import last_states  # noqa: PLC0415 - numba takes half a second to import
 
-            rate = self.dropout.p if self.training else 0.0
-            return last_states(layers, inputs.rows, inputs.row_of_event, lengths, rate, shared=inputs.shared)
+            rate, rounds = self.dropout.p if self.training else 0.0, torch.is_autocast_enabled("cpu")
+            with torch.autocast("cpu", enabled=False):
+                return last_states(
+                    layers, inputs.rows, inputs.row_of_event, lengths, rate, shared=inputs.shared, rounds=rounds
+                )
         return self._last_states_in_torch(inputs.padded(), lengths)
 
     def _last_states_in_torch(self, inputs_BLD: Tensor, lengths: list[int]) -> Tensor:

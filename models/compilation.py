@@ -93,14 +93,20 @@ TANH_3 = np.float32(1.33314422036e-1)
 TANH_4 = np.float32(-3.33332819422e-1)
 
 
-def _bitcast(typing_context: Any, bits: Any) -> Any:  # noqa: ANN401, ARG001 - numba's protocol
+def _bitcast(to: Any, of: Any) -> Callable[..., Any]:  # noqa: ANN401 - types of numba
+    """Return what reads the bits of one type as another."""
+
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
         return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
 
-    return types.float32(types.int32), generate
+    def cast_bits(typing_context: Any, bits: Any) -> Any:  # noqa: ANN401, ARG001 - numba's protocol
+        return to(of), generate
+
+    return cast("Callable[..., Any]", intrinsic(cast_bits))
 
 
-_float_of_bits = cast("Callable[[np.int32], np.float32]", intrinsic(_bitcast))
+float_of_bits = _bitcast(types.float32, types.uint32)
+bits_of_float = _bitcast(types.uint32, types.float32)
 
 
 def _by_precision(single: Callable[[Number], Number], double: Callable[[Number], Number]) -> Callable[[Number], Number]:
@@ -121,7 +127,7 @@ def _exponential_32(x: Number) -> Number:
     power = np.floor(x * LOG2_E + HALF)
     r = x - power * LN2_HIGH - power * LN2_LOW
     series = ((((EXP_0 * r + EXP_1) * r + EXP_2) * r + EXP_3) * r + EXP_4) * r + EXP_5
-    return (series * r * r + r + ONE) * _float_of_bits((np.int32(power) + np.int32(127)) << np.int32(23))
+    return (series * r * r + r + ONE) * float_of_bits(np.uint32((np.int32(power) + np.int32(127)) << np.int32(23)))
 
 
 def _exponential_64(x: Number) -> Number:

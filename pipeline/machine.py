@@ -53,7 +53,7 @@ def has_bf16(device: torch.device) -> bool:
 
 def resolve_kernel(precision: str, device: torch.device) -> str:
     """Return what an LSTM runs in: `compiled`, as in `models/lstm/`, or `torch`; their numbers differ in the last bits."""
-    return "compiled" if precision == "fp32" and compiles_for(device, torch.float32) else "torch"
+    return "compiled" if compiles_for(device, torch.float32, rounds=precision == "bf16") else "torch"
 
 
 def environment() -> dict[str, str]:

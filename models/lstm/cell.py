@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.compilation import ONE, ZERO, compiled, hyperbolic_tangent, sigmoid
+from models.lstm.numbers import get, put
 
 Array = NDArray[Any]
 
@@ -44,7 +45,10 @@ def add(total: Array, part: Array) -> None:
 def activate(  # noqa: PLR0917 - a kernel's buffers
     gates: Array, source: Array, cell_before: Array, cell: Array, cell_tangent: Array, hidden: Array
 ) -> None:
-    """Turn sums and what comes from their source (4 H,) into gates, and write cell, tanh(cell) and hidden state (H,)."""
+    """Turn sums and what comes from their source (4 H,) into gates, and write cell, tanh(cell) and hidden state (H,).
+
+    A hidden state of bf16 may be one number longer, which is 0.
+    """
     width = cell.shape[0]
     i, f, g, o = gates[:width], gates[width : 2 * width], gates[2 * width : 3 * width], gates[3 * width : 4 * width]
     add(gates, source)
@@ -59,7 +63,18 @@ def activate(  # noqa: PLR0917 - a kernel's buffers
     for j in range(width):
         tangent = hyperbolic_tangent(cell[j])
         cell_tangent[j] = tangent
-        hidden[j] = o[j] * tangent
+        put(hidden, j, o[j] * tangent)
+    for j in range(width, hidden.shape[0]):
+        put(hidden, j, ZERO)
+
+
+@compiled
+def read_state(gates: Array, cell_tangent: Array, state: Array) -> None:
+    """Write the hidden state (H,) that gates and tanh(cell) make, unrounded."""
+    width = cell_tangent.shape[0]
+    o = gates[3 * width : 4 * width]
+    for j in range(width):
+        state[j] = o[j] * cell_tangent[j]
 
 
 @compiled
@@ -93,11 +108,24 @@ def _mixed(bits: np.uint32) -> np.uint32:
 
 
 @compiled
+def _kept(place: int, first: np.uint32, second: np.uint32, dropout: Dropout) -> Any:  # noqa: ANN401
+    """Return what the number at a place is multiplied by: 0 where it is dropped."""
+    # Of two 32-bit numbers numba makes one of 64: without the casts a loop does not vectorise.
+    bits = _mixed(np.uint32(_mixed(np.uint32(np.uint32(place) ^ first)) ^ second))
+    return dropout.scale if bits >= dropout.threshold else ZERO
+
+
+@compiled
 def add_kept(total: Array, part: Array, place: int, layer: int, dropout: Dropout) -> None:
     """Add those of the numbers (H,) that are kept above a layer, scaled; the first of them has the place `place`."""
     first, second = dropout.keys[layer]
-    threshold, scale = dropout.threshold, dropout.scale
     for j in range(total.shape[0]):
-        # Of two 32-bit numbers numba makes one of 64: without the casts the loop does not vectorise.
-        bits = _mixed(np.uint32(_mixed(np.uint32(np.uint32(place + j) ^ first)) ^ second))
-        total[j] += part[j] * (scale if bits >= threshold else ZERO)
+        total[j] += part[j] * _kept(place + j, first, second, dropout)
+
+
+@compiled
+def write_kept(passed: Array, hidden: Array, place: int, layer: int, dropout: Dropout) -> None:
+    """Write what is kept of a hidden state above a layer, scaled, by the same mask as `add_kept`."""
+    first, second = dropout.keys[layer]
+    for j in range(passed.shape[0]):
+        put(passed, j, get(hidden, j) * _kept(place + j, first, second, dropout))

@@ -31,12 +31,15 @@ def last_states(
     dropout: float,
     *,
     shared: bool = True,
+    rounds: bool = False,
 ) -> Tensor:
     """Return the top layer's state (B, H) after the last event of each sequence.
 
     Event k of sequence b reads the row row_of[b, k]; `lengths` descend, and 0 gives the initial state. `dropout` is the
     rate between the layers, drawn from torch's global generator. Rows that events share are projected once each; where
-    they do not share them, the projection is part of the recurrence, which costs less.
+    they do not share them, the projection is part of the recurrence, which costs less. `rounds` says that hidden states and
+    the weights that multiply them are of bf16, with sums in float32; what the first layer reads and its weights never are in
+    the forward pass, because bf16 would give neighbouring times one code.
     """
     weights = [layer.all_weights[0] for layer in layers]
     width, counts = layers[0].hidden_size, _counts(lengths)
@@ -58,7 +61,7 @@ def last_states(
     else:
         table_R4H = rows_RD.new_empty(0, len(input_4HI))
         inputs_NI = nn.functional.embedding(row_of_N, rows_RD)
-    finals_AH = lstm(counts, row_of_N, masks, table_R4H, inputs_NI, input_4HI, recurrent_J, between_J, bias_J)
+    finals_AH = lstm(counts, row_of_N, masks, rounds, table_R4H, inputs_NI, input_4HI, recurrent_J, between_J, bias_J)
     return torch.cat([finals_AH, states_BH[alive:]])
 
 
@@ -83,6 +86,7 @@ class _LSTM(torch.autograd.Function):
         counts: Array,
         row_of_N: Tensor,
         dropout: Dropout,
+        rounds: bool,
         table_R4H: Tensor,
         inputs_NI: Tensor,
         input_4HI: Tensor,
@@ -93,14 +97,14 @@ class _LSTM(torch.autograd.Function):
         keeps = any(ctx.needs_input_grad)
         steps = _steps(counts, row_of_N, keeps)
         events, rows = len(row_of_N), len(row_of_N) if keeps else 2 * int(counts[0])
-        memory = take(sum(_sizes(recurrent_J, events, rows, dropout)), recurrent_J.dtype)
-        states = _states(memory, recurrent_J, inputs_NI, events, rows, dropout)
+        memory = take(sum(_sizes(recurrent_J, events, rows, dropout, rounds)), recurrent_J.dtype)
+        states = _states(memory, recurrent_J, inputs_NI, events, rows, dropout, rounds)
         finals_AH = recurrent_J.new_empty(int(counts[0]), recurrent_J.shape[2])
-        panels = _panels(recurrent_J, between_J, input_4HI, transposed=True)
+        panels = _panels(recurrent_J, between_J, input_4HI, transposed=True, rounds=rounds)
         forward(steps, _array(table_R4H), _array(bias_J), panels, states, dropout, finals_AH.numpy())
         if keeps:
             ctx.save_for_backward(recurrent_J, between_J, inputs_NI, input_4HI, memory)
-            ctx.steps, ctx.dropout, ctx.rows = steps, dropout, len(table_R4H)
+            ctx.steps, ctx.dropout, ctx.rows, ctx.rounds = steps, dropout, len(table_R4H), rounds
         return finals_AH
 
     @staticmethod
@@ -108,18 +112,18 @@ class _LSTM(torch.autograd.Function):
     def backward(ctx: Any, grad_AH: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401 - torch's protocol
         recurrent_J, between_J, inputs_NI, input_4HI, memory = ctx.saved_tensors
         events = len(ctx.steps.row_of_event)
-        states = _states(memory, recurrent_J, inputs_NI, events, events, ctx.dropout)
-        panels = _panels(recurrent_J, between_J, input_4HI, transposed=False)
+        states = _states(memory, recurrent_J, inputs_NI, events, events, ctx.dropout, ctx.rounds)
+        panels = _panels(recurrent_J, between_J, input_4HI, transposed=False, rounds=ctx.rounds)
         (layers, wide, width), (count, read) = recurrent_J.shape, inputs_NI.shape
         table_R4H, bias_J = (recurrent_J.new_zeros(shape) for shape in ((ctx.rows, wide), (layers, wide)))
         grad_NI = recurrent_J.new_empty(count, padded(read))
         grad_J = [recurrent_J.new_zeros(layers, wide, padded(width)) for _ in range(2)]
         projection = recurrent_J.new_zeros(1, wide, padded(read))
         gradients = Gradients(*(part.numpy() for part in (table_R4H, grad_NI, bias_J, *grad_J, projection)))
-        waiting = _waiting(recurrent_J, read, EVENTS_AT_ONCE + len(grad_AH))
+        waiting = _waiting(recurrent_J, read, EVENTS_AT_ONCE + len(grad_AH), ctx.rounds)
         backward(ctx.steps, panels, states, ctx.dropout, _array(grad_AH), waiting, gradients)
         first = (table_R4H, grad_NI[:, :read], projection[0, :, :read])
-        return None, None, None, *first, *(part[..., :width] for part in grad_J), bias_J
+        return None, None, None, None, *first, *(part[..., :width] for part in grad_J), bias_J
 
 
 lstm = cast("Callable[..., Tensor]", _LSTM.apply)
@@ -137,46 +141,60 @@ def _steps(counts: Array, row_of_N: Tensor, keeps: bool) -> Steps:
     return Steps(counts, starts, places, row_of_N.numpy())
 
 
-def _sizes(weights_J: Tensor, events: int, rows: int, dropout: Dropout) -> list[int]:
-    """Return how many numbers each of the states takes."""
+def _sizes(weights_J: Tensor, events: int, rows: int, dropout: Dropout, rounds: bool) -> list[int]:
+    """Return how many numbers each of the states takes, in the type of the weights."""
     layers, wide, width = weights_J.shape
-    hidden = [layers * events * width] * (2 if dropout.threshold else 1)
+    hidden = [layers * events * (-(-width // 2) if rounds else width)] * (2 if dropout.threshold else 1)
     return [layers * rows * padded(wide), layers * rows * width, layers * rows * width, *hidden]
 
 
 def _states(  # noqa: PLR0917 - the shapes of a batch
-    memory: Tensor, weights_J: Tensor, inputs_NI: Tensor, events: int, rows: int, dropout: Dropout
+    memory: Tensor, weights_J: Tensor, inputs_NI: Tensor, events: int, rows: int, dropout: Dropout, rounds: bool
 ) -> States:
     """Divide memory into the states of layers of weights (J, 4 H, H), of which gates and cells have so many rows."""
-    layers, _, width = weights_J.shape
-    parts = memory.split(_sizes(weights_J, events, rows, dropout))
+    layers = len(weights_J)
+    parts = memory.split(_sizes(weights_J, events, rows, dropout, rounds))
     gates, cell, cell_tangent = (part.view(layers, rows, -1).numpy() for part in parts[:3])
-    hidden, *passed = (part.view(layers, events, width).numpy() for part in parts[3:])
+    kept = [part.numpy().view(np.uint16) if rounds else part.numpy() for part in parts[3:]]
+    hidden, *passed = (part.reshape(layers, events, -1) for part in kept)
     return States(gates, cell, cell_tangent, hidden, passed[0] if passed else hidden, _array(inputs_NI))
 
 
-def _panels(recurrent_J: Tensor, between_J: Tensor, input_4HI: Tensor, *, transposed: bool) -> Panels:
+def _panels(recurrent_J: Tensor, between_J: Tensor, input_4HI: Tensor, *, transposed: bool, rounds: bool) -> Panels:
+    """Pack the weights of a pass; those that multiply inputs in the forward pass are never rounded."""
     return Panels(
-        _packed(recurrent_J, transposed=transposed),
-        _packed(between_J, transposed=transposed),
-        _packed(input_4HI[None], transposed=transposed)[0],
+        _packed(recurrent_J, transposed=transposed, rounds=rounds),
+        _packed(between_J, transposed=transposed, rounds=rounds),
+        _packed(input_4HI[None], transposed=transposed, rounds=rounds and not transposed)[0],
     )
 
 
-def _packed(weights_J: Tensor, *, transposed: bool) -> Array:
+def _packed(weights_J: Tensor, *, transposed: bool, rounds: bool) -> Array:
     """Pack weights (J, 4 H, H or I), or their transposes, as right factors of a product."""
     (layers, high, wide), array = weights_J.shape, _array(weights_J)
     depth, width = (wide, high) if transposed else (high, wide)
     row_stride, column_stride = (1, wide) if transposed else (wide, 1)
-    panels = np.empty((layers, padded(width) // PANEL, depth, PANEL), array.dtype)
+    panels = _empty(array.dtype, rounds, layers, padded(width) // PANEL, depth, PANEL)
     for layer in range(layers):
         pack(array[layer].reshape(-1), row_stride, column_stride, depth, width, panels[layer])
     return panels
 
 
-def _waiting(weights_J: Tensor, read: int, events: int) -> Waiting:
+def _waiting(weights_J: Tensor, read: int, events: int, rounds: bool) -> Waiting:
     """Allocate room for `events` that wait for the gradients of weights (J, 4 H, H) and (4 H, `read`)."""
     _, wide, width = weights_J.shape
-    sums = weights_J.new_empty(events, wide + PANEL).numpy()
-    parts = [weights_J.new_zeros(padded(size) // PANEL, events, PANEL).numpy() for size in (width, width, read)]
-    return Waiting(np.zeros(1, np.int64), sums, *parts)
+    dtype, stride = _array(weights_J).dtype, wide + PANEL
+    sums = np.empty((1 if rounds else events, stride), dtype)
+    rows, turned = (
+        (np.empty((events, stride), np.uint16), _empty(dtype, rounds, events, stride)) if rounds else (sums, sums)
+    )
+    parts = [_empty(dtype, rounds, padded(size) // PANEL, events, PANEL) for size in (width, width, read)]
+    for part in parts:
+        part[:] = 0
+    return Waiting(np.zeros(1, np.int64), sums, rows, turned, *parts)
+
+
+def _empty(dtype: np.dtype[Any], rounds: bool, *shape: int) -> Array:
+    """Allocate a factor; of bf16 the numbers of the last dimension but one are pairs."""
+    *outer, depth, width = shape
+    return np.empty((*outer, -(-depth // 2), width), np.uint32) if rounds else np.empty(shape, dtype)

@@ -5,6 +5,7 @@ while the shared dimension runs.
 Differs from it: an LSTM multiplies a few dozen rows at a time by the same weights. So the weights are packed once a
 batch, and the left factor, which the first cache holds, is read where it lies.
 
+- Factors of bf16 come in pairs along the shared dimension, and their products are added in float32.
 - Every number is one chain of fused multiply-adds in the order of the shared dimension, whatever the number of rows:
   an event gets the same bits in every company, and neither threads nor the width of the registers change them.
 
@@ -14,19 +15,21 @@ Letters: M rows of the result, N its columns, K shared dimension, W width of a p
 from collections.abc import Callable
 from typing import Any, cast
 
-import numpy as np
 from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from models.compilation import compiled
+from models.compilation import ZERO, compiled
+from models.lstm.numbers import put_beside
 
 Array = NDArray[Any]
 
 WIDE = bool(binding.get_host_cpu_features().get("avx512f"))
 """Whether the processor has 32 registers of 16 float32 instead of 16 of 8."""
+MULTIPLIES_PAIRS = WIDE and bool(binding.get_host_cpu_features().get("avx512bf16"))
+"""Whether the processor multiplies two pairs of bf16 and adds both products in one instruction."""
 LANES = 16 if WIDE else 8
 """float32 in a register."""
 TILE_ROWS = 12 if WIDE else 6
@@ -35,6 +38,10 @@ PANEL = 2 * LANES
 """Width W of a panel."""
 ROWS_AT_ONCE = 16 * TILE_ROWS
 """Rows that all panels pass before the next rows: as many as stay in the cache beside a panel."""
+
+
+PAIR = ir.IntType(32)
+"""Two numbers of bf16, the first in the lower half."""
 
 
 def padded(width: int) -> int:
@@ -46,26 +53,45 @@ def padded(width: int) -> int:
 def pack(  # noqa: PLR0917 - a kernel's buffers
     source: Array, row_stride: int, column_stride: int, depth: int, width: int, panels: Array
 ) -> None:
-    """Fill panels (N / W, K, W) from a flat matrix (K, N) of the given strides, zero beyond its last column."""
+    """Fill panels (N / W, K, W) from a flat matrix (K, N) of the given strides, zero beyond its last column.
+
+    Panels of pairs are (N / W, K / 2, W), and hold the matrix in bf16.
+    """
     for panel in range(panels.shape[0]):
         for k in range(depth):
             for j in range(PANEL):
                 column = panel * PANEL + j
                 inside = column < width
-                panels[panel, k, j] = source[k * row_stride + column * column_stride] if inside else np.float32(0)
+                number = source[k * row_stride + column * column_stride] if inside else ZERO
+                put_beside(panels[panel], k, j, number)
+
+
+class _BFloat(ir.Type):  # type: ignore[misc]  # llvmlite has no types
+    """LLVM's number of bf16, which llvmlite lacks."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _BFloat)
+
+    def __hash__(self) -> int:
+        return hash(_BFloat)
 
 
 class _Tile:
     """The code of one tile: sums of `rows` rows and one panel, kept in registers over the shared dimension."""
 
-    def __init__(self, builder: Any, scalar: Any, rows: int) -> None:  # noqa: ANN401 - of llvmlite
-        self.builder, self.rows = builder, rows
-        self.scalar, self.vector, self.index = scalar, ir.VectorType(scalar, LANES), ir.IntType(64)
+    def __init__(self, builder: Any, scalar: Any, factor: Any, rows: int) -> None:  # noqa: ANN401 - of llvmlite
+        self.builder, self.rows, self.scalar = builder, rows, scalar
+        self.vector, self.factors, self.index = (
+            ir.VectorType(scalar, LANES),
+            ir.VectorType(factor, LANES),
+            ir.IntType(64),
+        )
         zero = ir.Constant(self.vector, [0.0] * LANES)
         self.sums = [[cgutils.alloca_once_value(builder, zero) for _ in range(2)] for _ in range(rows)]
-        kind = {"float": "f32", "double": "f64"}[str(scalar)]
-        function = ir.FunctionType(self.vector, [self.vector] * 3)
-        self.multiply_add = cgutils.get_or_insert_function(builder.module, function, f"llvm.fma.v{LANES}{kind}")
+        self.added = self.added_pairs if factor == PAIR else self.added_numbers
 
     def at(self, pointer: Any, *terms: tuple[Any, Any]) -> Any:  # noqa: ANN401
         """Return the pointer moved by the sum of products."""
@@ -73,16 +99,16 @@ class _Tile:
             pointer = self.builder.gep(pointer, [self.builder.mul(one, other)])
         return pointer
 
-    def vectors(self, pointer: Any) -> list[Any]:  # noqa: ANN401
+    def vectors(self, pointer: Any, vector: Any) -> list[Any]:  # noqa: ANN401
         """Return pointers to the two registers of a panel's row."""
         return [
-            self.builder.bitcast(self.builder.gep(pointer, [self.index(k * LANES)]), self.vector.as_pointer())
+            self.builder.bitcast(self.builder.gep(pointer, [self.index(k * LANES)]), vector.as_pointer())
             for k in range(2)
         ]
 
     def spread(self, value: Any) -> Any:  # noqa: ANN401
         """Return a register full of one number."""
-        undefined = ir.Constant(self.vector, ir.Undefined)
+        undefined = ir.Constant(self.factors, ir.Undefined)
         first = self.builder.insert_element(undefined, value, ir.IntType(32)(0))
         return self.builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(ir.IntType(32), LANES), None))
 
@@ -94,28 +120,54 @@ class _Tile:
         """Add the products of the rows at `left` and a packed panel."""
         lefts = [self.at(left, (self.index(row), row_stride)) for row in range(self.rows)]
         with cgutils.for_range(self.builder, depth) as loop:
-            columns = [self.load(part) for part in self.vectors(self.at(panel, (loop.index, self.index(PANEL))))]
+            columns = [
+                self.load(part) for part in self.vectors(self.at(panel, (loop.index, self.index(PANEL))), self.factors)
+            ]
             along = self.builder.mul(loop.index, column_stride)
             for begin, sums in zip(lefts, self.sums, strict=True):
                 factor = self.spread(self.builder.load(self.builder.gep(begin, [along])))
                 for column, total in zip(columns, sums, strict=True):
-                    product = self.builder.call(self.multiply_add, [factor, column, self.builder.load(total)])
-                    self.builder.store(product, total)
+                    self.builder.store(self.added(factor, column, self.builder.load(total)), total)
+
+    def added_numbers(self, factor: Any, column: Any, total: Any) -> Any:  # noqa: ANN401
+        """Return the total plus the products of two registers of numbers."""
+        kind = {"float": "f32", "double": "f64"}[str(self.scalar)]
+        return self.call(f"fma.v{LANES}{kind}", factor, column, total)
+
+    def added_pairs(self, factor: Any, column: Any, total: Any) -> Any:  # noqa: ANN401
+        """Return the total plus the products of two registers of pairs; without the instruction, one of a pair after the other."""
+        if MULTIPLIES_PAIRS:
+            numbers = ir.VectorType(_BFloat(), 2 * LANES)
+            both = [self.builder.bitcast(pair, numbers) for pair in (factor, column)]
+            return self.call(f"x86.avx512bf16.dpbf16ps.{32 * LANES}", total, *both)
+        sixteen, above = (ir.Constant(self.factors, [number] * LANES) for number in (16, 0xFFFF0000))
+        for split, by in ((self.builder.shl, sixteen), (self.builder.and_, above)):
+            one, other = (self.builder.bitcast(split(pair, by), self.vector) for pair in (factor, column))
+            total = self.added_numbers(one, other, total)
+        return total
+
+    def call(self, intrinsic_name: str, *operands: Any) -> Any:  # noqa: ANN401
+        """Call an intrinsic function of LLVM that returns a register of sums."""
+        kind = ir.FunctionType(self.vector, [operand.type for operand in operands])
+        function = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.{intrinsic_name}")
+        return self.builder.call(function, operands)
 
     def write(self, result: Any, stride: Any, adds: Any) -> None:  # noqa: ANN401
         """Write the sums to rows of the result, or add them to what is there."""
         for row, sums in enumerate(self.sums):
-            for place, total in zip(self.vectors(self.at(result, (self.index(row), stride))), sums, strict=True):
+            for place, total in zip(
+                self.vectors(self.at(result, (self.index(row), stride)), self.vector), sums, strict=True
+            ):
                 before = self.builder.select(adds, self.load(place), ir.Constant(self.vector, [0.0] * LANES))
                 self.builder.store(self.builder.fadd(before, self.builder.load(total)), place, align=4)
 
 
-def _tile_function(module: ir.Module, scalar: ir.Type) -> ir.Function:
+def _tile_function(module: ir.Module, scalar: ir.Type, factor: ir.Type) -> ir.Function:
     """Return the function of a module that multiplies a tile, with code for every number of rows and a switch between them."""
-    name, place, pointer = f"multiply_tile.{scalar}.{LANES}", ir.IntType(64), scalar.as_pointer()
+    name, place, pointer = f"multiply_tile.{factor}.{LANES}", ir.IntType(64), factor.as_pointer()
     if name in module.globals:
         return module.globals[name]
-    kinds = [place, pointer, place, place, pointer, place, pointer, place, ir.IntType(1)]
+    kinds = [place, pointer, place, place, pointer, place, scalar.as_pointer(), place, ir.IntType(1)]
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), name)
     function.linkage = "linkonce_odr"
     function.attributes.add("noinline")  # it is long, and would be compiled again wherever it is used
@@ -126,7 +178,7 @@ def _tile_function(module: ir.Module, scalar: ir.Type) -> ir.Function:
         block = function.append_basic_block(f"rows{count}")
         switch.add_case(place(count), block)
         builder.position_at_end(block)
-        tile = _Tile(builder, scalar, count)
+        tile = _Tile(builder, scalar, factor, count)
         tile.sum(left, row_stride, column_stride, panel, depth)
         tile.write(result, stride, adds)
         builder.branch(end)
@@ -143,7 +195,7 @@ def _call_tile(context: Any, builder: Any, signature: Any, arguments: Any) -> An
     def pointer(position: int, array: Any, at: Any) -> Any:  # noqa: ANN401
         return builder.gep(context.make_array(kinds[position])(context, builder, array).data, [at])
 
-    function = _tile_function(builder.module, context.get_value_type(kinds[1].dtype))
+    function = _tile_function(builder.module, *(context.get_value_type(kinds[k].dtype) for k in (8, 1)))
     left, panel = pointer(1, left, left_at), pointer(5, panels, panel_at)
     result = pointer(8, result, result_at)
     builder.call(function, [rows, left, row_stride, column_stride, panel, depth, result, stride, adds])

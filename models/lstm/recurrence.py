@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.compilation import compiled
-from models.lstm.cell import Dropout, activate, add, add_kept, differentiate
+from models.lstm.cell import Dropout, activate, add, add_kept, differentiate, read_state, write_kept
+from models.lstm.numbers import factor, get, numbers_in, put, put_beside, variant_for
 from models.lstm.product import PANEL, TILE_ROWS, multiply, multiply_tile
 
 Array = NDArray[Any]
@@ -39,7 +40,7 @@ class Steps(NamedTuple):
 
 
 class Panels(NamedTuple):
-    """Packed weights (J, P, K, W)."""
+    """Packed weights (J, P, K, W), or pairs of them (J, P, K / 2, W) in bf16."""
 
     recurrent: Array
     """From the state before to the sums."""
@@ -59,9 +60,9 @@ class States(NamedTuple):
     cell_tangent: Array
     """(J, rows, H), at the places of the steps."""
     hidden: Array
-    """(J, N, H)."""
+    """(J, N, H); in bf16 H is rounded up to an even number, so that rows consist of pairs."""
     passed: Array
-    """(J, N, H) what a layer passes to the next: the hidden states after dropout, or themselves."""
+    """(J, N, H), likewise: what a layer passes to the next: the hidden states after dropout, or themselves."""
     inputs: Array
     """(N, I) what the first layer reads; no rows with a table."""
 
@@ -89,9 +90,15 @@ class Waiting(NamedTuple):
     filled: Array
     """(1,) how many."""
     sums: Array
-    """(events, S) gradients of the sums; S is a little more than 4 H, lest a column meets one part of the cache alone."""
+    """(events, S) gradients of the sums; S is a little more than 4 H, lest a column meets one part of the cache alone.
+    With factors of bf16 (1, S), because each row is rounded at once."""
+    rows: Array
+    """(events, S) the same as the left factor of products with weights: `sums` itself, or their numbers in bf16."""
+    turned: Array
+    """(events, S) the same as the left factor, transposed, of the weights' gradients: `sums` itself, or pairs of events
+    (events / 2, S)."""
     before: Array
-    """(P, events, W) the states before, in panels."""
+    """(P, events, W) the states before, in panels; with bf16 pairs of events (P, events / 2, W), as those below."""
     below: Array
     """(P, events, W) what the layer below passed, in panels."""
     inputs: Array
@@ -108,18 +115,17 @@ def forward(  # noqa: PLR0917 - a kernel's buffers
         for step in range(len(steps.places)):
             _sums(steps, step, layer, panels, states)
             _cells(steps, step, layer, table, bias, states)
-            if layer + 1 < layers and dropout.threshold:
+            if layer == layers - 1:
+                _read_states(steps, step, states, finals)
+            elif dropout.threshold:
                 _drop(steps, step, layer, states, dropout)
-    for step in range(len(steps.places)):
-        for row in range(steps.counts[step + 1], steps.counts[step]):
-            finals[row] = states.hidden[layers - 1, steps.starts[step] + row]
 
 
 @compiled
 def _sums(steps: Steps, step: int, layer: int, panels: Panels, states: States) -> None:
     """Write what the state before and the layer below add to the gates of a step."""
     count, place = steps.counts[step], steps.places[step]
-    gates, hidden = states.gates, states.hidden
+    gates, hidden, passed = states.gates, factor(states.hidden), factor(states.passed)
     events, width = hidden.shape[1], hidden.shape[2]
     result_at = (layer * gates.shape[1] + place) * gates.shape[2]
     if step:
@@ -129,7 +135,7 @@ def _sums(steps: Steps, step: int, layer: int, panels: Panels, states: States) -
         gates[layer, place : place + count] = 0
     if layer:
         below_at = ((layer - 1) * events + steps.starts[step]) * width
-        multiply(count, states.passed, below_at, width, panels.between[layer], gates, result_at, True)
+        multiply(count, passed, below_at, width, panels.between[layer], gates, result_at, True)
     elif len(states.inputs):
         read_at, read = steps.starts[step] * states.inputs.shape[1], states.inputs.shape[1]
         multiply(count, states.inputs, read_at, read, panels.inputs, gates, result_at, True)
@@ -156,13 +162,33 @@ def _cells(  # noqa: PLR0917 - a kernel's buffers
 
 
 @compiled
+def _read_states(steps: Steps, step: int, states: States, finals: Array) -> None:
+    """Write the top layer's states of the sequences that end with a step."""
+    top = len(states.gates) - 1
+    for row in range(steps.counts[step + 1], steps.counts[step]):
+        here = steps.places[step] + row
+        read_state(states.gates[top, here], states.cell_tangent[top, here], finals[row])
+
+
+@compiled
 def _drop(steps: Steps, step: int, layer: int, states: States, dropout: Dropout) -> None:
     """Write what a step passes to the next layer."""
-    width = states.hidden.shape[2]
+    width = states.cell.shape[2]
     for row in range(steps.counts[step]):
         event = steps.starts[step] + row
-        states.passed[layer, event] = 0
-        add_kept(states.passed[layer, event], states.hidden[layer, event], event * width, layer, dropout)
+        write_kept(states.passed[layer, event], states.hidden[layer, event], event * width, layer, dropout)
+
+
+def _keep_16(rows: Array, turned: Array, slot: int, sums: Array) -> None:
+    for j in range(len(sums)):
+        put(rows[slot], j, sums[j])
+    for j in range(len(sums)):
+        put_beside(turned, slot, j, sums[j])
+
+
+@variant_for(np.uint16, _keep_16)
+def _keep(rows: Array, turned: Array, slot: int, sums: Array) -> None:
+    """Write sums as factors, where they are not factors themselves."""
 
 
 @compiled
@@ -176,7 +202,7 @@ def backward(  # noqa: PLR0917 - a kernel's buffers
     gradients: Gradients,
 ) -> None:
     """Add all gradients, layer by layer from the top, each from the last step to the first; `panels` are of transposed weights."""
-    layers, events, width = states.hidden.shape
+    layers, events, width = states.cell.shape
     sequences, wide = len(grad_finals), panels.recurrent.shape[1] * PANEL
     grad_passed = np.empty((events, wide), grad_finals.dtype)
     for layer in range(layers - 1, -1, -1):
@@ -187,11 +213,11 @@ def backward(  # noqa: PLR0917 - a kernel's buffers
                 _read_finals(steps, step, grad_finals, grad_hidden)
             else:
                 _read_passed(steps, step, layer, grad_passed, dropout, grad_hidden[:, :width])
-            if waiting.filled[0] + steps.counts[step] > len(waiting.sums):
+            if waiting.filled[0] + steps.counts[step] > len(waiting.rows):
                 _add_products(layer, waiting, gradients)
-            _differentiate(steps, step, layer, states, grad_hidden, grad_cell, waiting)
+            _differentiate(steps, step, layer, states, grad_hidden, grad_cell, waiting, gradients)
             _go_back(steps, step, layer, panels, waiting, grad_hidden, grad_passed, gradients.inputs)
-            _collect(steps, step, layer, states, waiting, gradients)
+            _wait(steps, step, layer, states, waiting)
         _add_products(layer, waiting, gradients)
 
 
@@ -218,21 +244,35 @@ def _read_passed(  # noqa: PLR0917 - a kernel's buffers
 
 @compiled
 def _differentiate(  # noqa: PLR0917 - a kernel's buffers
-    steps: Steps, step: int, layer: int, states: States, grad_hidden: Array, grad_cell: Array, waiting: Waiting
+    steps: Steps,
+    step: int,
+    layer: int,
+    states: States,
+    grad_hidden: Array,
+    grad_cell: Array,
+    waiting: Waiting,
+    gradients: Gradients,
 ) -> None:
-    """Write the gradients of the sums of a step behind those that wait."""
+    """Write the gradients of the sums of a step behind those that wait, and add them to those of table and biases."""
     zero = np.zeros_like(states.cell[0, 0])
+    width = 4 * len(zero)
     for row in range(steps.counts[step]):
-        here = steps.places[step] + row
+        here, slot = steps.places[step] + row, waiting.filled[0] + row
         before = states.cell[layer, steps.places[step - 1] + row] if step else zero
+        sums = waiting.sums[slot % len(waiting.sums)][:width]
         differentiate(
             states.gates[layer, here],
             before,
             states.cell_tangent[layer, here],
             grad_hidden[row],
             grad_cell[row],
-            waiting.sums[waiting.filled[0] + row],
+            sums,
         )
+        if layer or len(states.inputs):
+            add(gradients.bias[layer], sums)
+        else:
+            add(gradients.table[steps.row_of_event[here]], sums)
+        _keep(waiting.rows, waiting.turned, slot, sums)
 
 
 @compiled
@@ -247,36 +287,30 @@ def _go_back(  # noqa: PLR0917 - a kernel's buffers
     grad_inputs: Array,
 ) -> None:
     """Write the gradients of the states before a step, and of what the layer below passed to it or the first one read."""
-    count, sums, stride = steps.counts[step], waiting.sums, waiting.sums.shape[1]
+    count, rows = steps.counts[step], factor(waiting.rows)
+    stride = rows.shape[1]
+    rows_at = waiting.filled[0] * stride
     if step:
-        multiply(count, sums, waiting.filled[0] * stride, stride, panels.recurrent[layer], grad_hidden, 0, False)
+        multiply(count, rows, rows_at, stride, panels.recurrent[layer], grad_hidden, 0, False)
     if layer:
         result_at = steps.starts[step] * grad_passed.shape[1]
-        multiply(count, sums, waiting.filled[0] * stride, stride, panels.between[layer], grad_passed, result_at, False)
+        multiply(count, rows, rows_at, stride, panels.between[layer], grad_passed, result_at, False)
     elif len(grad_inputs):
         result_at = steps.starts[step] * grad_inputs.shape[1]
-        multiply(count, sums, waiting.filled[0] * stride, stride, panels.inputs, grad_inputs, result_at, False)
+        multiply(count, rows, rows_at, stride, panels.inputs, grad_inputs, result_at, False)
 
 
 @compiled
-def _collect(  # noqa: PLR0917 - a kernel's buffers
-    steps: Steps, step: int, layer: int, states: States, waiting: Waiting, gradients: Gradients
-) -> None:
-    """Add a step to the gradients of table and biases, and let it wait for those of the weights."""
+def _wait(steps: Steps, step: int, layer: int, states: States, waiting: Waiting) -> None:
+    """Let what the sums of a step were made from wait for the gradients of the weights."""
     zero = np.zeros_like(states.hidden[0, 0])
-    width = 4 * len(zero)
     for row in range(steps.counts[step]):
-        here = steps.places[step] + row
-        slot = waiting.filled[0] + row
+        here, slot = steps.places[step] + row, waiting.filled[0] + row
         _to_panels(states.hidden[layer, steps.places[step - 1] + row] if step else zero, slot, waiting.before)
         if layer:
             _to_panels(states.passed[layer - 1, here], slot, waiting.below)
-            add(gradients.bias[layer], waiting.sums[slot, :width])
         elif len(states.inputs):
             _to_panels(states.inputs[here], slot, waiting.inputs)
-            add(gradients.bias[layer], waiting.sums[slot, :width])
-        else:
-            add(gradients.table[steps.row_of_event[here]], waiting.sums[slot, :width])
     waiting.filled[0] += steps.counts[step]
 
 
@@ -286,9 +320,9 @@ def _to_panels(row: Array, slot: int, panels: Array) -> None:
     whole = len(row) // PANEL
     for panel in range(whole):
         for j in range(PANEL):
-            panels[panel, slot, j] = row[panel * PANEL + j]
+            put_beside(panels[panel], slot, j, get(row, panel * PANEL + j))
     for j in range(len(row) - whole * PANEL):
-        panels[whole, slot, j] = row[whole * PANEL + j]
+        put_beside(panels[whole], slot, j, get(row, whole * PANEL + j))
 
 
 @compiled
@@ -297,11 +331,11 @@ def _add_products(layer: int, waiting: Waiting, gradients: Gradients) -> None:
     events = waiting.filled[0]
     for first in range(0, events, EVENTS_AT_ONCE):
         count = min(EVENTS_AT_ONCE, events - first)
-        _add_product(first, count, waiting.sums, waiting.before, gradients.recurrent, layer)
+        _add_product(first, count, waiting.turned, waiting.before, gradients.recurrent, layer)
         if layer:
-            _add_product(first, count, waiting.sums, waiting.below, gradients.between, layer)
+            _add_product(first, count, waiting.turned, waiting.below, gradients.between, layer)
         elif len(gradients.inputs):
-            _add_product(first, count, waiting.sums, waiting.inputs, gradients.projection, 0)
+            _add_product(first, count, waiting.turned, waiting.inputs, gradients.projection, 0)
     waiting.filled[0] = 0
 
 
@@ -309,11 +343,12 @@ def _add_products(layer: int, waiting: Waiting, gradients: Gradients) -> None:
 def _add_product(first: int, events: int, sums: Array, panels: Array, result: Array, layer: int) -> None:  # noqa: PLR0917
     """Add the product of so many events' sums, transposed, and panels to a layer's (4 H, D)."""
     rows, wide = result.shape[1], result.shape[2]
-    stride, depth = sums.shape[1], panels.shape[1]
+    stride, depth, held = sums.shape[1], panels.shape[1], numbers_in(sums)
+    start, count = first // held, -(-events // held)
     for panel in range(panels.shape[0]):
         for row in range(0, rows, TILE_ROWS):
             multiply_tile(
-                min(TILE_ROWS, rows - row), sums, first * stride + row, 1, stride,
-                panels, (panel * depth + first) * PANEL, events,
+                min(TILE_ROWS, rows - row), sums, start * stride + row, 1, stride,
+                panels, (panel * depth + start) * PANEL, count,
                 result, (layer * rows + row) * wide + panel * PANEL, wide, True,
             )  # fmt: skip

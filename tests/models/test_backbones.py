@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from models.config import ModelError
+from models.lstm.choice import can_compile
 from models.registry import MODELS
 from models.selective_scan import Ragged
 from models.time_embeddings import TIME_EMBEDDINGS
@@ -138,6 +139,7 @@ def distinct(rows):
 def test_bf16_gives_no_two_times_one_code(backbone, embedding, monkeypatch):
     """What the first layer reads of 784 times, and of 784 gaps: rounded once, `scalar` would keep 453 and `log_gap` 154."""
     model, read = build(backbone, embedding, feature_dim=0).eval(), []
+    monkeypatch.setattr(type(model), "compiled", False)
 
     def record(parts, *_):
         read.append(parts)
@@ -152,6 +154,24 @@ def test_bf16_gives_no_two_times_one_code(backbone, embedding, monkeypatch):
     order = lengths.argsort(descending=True, stable=True)
     assert read[0].dtype == torch.bfloat16
     assert distinct(read[0][1]) == distinct(codes[order])
+
+
+@pytest.mark.skipif(not can_compile(), reason="the compiled LSTM is not made for this processor")
+@pytest.mark.parametrize("embedding", TIME_EMBEDDINGS)
+def test_a_compiled_lstm_in_bf16_tells_as_many_times_apart_as_in_fp32(embedding, monkeypatch):
+    monkeypatch.setattr("models.lstm.choice.can_compile", lambda **_: True)
+    model, read = build("lstm", embedding, feature_dim=0, hidden_dim=128).eval(), []
+    model.dropout.register_forward_pre_hook(lambda _, inputs: read.append(*inputs))
+    times = torch.stack([torch.zeros(HORIZON), torch.arange(float(HORIZON))], dim=1)
+    lengths = torch.full((HORIZON,), 2)
+    with torch.no_grad():
+        for enabled in (False, True):
+            with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+                model(times, None, lengths)
+    states, rounded = read
+    assert rounded.dtype == torch.float32
+    assert not torch.equal(states, rounded)
+    assert distinct(rounded) == distinct(states)
 
 
 @pytest.mark.parametrize("backbone", ["mamba", "transformer"])

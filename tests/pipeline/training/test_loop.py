@@ -210,10 +210,11 @@ def test_a_compiled_lstm_learns_what_that_of_torch_learns():
     assert torch.equal(*answers) == (resolve_kernel("fp32", CPU) == "torch")
 
 
-def test_a_compiled_lstm_is_for_full_precision_on_a_processor(monkeypatch):
-    monkeypatch.setattr("models.lstm.choice.can_compile", lambda: True)
+@pytest.mark.parametrize("in_bf16", [False, True])
+def test_a_compiled_lstm_is_for_what_the_processor_has_instructions_for(monkeypatch, in_bf16):
+    monkeypatch.setattr("models.lstm.choice.can_compile", lambda *, rounds: in_bf16 or not rounds)
     assert resolve_kernel("fp32", CPU) == "compiled"
-    assert resolve_kernel("bf16", CPU) == "torch"
+    assert resolve_kernel("bf16", CPU) == ("compiled" if in_bf16 else "torch")
     assert resolve_kernel("fp32", torch.device("cuda")) == "torch"
 
 
