@@ -94,7 +94,7 @@ class TrainConfig(Config):
     clip_norm: float = Field(1.0, ge=0)
     """Largest norm of the gradient, and of that of frequencies with a rate of their own; 0 does not clip."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Precision of the backbone (of Mamba always fp32); `auto` is bf16 where the processor has matrix units for it, else fp32."""
+    """Precision of the backbone (of Mamba always fp32); `auto` is fp32 on CPUs, and bf16 on GPUs that have it."""
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced` weighs each sequence in the loss by n / (K n_k) of its class: rare classes count as much as frequent ones."""
     patience: int = Field(0, ge=0)

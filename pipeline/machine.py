@@ -27,10 +27,9 @@ def resolve_device(device: str) -> torch.device:
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
-    """Return fp32 or bf16: `auto` is bf16 on GPUs that have it and on CPUs with AMX tiles.
+    """Return fp32 or bf16: `auto` is fp32 on CPUs, and bf16 on GPUs that have it (`docs/decisions/0002-precision.md`).
 
-    A CPU with AVX512-BF16 but without AMX runs the recurrent layers slower in bf16 than in fp32
-    (`docs/decisions/0002-precision.md`). `UsageError` where bf16 is asked for and the processor has no instructions for it.
+    `UsageError` where bf16 is asked for and the processor has no instructions for it.
     """
     if precision == "bf16" and not has_bf16(device):
         raise UsageError(
@@ -39,9 +38,7 @@ def resolve_precision(precision: str, device: torch.device) -> str:
         )
     if precision != "auto":
         return precision
-    if device.type == "cuda":
-        return "bf16" if has_bf16(device) else "fp32"
-    return "bf16" if torch.cpu._is_amx_tile_supported() else "fp32"  # noqa: SLF001 - torch has no public test
+    return "bf16" if device.type == "cuda" and has_bf16(device) else "fp32"
 
 
 def has_bf16(device: torch.device) -> bool:

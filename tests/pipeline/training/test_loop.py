@@ -234,8 +234,11 @@ def test_an_unknown_or_absent_device_is_refused():
             resolve_device("cuda")
 
 
-def test_auto_precision_is_one_that_the_processor_has():
-    assert resolve_precision("auto", CPU) in (("fp32", "bf16") if has_bf16(CPU) else ("fp32",))
+@pytest.mark.parametrize("present", [True, False])
+def test_auto_precision_is_fp32_on_a_processor_and_bf16_on_a_gpu_that_has_it(monkeypatch, present):
+    monkeypatch.setattr("pipeline.machine.has_bf16", lambda _: present)
+    assert resolve_precision("auto", CPU) == "fp32"
+    assert resolve_precision("auto", torch.device("cuda")) == ("bf16" if present else "fp32")
     assert resolve_precision("fp32", CPU) == "fp32"
 
 
