@@ -1,4 +1,4 @@
-# make run    set up, fetch MNIST, train the four models on a subset with three seeds, say which differences are real
+# make run    set up, fetch MNIST, train the four models and a control on a subset with four seeds, say which differences are real
 # make test   set up, fetch the data sets, run the style checks, the type checker and all tests
 # make test-faults  kill, fill, cut, corrupt: every fault that must be survived; make test has a sample
 # make test-stack  build, run, kill, back up, wipe, restore, upgrade the stack of docker-compose.yml in containers
