@@ -37,7 +37,8 @@ unpack() {
     (cd "$PLACE"/apt && apt download docker.io containerd docker-cli docker-compose docker-buildx)
     for package in "$PLACE"/apt/*.deb; do dpkg -x "$package" "$PLACE"/root; done
     ln -sf "$PLACE"/root/usr/libexec/docker/cli-plugins/* "$PLACE"/config/cli-plugins/
-    ln -s "$(command -v tini)" "$PLACE"/root/usr/bin/docker-init
+    # Where the package has one of its own, that points at a tini that is not unpacked.
+    ln -sf "$(command -v tini)" "$PLACE"/root/usr/bin/docker-init
     touch "$PLACE"/unpacked
 }
 
