@@ -23,6 +23,9 @@ os.environ.update(ONE_THREAD)
 # oneDNN keeps a compiled kernel for each shape it met, 1024 by default: gigabytes, since batches differ in length.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
+OURS = ("analysis", "models", "pipeline")
+"""The packages of the project: one that is not there is an error in the code."""
+
 VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
     "main": (
         "train what is missing of a study, analyse it, print the verdicts",
@@ -461,7 +464,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(plain(f"failed: {error}"), file=sys.stderr)
         return 1
     except Exception as error:
-        if said := disk_error(error):
+        if said := disk_error(error) or _lacking(error):
             print(plain(f"error: {said}"), file=sys.stderr)
             return 2
         if not isinstance(error, MemoryError) and not (isinstance(error, RuntimeError) and "allocate" in str(error)):
@@ -479,6 +482,16 @@ def _wrong_input() -> tuple[type[Exception], ...]:
     """Return the errors that tell a user what to correct. A module that is not imported has raised none."""
     further = {"analysis.results": "ResultsError", "models.config": "ModelError"}
     return UsageError, *(getattr(sys.modules[name], error) for name, error in further.items() if name in sys.modules)
+
+
+def _lacking(error: Exception) -> str:
+    """Return what to say where a package is missing that this project needs, or nothing."""
+    if not isinstance(error, ModuleNotFoundError) or not error.name or error.name.partition(".")[0] in OURS:
+        return ""
+    return (
+        f"environment: must have the packages of this project, got {sys.executable} without {error.name}. Run `make setup`, "
+        "then `. .venv/bin/activate`; `mlflow run` with --env-manager local takes the environment that is active."
+    )
 
 
 def _verify_file(options: Mapping[str, Any]) -> None:

@@ -358,6 +358,37 @@ def test_the_console_shows_no_warnings(mlflow_store):
     assert "Warning" not in done.stdout
 
 
+def test_a_python_without_the_packages_is_named_with_the_way_out():
+    command = [sys.executable, "-S", "-m", "pipeline", "main"]  # without site-packages
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith(
+        f"error: environment: must have the packages of this project, got {sys.executable} without "
+    )
+    assert "`make setup`" in done.stderr
+    assert "--env-manager local" in done.stderr
+
+
+@pytest.mark.parametrize("manager", [None, "conda", "virtualenv", "uv"])
+def test_what_mlflow_run_says_without_a_program_for_environments_is_in_the_documentation(
+    mlflow_store, monkeypatch, manager
+):
+    import mlflow.projects  # noqa: PLC0415
+
+    workplace = mlflow_store.parent
+    for name in ("MLproject", "conda.yaml"):
+        (workplace / name).symlink_to(ROOT / name)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{workplace}/mlflow.db")
+    monkeypatch.setenv("MLFLOW_CONDA_HOME", "")
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    mlflow.set_tracking_uri(os.environ["MLFLOW_TRACKING_URI"])
+    with pytest.raises(Exception) as error:  # noqa: PT011 - MLflow's, of whatever kind
+        mlflow.projects.run(str(workplace), "main", env_manager=manager, experiment_id="0")
+    known = re.findall("^- `(.+?)`", (ROOT / "docs/troubleshooting.md").read_text(), re.MULTILINE)
+    assert [said for said in known if said in str(error.value)], error.value
+
+
 @pytest.mark.slow
 def test_mlflow_run_uses_the_run_that_mlflow_created(mlflow_store, monkeypatch):
     import mlflow  # noqa: PLC0415
