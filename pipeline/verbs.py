@@ -16,7 +16,7 @@ from pipeline.machine import resolve_device
 from pipeline.output import check_output
 from pipeline.run_record import log_line
 from pipeline.study import Cell, Study, check_names, check_seeds, load_run, load_study
-from pipeline.tracking import Tracker, connect, deliver_all
+from pipeline.tracking import Tracker, connect, deliver_all, retaken
 from pipeline.train import run_cell
 from pipeline.training.choice import History
 from pipeline.training.start import check_fit
@@ -418,17 +418,21 @@ def ablate(call: Call) -> None:
     check(study.samples())
     tracker, adopted = open_store(call.storage)
     storage = call.storage or os.environ.get("OPTUNA_STORAGE") or DEFAULT_STORAGE
-    with conduct(study, tracker, storage=storage, workers=call.workers, device=call.device, adopted=adopted) as (
-        parent,
-        queue,
-    ):
-        conclusion = conclude(study, tracker, parent, queue, output)
-        if conclusion:
-            _show(conclusion.findings, f"{study.name} (study {study.id})")
-            say(conclusion.best)
-            say()
-            say(f"report and figures: {output}/ablation_report.md")
-            say(f"MLflow: {tracker.ui}, then {tracker.site}{tracker.page(parent)}")
+
+    def run() -> None:
+        with conduct(study, tracker, storage=storage, workers=call.workers, device=call.device, adopted=adopted) as (
+            parent,
+            queue,
+        ):
+            conclusion = conclude(study, tracker, parent, queue, output)
+            if conclusion:
+                _show(conclusion.findings, f"{study.name} (study {study.id})")
+                say(conclusion.best)
+                say()
+                say(f"report and figures: {output}/ablation_report.md")
+                say(f"MLflow: {tracker.ui}, then {tracker.site}{tracker.page(parent)}")
+
+    retaken(run)
 
 
 def _analyze(study: "StoredStudy", tracker: Tracker, call: Call) -> None:

@@ -19,7 +19,7 @@ from pipeline.launch import run_tasks
 from pipeline.settings import Values
 from pipeline.stored_study import ABLATION_KIND, declare, finished_runs, open_parent
 from pipeline.study import Cell
-from pipeline.tracking import BusyError, Connection, Tracker
+from pipeline.tracking import BusyError, Check, Connection, Tracker
 
 POLL_SECONDS = 2.0
 """How often the trials of other processes are looked at."""
@@ -42,14 +42,15 @@ def conduct(
             parent = open_parent(study.name, tags, tracker, adopted)
         queue.refer(f"{tracker.site}{tracker.page(parent)}" or parent)
         with ExitStack() as held:
-            helps = not _hold(tracker, parent, held)
-            if helps:
+            check = _hold(tracker, parent, held)
+            if not check:
                 say("another process conducts this study; this one helps with its trials")
             tracker.log_params(parent, _asked_for(study))
             _declare(study, tracker, parent, device)
             _run_trials(Shift(study, storage, Connection(tracker), parent, device), queue, workers)
-            while helps and not _hold(tracker, parent, held):
+            while not (check := check or _hold(tracker, parent, held)):
                 time.sleep(POLL_SECONDS)
+            check()  # rather than after a conclusion that another process would then draw again
             with queue.alone("conclusion"):
                 yield parent, queue
             _check_failed(study, queue.trials())
@@ -57,13 +58,12 @@ def conduct(
         queue.close()
 
 
-def _hold(tracker: Tracker, parent: str, held: ExitStack) -> bool:
-    """Hold the parent run until `held` closes; say no where another process holds it."""
+def _hold(tracker: Tracker, parent: str, held: ExitStack) -> Check | None:
+    """Hold the parent run until `held` closes; nothing where another process holds it."""
     try:
-        held.enter_context(tracker.hold(parent))
+        return held.enter_context(tracker.hold(parent))
     except BusyError:
-        return False
-    return True
+        return None
 
 
 def _check_failed(study: AblationStudy, trials: Sequence[FrozenTrial]) -> None:

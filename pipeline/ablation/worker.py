@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from statistics import fmean
 from typing import Any
@@ -17,7 +18,7 @@ from pipeline.evidence import read
 from pipeline.run_record import HISTORY_FILE, log_line
 from pipeline.stored_study import TRIAL_KIND
 from pipeline.study import Cell
-from pipeline.tracking import Connection, Stopped
+from pipeline.tracking import BrokenError, Connection, Stopped, retaken
 from pipeline.train import run_cell
 from pipeline.training.choice import History, best_epoch
 
@@ -51,27 +52,30 @@ def work(shift: Shift, notify: Callable[[Progress], None]) -> None:
     """Run trials until none waits, in whichever process this is."""
     queue = Queue(shift.study, shift.storage)
     try:
-        while trial := queue.claim():
+        while trial := retaken(queue.claim):
             with queue.beat(trial):
-                _run(trial, queue, shift, notify)
+                retaken(partial(_run, trial, queue, shift, notify))
             notify((trial.number, ENDED, ""))
     finally:
         queue.close()
 
 
 def _run(trial: Trial, queue: Queue, shift: Shift, notify: Callable[[Progress], None]) -> None:
-    """Train one trial; whatever ends it, its run and its place in the queue say so."""
+    """Train one trial; whatever ends it, its run and its place in the queue say so, unless its locks fell and it is taken again."""
     tracker, run_id = shift.connection.tracker, ""
     try:
         point = queue.suggest(trial)
         run_id = trial_run(shift, trial.number, f"t{trial.number} {point.name}")
-        with tracker.hold(run_id):
+        with tracker.hold(run_id) as check:
             tracker.log_params(run_id, point.overrides)
             seat = _Seat(trial, point, queue, shift, run_id)
             scores = [_train_seed(seat, index, notify) for index in range(len(shift.study.seeds))]
             values = [fmean(score[goal] for score in scores) for goal in shift.study.how.objectives]
             means = {key: fmean(score[key] for score in scores) for key in SCORED}
+            check()  # rather than after what would then be recorded twice
             tracker.log_scalars(run_id, {**means, "seeds": len(scores)})
+    except BrokenError:  # no result of the trial either
+        raise
     except Stopped as reason:
         queue.end(trial, TrialState.PRUNED, str(reason))
     except (KeyboardInterrupt, SystemExit):

@@ -59,7 +59,7 @@ SETTLE_SECONDS = 1.0
 WATCH_SECONDS = 2.0
 """How often a lease is looked at. Who could not look for three times as long begins to watch anew."""
 AWAY_SECONDS = 60.0
-"""How long a database whose connection broke off is waited for: it restarts in less."""
+"""How long a database that does not answer, as when it restarts, is waited for."""
 RESTARTS = 10
 """How many restarts of that database work outlives; one that keeps no connection would otherwise be asked for ever."""
 OLD_SECONDS = 60.0
@@ -174,14 +174,20 @@ class DatabaseLocks:
 
     @contextmanager
     def lock(self, name: str, patience: float = inf) -> Iterator[Check]:
-        """Lock a number made of `name`."""
+        """Lock a number made of `name`. What fails while the lock falls has failed by that: it raises BrokenError."""
         key = {"key": int(digest_of(name)[:15], 16)}
-        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            for setting, value in KEEPALIVES.items():
-                connection.execute(text(f"SET {setting} = {value}"))
-            self._wait(connection, key, name, patience)
+        with self._connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            try:
+                for setting, value in KEEPALIVES.items():
+                    connection.execute(text(f"SET {setting} = {value}"))
+                self._wait(connection, key, name, patience)
+            except SQLAlchemyError as error:
+                raise _broken(name) from error
             try:
                 yield lambda: self._check(connection, key, name)
+            except Exception:
+                self._check(connection, key, name)
+                raise
             finally:
                 with suppress(SQLAlchemyError):  # a connection that is gone has taken the lock with it
                     connection.execute(text("SELECT pg_advisory_unlock(:key)"), key)
@@ -206,17 +212,19 @@ class DatabaseLocks:
             held = connection.execute(text(asked), key).scalar_one()
         except SQLAlchemyError:
             held = 0
-            self._wait_for_database()
+            with suppress(SQLAlchemyError):
+                self._connect().close()
         if not held:
-            raise _lost(name, "the connection to its database has broken off", BrokenError)
+            raise _broken(name)
 
-    def _wait_for_database(self) -> None:
+    def _connect(self) -> Connection:
+        """Return a connection, waiting for a database that restarts."""
         deadline = time.monotonic() + AWAY_SECONDS
         while time.monotonic() < deadline:
             with suppress(SQLAlchemyError):
-                self.engine.connect().close()
-                return
+                return self.engine.connect()
             time.sleep(POLL_SECONDS)
+        return self.engine.connect()
 
 
 def locks_of(engine: Engine) -> Locks:
@@ -430,3 +438,7 @@ def _lost(name: str, why: str, kind: type[LostError] = LostError) -> LostError:
     return kind(
         f"run {name}: must be owned to its end, got one that was lost: {why}. Run the same command again, it goes on."
     )
+
+
+def _broken(name: str) -> LostError:
+    return _lost(name, "the connection to its database has broken off", BrokenError)

@@ -16,11 +16,16 @@ from statistics import fmean
 from types import SimpleNamespace
 
 import pandas as pd
+import psycopg
 import pytest
 from optuna.trial import TrialState
 
 from analysis.wording import points
+from pipeline.__main__ import main
 from pipeline.ablation import conclude as conclusion
+from pipeline.ablation import conduct as conducting
+from pipeline.ablation import queue as queue_module
+from pipeline.ablation import worker
 from pipeline.ablation.conclude import conclude
 from pipeline.ablation.conduct import conduct
 from pipeline.ablation.queue import Queue
@@ -30,6 +35,7 @@ from pipeline.errors import RunError, UsageError
 from pipeline.stored_study import find_study, load_results
 from pipeline.study import load_run, load_study
 from pipeline.tracking import Connection, Stopped
+from pipeline.tracking.ownership import ByLocks, DatabaseLocks
 from pipeline.train import run_cell
 
 SMALL = {
@@ -345,6 +351,53 @@ def test_a_worker_of_another_process_connects_to_the_store_by_its_address(memory
     assert [trial.state for trial in queue.trials()] == [TrialState.COMPLETE] * 4
     assert len(trial_runs(memory, shift.parent)) == 4
     queue.close()
+
+
+@pytest.mark.parametrize(
+    "place", ["Storage.claim", "Queue.finish", "Queue._is_mine", "worker.run_cell", "conduct._await_others"]
+)
+def test_an_ablation_goes_on_after_a_restart_of_the_database_that_owns_its_runs(memory, postgres, monkeypatch, place):
+    memory.ownership = ByLocks("database", DatabaseLocks.of(postgres))
+    monkeypatch.setattr("pipeline.verbs.open_store", lambda _: (memory, None))
+    study, cuts, concluded, recorded = read(GRID, seeds=[0]), [], [], []
+    module = {"Storage": queue_module.Storage, "Queue": Queue, "worker": worker, "conduct": conducting}[
+        place.split(".")[0]
+    ]
+    name = place.split(".")[1]
+    whole = getattr(module, name)
+
+    def cut_in_it(*given, **named):
+        if not cuts:
+            cuts.append(place)
+            with psycopg.connect(postgres, autocommit=True) as database:
+                others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+                assert database.execute(f"{others} AND pid <> pg_backend_pid()").fetchall()
+        return whole(*given, **named)
+
+    def conclude_once(*given):
+        concluded.append(place)
+        return conclude(*given)
+
+    log_scalars = memory.log_scalars
+
+    def log_and_note(run_id, *given):
+        recorded.append(run_id)
+        log_scalars(run_id, *given)
+
+    monkeypatch.setattr(memory, "log_scalars", log_and_note)
+    monkeypatch.setattr(module, name, cut_in_it)
+    monkeypatch.setattr(conclusion, "conclude", conclude_once)
+    assert main(["ablate", "--config", "study.json", "--workers", "1", "--storage", postgres]) == 0
+    assert (cuts, concluded) == ([place], [place])
+    queue = Queue(study, postgres)
+    assert [trial.state for trial in queue.trials()] == [TrialState.COMPLETE] * 4
+    queue.close()
+    [parent] = memory.find(kind="ablation")
+    of_trials = trial_runs(memory, parent.id)
+    assert [one.status for one in (parent, *of_trials, *memory.find(seed="0"))] == ["FINISHED"] * (1 + 4 + 4)
+    assert sorted(run for run in recorded if run in {one.id for one in of_trials}) == sorted(
+        one.id for one in of_trials
+    )
 
 
 def test_a_search_counts_lost_trials_in_the_budget_of_their_embedding(memory, storage, monkeypatch):
