@@ -42,7 +42,7 @@ MOST_NAMES = 12
 """Columns that a message names before it counts the rest."""
 FEWEST_SEQUENCES = 3
 """Sequences that a class needs: one for training, one for validation, one for the test."""
-FORM = 1
+FORM = 2
 """Form of what is kept of a large file; another number where the reading changes, so that old files are not taken."""
 UNNAMED = "step"
 """What a unit of time is called that nobody named."""
@@ -105,7 +105,7 @@ class EventsFileConfig(DatasetConfig):
         parquet.write_table(columns.replace_schema_metadata(), sink)
         content = sink.getvalue()
         place = data_folder() / "tables" / f"{hashlib.sha256(content).hexdigest()[:16]}.parquet"
-        if not place.is_file():
+        if not place.is_file() or place.read_bytes() != content:
             place.parent.mkdir(parents=True, exist_ok=True)
             scratch = place.with_suffix(".partial")
             scratch.write_bytes(content)

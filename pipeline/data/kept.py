@@ -1,9 +1,10 @@
 """The events of a large file in compact form, kept on disk under the digest of its content and mapped into memory.
 
-A file from `LARGE_BYTES` on is read once. What is made of it lies in `events/DIGEST` of the data folder, some bytes an event, and
-may be deleted at any time: it is made again.
+A file from `LARGE_BYTES` on is read once. What is made of it lies in `events/DIGEST` of the data folder, some bytes an event, with
+the digests of its parts, which are compared whenever it is read. It may be deleted at any time: it is made again.
 """
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict
@@ -18,6 +19,8 @@ from pipeline.data.grouping import About, Grouped
 LARGE_BYTES = 2**25
 """Bytes from which a file is kept in compact form; a smaller one is read faster than it is worth."""
 ARRAYS = ("times", "offsets", "labels", "features")
+ABOUT_FILE = "about.json"
+DIGESTS_FILE = "digests.json"
 
 
 def kept(digest: str, folder: Path, make: Callable[[Path], Grouped]) -> Grouped:
@@ -29,7 +32,9 @@ def kept(digest: str, folder: Path, make: Callable[[Path], Grouped]) -> Grouped:
             with TemporaryDirectory(prefix=".partial-", dir=place.parent) as scratch:
                 _write(make(Path(scratch)), Path(scratch))
                 _publish(Path(scratch) / "kept", place)
-        about = About(**json.loads((place / "about.json").read_text(encoding="utf-8")))
+        if json.loads((place / DIGESTS_FILE).read_text(encoding="utf-8")) != _digests(place):
+            raise ValueError("others, which have changed since they were written")  # noqa: TRY301 - said as all that is wrong with it
+        about = About(**json.loads((place / ABOUT_FILE).read_text(encoding="utf-8")))
         # Mapped copy on write: torch takes no array that cannot be written to.
         arrays = {name: _mapped(place / f"{name}.npy") for name in ARRAYS}
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -51,7 +56,17 @@ def _write(grouped: Grouped, scratch: Path) -> None:
     (scratch / "features.npy").rename(target / "features.npy")
     np.save(target / "offsets.npy", grouped.offsets)
     np.save(target / "labels.npy", grouped.labels)
-    (target / "about.json").write_text(json.dumps(asdict(grouped.about)), encoding="utf-8")
+    (target / ABOUT_FILE).write_text(json.dumps(asdict(grouped.about)), encoding="utf-8")
+    (target / DIGESTS_FILE).write_text(json.dumps(_digests(target)), encoding="utf-8")
+
+
+def _digests(place: Path) -> dict[str, str]:
+    """Return the SHA-256 of each part."""
+    digests = {}
+    for name in (*(f"{array}.npy" for array in ARRAYS), ABOUT_FILE):
+        with (place / name).open("rb") as file:
+            digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
 
 
 def _publish(made: Path, place: Path) -> None:

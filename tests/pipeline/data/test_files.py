@@ -1,11 +1,11 @@
 """Files as people have them: what each kind holds is read exactly, or refused with a line that says what to do."""
 
 import gzip
-import json
 import lzma
 import zipfile
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -410,6 +410,8 @@ class Stream:
 def test_a_table_in_memory_goes_through_the_same_door(plain, made):
     config = EventsFileConfig.of(made(), validation_size=4)
     assert config.load().digest == plain
+    Path(config.path).write_bytes(b"changed")
+    assert EventsFileConfig.of(made(), validation_size=4).load().digest == plain
     with pytest.raises(DataError, match=r"table: must be a frame or columns of one type each, got"):
         EventsFileConfig.of({"id": ["a", 1]})
 
@@ -455,15 +457,21 @@ def test_a_large_file_is_read_once_and_kept_under_its_content(tmp_path, monkeypa
     assert load(tmp_path / "own.parquet", feature_columns=("size",)).digest == small
     [place] = (tmp_path / "data/events").iterdir()
     assert {file.name for file in place.iterdir()} == {
-        "times.npy", "offsets.npy", "labels.npy", "features.npy", "about.json",
+        "times.npy", "offsets.npy", "labels.npy", "features.npy", "about.json", "digests.json",
     }  # fmt: skip
     monkeypatch.setattr(events_file, "open_table", None)  # it is not opened again
     (tmp_path / "own.parquet").rename(tmp_path / "moved.parquet")
     assert load(tmp_path / "moved.parquet", feature_columns=("size",)).digest == small
-    (place / "about.json").write_text(json.dumps({}))
-    _load.cache_clear()
-    events_file._grouped.cache_clear()
-    assert "Delete the folder" in refusal(tmp_path / "moved.parquet", feature_columns=("size",))
+    for file in place.iterdir():
+        whole = file.read_bytes()
+        file.write_bytes(
+            whole[:-2] + bytes([whole[-2] ^ 1]) + whole[-1:]
+        )  # a label or a time that is as likely as the true one
+        _load.cache_clear()
+        events_file._grouped.cache_clear()
+        assert "Delete the folder" in refusal(tmp_path / "moved.parquet", feature_columns=("size",)), file
+        file.write_bytes(whole)
+    assert load(tmp_path / "moved.parquet", feature_columns=("size",)).digest == small
 
 
 def test_a_decimal_is_rounded_once(tmp_path):
