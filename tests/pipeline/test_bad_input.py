@@ -282,6 +282,13 @@ def test_an_array_that_is_not_what_its_header_says_is_refused(load, time):
     assert said(load, npz({"time": time}))
 
 
+def test_arrays_of_other_lengths_are_refused_before_they_are_unpacked(load, monkeypatch):
+    bomb = npz({"time": column("<i8", (10**6,), bytes(8 * 10**6))}, zipfile.ZIP_DEFLATED)
+    assert len(bomb) < 10**5
+    monkeypatch.setattr(np, "frombuffer", lambda *_, **__: pytest.fail("it was unpacked"))
+    assert "arrays of different lengths (id 60, time 1000000, label 60)" in said(load, bomb)
+
+
 def test_big_endian_arrays_are_read_and_encrypted_and_unknown_archives_refused(load):
     assert (
         load(npz({"time": column(">i8", (60,), np.tile([1, 2], 30).astype(">i8").tobytes())})).digest

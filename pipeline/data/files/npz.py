@@ -36,11 +36,16 @@ def open_npz(path: Path, encoding: str = "") -> Table:
     def batches(wanted: Sequence[str]) -> Iterator[pa.RecordBatch]:
         with zipfile.ZipFile(path) as archive, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about a header that an older NumPy wrote
-            arrays = [_array(path, archive, archive.infolist()[names.index(name)]) for name in wanted]
-        lengths = {name: len(array) for name, array in zip(wanted, arrays, strict=True)}
-        if len(set(lengths.values())) > 1:
-            listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
-            raise ValueError(f"arrays of different lengths ({listed})")
+            entries = [archive.infolist()[names.index(name)] for name in wanted]
+            heads = [_head(path, archive, entry) for entry in entries]
+            if len({rows for rows, _, _ in heads}) > 1:  # before anything is unpacked
+                listed = ", ".join(f"{name} {rows}" for name, (rows, _, _) in zip(wanted, heads, strict=True))
+                raise ValueError(f"arrays of different lengths ({listed})")
+            arrays = []
+            for entry, (_, dtype, begin) in zip(entries, heads, strict=True):
+                with archive.open(entry) as stream:
+                    stream.read(begin)
+                    arrays.append(np.frombuffer(stream.read(), dtype=dtype))
         columns = pa.record_batch([_column(array) for array in arrays], list(wanted))
         for start in range(0, len(columns), BATCH_ROWS):
             yield columns.slice(start, BATCH_ROWS)
@@ -63,8 +68,8 @@ def _check_directory(file: Path, archive: zipfile.ZipFile) -> None:
     check_memory(str(file), f"{len(entries)} columns", COPIES * size, "Give fewer columns, or fewer events.")
 
 
-def _array(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> NDArray[Any]:
-    """Return a column; its header must say what the archive has room for."""
+def _head(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> tuple[int, np.dtype[Any], int]:
+    """Return the rows of a column, their type, and where they begin; the header must say what the archive has room for."""
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     with archive.open(entry) as stream:
         version = np.lib.format.read_magic(stream)
@@ -81,7 +86,7 @@ def _array(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> NDAr
             raise ValueError(f"an array {entry.filename} of shape {shape} and type {dtype}")
         if shape[0] * dtype.itemsize != entry.file_size - stream.tell():
             raise ValueError(f"an array {entry.filename} that says to have {shape[0]} rows, and has others")
-        return np.frombuffer(stream.read(), dtype=dtype)
+        return shape[0], dtype, stream.tell()
 
 
 def _column(array: NDArray[Any]) -> pa.Array:
