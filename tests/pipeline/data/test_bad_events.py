@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import pickle
 import zipfile
 
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import feather
 
 from pipeline.__main__ import main
 from pipeline.data.events_file import EventsFileConfig
@@ -143,6 +145,28 @@ def test_a_column_of_another_type_is_refused(load, kind):
         assert refused(answer) or kind in ("text", "digits", "truth"), column
 
 
+WRONG_JSON = [
+    "null", "NaN", "Infinity", "-Infinity", "1e400", "9" * 5000, "9" * 30, "-1", "[]", "[1]", "{}", '{"a": 1}', '""', '"x"', '"²"',
+    '"\\ud800"', '"\\u0000"', "[" * 100_000 + "]" * 100_000, "1 2", "x", "", "'1'", "0x10", "01", "\x00",
+]  # fmt: skip
+
+
+def json_lines(row=None, column=None, value=None):
+    """Return the same as JSON lines, with other text as one value."""
+    rows = [dict(zip(HEADER.split(","), line.split(","), strict=True)) for line in lines()[1:]]
+    if column:
+        rows[row][column] = value
+    return "".join(f"{{{', '.join(f'{json.dumps(key)}: {text}' for key, text in cells.items())}}}\n" for cells in rows)
+
+
+@pytest.mark.parametrize("column", ["id", "time", "label", "value"])
+def test_a_value_of_json_that_is_no_such_thing_is_refused(load, column):
+    assert not refused(load(json_lines().encode(), ".jsonl"))
+    for value, row in [(value, row) for value in WRONG_JSON for row in (0, ROWS - 1)]:
+        answer = load(json_lines(row, column, value).encode(), ".jsonl")
+        assert refused(answer) or (column in ("id", "label") and value == "-1"), (value, row)
+
+
 WHOLE = parquet(table())
 WRONG_PARQUET = {
     "empty": b"", "mark": b"PAR1", "marks": b"PAR1" * 2, "CSV": csv(), "text": b"x" * 1000, "pickle": pickle.dumps(lines()),
@@ -157,13 +181,34 @@ def test_bytes_that_are_no_such_table_are_refused(load, kind):
     assert refused(load(WRONG_PARQUET[kind], ".parquet"))
 
 
-@settings(max_examples=60, derandomize=True, deadline=None, database=None)
+def arrow(**options):
+    stream = io.BytesIO()
+    feather.write_feather(table(), stream, **options)
+    return stream.getvalue()
+
+
+WHOLE_FILES = {
+    ".csv": csv(), ".tsv": csv().replace(b",", b"\t"), ".csv.gz": gzip.compress(csv(), mtime=0), ".jsonl": json_lines().encode(),
+    ".parquet": WHOLE, ".feather": arrow(compression="uncompressed"), ".arrow": arrow(compression="zstd"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("ending", WHOLE_FILES)
+def test_a_file_that_is_cut_anywhere_is_refused_or_a_shorter_one(load, ending):
+    content = WHOLE_FILES[ending]
+    assert not refused(load(content, ending))
+    for share in range(20):
+        load(content[: len(content) * share // 20], ending)
+    assert refused(load(content[: len(content) // 20], ending))
+
+
+@settings(max_examples=200, derandomize=True, deadline=None, database=None)
 @given(
     st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 255)), min_size=1, max_size=8),
-    st.sampled_from([".csv", ".parquet"]),
+    st.sampled_from(list(WHOLE_FILES)),
 )
 def test_no_bytes_of_a_file_raise_anything_else(load, changes, ending):
-    content = bytearray(csv() if ending == ".csv" else WHOLE)
+    content = bytearray(WHOLE_FILES[ending])
     for place, byte in changes:
         content[place % len(content)] = byte
     load(bytes(content), ending)
