@@ -279,6 +279,9 @@ def _deliver_left(folder: Path, tracker: Tracker) -> Delivered | None:
 
     with alone(tracker.checkpoints, folder.name, 0, in_use):
         spool = Spool.left(folder)
+        if not spool.entries:  # its process ended before it had written a line
+            spool.discard()
+            return None
         name, what = spool.head["name"], _described(spool.entries)
         try:
             run = deliver(spool, tracker)

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import pandas as pd
 
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, writing
 from pipeline.tracking.base import Recorder
 from pipeline.tracking.ownership import ByLocks, Check, FileLocks, Waits
 from pipeline.tracking.run import Status
@@ -63,7 +63,7 @@ class Spool(Recorder):
         lines = spool.file.read_text(encoding="utf-8").split("\n")
         try:
             spool.entries = [json.loads(line) for line in lines[:-1]]
-            assert spool.entries[0]["verb"] == "begin"  # noqa: S101 - as below
+            assert all(entry["verb"] == "begin" for entry in spool.entries[:1])  # noqa: S101 - as below
         except (ValueError, LookupError, TypeError, AssertionError):
             raise UsageError(
                 f"{spool.file}: must be a spool as it was written, got something else. "
@@ -123,11 +123,17 @@ class Spool(Recorder):
 
     def _append(self, verb: str, **told: object) -> None:
         entry = {"verb": verb, **told}
+        line = f"{json.dumps(entry, default=float)}\n".encode()
         with self.news:
-            with self.file.open("a", encoding="utf-8") as file:
-                file.write(f"{json.dumps(entry, default=float)}\n")
-                file.flush()
-                os.fsync(file.fileno())
+            with writing(self.file), self.file.open("ab", buffering=0) as file:
+                begin, left = file.tell(), memoryview(line)
+                try:
+                    while left:
+                        left = left[file.write(left) :]
+                    os.fsync(file.fileno())
+                except OSError:
+                    file.truncate(begin)  # else the next entry would be part of this line
+                    raise
             self.entries.append(entry)
             self.news.notify_all()
 

@@ -1,7 +1,9 @@
 """Runs over HTTP while the server is away, slow or failing, or its answers are lost."""
 
+import errno
 import importlib
 import json
+import os
 import sys
 import threading
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 import torch
 
 from pipeline.__main__ import main
-from pipeline.errors import UsageError
+from pipeline.errors import DiskError, UsageError
 from pipeline.evidence import read
 from pipeline.settings import build_run
 from pipeline.study import Cell
@@ -313,14 +315,33 @@ def left(tmp_path):
     return tmp_path
 
 
-def test_a_line_that_was_broken_off_counts_as_not_written(left):
+def test_a_line_that_was_broken_off_counts_as_not_written(left, memory):
     whole = Spool.left(left).entries
     file = left / "spool.jsonl"
     file.write_bytes(file.read_bytes()[:-3])
     assert Spool.left(left).entries == whole[:-1]
+    file.write_text('{"verb": "begin", ')
+    memory.checkpoints = left.parent
+    assert list(deliver_all(memory)) == []
+    assert not file.exists()
     file.write_text("something\n")
     with pytest.raises(UsageError, match=r"spool.jsonl: must be a spool as it was written, got something else. Delete"):
         Spool.left(left)
+
+
+def test_an_entry_that_finds_no_room_leaves_the_spool_as_it_was(left, monkeypatch):
+    whole, spool = (left / "spool.jsonl").read_bytes(), Spool.left(left)
+
+    def full(_file):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(DiskError, match=r"spool.jsonl: must have room"):
+            spool.log_metrics("", {"epoch": 3}, 3)
+    assert (left / "spool.jsonl").read_bytes() == whole
+    spool.log_metrics("", {"epoch": 3}, 3)
+    assert Spool.left(left).entries == spool.entries
 
 
 def test_rows_that_the_store_has_are_left_out_and_what_is_sent_again_changes_nothing(left, memory):
