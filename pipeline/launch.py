@@ -22,7 +22,7 @@ from multiprocessing.synchronize import Event
 from types import ModuleType
 from typing import Any, TypeVar
 
-from pipeline.errors import RunError
+from pipeline.errors import RunError, disk_error
 from pipeline.place import ROOT
 
 Task = TypeVar("Task")
@@ -183,7 +183,8 @@ def _attempt(work: Callable[[Task, Notify], Result], task: Task, notify: Notify)
     try:
         return work(task, notify)
     except Exception as error:  # noqa: BLE001 - handed to the caller, who decides
-        return error
+        # What led to an error stays in its process, and may be what tells of a full disk.
+        return disk_error(error) or error
 
 
 def _start_worker(

@@ -30,7 +30,7 @@ from pipeline.ablation.pruning import SameEpochMedian
 from pipeline.ablation.space import DIRECTIONS, POINT, AblationStudy, Point
 from pipeline.ablation.storage import Place, Storage
 from pipeline.config import digest_of
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, disk_error
 from pipeline.tracking.ownership import clock, locks_of
 
 DEFAULT_STORAGE = "sqlite:///optuna.db"
@@ -332,6 +332,8 @@ def _connect(url: str) -> RDBStorage:
         with locks_of(engine).lock("tables"):
             return RDBStorage(url, engine_kwargs=arguments)
     except (SQLAlchemyError, ImportError, OSError, optuna.exceptions.OptunaError, RuntimeError, ValueError) as error:
+        if full := disk_error(error, url):
+            raise full from error
         reason = str(error.__cause__ or error).strip().splitlines()[0]
         raise UsageError(
             f"--storage: must be a database that answers, got {url} ({reason}). "

@@ -3,13 +3,16 @@
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
 from statistics import fmean
 from typing import Any
 
+from optuna.exceptions import StorageInternalError
 from optuna.trial import Trial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.ablation.queue import Queue
 from pipeline.ablation.space import AblationStudy, Point
@@ -82,8 +85,10 @@ def _run(trial: Trial, queue: Queue, shift: Shift, notify: Callable[[Progress], 
         queue.release(trial.number)
         raise
     except Exception as error:
-        if full := disk_error(error):  # no result of the trial
-            queue.release(trial.number)
+        if full := disk_error(error, shift.storage):  # no result of the trial
+            # It may be the queue that has no room: the next command takes back what the dead have left there.
+            with suppress(SQLAlchemyError, StorageInternalError):
+                queue.release(trial.number)
             raise full from error
         if run_id:
             tracker.get(run_id)  # a store that has gone away ends the worker, not the trial

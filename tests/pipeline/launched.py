@@ -1,5 +1,6 @@
 """Work for the launcher, in a module that its worker processes can import."""
 
+import errno
 import os
 import signal
 import sys
@@ -12,6 +13,13 @@ def double(task, notify):
     if task == 13:
         raise ValueError("unlucky")
     return 2 * task, os.getpid()
+
+
+def fill_the_disk(_task, _notify):
+    try:
+        raise OSError(errno.ENOSPC, "No space left on device", "/full")  # noqa: TRY301 - within, to be the cause
+    except OSError as error:
+        raise RuntimeError("no commit") from error  # as a database says it
 
 
 def wait_or_die(task, notify):

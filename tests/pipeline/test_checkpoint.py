@@ -65,15 +65,16 @@ def test_torch_reads_a_checkpoint_and_what_older_code_wrote_is_read_where_that_i
         checkpoint.load(tmp_path / "old.pt", older=False)
 
 
-def test_a_disk_without_room_is_said_with_its_place_and_leaves_the_old_checkpoint_alone(tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", ["ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM"])
+def test_a_disk_without_room_is_said_with_its_place_and_leaves_the_old_checkpoint_alone(tmp_path, monkeypatch, kind):
     path = tmp_path / "last.pt"
     checkpoint.save(path, {"epoch": 1})
 
     def full(_):
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(getattr(errno, kind), os.strerror(getattr(errno, kind)))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(DiskError, match=r"last\.pt: must have room and be writable, got .*No space left.* goes on\."):
+    with pytest.raises(DiskError, match=r"last\.pt: must have room and be writable, got .* goes on\."):
         checkpoint.save(path, {"epoch": 2})
     assert [file.name for file in tmp_path.iterdir()] == ["last.pt"]
     assert checkpoint.load(path) == {"epoch": 1}

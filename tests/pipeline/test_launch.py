@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import launch
-from pipeline.errors import RunError
+from pipeline.errors import DiskError, RunError
 from pipeline.launch import run_tasks
 from pipeline.place import ROOT
 
@@ -24,6 +24,13 @@ def test_every_task_ends_with_its_result_or_its_error(launched, workers):
     assert isinstance(results[13], ValueError)
     assert sorted(messages) == [("working on", 1), ("working on", 3), ("working on", 13)]
     assert (results[1][1] == os.getpid()) is (workers == 1)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_disk_that_is_full_is_told_by_its_worker(launched, workers):
+    results = list(run_tasks([1, 2], launched.fill_the_disk, workers=workers, notify=print))
+    assert all(isinstance(result, DiskError) for _, result in results)
+    assert str(results[0][1]).startswith("/full: must have room and be writable, got one that is not (No space left")
 
 
 def test_a_killed_worker_is_said_and_the_others_are_stopped(launched):
