@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pipeline.errors import RunError, UsageError, disk_error, one_line, plain
-from pipeline.launch import MODULES, ONE_THREAD, cores, interrupt, prepare_workers
+from pipeline.launch import MODULES, ONE_THREAD, cores, interrupt, keep_interrupts, prepare_workers
 from pipeline.place import preset_or
 from pipeline.registries import REGISTRIES
 
@@ -452,6 +452,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; return the exit code: 0 done, 1 a run failed, 2 the input was wrong, 130 interrupted."""
     options = vars(parse(arguments))
     signal.signal(signal.SIGTERM, interrupt)
+    unraisable = keep_interrupts(interrupt)
     try:
         _run(options.pop("verb"), options)
     except KeyboardInterrupt:
@@ -475,6 +476,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
+    finally:
+        sys.unraisablehook = unraisable
     return 0
 
 

@@ -36,6 +36,8 @@ GRACE_SECONDS = 30.0
 """How long interrupted workers may take to close their runs before they are killed."""
 ORPHAN_SECONDS = 3.0
 """How long a worker may take to close its runs when its launcher is gone."""
+SOON_SECONDS = 0.01
+"""After how long an interrupt is tried again that was dropped."""
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """Environment of a process that computes in one thread: cells must be comparable, and processes share the cores.
 
@@ -198,6 +200,7 @@ def _start_worker(
     # Ctrl-C reaches every process of the terminal: a worker gets that signal and then the launcher's SIGTERM.
     signal.signal(signal.SIGTERM, _interrupt_once)
     signal.signal(signal.SIGINT, _interrupt_once)
+    keep_interrupts(_interrupt_once)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with_parent, daemon=True).start()
     complete.wait()
@@ -250,3 +253,21 @@ def _tell_parent(message: object) -> None:
 def interrupt(_signal: int, _frame: object) -> None:
     """Turn a signal into KeyboardInterrupt, so that runs end KILLED and locks are released."""
     raise KeyboardInterrupt
+
+
+def keep_interrupts(again: Callable[[int, object], None]) -> Callable[[Any], object]:
+    """Call `again`, as a handler of signals, for an interrupt that came while Python cleaned up; return the hook before.
+
+    What is raised there, as in a callback of a weak reference, is dropped with a traceback: the process would go on.
+    """
+    before = sys.unraisablehook
+
+    def heard(dropped: Any) -> None:  # noqa: ANN401 - its type has no name at run time
+        if issubclass(dropped.exc_type, KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, SOON_SECONDS)  # not now: it would be dropped again
+        else:
+            before(dropped)
+
+    signal.signal(signal.SIGALRM, again)
+    sys.unraisablehook = heard
+    return before

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+import weakref
 from pathlib import Path
 
 
@@ -33,6 +34,14 @@ def wait_or_die(task, notify):
 
 def interrupt_first(task, notify):
     notify(task)
+    time.sleep(100)
+
+
+def interrupt_while_python_cleans_up(_task=None, _notify=None):
+    """Have an interrupt raised where Python drops what is raised, and wait for longer than a test does."""
+    thing = type("Thing", (), {})()
+    _reference = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    del thing
     time.sleep(100)
 
 

@@ -169,6 +169,14 @@ def test_workers_that_were_interrupted_end_the_launcher_as_interrupted_not_as_ki
         list(run_tasks(tasks, launched.interrupt_itself, workers=2, notify=lambda _: None))
 
 
+def test_an_interrupt_while_python_cleans_up_is_not_dropped(launched, capfd):
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        list(run_tasks([1, 2], launched.interrupt_while_python_cleans_up, workers=2, notify=print))
+    assert time.monotonic() - began < launch.GRACE_SECONDS
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_an_answer_that_cannot_be_read_is_no_interrupt(launched):
     with pytest.raises(BrokenProcessPool) as caught:
         list(run_tasks([1, 2], launched.fail_unreadably, workers=2, notify=lambda _: None))
