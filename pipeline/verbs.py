@@ -126,12 +126,18 @@ def _study(call: Call) -> tuple[Study, Tracker, str | None]:
 
 
 def _database(call: Call) -> str:
-    """Return the database whose locks own the runs, where one is given."""
+    """Return the database whose locks own the runs of a server, where one is given."""
     if call.storage and not call.storage.startswith("postgresql"):
         kind = call.storage.split(":", maxsplit=1)[0]
         raise UsageError(
             f"--storage: must be a PostgreSQL database, which machines can share, got one of {kind}. "
             "Leave it out: runs in a local store are locked beside it."
+        )
+    store = os.environ.get("MLFLOW_TRACKING_URI") or "the local one"
+    if call.storage and not store.startswith("http"):
+        raise UsageError(
+            f"--storage: must be given beside a tracking server alone, got it with the store {store}, which locks its runs itself. "
+            "Leave it out, or name the server in MLFLOW_TRACKING_URI."
         )
     return call.storage
 
@@ -418,6 +424,11 @@ def ablate(call: Call) -> None:
     check(study.samples())
     tracker, adopted = open_store(call.storage)
     storage = call.storage or os.environ.get("OPTUNA_STORAGE") or DEFAULT_STORAGE
+    if storage.startswith("postgresql") and tracker.uri.startswith("sqlite"):
+        say(
+            f"Note. The trials lie in a database that machines can share, the runs in {tracker.uri}, which they cannot share. "
+            "Name a tracking server in MLFLOW_TRACKING_URI before another machine helps."
+        )
 
     def run() -> None:
         with conduct(study, tracker, storage=storage, workers=call.workers, device=call.device, adopted=adopted) as (

@@ -104,6 +104,14 @@ def one_line(capsys):
         (["train", "--workers", "2"], "--workers: must be left out of train"),
         (["compare", "--allow-missing"], "--allow-missing: must be left out of compare"),
         (["compare", "--storage=sqlite:///x.db"], "--storage: must be a PostgreSQL database"),
+        (
+            ["compare", "--storage=postgresql://h/x"],
+            "--storage: must be given beside a tracking server alone, got it with",
+        ),
+        (
+            ["train", "--storage=postgresql://h/x"],
+            "--storage: must be given beside a tracking server alone, got it with",
+        ),
         (["compare", "--seed", "3"], "seed: must be left out of a study"),
         (["analyze", "--train.epochs", "3"], "--train.epochs: must be left out of analyze"),
         (["ls", "settings", "--threshold", "1"], "ls: must be given one list, got also --threshold"),
@@ -129,6 +137,19 @@ def test_bad_input_is_one_line_and_exit_code_2(mlflow_store, capsys, arguments, 
     assert sorted(path.name for path in mlflow_store.parent.iterdir() if path.name != "mlruns") in (
         ["mlflow.db"], ["mlflow.db", "mlflow.db.locks"],
     )  # fmt: skip
+
+
+def test_trials_that_machines_share_beside_runs_that_they_do_not_are_said(mlflow_store, capsys, monkeypatch):
+    def conduct(*_, **__):
+        raise UsageError("enough")
+
+    monkeypatch.setattr("pipeline.ablation.conduct.conduct", conduct)
+    Path("own.json").write_text(json.dumps({"data.name": "synthetic", "model.hidden_dim": [4, 8]}))
+    for storage, said in {"postgresql://h/x": 1, "sqlite:///x.db": 0}.items():
+        assert main(["ablate", "--config", "own.json", "--storage", storage]) == 2
+        assert (
+            capsys.readouterr().out.count(f"the runs in sqlite:///{mlflow_store.name}, which they cannot share") == said
+        )
 
 
 @pytest.mark.parametrize(
