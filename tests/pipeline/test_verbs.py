@@ -152,6 +152,14 @@ def test_trials_that_machines_share_beside_runs_that_they_do_not_are_said(mlflow
         )
 
 
+def test_an_interrupt_while_python_cleans_up_is_not_dropped(launched, monkeypatch, capsys):
+    hook = sys.unraisablehook
+    monkeypatch.setattr("pipeline.verbs.compare", launched.interrupt_while_python_cleans_up)
+    assert main(["compare"]) == 130
+    assert capsys.readouterr().err.startswith("interrupted: ")
+    assert sys.unraisablehook is hook
+
+
 @pytest.mark.parametrize(
     ("error", "code", "prefix"),
     [
