@@ -11,7 +11,7 @@ from uuid import uuid4
 import pandas as pd
 
 from pipeline.config import digest_of
-from pipeline.errors import without_secrets
+from pipeline.errors import UsageError, without_secrets
 from pipeline.tracking.link import AwayError, at_once
 from pipeline.tracking.model_registry import ModelRegistry
 from pipeline.tracking.ownership import HOLD_SECONDS, BusyError, Check, LostError, Ownership
@@ -296,7 +296,7 @@ class Tracker(Recorder):
 def ending(recorder: Recorder, run: Run, check: Check, tags: Mapping[str, str]) -> Iterator[None]:
     """Work on a run that is owned: it ends FINISHED, or KILLED after an interrupt, or FAILED with its error as a tag.
 
-    It begins with these tags. The traceback is kept as a file. A run that was lost to another process is left as it is,
+    It begins with these tags. The traceback of a defect is kept as a file. A run that was lost to another process is left as it is,
     and so is one whose store is away.
     """
     check()
@@ -322,7 +322,8 @@ def ending(recorder: Recorder, run: Run, check: Check, tags: Mapping[str, str]) 
             check()
             recorder.set_tags(run.id, {"error": without_secrets(f"{type(error).__name__}: {error}")[:4000]})
             recorder.set_status(run.id, "FAILED")
-            recorder.log_text(run.id, ERROR_FILE, without_secrets(format_exc()))
+            if not isinstance(error, UsageError):  # whose line says all; and files that were moved would be begun anew
+                recorder.log_text(run.id, ERROR_FILE, without_secrets(format_exc()))
         raise
     check()
     recorder.set_status(run.id, "FINISHED")

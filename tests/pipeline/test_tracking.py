@@ -92,6 +92,9 @@ def test_a_held_run_ends_as_its_work_does(tracker):
     trace = tracker.fetch(failed.id, "error.txt").read_text()
     assert trace.startswith("Traceback")
     assert trace.endswith("raise error\nFloatingPointError: loss is nan\n")
+    refused = status(UsageError("plan.json: must be there, got none. Restore it."))
+    assert refused.tags["error"] == "UsageError: plan.json: must be there, got none. Restore it."
+    assert tracker.fetch_all(refused.id, ["error.txt"]) == {}
 
 
 def test_a_run_that_nobody_owns_is_swept_and_an_owned_one_is_not(tracker):
