@@ -23,6 +23,10 @@ FULL = os.environ.get("FAULTS") == "all"
 """Whether all faults are injected, as `make test-faults` does, or a sample."""
 COUNTED = ("faults", "survived", "expected", "found", "duplicates", "lost", "changed")
 """What a tally counts; the last three must be 0."""
+COMPARE = ("compare", "--config", "tiny.json")
+ABLATE = ("ablate", "--config", "ablation.json")
+PR_CAPBSET_DROP, LINUX_CAPABILITY_VERSION_3 = 24, 0x20080522
+"""Of linux/prctl.h and linux/capability.h."""
 DEADLINE = 300.0
 """Seconds that a condition is waited for, which a loaded machine needs."""
 MEASURED = re.compile("seconds|memory")
@@ -152,6 +156,14 @@ def command_of(pid: int) -> str:
         return ""
 
 
+def state_of(pid: int) -> str:
+    """Return the letter that tells what a process does; "" where it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def _command(place: Mapping[str, Any], said: Path, arguments: Sequence[str]) -> None:
     """Run a command in this process, which was forked for it."""
     from pipeline.__main__ import main  # noqa: PLC0415 - it is imported already
@@ -162,8 +174,8 @@ def _command(place: Mapping[str, Any], said: Path, arguments: Sequence[str]) -> 
     for number, stream in ((1, "out"), (2, "err")):
         os.dup2(os.open(said.with_suffix(f".{stream}"), os.O_WRONLY | os.O_CREAT, 0o644), number)
     os.environ.update(place["environment"])
-    if place["user"]:
-        os.setuid(place["user"])
+    if place["bound"]:
+        give_up_capabilities()
     os.chdir(place["folder"])
     tempfile.tempdir = None
     sys.exit(main(list(arguments)))
@@ -175,6 +187,15 @@ def enter(process: int) -> None:
     for kind in ("user", "mnt"):
         with Path(f"/proc/{process}/ns/{kind}").open() as handle:
             assert libc.setns(handle.fileno(), 0) == 0, os.strerror(ctypes.get_errno())
+
+
+def give_up_capabilities() -> None:
+    """Let permissions bind this process and those that it starts, root's too; its user stays the owner of all files."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for capability in range(64):  # of what this process starts; those that the system does not know are refused
+        libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+    header, none = (ctypes.c_uint32 * 2)(LINUX_CAPABILITY_VERSION_3, 0), (ctypes.c_uint32 * 6)()
+    assert libc.capset(header, none) == 0, os.strerror(ctypes.get_errno())
 
 
 @cache
@@ -196,20 +217,22 @@ class Place:
     environment: dict[str, str] = field(default_factory=dict)
     namespace: int = 0
     """A process in whose namespaces the commands run."""
-    user: int = 0
-    """Who runs them, where that is not who runs the tests."""
+    bound: bool = False
+    """Whether permissions bind them where root runs them."""
     running: list[Running] = field(default_factory=list)
 
     def study(self, *, models: tuple[str, ...] = ("none", "sincos"), seeds: int = 2, epochs: int = 3) -> None:
-        """Write the study that the commands take."""
+        """Write the study that the commands take, and an ablation study of as many runs."""
         variants = {name: {"model.embedding.name": name} for name in models}
         content = {"base": {**BASE, "train.epochs": epochs}, "variants": variants, "seeds": list(range(seeds))}
         (self.folder / "tiny.json").write_text(json.dumps(content))
+        grid = {**BASE, "train.epochs": epochs, "seeds": list(range(seeds)), "model.embedding.dim": [2, 4]}
+        (self.folder / "ablation.json").write_text(json.dumps(grid))
 
     def start(self, *arguments: str, **environment: str) -> Running:
         said = Path(tempfile.gettempdir()) / f"said-{os.getpid()}-{id(self)}-{len(self.running)}"
         place = {
-            "folder": self.folder, "namespace": self.namespace, "user": self.user,
+            "folder": self.folder, "namespace": self.namespace, "bound": self.bound,
             "environment": {**os.environ, "PYTHONPATH": str(ROOT), **self.environment, **environment},
         }  # fmt: skip
         process = forking().Process(target=_command, args=(place, said, arguments))
@@ -221,7 +244,7 @@ class Place:
         return self.start(*arguments, **environment).end()
 
     def compare(self, workers: int = 1, **environment: str) -> Ended:
-        return self.run("compare", "--config", "tiny.json", "--workers", str(workers), **environment)
+        return self.run(*COMPARE, "--workers", str(workers), **environment)
 
     def close(self) -> None:
         """End what still runs."""

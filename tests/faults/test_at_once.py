@@ -1,7 +1,7 @@
 """Commands that start at once on one store, which may be new: each cell is trained once, and nobody ends in a traceback."""
 
 import pytest
-from harness import check_same
+from harness import COMPARE, check_same
 
 STUDY = {"epochs": 6}
 
@@ -11,9 +11,7 @@ STUDY = {"epochs": 6}
 @pytest.mark.parametrize("count", [2, 5])
 def test_of_compares_of_one_study_at_once_one_trains_and_the_others_say_so(place, undisturbed, tally, count):
     place.study(**STUDY)
-    ended = [
-        each.end() for each in [place.start("compare", "--config", "tiny.json", "--workers", "1") for _ in range(count)]
-    ]
+    ended = [each.end() for each in [place.start(*COMPARE, "--workers", "1") for _ in range(count)]]
     assert 0 in [each.code for each in ended]
     for each in ended:
         with tally.fault():

@@ -16,7 +16,7 @@ PLACES = range(10) if FULL else (0, 6)
 OF_STUDY = (MANIFEST_FILE, PLAN_FILE)
 OF_RUN = (
     "checkpoints/best.pt", "predictions.parquet", "history.json", "config.json", "environment.json", "train.log",
-    "classes.json", "probes/time_use-*.json",
+    "classes.json", "probes/time_use-*.parquet",
 )  # fmt: skip
 UNREAD = ("checkpoints/best.pt", "classes.json")
 """Files that an analysis of this study has no use for: `verify` alone reads them."""

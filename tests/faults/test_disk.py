@@ -1,23 +1,21 @@
 """A disk that is full, and folders that cannot be written to: one line, nothing lost, and the same command goes on."""
 
-import json
-import os
 import shutil
 import subprocess
 from contextlib import contextmanager, suppress
+from itertools import product
 from pathlib import Path
 
 import pytest
-from harness import BASE, FULL, check_same, wait_for
+from harness import ABLATE, COMPARE, FULL, check_same, wait_for
 
 from pipeline import checkpoint
 
-STUDY = {"models": ("none",), "seeds": 1, "epochs": 200}
+STUDY = {"models": ("none",), "seeds": 1, "epochs": 80}
 SIZE = 32 << 20
 """Bytes of a disk, which hold all that a study writes."""
-FOLDERS = ("store", "store/checkpoints", "mlruns", "tmp", "results")
-NOBODY = 65534
-MAY_WORK = [("store", "ls"), ("tmp", "train"), ("tmp", "analyze")]
+FOLDERS = ("store", "store/checkpoints", "mlruns", "queue", "tmp", "results")
+MAY_WORK = [("store", "ls"), ("tmp", "train"), ("tmp", "analyze"), ("tmp", "ablate")]
 """What may need no room: reading; and Python takes another folder for what is temporary."""
 
 
@@ -42,14 +40,20 @@ class Disk:
 
     def set(self, state, place=None):
         if state == "full":
-            with suppress(OSError), (self.seen / "ballast").open("wb", buffering=0) as file:
-                while True:
-                    file.write(bytes(1 << 12))
+            with (self.seen / "ballast").open("wb", buffering=0) as file:
+                for size in (1 << 20, 1 << 12):
+                    with suppress(OSError):
+                        while file.write(bytes(size)):
+                            pass
         elif state == "read-only":
             self.call(f"mount -o remount,ro,size={SIZE} '{self.folder}'")
-        else:  # nobody but the owner may write; who may do all becomes somebody else
-            self.seen.chmod(0o555)
-            place.user = 0 if os.getuid() else NOBODY
+        else:
+            self.permit(0)
+            place.bound = True
+
+    def permit(self, write):
+        for path in (self.seen, *self.seen.rglob("*")):
+            path.chmod(path.stat().st_mode & 0o555 | write)
 
     def copy(self):
         """Copy what is on the disk to the folder below it, which this process sees as all others do."""
@@ -58,9 +62,9 @@ class Disk:
     def mend(self, place=None):
         self.call(f"mount -o remount,rw,size={SIZE} '{self.folder}'")
         (self.seen / "ballast").unlink(missing_ok=True)
-        self.seen.chmod(0o755)
+        self.permit(0o200)
         if place:
-            place.user = 0
+            place.bound = False
 
 
 @contextmanager
@@ -88,7 +92,9 @@ def here(place):
     place.study(**STUDY)
     place.environment |= {
         "MLFLOW_TRACKING_URI": f"sqlite:///{place.folder}/store/mlflow.db",
+        "OPTUNA_STORAGE": f"sqlite:///{place.folder}/queue/optuna.db",
         "TMPDIR": str(place.folder / "tmp"),
+        "BROWSER_PATH": "/no/browser",  # drawing takes long, and is no part of this
     }
     return place
 
@@ -99,6 +105,7 @@ def disk(here, empty_store, name):
     with disk_on(here, name) as disk:
         for folder in FOLDERS:
             (disk.root / folder).mkdir(parents=True, exist_ok=True)
+        disk.place = here
         shutil.copy(empty_store, disk.root / "store/mlflow.db")
         yield disk
 
@@ -106,56 +113,84 @@ def disk(here, empty_store, name):
 # A file system on which a file is open for writing, as that of a database is, cannot be made read-only.
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "state"),
+    ("command", "name", "state"),
     cases(
-        *((name, "full") for name in ("store", "store/checkpoints", "mlruns", "tmp")),
-        *((name, "read-only") for name in ("store/checkpoints", "mlruns", "tmp")),
+        *(("compare", name, "full") for name in ("store", "store/checkpoints", "mlruns", "tmp")),
+        *(("compare", name, "read-only") for name in ("store/checkpoints", "mlruns", "tmp")),
+        *(("compare by two", name, "full") for name in ("store", "mlruns")),
+        *(("ablate", name, "full") for name in ("queue", "store", "store/checkpoints", "mlruns")),
+        *(("ablate by two", name, "full") for name in ("queue", "store")),
+        ("ablate", "store/checkpoints", "read-only"),
         sample=[],
     ),
 )
-def test_a_training_without_room_ends_by_one_line_and_the_same_command_goes_on(here, disk, undisturbed, tally, state):
-    running = here.start("compare", "--config", "tiny.json", "--workers", "1")
+def test_a_study_without_room_ends_by_one_line_and_the_same_command_goes_on(disk, undisturbed, tally, command, state):
+    here, workers = disk.place, 2 if "two" in command else 1
+    verb, seeds = (ABLATE, 1) if "ablate" in command else (COMPARE, workers)  # an ablation study has two trials
+    here.study(**{**STUDY, "seeds": seeds})
+    command = (*verb, "--workers", str(workers))
+    running = here.start(*command)
     checkpoints = disk.root / "store/checkpoints"
     with tally.fault():
         wait_for(lambda: list(checkpoints.glob("*/previous.pt")) or running.ended(), "two epochs")
         disk.set(state)
         running.end().refused()
-        [last] = checkpoints.glob("*/last.pt") if disk.name == "mlruns" else checkpoints.glob("*/previous.pt")
-        checkpoint.load(last, older=False)
+        for last in checkpoints.glob("*/last.pt" if disk.name == "mlruns" else "*/previous.pt"):
+            checkpoint.load(last, older=False)
     with tally.fault():
-        again = here.compare()
+        again = here.run(*command)
         if disk.name != "tmp" or again.code:  # without room there, Python takes another folder for what is temporary
             again.refused()
     disk.mend()
-    here.compare().check()
+    here.run(*command).check()
     disk.copy()
-    check_same(tally, here.folder / "store/mlflow.db", undisturbed(**STUDY))
+    check_same(tally, here.folder / "store/mlflow.db", undisturbed(verb, **{**STUDY, "seeds": seeds}))
 
 
+@pytest.mark.exhaustive
+@pytest.mark.slow
+def test_what_waits_for_a_server_without_room_ends_by_one_line_and_the_same_command_goes_on(
+    place, server, undisturbed, tally
+):
+    place.study(**STUDY)
+    place.environment["MLFLOW_TRACKING_URI"] = server
+    with disk_on(place, "checkpoints") as disk:
+        running = place.start(*COMPARE, "--workers", "1")
+        with tally.fault():
+            wait_for(lambda: list(disk.seen.glob("*/previous.pt")) or running.ended(), "two epochs")
+            disk.set("full")
+            running.end().refused("checkpoints")
+        with tally.fault():
+            place.compare().refused("checkpoints")
+        disk.mend()
+        place.compare().check()
+    check_same(tally, place.folder / "mlflow.db", undisturbed(**STUDY), server)
+
+
+STATES = ("full", "read-only", "forbidden")
 VERBS = [
-    *((name, "train") for name in ("store", "store/checkpoints", "mlruns", "tmp")),
-    *((name, "analyze") for name in ("store", "mlruns", "tmp", "results")),
-    ("results", "ablate"), ("store", "ls"),
+    *product(("store", "store/checkpoints", "mlruns", "tmp"), ["train"], STATES),
+    *product(("store", "mlruns", "tmp", "results"), ["analyze"], STATES),
+    *product(("queue", "results"), ["ablate"], STATES),
+    *product(("store", "store/checkpoints", "mlruns", "tmp"), ["ablate"], ["full"]),
+    *product(["store"], ["ls"], STATES),
+    ("results", "export", "full"), ("results", "export", "forbidden"), ("results", "doctor", "full"),
 ]  # fmt: skip
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "verb", "state"),
-    cases(
-        *((*each, state) for each in VERBS for state in ("full", "read-only", "forbidden")),
-        sample=[("mlruns", "train", "read-only")],
-    ),
+    cases(*VERBS, sample=[("mlruns", "train", "read-only")]),
 )
 def test_a_verb_that_cannot_write_ends_by_one_line_and_works_when_it_can(here, disk, tally, verb, state):
     commands = {
         "train": ("train", "--models", "none", "--config", "tiny.json"),
-        "analyze": ("analyze",), "ablate": ("ablate", "--config", "ablation.json"), "ls": ("ls", "studies"),
+        "analyze": ("analyze",), "ablate": ABLATE, "ls": ("ls", "studies"),
+        "export": ("export", "tiny", "results/tiny.zip"), "doctor": ("doctor", "--data.name", "synthetic"),
     }  # fmt: skip
-    here.environment["BROWSER_PATH"] = "/no/browser"  # drawing takes long, and is no part of this
     here.study(models=("none", "sincos"), seeds=2, epochs=1)
-    (here.folder / "ablation.json").write_text(json.dumps({**BASE, "train.epochs": 1, "time_embedding_dim": [2, 4]}))
-    if verb in ("analyze", "ls"):
+    if verb in ("analyze", "ls", "export"):
         here.compare().check()
     before = files_in(disk.root)
     with tally.fault():

@@ -114,12 +114,31 @@ def test_a_deleted_study_begins_anew_and_trains_nothing(study, client, tally, ca
 def test_files_that_were_moved_are_said_with_the_place_where_they_must_lie(study, tally, capsys):
     before = counted(study)
     shutil.move(study.folder / "mlruns", study.folder / "elsewhere")
+    check_moved(tally, capsys, study.folder)
+    shutil.move(study.folder / "elsewhere", study.folder / "mlruns")
+    assert counted(study) == before
+
+
+@pytest.mark.exhaustive
+def test_a_working_folder_that_was_moved_says_where_its_files_must_lie(study, tally, capsys, monkeypatch, tmp_path):
+    before = counted(study)
+    moved = tmp_path.with_name(f"{tmp_path.name}-moved")
+    shutil.move(study.folder, moved)
+    monkeypatch.chdir(moved)
+    check_moved(tally, capsys, study.folder)
+    monkeypatch.chdir(moved.parent)
+    shutil.move(moved, study.folder)
+    monkeypatch.chdir(study.folder)
+    assert counted(study) == before
+
+
+def check_moved(tally, capsys, folder):
+    """See that every verb says where the files must lie, and that none makes others there."""
     capsys.readouterr()
-    for verb in (["analyze"], ["verify", "--no-retrain"]):
+    for verb in (["analyze"], ["verify", "--no-retrain"], ["compare", "--config", "tiny.json", "--workers", "1"]):
         with tally.fault():
             assert main(verb) != 0
             said = "".join(capsys.readouterr())
             assert "Traceback" not in said
-            assert f"{study.folder}/mlruns" in said
-    shutil.move(study.folder / "elsewhere", study.folder / "mlruns")
-    assert counted(study) == before
+            assert f"{folder}/mlruns" in said
+            assert not (folder / "mlruns").exists()

@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from harness import check_same, epochs_in, wait_for
+from harness import COMPARE, check_same, epochs_in, wait_for
 from proxy import KINDS, proxy_of
 
 STUDY = {"models": ("none",), "seeds": 2, "epochs": 6}
@@ -19,7 +19,7 @@ def test_every_row_arrives_once_from_a_server_with_faults(place, server, undistu
     place.study(**STUDY)
     with proxy_of(server, seed=7) as (proxy, address):
         place.environment["MLFLOW_TRACKING_URI"] = address
-        running = place.start("compare", "--config", "tiny.json", "--workers", "1")
+        running = place.start(*COMPARE, "--workers", "1")
         wait_for(lambda: epochs_in(mlflow_store) or running.ended(), "an epoch")
         if kind == "away":
             for number, seconds in enumerate(AWAY_SECONDS, 1):

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from harness import ask
+from harness import COMPARE, ask
 
 CELLS = int(os.environ.get("FAULTS_CELLS", "500"))
 STAGES = 5
@@ -46,7 +46,7 @@ def test_the_last_of_many_cells_costs_what_the_first_did(place, mlflow_store, ta
         cells = CELLS * stage // STAGES
         place.study(models=MODELS, seeds=cells // len(MODELS), epochs=1)
         began = time.time()
-        memory = watch(place.start("compare", "--config", "tiny.json", "--workers", "1"), mlflow_store)
+        memory = watch(place.start(*COMPARE, "--workers", "1"), mlflow_store)
         ends = [end for end in finished(mlflow_store) if end >= began]
         assert len(finished(mlflow_store)) == cells
         quarter = len(memory) // 4
