@@ -226,8 +226,8 @@ class Place:
         variants = {name: {"model.embedding.name": name} for name in models}
         content = {"base": {**BASE, "train.epochs": epochs}, "variants": variants, "seeds": list(range(seeds))}
         (self.folder / "tiny.json").write_text(json.dumps(content))
-        grid = {**BASE, "train.epochs": epochs, "seeds": list(range(seeds)), "model.embedding.dim": [2, 4]}
-        (self.folder / "ablation.json").write_text(json.dumps(grid))
+        grid = {"model.embedding.name": "sincos", "model.embedding.dim": [2, 4], "seeds": list(range(seeds))}
+        (self.folder / "ablation.json").write_text(json.dumps({**BASE, "train.epochs": epochs, **grid}))
 
     def start(self, *arguments: str, **environment: str) -> Running:
         said = Path(tempfile.gettempdir()) / f"said-{os.getpid()}-{id(self)}-{len(self.running)}"

