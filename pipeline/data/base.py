@@ -94,12 +94,14 @@ def _load(config: DatasetConfig, folder: Path, stamp: tuple[int, ...]) -> Splits
     train_size = room if config.train_size is None else config.train_size
     if not 0 < train_size <= room:
         raise DataError(
-            f"data.train_size: {config.name} has {len(pool)} sequences for training and validation, got "
+            f"data.train_size: must fit with data.validation_size into the {len(pool)} sequences of {config.name}, got "
             f"{config.train_size or 'all the rest'} and {config.validation_size}. Lower data.train_size or data.validation_size."
         )
     test_size = len(test) if config.test_size is None else config.test_size
     if test_size > len(test):
-        raise DataError(f"data.test_size: {config.name} has {len(test)} test sequences, got {test_size}. Lower it.")
+        raise DataError(
+            f"data.test_size: must fit into the {len(test)} test sequences of {config.name}, got {test_size}. Lower it."
+        )
     test_order = stratified_order(test.labels.numpy(), config.split_seed)
     # Training takes from one end of the order and validation from the other: changing one size leaves the other set alone.
     splits = Splits(

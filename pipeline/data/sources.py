@@ -99,7 +99,7 @@ def fetch(files: ImageFiles, folder: Path) -> None:
         missing = [name for name in missing if not (raw / name).exists()]
     if missing:
         raise DataError(
-            f"data: {files.folder} needs the files {', '.join(missing)} in {raw}, got none. Tried {'; '.join(tried)}. "
+            f"data: {files.folder} must have the files {', '.join(missing)} in {raw}, got none. Tried {'; '.join(tried)}. "
             f"Put them there by hand, plain or as .gz, or point EVENT_DATA_DIR at the folder that holds {files.folder}/raw."
         )
 

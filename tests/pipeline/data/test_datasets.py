@@ -104,10 +104,13 @@ def test_the_digest_of_the_sample_never_changes():
     [
         (
             {"train_size": 450},
-            "data.train_size: mnist_sample has 500 sequences for training and validation, got 450 and 100.",
+            "data.train_size: must fit with data.validation_size into the 500 sequences of mnist_sample, got 450 and 100.",
         ),
         ({"validation_size": 500}, "got all the rest and 500. Lower data.train_size or data.validation_size."),
-        ({"test_size": 201}, "data.test_size: mnist_sample has 200 test sequences, got 201. Lower it."),
+        (
+            {"test_size": 201},
+            "data.test_size: must fit into the 200 test sequences of mnist_sample, got 201. Lower it.",
+        ),
     ],
 )
 def test_more_than_there_is_is_refused(sizes, message):

@@ -124,7 +124,7 @@ def test_an_archive_with_another_md5_is_refused_though_its_content_is_the_same(m
     mirrors(monkeypatch)
     raw = placed(tmp_path, {f"{name}.gz": gzip.compress(content, mtime=1) for name, content in IDX.items()})
     message = failure(ARCHIVED, tmp_path)
-    assert f"needs the files labels, images in {raw}" in message
+    assert f"must have the files labels, images in {raw}" in message
     assert "labels has the MD5" in message
 
 
