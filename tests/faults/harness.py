@@ -169,6 +169,9 @@ def _command(place: Mapping[str, Any], said: Path, arguments: Sequence[str]) -> 
     from pipeline.__main__ import main  # noqa: PLC0415 - it is imported already
 
     os.setsid()
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # as at a terminal, also where the tests run in the background
     if place["namespace"]:
         enter(place["namespace"])
     for number, stream in ((1, "out"), (2, "err")):
