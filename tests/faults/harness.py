@@ -16,7 +16,12 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from pkgutil import walk_packages
 from typing import Any
+
+import analysis
+import models
+import pipeline
 
 ROOT = Path(__file__).parents[2]
 FULL = os.environ.get("FAULTS") == "all"
@@ -27,6 +32,8 @@ COMPARE = ("compare", "--config", "tiny.json")
 ABLATE = ("ablate", "--config", "ablation.json")
 PR_CAPBSET_DROP, LINUX_CAPABILITY_VERSION_3 = 24, 0x20080522
 """Of linux/prctl.h and linux/capability.h."""
+IMPORTED_LATE = ("mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store", "mlflow.tracing.provider")
+"""Modules of MLflow that its first calls import, which takes longer than most of the commands here."""
 DEADLINE = 300.0
 """Seconds that a condition is waited for, which a loaded machine needs."""
 MEASURED = re.compile("seconds|memory")
@@ -206,9 +213,9 @@ def forking() -> Any:
     """Return what forks a process for each command, from one that has imported all that the verbs do."""
     os.environ["PYTHONPATH"] = f"{ROOT}:{ROOT}/tests/faults"
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["pipeline.__main__", "pipeline.verbs", "pipeline.tracking.mlflow_tracker", "harness"]
-    )
+    packages = (analysis, models, pipeline)
+    found = [each.name for root in packages for each in walk_packages(root.__path__, f"{root.__name__}.")]
+    context.set_forkserver_preload(["harness", *found, *IMPORTED_LATE])
     return context
 
 
