@@ -96,12 +96,18 @@ def answers(address):
 @pytest.fixture
 def server(mlflow_store):
     """The address of a server over the local store."""
+    with served(f"sqlite:///{mlflow_store}", mlflow_store.parent) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def served(backend, folder):
+    """Serve the store with this address, with artifacts and a log in a folder."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    folder = mlflow_store.parent
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{mlflow_store}", "--artifacts-destination", str(folder / "served")]
+    command += ["--backend-store-uri", backend, "--artifacts-destination", str(folder / "served")]
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     with (folder / "server.log").open("w") as log:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
@@ -143,3 +149,10 @@ def postgres():
             yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
         finally:
             call("pg_ctl", "-D", data, "-m", "immediate", "stop")
+
+
+@pytest.fixture
+def postgres_server(postgres, workplace):
+    """The address of a server over an empty PostgreSQL database."""
+    with served(postgres, workplace) as address:
+        yield address
