@@ -95,6 +95,7 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
     "schema": ("print the JSON schema of study or of ablation files, for editors", ()),
     "rm": ("delete a study, and the runs that no other study uses", ("dry_run", "storage")),
     "clean": ("delete what no run needs: files of deleted runs, and left checkpoints", ("dry_run",)),
+    "relocate": ("let a store in a folder that was moved or copied use the files beside it", ()),
     "new": ("write the file of a new embedding, backbone, dataset, metric, analysis or probe, and list it", ()),
     "bench": ("measure speed, memory and overheads on this machine", ("only", "quick", "output")),
 }

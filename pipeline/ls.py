@@ -90,17 +90,24 @@ def _embeddings() -> tuple[tuple[str, ...], Rows]:
     return ("name", "what it is (`ls embeddings NAME` says more)"), rows
 
 
+def store_address() -> str:
+    """Return the address of the store that commands use."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"{LOCAL_STORE}mlflow.db"
+
+
 def is_store() -> bool:
     """Say whether there is a store, without making one: looking into a new SQLite file would create it."""
-    address = os.environ.get("MLFLOW_TRACKING_URI") or f"{LOCAL_STORE}mlflow.db"
+    address = store_address()
     return not address.startswith(LOCAL_STORE) or Path(address.removeprefix(LOCAL_STORE)).is_file()
 
 
 def check_store() -> None:
     """Refuse to look for studies where there is no store."""
     if not is_store():
+        file = store_address().removeprefix(LOCAL_STORE)
+        where = "this folder" if Path(file).name == file else str(Path(file).parent.absolute())
         raise UsageError(
-            "MLFLOW_TRACKING_URI: must be a store that is there, got no mlflow.db in this folder. Go to the folder of the store."
+            f"MLFLOW_TRACKING_URI: must be a store that is there, got no {Path(file).name} in {where}. Go to the folder of the store."
         )
 
 

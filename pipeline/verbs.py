@@ -403,6 +403,25 @@ def clean(call: Call) -> None:
     delete_left(tracker, dry_run=call.dry_run)
 
 
+def relocate(_: Call) -> None:
+    """Let a store that was moved or copied use the files beside it."""
+    from pipeline.ls import LOCAL_STORE, check_store, store_address
+    from pipeline.tracking.relocation import relocate as use_files_beside
+
+    address = store_address()
+    if not address.startswith(LOCAL_STORE):
+        raise UsageError(
+            f"relocate: must be told a store in an SQLite file, got {without_secrets(address)}. The files of another one lie "
+            "where its server keeps them."
+        )
+    check_store()
+    changes = use_files_beside(Path(address.removeprefix(LOCAL_STORE)).resolve())
+    for old, new, count in changes:
+        say(f"{count:,} addresses of files begin now with {new}, and not with {old}")
+    if not changes:
+        say("nothing to change: no other files of the store lie beside it")
+
+
 def ablate(call: Call) -> None:
     """Run what is missing of an ablation study, and say what came out."""
     from pipeline.ablation.conclude import conclude

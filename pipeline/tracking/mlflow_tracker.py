@@ -61,6 +61,7 @@ from pipeline.tracking.base import Tracker
 from pipeline.tracking.link import AwayError, Link, ask, wait_for
 from pipeline.tracking.model_registry import ModelRegistry
 from pipeline.tracking.ownership import ByLocks, DatabaseLocks, FileLocks, Lease, Ownership
+from pipeline.tracking.relocation import check_place
 from pipeline.tracking.run import Row, Run, Status
 
 DEFAULT_URI = "sqlite:///mlflow.db"
@@ -235,6 +236,8 @@ class MlflowTracker(Tracker):
                 f"`MLFLOW_TRACKING_URI={self.uri} .venv/bin/mlflow experiments restore --experiment-id {wanted}` "
                 "restores it; MLFLOW_EXPERIMENT_NAME names another one."
             )
+        if self.uri.startswith("sqlite"):
+            check_place(self.uri, Path(str(make_url(self._absolute).database)), experiment.artifact_location)
         if EXPERIMENT_KIND not in experiment.tags:
             try:
                 self._client.set_experiment_tag(wanted, EXPERIMENT_KIND, "custom_model_development")
