@@ -451,6 +451,7 @@ def _overrides(rest: Sequence[str], verb: str, parser: argparse.ArgumentParser) 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; return the exit code: 0 done, 1 a run failed, 2 the input was wrong, 130 interrupted."""
+    _open_streams()
     options = vars(parse(arguments))
     signal.signal(signal.SIGTERM, interrupt)
     unraisable = keep_interrupts(interrupt)
@@ -480,6 +481,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         sys.unraisablehook = unraisable
     return 0
+
+
+def _open_streams() -> None:
+    """Open what was closed, as `>&-` does: the next file to be opened would have its number, and get what is printed."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - for as long as the process lives
 
 
 def _wrong_input() -> tuple[type[Exception], ...]:

@@ -242,6 +242,21 @@ def test_the_help_of_a_verb_shows_what_it_takes_and_no_more(capsys, verb, option
     assert ("--dotted.path" in told) == ("--config" in options)
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_end_nothing_and_no_file_takes_their_place(closed):
+    code = (
+        "import os, sys\n"
+        "from pipeline.__main__ import main\n"
+        "main(['ls', 'presets'])\n"
+        "sys.stdout.flush()\n"
+        "os._exit(os.open(os.devnull, os.O_RDONLY))"
+    )
+    command = ["sh", "-c", f'"$0" -c "$1" {closed}', sys.executable, code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
+    assert done.returncode > 2  # the number of the file
+    assert (b"config/quick.json" in done.stdout) == (closed == "2>&-")
+
+
 def test_help_waits_for_no_package():
     code = (
         "import sys\n"
