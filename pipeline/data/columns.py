@@ -3,6 +3,7 @@
 A column arrives in batches of Arrow (`pipeline/data/files/`). A value that does not fit is named with its row.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, NoReturn
@@ -25,10 +26,17 @@ LARGEST_TIME = 2.0**24
 LARGEST_FEATURE = float(np.finfo(np.float32).max)
 """Past here float32 has only infinity."""
 ZONED = "date with its zone"
+CONVERT = "Convert the column."
+"""What to do with a column of another type."""
 DECIMAL_COMMA = r"^\s*[+-]?[0-9]+,[0-9]+\s*$"
 """A number as it is written where the comma stands before the fraction."""
 CLOCK = r"^([+-]?[0-9]+ days?,? )?[0-9]+:[0-9]{2}:[0-9]{2}(\.[0-9]+)?$"
 """A duration as pandas and spreadsheets write it."""
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Say whether the values of a column are lists."""
+    return any(is_so(kind) for is_so in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list))
 
 
 def _plain(column: pa.Array) -> pa.Array:
@@ -66,10 +74,12 @@ class Column:
             self.refuse(f"must have a value in every row (row {row})", "none, or NaN", "Fill it, or drop the row.")
         return column
 
-    def refuse_type(self, rule: str, column: pa.Array, remedy: str = "Convert the column.") -> NoReturn:
+    def refuse_type(self, rule: str, column: pa.Array, remedy: str = CONVERT) -> NoReturn:
         """Raise the error of a column of another type, with its first value."""
         kind = str(column.type)
         kind = {"double": "floating", "float": "floating", "bool": "boolean"}.get(kind, kind.partition("[")[0])
+        if is_list(column.type) and remedy == CONVERT:
+            remedy = "Give each event a row of its own, as explode of pandas and polars does."
         self.refuse(rule, f"{kind} values such as {column[0].as_py()!r}", remedy)
 
 
@@ -154,12 +164,12 @@ class Times(Numbers):
     def ticks(self, column: pa.Array, first_row: int) -> NDArray[np.int64] | NDArray[np.float64]:
         """Return the times of a batch."""
         column = self.whole_values(column, first_row)
-        self.stored = self.stored or ("text" if self.written else str(column.type))
+        self.stored = self.stored or ("text" if pa.types.is_string(column.type) else str(column.type))
         kind = column.type
-        if pa.types.is_string(kind) and self.written and self.kind != "number":
+        if pa.types.is_string(kind) and self.kind != "number":  # JSON has no other dates, and Parquet often none
             parsed = self._parsed(column)
-            if parsed is None and self.kind:
-                self.refuse(f"must be one kind of times ({self.kind}s)", f"{column[0].as_py()!r}", "Correct it.")
+            if parsed is None:
+                self._refuse_odd(column, first_row)
             column = column if parsed is None else parsed
             kind = column.type
         if pa.types.is_date(kind):
@@ -170,16 +180,36 @@ class Times(Numbers):
             kind = "duration"
             if pa.types.is_timestamp(column.type):
                 kind = "date" if column.type.tz is None else ZONED
+            if kind == self.kind:  # a file of a folder may have another unit
+                column = self._in_first_unit(column)
             self._settle(kind, PER_SECOND[column.type.unit], 1)
             ticks: NDArray[np.int64] = column.cast(pa.int64()).to_numpy()
             return ticks
         return self._numbers(column, first_row)
 
+    def _in_first_unit(self, column: pa.Array) -> pa.Array:
+        """Return dates or durations in the unit of the first ones, or as they are where that would lose something."""
+        [unit] = [unit for unit, number in PER_SECOND.items() if number == self.per_second]
+        is_date = pa.types.is_timestamp(column.type)
+        try:
+            return column.cast(pa.timestamp(unit, column.type.tz) if is_date else pa.duration(unit))
+        except pa.ArrowInvalid:
+            return column
+
+    def _refuse_odd(self, text: pa.Array, first_row: int) -> None:
+        """Refuse the first value that is not of the kind of those before it, where they are dates or durations."""
+        if not self.kind and self._parsed(text[:1]) is None:
+            return
+        odd = bisect_left(range(1, len(text) + 1), x=True, key=lambda count: self._parsed(text[:count]) is None)
+        rule = f"must be dates or durations of one form, with a zone in all or in none (row {first_row + odd})"
+        self.refuse(rule, f"{text[odd].as_py()!r}", "Correct it.")
+
     def _settle(self, kind: str, per_second: int | None, scale: int) -> None:
         if not self.kind:
             self.kind, self.per_second, self.scale = kind, per_second, scale
         elif (kind, per_second, scale) != (self.kind, self.per_second, self.scale):
-            self.refuse("must be times of one kind and unit", f"{self.kind}s and {kind}s of others", "Convert them.")
+            got = f"{self.kind}s and {kind}s" if kind != self.kind else f"a {kind} in a finer unit than those before"
+            self.refuse("must be times of one kind and unit", got, "Convert them.")
 
     def _numbers(self, column: pa.Array, first_row: int) -> NDArray[np.int64] | NDArray[np.float64]:
         scale, whole = 1, column

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipeline.data.columns import LARGEST_TIME, Times
 from pipeline.data.events import LARGEST_SHORT, DataError
 from pipeline.data.scratch import blocks, room, taken
-from pipeline.data.units import PER_SECOND, UNITS, epoch_unit, unit_for
+from pipeline.data.units import PER_SECOND, UNITS, are_written_dates, epoch_unit, unit_for
 
 Origin = Literal["auto", "zero", "file", "sequence"]
 """From where times count: as they stand, from the first of the file, or from the first of each sequence."""
@@ -60,8 +60,11 @@ class Elapsed:
         """Say what the ticks (N,) of sequences that are sorted stand for."""
         kind, per_second, notes = column.kind, column.per_second, []
         firsts, lasts = taken(ticks_N, offsets[:-1]), taken(ticks_N, offsets[1:] - 1)
-        if kind == "number" and origin == "auto" and column.whole and column.scale == 1:
-            since = epoch_unit(int(firsts.min()), int(lasts.max()))
+        if kind == "number" and column.whole and column.scale == 1:
+            if are_written_dates(firsts) and are_written_dates(lasts):  # their differences are no times
+                got = f"whole numbers such as {firsts[0]}, which read as dates"
+                column.refuse("must be times", got, "Write them as 2024-01-31 or 2024-01-31T23:59:59.")
+            since = epoch_unit(int(firsts.min()), int(lasts.max())) if origin == "auto" else None
             if since:
                 kind, per_second = "date", PER_SECOND[since]
                 notes.append(f"{column.where}: whole numbers such as {ticks_N[0]} were taken as {since} since 1970")

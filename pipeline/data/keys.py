@@ -4,6 +4,7 @@ Where a file says no types, as CSV, a column of names is of numbers only if each
 stays text, and stays apart from 7.
 """
 
+import re
 from typing import Any, NoReturn
 
 import numpy as np
@@ -12,12 +13,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import compute
 
-from pipeline.data.columns import EXACT, Column, Error
+from pipeline.data.columns import EXACT, Column, Error, is_list
 
 WHOLE = r"^(0|-?[1-9][0-9]*)$"
 """A whole number as it is written back."""
 WHOLE_FRACTION = r"^(0|-?[1-9][0-9]*)\.0$"
 """The same as a float is written back: pandas makes floats of whole numbers beside missing ones."""
+UNSEEN = "[\u00ad\u200b\u200e\u200f\u2060\ufeff]"
+"""Letters that nothing is shown of, which copying from a page brings along."""
 FRACTION = r"^[+-]?[0-9]*\.[0-9]*([eE][+-]?[0-9]+)?$|^[+-]?[0-9]+$"
 """A number, perhaps with a fraction."""
 
@@ -58,8 +61,8 @@ class Keys(Column):
             return column.cast(pa.int64())
         if types.is_boolean(column.type):
             return compute.if_else(column, "True", "False")
-        if types.is_list(column.type) or types.is_large_list(column.type) or types.is_fixed_size_list(column.type):
-            self.refuse_type(rule, column, self._one_class() if self.classes else "Convert the column.")
+        if is_list(column.type) and self.classes:
+            self.refuse_type(rule, column, self._one_class())
         if types.is_floating(column.type) or types.is_decimal(column.type):
             numbers = column.cast(pa.float64())
             whole = compute.and_(
@@ -114,8 +117,9 @@ class Keys(Column):
         return values
 
     def _check_blanks(self, values: pa.Array) -> None:
-        """Refuse names that differ only in the blanks around them: a person reads one name."""
-        same_text = compute.utf8_normalize(compute.utf8_trim_whitespace(values), form="NFC")
+        """Refuse names that differ only in the blanks around them, or in what is not shown: a person reads one name."""
+        shown = compute.replace_substring_regex(values, UNSEEN, "")
+        same_text = compute.utf8_normalize(compute.utf8_trim_whitespace(shown), form="NFC")
         names = pd.Series(same_text.to_numpy(zero_copy_only=False))
         twice = np.flatnonzero(names.duplicated(keep=False))
         if len(twice):
@@ -124,5 +128,10 @@ class Keys(Column):
             what = "labels" if self.classes else "ids"
             rule = f"must have {what} that differ in more than blanks and line breaks"
             if first.strip() != second.strip():
-                rule = f"must have {what} that differ in more than how Unicode composes a letter"
+                how = (
+                    "letters that are not shown"
+                    if re.search(UNSEEN, first + second)
+                    else "how Unicode composes a letter"
+                )
+                rule = f"must have {what} that differ in more than {how}"
             self.refuse(rule, f"{first!r} and {second!r}", "Rename one.")

@@ -1,6 +1,9 @@
 """Units of time, and the one in which dates and durations are told."""
 
 from math import log
+from typing import Any
+
+from numpy.typing import NDArray
 
 UNITS = {
     "ns": 1,
@@ -33,3 +36,14 @@ def epoch_unit(smallest: int, largest: int) -> str | None:
         if SINCE_1970[0] * per_second <= smallest and largest <= SINCE_1970[1] * per_second:
             return unit
     return None
+
+
+def are_written_dates(numbers: NDArray[Any]) -> bool:
+    """Say whether whole numbers all read as dates without signs between their parts: 20240131, or 20240131235959."""
+    for digits in (8, 12, 14):
+        days = numbers // 10 ** (digits - 8)
+        years, months = days // 10_000, days // 100 % 100
+        in_year = (months >= 1) & (months <= 12) & (days % 100 >= 1) & (days % 100 <= 31)  # noqa: PLR2004 - of a calendar
+        if ((years >= 1900) & (years < 2100) & in_year).all():  # noqa: PLR2004
+            return True
+    return False

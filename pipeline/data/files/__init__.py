@@ -56,7 +56,8 @@ def open_table(path: str, encoding: str = "auto") -> Table:
         packed = ", ".join(PACKED)
         raise DataError(f"data.path: must end in {', '.join(READERS)} (text also in {packed}), got {path!r}. {remedy}.")
     if not file.is_file():
-        raise DataError(f"data.path: must be a file, got {path!r}, where there is none. Check the path.")
+        remedy = "Download it" if "://" in path else "Check the path"
+        raise DataError(f"data.path: must be a file, got {path!r}, where there is none. {remedy}.")
     return _guarded(path, f"{ending} file", lambda: reader(file, encoding))
 
 
@@ -71,7 +72,7 @@ def _guarded(path: str, kind: str, opened: Callable[[], Table]) -> Table:
     """Return a table whose reader says in one line what is wrong with the file."""
 
     def explained(error: Exception) -> DataError:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         return DataError(f"{path}: must be a whole {kind}, got {reason}. Write it again.")
 
     def batches(names: Sequence[str]) -> Iterator[pa.RecordBatch]:

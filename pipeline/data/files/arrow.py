@@ -86,6 +86,8 @@ def open_ipc(path: Path, encoding: str = "") -> Table:
     def opened(source: pa.MemoryMappedFile) -> ipc.RecordBatchFileReader | ipc.RecordBatchStreamReader:
         magic = source.read(6)
         source.seek(0)
+        if magic.startswith(b"FEA1"):
+            raise ValueError("the first version of Feather, which is no longer read")
         return ipc.open_file(source) if magic == b"ARROW1" else ipc.open_stream(source)
 
     def batches(wanted: Sequence[str]) -> Iterator[pa.RecordBatch]:

@@ -120,7 +120,7 @@ def _head(path: Path, encoding: str) -> tuple[str, list[str], int, bool]:
     if row is None:
         return separator, names, NO_ROWS, False
     if len(row) > len(names) and (len(row) > len(names) + 1 or row[-1]):
-        raise ValueError("rows with more fields than the header has names")
+        raise ValueError(f"rows with more fields than the header {header.strip()[:60]!r} has names")
     return separator, names, lines, len(row) > len(names)
 
 

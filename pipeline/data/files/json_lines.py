@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline.data.events import DataError
 from pipeline.data.files.delimited import encoding_of
 from pipeline.data.files.packed import open_bytes
 from pipeline.data.files.table import Table
@@ -25,7 +26,9 @@ def open_json_lines(path: Path, encoding: str) -> Table:
 
     def batches(wanted: Sequence[str]) -> Iterator[pa.RecordBatch]:
         for rows in _objects(path, encoding):
-            yield pa.record_batch([_column([row.get(name) for row in rows], name) for name in wanted], list(wanted))
+            yield pa.record_batch(
+                [_column(path, [row.get(name) for row in rows], name) for name in wanted], list(wanted)
+            )
 
     return Table(names, batches, kind="JSON lines")
 
@@ -48,9 +51,16 @@ def _object(line: str, number: int) -> dict[str, Any]:
     return row
 
 
-def _column(values: list[Any], name: str) -> pa.Array:
+def _column(path: Path, values: list[Any], name: str) -> pa.Array:
     kinds = {type(value) for value in values if value is not None}
     if len(kinds) > 1 and kinds != {int, float}:
         listed = " and ".join(sorted(kind.__name__ for kind in kinds))
         raise ValueError(f"values of several types ({listed}) of the key {name}")
-    return pa.array(values)
+    try:
+        return pa.array(values)
+    except OverflowError:
+        largest = max((value for value in values if isinstance(value, int)), key=abs)
+        rule = "must be whole numbers of 63 bits"
+        raise DataError(
+            f"{path}, key {name}: {rule}, got {largest}. Write names as text; subtract the start of times."
+        ) from None

@@ -82,6 +82,11 @@ def _head(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> tuple
                 "unpickled. Write text with array.astype(str); write one array for each sequence as a row for each event, "
                 "with numpy.concatenate(times) and numpy.repeat(ids, lengths)."
             )
+        if len(shape) > 1 and dtype.kind in COLUMNS:
+            raise DataError(
+                f"{path}, {entry.filename}: must have a value for each event, got an array of shape {shape}. Write a row for each "
+                "event, with array.ravel() and numpy.repeat(ids, lengths)."
+            )
         if len(shape) != 1 or dtype.kind not in COLUMNS or not dtype.itemsize:
             raise ValueError(f"an array {entry.filename} of shape {shape} and type {dtype}")
         if shape[0] * dtype.itemsize != entry.file_size - stream.tell():

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import lzma
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ def _member(path: Path, mode: str) -> IO[bytes]:
     """Open the only file of a ZIP archive."""
     del mode  # of all openers
     archive = zipfile.ZipFile(path)
-    names = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX/")]
+    names = [name for name in archive.namelist() if not HIDDEN.search(name)]
     if len(names) != 1:
         raise ValueError(f"an archive of {len(names)} files instead of one")
     return archive.open(names[0])
@@ -26,6 +27,8 @@ def _arrow(path: Path, mode: str) -> Any:  # noqa: ANN401 - pyarrow is untyped
     return pa.input_stream(str(path), compression="detect")
 
 
+HIDDEN = re.compile(r"/$|^__MACOSX/|(^|/)\.[^/]*$")
+"""Entries of an archive that are folders, or that macOS adds."""
 PACKED: dict[str, Callable[[Path, str], Any]] = {
     ".gz": gzip.open,
     ".bz2": bz2.open,

@@ -226,7 +226,7 @@ MALFORMED = {
         lambda: b"id,time,label\n" + b"0,13,5,1\n0,14,5,1\n" * 9,
         {},
         "csv",
-        "must be a whole .csv file, got rows with more fields than the header has names. Write it again.",
+        "must be a whole .csv file, got rows with more fields than the header 'id,time,label' has names. Write it again.",
     ),
     "a row that ends in a comma": (
         lambda: b"id,time,label\n1,2,a\n1,2,a,\n",

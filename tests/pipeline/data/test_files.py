@@ -1,6 +1,8 @@
 """Files as people have them: what each kind holds is read exactly, or refused with a line that says what to do."""
 
+import bz2
 import gzip
+import json
 import lzma
 import zipfile
 from datetime import UTC, datetime, timedelta
@@ -76,6 +78,7 @@ TEXTS = {
     "two.csv.gz": lambda: b"".join(
         map(gzip.compress, [b"id,time,label,size\n", text_of(table(), header=False).encode()])
     ),
+    "own.csv.bz2": lambda: bz2.compress(text_of(table()).encode()),
     "own.csv.xz": lambda: lzma.compress(text_of(table()).encode()),
     "own.csv.zst": lambda: pa.compress(text_of(table()).encode(), "zstd", asbytes=True),
     "own.jsonl": lambda: table().to_json(orient="records", lines=True).encode(),
@@ -91,7 +94,9 @@ def test_text_of_each_form_gives_the_same_data(tmp_path, plain, name):
 
 def test_a_zip_archive_of_one_file_is_read_and_of_two_refused(tmp_path, plain):
     with zipfile.ZipFile(tmp_path / "own.csv.zip", "w") as archive:
-        archive.writestr("inside.csv", text_of(table()))
+        archive.writestr("folder/inside.csv", text_of(table()))
+        for added in ("folder/", "folder/.DS_Store", "__MACOSX/folder/._inside.csv"):  # by macOS
+            archive.writestr(added, "")
     assert load(tmp_path / "own.csv.zip").digest == plain
     with zipfile.ZipFile(tmp_path / "own.csv.zip", "a") as archive:
         archive.writestr("second.csv", "")
@@ -152,6 +157,16 @@ def test_a_late_letter_makes_all_ids_text_whatever_the_size_of_a_batch(tmp_path,
         "column id: read as text, because not all of its values are whole numbers as they are written",
     )
     assert len(splits.train) + len(splits.validation) + len(splits.test) == SEQUENCES
+
+
+@pytest.mark.parametrize("column", ["id", "label"])
+def test_names_that_differ_in_letters_that_are_not_shown_are_refused(tmp_path, column):
+    shown = {"id": lambda i: f"s{i // 2}", "label": lambda i: ("low", "high")[i // 2 % 2]}[column]
+    names = [shown(i) + "\u200b" * (i % 2) for i in range(SEQUENCES) for _ in range(3)]
+    table(**{column: names}).to_csv(tmp_path / "own.csv", index=False)
+    assert f"column {column}: must have {column}s that differ in more than letters that are not shown, got" in refusal(
+        tmp_path / "own.csv"
+    )
 
 
 def test_ids_that_differ_in_blanks_are_refused(tmp_path):
@@ -234,6 +249,23 @@ def test_dates_are_elapsed_minutes_of_their_sequence_across_a_change_of_the_cloc
     assert sorted(by_file.train.times.unique().tolist())[:3] == [0, 10, 15]
 
 
+@pytest.mark.parametrize("units", [("us", "ns"), ("ns", "us"), ("s", "ms")])
+def test_files_of_a_folder_may_count_dates_in_other_units_if_nothing_is_lost(tmp_path, units):
+    own, parts = moments(UTC), []
+    for unit, part in zip(units, (own[: 3 * SEQUENCES // 2], own[3 * SEQUENCES // 2 :]), strict=True):
+        parts.append(part.assign(time=part["time"].dt.tz_localize(None).astype(f"datetime64[{unit}]")))
+    (tmp_path / "own").mkdir()
+    for number, part in enumerate(parts):
+        part.to_parquet(tmp_path / f"own/{number}.parquet")
+    assert load(tmp_path / "own", time_unit="minute").train.times.unique().tolist() == [0, 15, 40]
+    if units == ("us", "ns"):
+        later = parts[1].assign(time=parts[1]["time"] + pd.Timedelta(1, "ns"))
+        later.to_parquet(tmp_path / "own/1.parquet")
+        assert "must be times of one kind and unit, got a date in a finer unit than those before" in refusal(
+            tmp_path / "own"
+        )
+
+
 def test_the_unit_of_dates_is_the_one_in_which_they_run_to_some_hundreds(tmp_path):
     moments(UTC).to_parquet(tmp_path / "own.parquet")
     splits = load(tmp_path / "own.parquet")
@@ -242,6 +274,34 @@ def test_the_unit_of_dates_is_the_one_in_which_they_run_to_some_hundreds(tmp_pat
         41,
     )  # 40 minutes are 2400 s: 7.5 and 8 times off
     assert "data.time_unit: must be a unit of dates" in refusal(tmp_path / "own.parquet", time_unit="fortnight")
+
+
+@pytest.mark.parametrize("ending", ["parquet", "jsonl"])
+@pytest.mark.parametrize("what", ["dates", "durations", "numbers"])
+def test_times_as_text_in_files_with_types_are_dates_or_durations_and_never_numbers(tmp_path, ending, what):
+    own = {"dates": moments(BERLIN), "durations": table(), "numbers": table()}[what]
+    if what == "durations":
+        own["time"] = pd.to_timedelta(10 * own["time"], unit="min")
+    own["time"] = own["time"].astype(str)
+    path = tmp_path / f"own.{ending}"
+    own.to_parquet(path) if ending == "parquet" else own.to_json(path, orient="records", lines=True)
+    if what == "numbers":
+        assert "must be numbers, got string values such as '0.0'" in refusal(path)
+    else:
+        splits = load(path, time_unit="minute", time_origin="sequence")
+        assert splits.train.times.tolist() == [0, 15, 40] * len(splits.train)
+        assert f"{what} (text)" in splits.notes[-1] or "dates with their zone (text)" in splits.notes[-1]
+
+
+@pytest.mark.parametrize("form", ["%Y%m%d", "%Y%m%d%H%M", "%Y%m%d%H%M%S"])
+@pytest.mark.parametrize("origin", ["auto", "sequence"])
+def test_dates_without_signs_between_their_parts_are_not_subtracted_as_numbers(tmp_path, form, origin):
+    own = table(time=lambda rows: [int(f"{START + timedelta(days=i):{form}}") for i in range(len(rows))])
+    own.to_csv(tmp_path / "own.csv", index=False)
+    line = refusal(tmp_path / "own.csv", time_origin=origin)
+    assert (
+        f"must be times, got whole numbers such as {own['time'][0]}, which read as dates. Write them as 2024-" in line
+    )
 
 
 @pytest.mark.parametrize("unit", ["ns", "us", "ms", "s"])
@@ -311,6 +371,10 @@ def test_arrays_of_python_objects_are_refused_with_a_way_that_works(tmp_path, na
     assert "array.astype(str)" in line
     np.savez(tmp_path / "own.npz", **arrays)
     load(tmp_path / "own.npz")
+    np.savez(tmp_path / "own.npz", **{**arrays, "time": own["time"].to_numpy().reshape(-1, 3)})
+    assert "time.npy: must have a value for each event, got an array of shape (24, 3). Write" in refusal(
+        tmp_path / "own.npz"
+    )
 
 
 REFUSED = {
@@ -329,6 +393,10 @@ REFUSED = {
     "several labels in one sequence": (
         lambda: table(label=["a", "b", "c"] * SEQUENCES),
         "make each combination a class",
+    ),
+    "a sequence in each row": (
+        lambda: table(time=[[0.0, 1.0]] * 3 * SEQUENCES),
+        "values such as [0.0, 1.0]. Give each event a row of its own, as explode of pandas and polars does.",
     ),
     "times of day": (lambda: table(time=START.time()), "must be dates, durations or numbers, got time64"),
     "dates as labels": (lambda: table(label=START), "must be whole numbers or text, got timestamp values"),
@@ -351,8 +419,17 @@ TEXT_REFUSED = {
     "one comma among points": ("id;time;label\n0;1,5;a\n0;2.5;a\n", "must be numbers with one sign for the fraction"),
     "mixed forms of dates": (
         "id,time,label\n0,2024-01-01,a\n0,02/01/2024,a\n",
-        "must be numbers, got string values such as",
+        "with a zone in all or in none (row 2), got '02/01/2024'. Correct it.",
     ),
+    "a date that is none": (
+        "id,time,label\n0,2024-02-28,a\n0,2024-02-29,a\n0,2024-02-30,a\n0,2024-03-01,a\n",
+        "must be dates or durations of one form, with a zone in all or in none (row 3), got '2024-02-30'",
+    ),
+    "a zone in some": (
+        "id,time,label\n0,2024-02-28T00:00:00Z,a\n0,2024-02-28T00:00:00,a\n",
+        "with a zone in all or in none (row 2), got '2024-02-28T00:00:00'",
+    ),
+    "durations and none": ("id,time,label\n0,00:00:01,a\n0,soon,a\n", "(row 2), got 'soon'"),
     "dates of an unknown order": (
         "id,time,label\n0,03/02/2024,a\n",
         "must be numbers, got string values such as '03/02/2024'",
@@ -390,6 +467,29 @@ def test_other_kinds_are_refused_with_a_conversion(tmp_path, name, remedy):
 def test_lines_that_are_no_objects_are_refused(tmp_path, content):
     (tmp_path / "own.jsonl").write_bytes(content)
     assert refusal(tmp_path / "own.jsonl")
+
+
+def test_whole_numbers_that_64_bits_do_not_hold_are_refused_where_they_are_not_text(tmp_path):
+    own = table(id=lambda rows: [2**63 + i for i in rows["id"]])
+    path = tmp_path / "own.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in own.to_dict("records")))
+    assert f"key id: must be whole numbers of 63 bits, got {2**63 + 23}. Write names as text" in refusal(path)
+    own.astype({"id": str}).to_json(path, orient="records", lines=True)
+    assert load(path).train.class_names == ("high", "low")
+
+
+def test_an_older_form_of_feather_is_named(tmp_path):
+    (tmp_path / "own.feather").write_bytes(b"FEA1" + bytes(100))
+    assert "got the first version of Feather, which is no longer read. Write it again." in refusal(
+        tmp_path / "own.feather"
+    )
+
+
+def test_an_address_in_place_of_a_file_is_refused(tmp_path):
+    assert "must be a file, got 's3://mine/own.parquet', where there is none. Download it." in refusal(
+        "s3://mine/own.parquet"
+    )
+    assert "Check the path." in refusal(tmp_path / "own.parquet")
 
 
 def test_a_cut_archive_is_refused(tmp_path):
