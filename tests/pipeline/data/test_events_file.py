@@ -257,7 +257,12 @@ MALFORMED = {
     ),
     "another kind of file": (lambda: b"{}", {}, "json", "must end in .parquet, .csv, .npz"),
     "a time past the horizon": (table, {"horizon": 5}, "csv", "data.horizon: must be above the largest time 7, got 5"),
-    "too few sequences": (table, {"validation_size": 40}, "csv", "data.train_size: events_file has 32 sequences"),
+    "too few sequences": (
+        table,
+        {"validation_size": 40},
+        "csv",
+        "data.train_size: must fit with data.validation_size into the 32 sequences of events_file",
+    ),
 }
 
 
