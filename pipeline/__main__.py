@@ -60,7 +60,7 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "ablate": (
         "vary settings: grids, searches, named changes",
-        ("config", "models", "seeds", "workers", "device", "name", "study", "output", "storage"),
+        ("config", "models", "seeds", "name", "workers", "device", "output", "storage"),
     ),
     "predict": (
         "classify the sequences of a file with a stored model, in parts that fit into memory",
@@ -410,7 +410,6 @@ OWN_MEANING: dict[tuple[str, str], dict[str, str]] = {
     ("predict", "output"): {"metavar": "FILE.parquet", "help": "file of the answers, a row for each sequence"},
     ("drift", "output"): {"metavar": "FILE.html", "help": "file of the page (default: none)"},
     ("doctor", "output"): {"help": "folder of the page (default: results/doctor)"},
-    ("ablate", "study"): {"help": "the same as --name"},
     ("promote", "name"): {"help": "name of the registered model (default: event-classifier)"},
 }
 """What an option means to one verb, where it is something else than to the others."""

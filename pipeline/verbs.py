@@ -431,12 +431,9 @@ def ablate(call: Call) -> None:
 
     if not call.config:
         raise UsageError("--config: must be given to ablate, got none. config/ablation.json is one to start from.")
-    if call.name and call.study:
-        raise UsageError(f"--name: must be given once, got also --study {call.study}. Drop one.")
-    name = call.name or call.study
-    check_names("--name" if call.name else "--study", [name] if name else [])
+    check_names("--name", [call.name] if call.name else [])
     study = load_ablation(call.config, rows=call.models, seeds=call.seeds, overrides=call.overrides)
-    study = replace(study, name=name or study.name)
+    study = replace(study, name=call.name or study.name)
     output = _output(call, study.name)
     check_output(output, study.id)
     resolve_device(call.device)

@@ -108,8 +108,8 @@ class Queue:
                 self._optuna.set_metric_names(list(self.study.how.objectives))
         elif held != self.study.id:
             raise UsageError(
-                f"--study: must be a new name, or that of the same space, base, seeds and design, got {self.study.name}, which "
-                f"{url} has with others ({held}, not {self.study.id}). Give --study another name."
+                f"--name: must be a new name, or that of the same space, base, seeds and design, got {self.study.name}, which "
+                f"{url} has with others ({held}, not {self.study.id}). Give --name another one."
             )
 
     def refer(self, address: str) -> None:

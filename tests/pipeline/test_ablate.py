@@ -99,7 +99,7 @@ def test_the_same_command_again_trains_nothing_and_more_seeds_are_another_study(
     capsys.readouterr()
     assert run(read(GRID), memory, storage)[0] == first
     assert "4 of 4 trials are ended, 0 to run" in capsys.readouterr().out
-    with pytest.raises(UsageError, match="--study: must be a new name"):
+    with pytest.raises(UsageError, match="--name: must be a new name"):
         run(read(GRID, seeds=[0]), memory, storage)
 
 

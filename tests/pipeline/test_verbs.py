@@ -220,7 +220,7 @@ def test_a_study_that_another_process_works_on_is_one_line(memory, monkeypatch, 
         ("claim", ["--study", "--model", "--accuracy", "--tests", "--runs", "--chosen_on"]),
         ("suite", ["--studies", "--output", "--allow_missing"]),
         ("ablate", [
-            "--config", "--models", "--seeds", "--workers", "--device", "--name", "--study", "--output", "--storage"
+            "--config", "--models", "--seeds", "--name", "--workers", "--device", "--output", "--storage"
         ]),
         ("predict", ["--model", "--input", "--output"]),
         ("drift", ["--model", "--input", "--output"]),
