@@ -49,7 +49,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.store.artifact.artifact_repository_registry import _artifact_repository_registry, get_artifact_repository
 from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
-from mlflow.tracking import MlflowClient
+from mlflow.tracking import MlflowClient, fluent
+from mlflow.tracking._tracking_service.utils import _use_tracking_uri
 from requests.exceptions import RetryError
 from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -463,16 +464,23 @@ class MlflowTracker(Tracker):
 
     @contextmanager
     def _as_active(self) -> Iterator[None]:
-        """Make the store and the experiment MLflow's active ones, where a model goes.
+        """Make the store and the experiment MLflow's active ones, where a model goes, and then those of the caller again.
 
+        A run that the caller has open is in another store or experiment, where MLflow would look for the model's run.
         MLflow also writes both to the environment, where the next store of this process would take them for the user's.
         """
         given = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID")}
-        mlflow.set_tracking_uri(self._absolute)
-        mlflow.set_experiment(experiment_id=self._experiment)
+        # MLflow has no public call for what is active.
+        experiment, stack = fluent._active_experiment_id, fluent._active_run_stack  # noqa: SLF001
+        runs = stack.get()  # type: ignore[no-untyped-call]
+        stack.set([])  # type: ignore[no-untyped-call]
         try:
-            yield
+            with _use_tracking_uri(self._absolute):
+                mlflow.set_experiment(experiment_id=self._experiment)
+                yield
         finally:
+            fluent._active_experiment_id = experiment  # noqa: SLF001
+            stack.set(runs)  # type: ignore[no-untyped-call]
             for name, value in given.items():
                 os.environ.pop(name, None)
                 if value is not None:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from urllib.error import URLError
 
+import mlflow
 import optuna
 import pandas as pd
 import pytest
@@ -17,6 +18,8 @@ import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
+from mlflow.tracking import fluent
+from mlflow.tracking._tracking_service import utils as tracking_service
 from sqlalchemy.exc import OperationalError
 
 from pipeline.errors import DiskError, RunError, UsageError
@@ -401,3 +404,37 @@ def test_an_experiment_whose_kind_another_process_sets_in_the_same_moment_is_ope
     monkeypatch.setattr(MlflowClient, "set_experiment_tag", lambda *_: (_ for _ in ()).throw(refused))
     with pytest.raises(RunError, match="must do what __init__ asks, got"):
         mlflow_tracker_module.MlflowTracker(f"sqlite:///{mlflow_store}")
+
+
+def test_the_store_the_experiment_and_the_run_that_a_caller_works_with_stay_so(
+    mlflow_tracker, empty_store, workplace, untrained, monkeypatch
+):
+    monkeypatch.setattr(tracking_service, "_tracking_uri", None)
+    monkeypatch.setattr(fluent, "_active_experiment_id", None)
+    config, weights = untrained(workplace)
+    example = pd.DataFrame({"times": [[1.0, 2.0]]})
+
+    def log_model():
+        run = mlflow_tracker.create("one", tags={})
+        mlflow_tracker.log_model(run, name="lete", card="", weights=weights, config=config, example=example)
+
+    def active():
+        return tracking_service._tracking_uri, fluent._active_experiment_id, dict(os.environ)
+
+    before = active()
+    log_model()
+    assert active() == before
+    shutil.copy(empty_store, workplace / "own.db")
+    own = f"sqlite:///{workplace}/own.db"
+    mlflow.set_tracking_uri(own)
+    experiment = mlflow.set_experiment("mine").experiment_id
+    before = active()
+    with mlflow.start_run() as run:
+        log_model()
+        assert mlflow.active_run() == run
+        mlflow.log_metric("loss", 2.0)
+    assert active() == before
+    client = MlflowClient(own)
+    assert client.get_run(run.info.run_id).data.metrics == {"loss": 2.0}
+    assert client.search_logged_models([experiment, "0"]) == []
+    assert len(mlflow_tracker._client.search_logged_models([mlflow_tracker._experiment])) == 2
