@@ -93,6 +93,7 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
         ("config", "output"),
     ),
     "schema": ("print the JSON schema of study or of ablation files, for editors", ()),
+    "complete": ("print the script by which a shell completes the command time-embeddings", ()),
     "rm": ("delete a study, and the runs that no other study uses", ("dry_run", "storage")),
     "clean": ("delete what no run needs: files of deleted runs, and left checkpoints", ("dry_run",)),
     "relocate": ("let a store in a folder that was moved or copied use the files beside it", ()),
@@ -122,6 +123,8 @@ MOST_COUNTED = 10**12
 LONGEST_REASON = 500
 """Letters of the reason of a promotion."""
 
+SHELLS = ("bash", "zsh", "fish", "tcsh", "powershell")
+"""Shells that complete the command."""
 WAYS = ("init", "order", "dropout", "all")
 """Random streams that can vary apart."""
 
@@ -381,6 +384,7 @@ PLACES: dict[str, dict[str, dict[str, Any]]] = {
     "import": {"file": FILE},
     "rm": {"study": {"nargs": "?", "default": "", "help": "name or id of a study"}},
     "schema": {"kind": {"choices": ("study", "ablation"), "metavar": "KIND", "help": "study or ablation"}},
+    "complete": {"shell": {"choices": SHELLS, "metavar": "SHELL", "help": ", ".join(SHELLS)}},
     "new": {
         "kind": {"choices": tuple(REGISTRIES), "metavar": "KIND", "help": ", ".join(REGISTRIES)},
         "name": {"help": "its name: letters, digits and _"},
@@ -515,16 +519,23 @@ def _verify_file(options: Mapping[str, Any]) -> None:
     verify_file(Path(options["study"]), public_key(options["key"]) if options["key"] else None)
 
 
+def _text(verb: str, options: Mapping[str, Any]) -> str:
+    if verb == "schema":
+        from pipeline.schema import text
+
+        return text(options["kind"])
+    from pipeline.completion import script
+
+    return script(_parser(), options["shell"])
+
+
 def _run(verb: str, options: dict[str, Any]) -> None:
     if verb == "ls":
         from pipeline.ls import ls
 
         return ls(options["topic"], options["place"], options["overrides"])
-    if verb == "schema":
-        from pipeline.schema import text
-
-        print(text(options["kind"]))
-        return None
+    if verb in ("schema", "complete"):
+        return print(_text(verb, options))
     if verb == "new":
         from pipeline.new import new
 
