@@ -92,7 +92,7 @@ def test_the_example_of_own_data_runs_as_printed_on_recordings_of_that_form(mlfl
     text = section("An example", page("own-data.md"))
     exec(blocks(text, "python")[0], {})  # noqa: S102 - the page's own code
     (workplace / "vowels.json").write_text(blocks(text, "json")[0])
-    commands = [line.split()[3:] for line in blocks(text, "sh")[0].splitlines() if "pipeline" in line]
+    commands = [line.split()[3:] for line in blocks(text, "text")[0].splitlines() if "pipeline" in line]
     for command in commands:
         workers = ["--workers", "1"] if command[0] in ("main", "compare") else []
         assert main([*command, *workers, "--train.epochs", "2"]) == 0
