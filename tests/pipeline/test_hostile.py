@@ -158,7 +158,7 @@ def test_the_name_of_a_variant_is_safe_or_refused_and_that_of_a_study_is_made_sa
     assert NAME.fullmatch(name_of(Path(f"{name}.json")))
 
 
-@pytest.mark.parametrize("flags", [["--study", "../x"], ["--study", "<b>"], ["--models", "<b>\nx"]], ids=range(3))
+@pytest.mark.parametrize("flags", [["--name", "../x"], ["--name", "<b>"], ["--models", "<b>\nx"]], ids=range(3))
 def test_hostile_names_on_the_command_line_are_refused(workplace, capsys, flags):
     Path("study.json").write_text(json.dumps({"rows": {"a": {}, "b": {"dim": 8}}, "data.name": "synthetic"}))
     assert main(["ablate", "--config", "study.json", *flags]) == 2

@@ -250,7 +250,7 @@ def test_a_run_killed_without_warning_ends_with_the_same_weights(workplace, mlfl
     assert [{**row, "seconds": 0} for row in histories[0]] == [{**row, "seconds": 0} for row in histories[1]]
 
 
-def test_the_stored_model_predicts_from_raw_lists(mlflow_tracker):
+def test_the_stored_model_predicts_from_raw_lists(mlflow_tracker, monkeypatch):
     import mlflow  # noqa: PLC0415
 
     outcome = run_cell(cell(), mlflow_tracker, device="cpu", report=silent)
@@ -260,6 +260,7 @@ def test_the_stored_model_predicts_from_raw_lists(mlflow_tracker):
     test = cell().config.data.load().test
     ends = test.offsets.tolist()
     raw = pd.DataFrame({"times": [test.times[a:b].tolist() for a, b in pairwise(ends)]})
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_tracker.uri)
     loaded = mlflow.pyfunc.load_model(f"runs:/{outcome.run_id}/small")
     answer = loaded.predict(raw)
     assert answer["predicted"].tolist() == predictions["predicted"].tolist()
@@ -289,10 +290,11 @@ print(json.dumps([pipeline.__file__, model.predict(pandas.DataFrame({"times": js
 """
 
 
-def test_the_stored_model_is_whole_and_loads_where_the_project_is_not(mlflow_tracker, tmp_path_factory):
+def test_the_stored_model_is_whole_and_loads_where_the_project_is_not(mlflow_tracker, tmp_path_factory, monkeypatch):
     import mlflow  # noqa: PLC0415
 
     run_id = run_cell(cell(), mlflow_tracker, device="cpu", report=silent).run_id
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_tracker.uri)
     model = mlflow.pyfunc.load_model(f"runs:/{run_id}/small")
     [stored] = mlflow_tracker._client.get_run(run_id).outputs.model_outputs
     place = Path(unquote(urlsplit(mlflow_tracker._client.get_logged_model(stored.model_id).artifact_location).path))
