@@ -67,6 +67,8 @@ from pipeline.tracking.run import Row, Run, Status
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 EXPERIMENT = "lstm-time-embeddings"
+KINDS = re.compile(r"(https?|sqlite|postgresql(\+\w+)?)://")
+"""How the address of a store begins."""
 PARAM_LENGTH = 6000
 """Longest param that MLflow takes."""
 PAGE = 1000
@@ -120,7 +122,7 @@ def _mapped(method: Callable[P, R]) -> Callable[P, R]:
                     ask(link.uri)
                 answer = method(*args, **kwargs)
             except (MlflowException, SQLAlchemyError, CommandError, OSError) as error:
-                if isinstance(error, FileNotFoundError):
+                if isinstance(error, FileNotFoundError) and method.__name__ != "__init__":
                     raise
                 explained = _explained(error, str(getattr(args[0], "uri", "")), method.__name__)
                 if link and isinstance(explained, AwayError) and link.failed(method.__name__, explained, began):
@@ -186,6 +188,11 @@ class MlflowTracker(Tracker):
         """
         self._address = uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
         self.uri = without_secrets(self._address)
+        if not KINDS.match(self._address):
+            raise UsageError(
+                f"MLFLOW_TRACKING_URI: must begin with http://, https://, sqlite:/// or postgresql://, got {self.uri}. "
+                "Correct it, or unset it for the local store; `mlflow migrate-filestore` moves runs of a folder to a database."
+            )
         self._database = database or os.environ.get("OPTUNA_STORAGE") or ""
         self._absolute = _absolute(self._address)
         self.spools = self.uri.startswith("http")

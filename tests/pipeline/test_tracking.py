@@ -265,7 +265,20 @@ def test_downloads_leave_no_folder_behind(mlflow_store, workplace):
     assert list((workplace / "temporary").iterdir()) == []
 
 
-@pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "sqlite:////dev/null/mlflow.db"])
+@pytest.mark.parametrize(
+    "uri", ["localhost:5000", "./mlruns", "file:///tmp/mlruns", "mysql://me@host/runs", "http:/host"]
+)
+def test_an_address_of_no_store_is_said_before_mlflow_sees_it(workplace, uri):
+    with pytest.raises(
+        UsageError, match=r"MLFLOW_TRACKING_URI: must begin with http://, https://, sqlite:/// or postgresql://, got"
+    ):
+        mlflow_tracker_module.MlflowTracker(uri)
+    assert list(workplace.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://127.0.0.1:9", "sqlite:////dev/null/mlflow.db", "sqlite:////proc/1/none/mlflow.db"]
+)
 def test_a_store_that_does_not_answer_is_said_in_one_line(workplace, uri, monkeypatch):
     from pipeline.tracking.mlflow_tracker import MlflowTracker  # noqa: PLC0415
 
