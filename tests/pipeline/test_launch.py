@@ -51,11 +51,13 @@ def test_an_interrupt_of_the_launcher_stops_the_workers(launched):
 
 
 INTERRUPTED = """
+import signal
 import sys
 import launched
 from pipeline.launch import run_tasks
 from pipeline.place import ROOT
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in the background without it
 try:
     list(run_tasks([1, 2], launched.interrupt_first, workers=2, notify=lambda _: None))
 except KeyboardInterrupt:

@@ -250,18 +250,27 @@ def test_a_run_killed_without_warning_ends_with_the_same_weights(workplace, mlfl
     assert [{**row, "seconds": 0} for row in histories[0]] == [{**row, "seconds": 0} for row in histories[1]]
 
 
-def test_the_stored_model_predicts_from_raw_lists(mlflow_tracker, monkeypatch):
+@pytest.fixture
+def in_mlflow(mlflow_tracker):
+    """Make the store MLflow's own, which a call of ours leaves to its caller."""
     import mlflow  # noqa: PLC0415
 
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(mlflow_tracker.uri)
+    yield mlflow
+    mlflow.set_tracking_uri(before)
+
+
+def test_the_stored_model_predicts_from_raw_lists(mlflow_tracker, in_mlflow):
+    before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID")}
     outcome = run_cell(cell(), mlflow_tracker, device="cpu", report=silent)
     # The next store of the process is another one, and has experiments of its own.
-    assert not {"MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID"} & set(os.environ)
+    assert {name: os.environ.get(name) for name in before} == before
     predictions = pd.read_parquet(mlflow_tracker.fetch(outcome.run_id, "predictions.parquet"))
     test = cell().config.data.load().test
     ends = test.offsets.tolist()
     raw = pd.DataFrame({"times": [test.times[a:b].tolist() for a, b in pairwise(ends)]})
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_tracker.uri)
-    loaded = mlflow.pyfunc.load_model(f"runs:/{outcome.run_id}/small")
+    loaded = in_mlflow.pyfunc.load_model(f"runs:/{outcome.run_id}/small")
     answer = loaded.predict(raw)
     assert answer["predicted"].tolist() == predictions["predicted"].tolist()
     assert answer["class"].tolist() == [str(number) for number in answer["predicted"]]
@@ -290,12 +299,9 @@ print(json.dumps([pipeline.__file__, model.predict(pandas.DataFrame({"times": js
 """
 
 
-def test_the_stored_model_is_whole_and_loads_where_the_project_is_not(mlflow_tracker, tmp_path_factory, monkeypatch):
-    import mlflow  # noqa: PLC0415
-
+def test_the_stored_model_is_whole_and_loads_where_the_project_is_not(mlflow_tracker, in_mlflow, tmp_path_factory):
     run_id = run_cell(cell(), mlflow_tracker, device="cpu", report=silent).run_id
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_tracker.uri)
-    model = mlflow.pyfunc.load_model(f"runs:/{run_id}/small")
+    model = in_mlflow.pyfunc.load_model(f"runs:/{run_id}/small")
     [stored] = mlflow_tracker._client.get_run(run_id).outputs.model_outputs
     place = Path(unquote(urlsplit(mlflow_tracker._client.get_logged_model(stored.model_id).artifact_location).path))
     assert (place / "artifacts/best.pt").samefile(mlflow_tracker.fetch(run_id, "checkpoints/best.pt"))
