@@ -5,9 +5,10 @@ import base64
 import gzip
 import os
 import signal
-from collections.abc import AsyncIterator, Mapping
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from html import escape
 from io import BytesIO
 
@@ -125,7 +126,7 @@ def _apart(figures: Mapping[str, Figure], scales: Mapping[str, float]) -> dict[s
 
 def _in_a_browser(figures: Mapping[str, Figure], scales: Mapping[str, float]) -> dict[str, dict[str, bytes]]:
     # Not kaleido's server: without a browser its thread dies, and its caller waits for ever.
-    with asyncio.Runner() as runner:
+    with _raising_interrupts(), asyncio.Runner() as runner:
         browser = Kaleido(timeout=FIGURE_SECONDS)
         try:
             return runner.run(_draw(figures, scales, browser))
@@ -134,6 +135,27 @@ def _in_a_browser(figures: Mapping[str, Figure], scales: Mapping[str, float]) ->
             runner.get_loop().set_exception_handler(lambda *_: None)
             _kill(browser)
             raise
+
+
+def _interrupt(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _raising_interrupts() -> Iterator[None]:
+    """Let Ctrl-C raise in the loop: asyncio, which leaves a handler alone that is not Python's own, would only cancel a task.
+
+    That one waits for the browser, which may hang.
+    """
+    own = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not own or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _kill(browser: Kaleido) -> None:

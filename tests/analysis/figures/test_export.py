@@ -3,6 +3,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -107,17 +108,21 @@ def test_a_browser_that_hangs_is_given_up_and_killed(hanging, monkeypatch):
     assert has_ended(hanging[0].read_text().strip())
 
 
-def test_an_interrupt_ends_a_browser_that_hangs_without_another_word(hanging, capfd):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_a_browser_that_hangs_without_another_word(hanging, capfd, number):
     def interrupt(*_):
         raise KeyboardInterrupt
 
+    handler = signal.default_int_handler if number == signal.SIGINT else interrupt
     process, first = hanging
-    first.write_text(f"kill -USR1 {os.getpid()}")
-    before = signal.signal(signal.SIGUSR1, interrupt)
+    first.write_text(f"kill -{number.value} {os.getpid()}")
+    before, began = signal.signal(number, handler), time.monotonic()
     try:
         with pytest.raises(KeyboardInterrupt):
             to_png({"figure": Figure()})
+        assert signal.getsignal(number) is handler
     finally:
-        signal.signal(signal.SIGUSR1, before)
+        signal.signal(number, before)
+    assert time.monotonic() - began < export.FIGURE_SECONDS / 2
     assert has_ended(process.read_text().strip())
     assert "Traceback" not in capfd.readouterr().err
