@@ -1,10 +1,12 @@
 # The environment of the pipeline; docker-compose.yml mounts its code.
 FROM python:3.11-slim-bookworm
 
-# The base image has one release of Debian.
+# The base image has one release of Debian. Chromium draws without a graphics card, for which it brings what it needs: Mesa's
+# drivers, and the compiler of their shaders, would be a quarter of these packages.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends chromium-headless-shell fonts-liberation git \
+    && dpkg --purge --force-depends libgl1-mesa-dri libllvm15 libz3-4 \
     && rm -rf /var/lib/apt/lists/*
 ENV BROWSER_PATH=/usr/bin/chromium-headless-shell
 
