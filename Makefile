@@ -74,7 +74,7 @@ test-faults: setup
 	FAULTS=all .venv/bin/pytest -m exhaustive --numprocesses auto --maxprocesses 2 --dist worksteal --durations 5
 
 test-stack: setup
-	@scripts/engine.sh .venv/bin/pytest -m containers -p no:xdist --exitfirst tests/mlflow_server/containers
+	@scripts/engine.sh .venv/bin/pytest -m containers -p no:xdist --exitfirst --durations 8 tests/mlflow_server/containers
 
 check: setup
 	.venv/bin/ruff check

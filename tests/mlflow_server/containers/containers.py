@@ -123,15 +123,24 @@ class Stack:
     def pipeline(self, *words, code=0):
         return self.compose("run", "--rm", "-T", "pipeline", *words, code=code)
 
+    @contextlib.contextmanager
     def background(self, *words):
-        """Start the pipeline and return its process."""
+        """Run the pipeline meanwhile: a function that says whether it still runs, and must have succeeded if not."""
         command = ["docker", "compose", "run", "--rm", "-T", *words]
-        log = (self.folder.parent / "background.log").open("w")
-        with log:
-            return subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=log, stderr=log)
+        file = self.folder.parent / f"background-{len(list(self.folder.parent.iterdir()))}.log"
+        with (
+            file.open("w") as log,
+            subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=log, stderr=log) as training,
+        ):
 
-    def said_in_background(self):
-        return (self.folder.parent / "background.log").read_text()
+            def runs():
+                assert not training.poll(), file.read_text()
+                return training.poll() is None
+
+            try:
+                yield runs
+            finally:
+                training.kill()
 
     def sql(self, database, statement):
         """Return the rows that a statement gives, as tuples of text; nothing where the database does not answer."""
