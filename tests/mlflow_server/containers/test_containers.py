@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import signal
 import stat
 import subprocess
@@ -436,6 +437,55 @@ def test_a_folder_of_somebody_else_is_named(stack):
     assert said.splitlines()[-1].startswith("error: ")
     assert "must have room and be writable, got one that is not (Permission denied)" in said
     assert "Traceback" not in said
+
+
+BUCKET = """
+FROM test-stack-mlflow
+USER 0
+RUN pip install --no-cache-dir 'moto[server]'
+USER 1000
+CMD ["moto_server", "--host", "0.0.0.0", "--port", "9000"]
+"""
+OF_BUCKET = """
+import boto3, json, os
+client = boto3.client("s3", endpoint_url=os.environ["MLFLOW_S3_ENDPOINT_URL"], region_name="us-east-1")
+{}
+"""
+
+
+def test_artifacts_can_go_to_a_bucket(stack):
+    settings = {
+        "EXTRA_PACKAGES": "boto3", "MLFLOW_ARTIFACTS_DESTINATION": "s3://runs/mlflow", "MLFLOW_S3_ENDPOINT_URL": "http://bucket:9000",
+        "AWS_ACCESS_KEY_ID": "server", "AWS_SECRET_ACCESS_KEY": secrets.token_hex(24),
+    }  # fmt: skip
+    for name, value in settings.items():
+        stack.set(name, value)
+    stack.book("docker compose up --detach --build --wait")
+    stack.run("docker", "build", "--quiet", "--tag=test-stack-bucket", "-", stdin=BUCKET)
+    held = "cd /artifacts && find . -type f | wc -l"
+    before = stack.compose("exec", "-T", "mlflow", "sh", "-c", held)
+    name = stack.run(
+        "docker", "run", "--detach", "--network=test-stack_default", "--network-alias=bucket", "test-stack-bucket"
+    ).strip()
+    try:
+
+        def ask(line):
+            return stack.compose("exec", "-T", "mlflow", "python", "-c", OF_BUCKET.format(line), code=None)
+
+        wait_for(lambda: "HTTPStatusCode" in ask("print(client.create_bucket(Bucket='runs'))"))
+        small = (f"--{key}={value}" for key, value in {**SMALL, "train.learning_rate": 0.004}.items())
+        stack.pipeline("train", "--models=none", *small)
+        listed = "print(json.dumps([each['Key'] for each in client.list_objects_v2(Bucket='runs')['Contents']]))"
+        files = json.loads(ask(listed))
+        [history] = [file for file in files if file.endswith("/history.json")]
+        assert {"MLmodel", "predictions.parquet"} <= {file.rpartition("/")[2] for file in files}
+        path = history.removeprefix("mlflow/")
+        status, said = stack.ask(f"/api/2.0/mlflow-artifacts/artifacts/{path}", account=stack.account("pipeline"))
+        assert status == 200
+        assert len(json.loads(said)) == SMALL["train.epochs"]
+        assert stack.compose("exec", "-T", "mlflow", "sh", "-c", held) == before
+    finally:
+        stack.run("docker", "rm", "--force", "--volumes", name)
 
 
 def test_no_secret_is_in_an_image_a_log_or_an_artifact(stack):
