@@ -86,6 +86,8 @@ def check_docker(words):
         assert (set(options), rest) == ({"--detach", "--build", "--wait"}, [])
     elif words[2] == "restart":
         assert set(rest) <= set(services)
+    elif words[2] == "cp":
+        assert rest[0].partition(":")[0] in services
     else:
         assert (words[2], rest[0]) == ("run", "pipeline")
         check_pipeline(rest[1:])

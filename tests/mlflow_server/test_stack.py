@@ -113,7 +113,7 @@ def test_the_server_gets_settings_that_it_knows_and_answers_on_this_machine_alon
             name in options or hasattr(environment_variables, name) or not name.startswith("MLFLOW_") or name == OURS
         ), name
     for service in COMPOSE.values():
-        assert all(published.startswith("127.0.0.1:") for published in service.get("ports", []))
+        assert all(filled(published, {}).startswith("127.0.0.1:") for published in service.get("ports", []))
 
 
 def test_no_service_gets_more_than_it_needs():

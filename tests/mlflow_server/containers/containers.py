@@ -13,7 +13,7 @@ from urllib.error import HTTPError
 
 OWNER = 1000
 """Of the folder, where root runs the test: containers write into it as somebody else."""
-BASES = ("python:3.11-slim-bookworm", "postgres:17-bookworm")
+BASES = ("python:3.11-slim-bookworm", "postgres:17-bookworm", "caddy:2")
 SECRETS = (
     "POSTGRES_PASSWORD", "MLFLOW_DATABASE_PASSWORD", "OPTUNA_DATABASE_PASSWORD",
     "MLFLOW_FLASK_SERVER_SECRET_KEY", "MLFLOW_AUTH_ADMIN_PASSWORD", "PIPELINE_PASSWORD",

@@ -2,15 +2,19 @@
 
 import contextlib
 import hashlib
+import http.client
 import json
 import os
 import re
 import secrets
 import signal
+import socket
+import ssl
 import stat
 import subprocess
 import sys
 import time
+from base64 import b64encode
 
 import pytest
 from containers import SECRETS, free_port, wait_for
@@ -437,6 +441,37 @@ def test_a_folder_of_somebody_else_is_named(stack):
     assert said.splitlines()[-1].startswith("error: ")
     assert "must have room and be writable, got one that is not (Permission denied)" in said
     assert "Traceback" not in said
+
+
+def test_a_proxy_serves_it_by_tls_under_a_name_of_its_own(stack):
+    name, port = "runs.example", free_port()
+    stack.set("TLS_NAME", name)
+    stack.set("TLS_PORT", port)
+    stack.set("MLFLOW_PUBLIC_URL", f"https://{name}:{port}")
+    stack.book("docker compose --profile tls up --detach --build --wait")
+    check_closed(stack, "proxy", "TLS_PORT")
+
+    def ask(context, account="nobody:at all"):
+        """Return the status with which the proxy answers."""
+        said = http.client.HTTPSConnection(name, int(port))
+        said.sock = context.wrap_socket(socket.create_connection(("127.0.0.1", int(port))), server_hostname=name)
+        said.request("GET", "/", headers={"Authorization": f"Basic {b64encode(account.encode()).decode()}"})
+        return said.getresponse().status
+
+    def answers(context):
+        """Return that status as soon as there is one."""
+        with contextlib.suppress(OSError):
+            return ask(context)
+
+    copied = "docker compose cp proxy:/data/caddy/pki/authorities/local/root.crt ."
+    wait_for(lambda: "no such" not in stack.compose(*copied.split()[2:], code=None).lower(), seconds=60)
+    stack.book(copied)
+    context = ssl.create_default_context(cafile=stack.folder / "root.crt")
+    assert wait_for(lambda: answers(context), seconds=60) == 401
+    assert ask(context, ":".join(stack.account("pipeline"))) == 200
+    with pytest.raises(ssl.SSLCertVerificationError):
+        ask(ssl.create_default_context())
+    stack.compose("--profile", "tls", "rm", "--stop", "--force", "proxy")
 
 
 BUCKET = """

@@ -46,7 +46,8 @@ for image in "$@"; do
     case "$image" in
         python:3.11-slim-bookworm) debian bookworm && settings_of_pip "$context" && file=python.Dockerfile ;;
         postgres:17-bookworm) debian trixie && file=postgres.Dockerfile ;;
-        *) echo "error: $image: must be an image that a registry gives, or python or postgres. Name one." >&2 && exit 2 ;;
+        caddy:2) debian bookworm && file=caddy.Dockerfile ;;
+        *) echo "error: $image: must be an image that a registry gives, or python, postgres or caddy. Name one." >&2 && exit 2 ;;
     esac
     docker build --quiet --tag "$image" --file "$context/$file" "$context" >/dev/null
     rm -rf "$context"
