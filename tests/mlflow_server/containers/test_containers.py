@@ -348,7 +348,7 @@ def test_databases_and_artifacts_come_back(stack):
     stack.say(f"bytes of the databases mlflow and optuna, and runs: {size}")
     size = stack.sql("mlflow", "SELECT count(*), pg_total_relation_size('metrics') FROM metrics")
     stack.say(f"values of metrics, and bytes of their table: {size}")
-    used = stack.compose("exec", "-T", "mlflow", "sh", "-c", "du -s /artifacts /artifacts/*/*").splitlines()
+    used = stack.compose("exec", "-T", "mlflow", "sh", "-c", "du -sl /artifacts /artifacts/*/*").splitlines()
     stack.say(f"KiB of all artifacts, and of those of each run and model: {[int(line.split()[0]) for line in used]}")
     file = stack.book("make backup").split()[-1]
     assert stat.S_IMODE((stack.folder / file).stat().st_mode) == 0o600
@@ -453,10 +453,15 @@ def test_a_proxy_serves_it_by_tls_under_a_name_of_its_own(stack):
 
     def ask(context, account="nobody:at all"):
         """Return the status with which the proxy answers."""
-        said = http.client.HTTPSConnection(name, int(port))
-        said.sock = context.wrap_socket(socket.create_connection(("127.0.0.1", int(port))), server_hostname=name)
-        said.request("GET", "/", headers={"Authorization": f"Basic {b64encode(account.encode()).decode()}"})
-        return said.getresponse().status
+        with (
+            socket.create_connection(("127.0.0.1", int(port))) as plain,
+            context.wrap_socket(plain, server_hostname=name) as secure,
+        ):
+            asked = http.client.HTTPSConnection(name, int(port))
+            asked.sock = secure
+            asked.request("GET", "/", headers={"Authorization": f"Basic {b64encode(account.encode()).decode()}"})
+            with asked.getresponse() as said:
+                return said.status
 
     def answers(context):
         """Return that status as soon as there is one."""
