@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from models.time_embeddings import TIME_EMBEDDINGS, TimeEmbedding, TimeEmbeddingConfig
+from models.time_embeddings.order import Order
 
 HORIZON = 784
 """Time units of the grid on which a card is computed: the pixels of an MNIST image."""
@@ -60,8 +61,11 @@ def initial(name: str, horizon: float) -> TimeEmbedding:
 def codes_on_grid(embedding: TimeEmbedding, times_T: Tensor) -> Tensor:
     """Return the codes (T, D) of times (T,), each that of the only event of a sequence.
 
-    An embedding of gaps gives the code of the gap t instead: that of the second event of the sequence (0, t).
+    An embedding of gaps gives the code of the gap t instead: that of the second event of the sequence (0, t). One of places
+    gives the codes of a sequence of all these times.
     """
+    if isinstance(embedding, Order):
+        return embedding.encode(torch.arange(len(times_T))).double()
     gap = getattr(embedding, "time_input", "absolute") == "gap"
     times_TL = torch.stack([torch.zeros_like(times_T), times_T], dim=1) if gap else times_T[:, None]
     return last_codes(embedding, times_TL, torch.full((len(times_T),), times_TL.shape[1]))

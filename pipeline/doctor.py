@@ -15,12 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from analysis.doctor import Times, advise, doctor_page, fitting_scale, lines, scales
+from analysis.doctor import NOTHING, Times, advise, doctor_page, fitting_scale, lines, scales
 from analysis.wording import plural
 from models.cards import CONSTANT, card, effective_rank, initial, last_codes
 from models.config import ModelError
 from models.time_embeddings import TIME_EMBEDDINGS, PointwiseEmbedding, TimeEmbedding
 from models.time_embeddings.none import NoTime
+from models.time_embeddings.order import Order
 from pipeline.config import RunConfig
 from pipeline.console import phase, say, show
 from pipeline.data import DataError
@@ -203,6 +204,9 @@ def measure(times: Times) -> pd.DataFrame:
             row["table"] = any(isinstance(part, torch.nn.Embedding) for part in embedding.modules())
             row["trained"] = sum(part.numel() for part in embedding.parameters() if part.requires_grad)
             embedding.check(times_N, times_N - before_N)
+            if row["sees"] == NOTHING:
+                row["rank"] = 0.0
+                continue
             codes_TD = _codes(embedding, before_N[coded_T], times_N[coded_T], first_N[coded_T])
             row["rank"] = effective_rank(codes_TD)
             row["resolved"] = _resolved(
@@ -245,8 +249,8 @@ def _draw(stream: str, events: Tensor, most: int) -> Tensor:
 
 
 def _seen(embedding: TimeEmbedding) -> str:
-    if isinstance(embedding, NoTime):
-        return "nothing"
+    if isinstance(embedding, NoTime | Order):
+        return NOTHING
     if getattr(embedding, "time_input", "") == "gap":
         return "gap"
     return "time" if isinstance(embedding, PointwiseEmbedding) else "time and gap"

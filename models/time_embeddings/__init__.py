@@ -22,6 +22,7 @@ from models.time_embeddings.log_gap import LogGapConfig
 from models.time_embeddings.mercer import MercerConfig
 from models.time_embeddings.mtan import MTANConfig
 from models.time_embeddings.none import NoTimeConfig
+from models.time_embeddings.order import OrderConfig
 from models.time_embeddings.own import OwnEmbeddingConfig, OwnPointwiseConfig, OwnSequenceConfig
 from models.time_embeddings.position import PositionConfig, PositionGapConfig
 from models.time_embeddings.position_and_gap import PositionAndGapConfig
@@ -35,6 +36,7 @@ from models.time_embeddings.time_and_gap import TimeAndGapConfig
 
 AnyTimeEmbedding = Annotated[
     NoTimeConfig
+    | OrderConfig
     | ScalarConfig
     | TimeAndGapConfig
     | LogGapConfig

@@ -10,8 +10,8 @@ from models.time_embeddings import TIME_EMBEDDINGS
 HORIZON = 784
 WAVES = ("frequencies", "w1_fourier")
 """What parameters and buffers that are frequencies are called."""
-OF_LOGARITHMS = {"kmote_gap"}
-"""Its waves are of log(1 + dt): they have no period in time units."""
+NOT_OF_TIME = {"kmote_gap", "order"}
+"""The waves are of log(1 + dt), or of places: they have no period in time units."""
 
 
 def build(name, dtype=torch.float64, **fields):
@@ -33,7 +33,7 @@ def test_every_embedding_that_holds_frequencies_tells_them_and_no_other(name):
     ]
     found = embedding.angular_frequencies()
     assert (found.ndim, found.dtype, found.requires_grad) == (1, torch.float32, False)
-    assert bool(len(found)) == bool(held and name not in OF_LOGARITHMS)
+    assert bool(len(found)) == bool(held and name not in NOT_OF_TIME)
 
 
 def test_sincos_goes_down_its_ladder():

@@ -14,6 +14,7 @@ from models.classifier import LSTMConfig
 from models.time_embeddings import TIME_EMBEDDINGS, PointwiseEmbedding, TimeEmbedding
 from models.time_embeddings.base import valid_events
 from models.time_embeddings.none import NoTime
+from models.time_embeddings.order import Order
 from models.time_embeddings.position import Position
 
 HORIZON = 784
@@ -25,9 +26,9 @@ TABLES = (784, 28, 27, 30)
 """Rows of the tables: one for each time, and one for each row and column of an image."""
 MOST = 0.55
 TOLD = 1e-5
-SEES = {"none": "", "time_and_gap": "td", "position_and_gap": "td", "kmote": "td"}
+SEES = {"none": "", "order": "p", "time_and_gap": "td", "position_and_gap": "td", "kmote": "td"}
 SEES |= {"position_mamba": "tdh", "kan_mammote": "tdh"}
-"""What the code of an event follows: its time t, the gap d before it, the history h; t or d alone where not listed."""
+"""What the code of an event follows: its time t, the gap d before it, the history h, its place p; t or d alone where not listed."""
 CHECKS: dict[str, Callable] = {}
 OF_THE_CLASS: set[str] = set()
 """The checks of what no field changes: how a class draws, keeps its state, gathers, and meets autocast and copying."""
@@ -232,17 +233,17 @@ def codes_tell_what_the_embedding_says_it_sees(make):
         codes = [evaluate(embedding, torch.tensor([times]), torch.tensor([len(times)]))[0, -1] for times in sequences]
         return bool((codes[0] - codes[1]).abs().max() > TOLD)
 
-    assert differ([300.0, 320.0], [300.0, 345.0]) == (sees != "")
+    assert differ([300.0, 320.0], [300.0, 345.0]) == (sees not in ("", "p"))
     assert differ([300.0, 340.0], [320.0, 340.0]) == ("d" in sees)
     assert differ([300.0, 340.0], [420.0, 460.0]) == ("t" in sees)
-    assert differ([300.0, 340.0], [20.0, 50.0, 280.0, 300.0, 340.0]) == ("h" in sees)
+    assert differ([300.0, 340.0], [20.0, 50.0, 280.0, 300.0, 340.0]) == ("h" in sees or "p" in sees)
 
 
 @check
 def late_times_have_codes_of_their_own(make):
     """A time of 780 and more is rounded to a multiple of 4 in bf16."""
     embedding, late = make(), torch.arange(780.0, 784)
-    if isinstance(embedding, NoTime):
+    if isinstance(embedding, NoTime | Order):
         return
     late = torch.stack([torch.zeros(4), late], dim=1)  # as times and as gaps
     codes = evaluate(embedding, late, torch.full((4,), 2))[:, 1]
