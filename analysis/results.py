@@ -23,6 +23,7 @@ from analysis.schema import (
     PREDICTIONS,
     RUNS,
     STREAM_COLUMNS,
+    TIMELESS,
     ResultsError,
     check_columns,
     check_one,
@@ -160,6 +161,22 @@ class Results:
     def lost(self) -> list[str]:
         """The models of the study of which no run is finished; what was declared of them still counts."""
         return list(dict.fromkeys(model for model, _ in self.missing if model not in self.models))
+
+    @cached_property
+    def timeless(self) -> list[str]:
+        """The models that see no time; none where the table does not say what embedding each has."""
+        if "embedding" not in self.runs:
+            return []
+        return list(dict.fromkeys(self.runs["model"][self.runs["embedding"].isin(TIMELESS)].astype(str)))
+
+    @property
+    def has_controls(self) -> bool:
+        """Whether a model sees the order of events and no time, and others are there to hold against it."""
+        return (
+            "embedding" in self.runs
+            and {"order"} <= set(self.runs["embedding"])
+            and set(self.models) > set(self.timeless)
+        )
 
     @property
     def reference(self) -> str:

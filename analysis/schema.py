@@ -33,6 +33,8 @@ RUNS: Mapping[str, Kind] = {
 }
 STREAM_COLUMNS = {"init": "init_seed", "order": "order_seed", "dropout": "dropout_seed"}
 """The columns that runs have besides where their random streams vary apart: what each stream is drawn from."""
+TIMELESS = ("none", "order")
+"""Embeddings that see no time, by the column `embedding`, which runs have besides."""
 CURVES: Mapping[str, Kind] = {
     "run_id": "text",
     "model": "text",

@@ -46,6 +46,11 @@ class Manifest(BaseModel):
     tuning_trials: dict[str, int] = {}
     """How many trials the settings of each variant were chosen from."""
 
+    def about(self, model: str) -> dict[str, Any]:
+        """Return what the table of runs has of a variant besides what each run says."""
+        embedding = self.variants[model]["model"]["embedding"]["name"]
+        return {"tuning_trials": self.tuning_trials.get(model, 0), "embedding": embedding}
+
     def with_runs(self, runs: Mapping[str, str]) -> Self:
         """Return the manifest with the run ids of cells, by the cells' identities, where it lacks them."""
         cells = [entry.model_copy(update={"run_id": entry.run_id or runs.get(entry.cell)}) for entry in self.cells]

@@ -205,8 +205,8 @@ def load_results(study: StoredStudy, tracker: Tracker, *, allow_missing: bool, p
         if run is None or run.status != "FINISHED":
             runs.append({**key, "status": run.status if run else "MISSING"})
             continue
-        trials = {"tuning_trials": manifest.tuning_trials.get(entry.model, 0)}
-        runs.append({**key, "status": run.status, **row_of_run(run.tags, run.metrics), **trials})
+        row = row_of_run(run.tags, run.metrics) | manifest.about(entry.model)
+        runs.append({**key, "status": run.status, **row})
         history, answers = read_run(run, tracker)
         curves.append(curves_of_history(history).assign(**key))
         predictions.append(answers.assign(**key))

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from analysis.analyses.need import certificate_of
 from analysis.analyses.suite import LEAST_SETS, Member, suite
 from analysis.figures import SCRIPT_FILE, FigureError, plot_script, to_html, to_images
 from analysis.findings import Finding
@@ -108,6 +109,7 @@ def _member(study: StoredStudy, name: str, results: Results) -> Member:
         seeds=min(len(results.seeds(model)) for model in results.models),
         sequences=len(results.test_set.label),
         scores={model: float(means[model]) for model in results.models},
+        certificate=certificate_of(results),
     )
 
 

@@ -10,6 +10,7 @@ from analysis.analyses.convergence import convergence
 from analysis.analyses.efficiency import efficiency
 from analysis.analyses.encoding import encoding
 from analysis.analyses.looks import looks
+from analysis.analyses.need import need
 from analysis.analyses.opinions import opinions
 from analysis.analyses.overview import overview
 from analysis.analyses.significance import significance
@@ -25,6 +26,7 @@ ANALYSES: dict[str, Analysis] = {
     "overview": overview,
     "significance": significance,
     "looks": looks,
+    "need": need,
     "streams": streams,
     "opinions": opinions,
     "variance": variance,
@@ -53,4 +55,5 @@ def run_analyses(results: Results, names: Sequence[str] | None = None) -> list[F
             )
     crossed = INDEPENDENT_SEEDS if results.is_crossed else ()
     idle = {*crossed, *(() if results.plan.looks else ("looks",)), *(() if results.streams else ("streams",))}
+    idle |= set() if results.has_controls else {"need"}
     return [ANALYSES[name](results) for name in ANALYSES if (names is None or name in names) and name not in idle]

@@ -12,6 +12,7 @@ from itertools import combinations, count
 import numpy as np
 import pandas as pd
 
+from analysis.analyses.need import NEEDED, UNDECIDED
 from analysis.analyses.significance import family_sizes
 from analysis.figures import ranks_figure
 from analysis.findings import Finding
@@ -52,11 +53,17 @@ class Member:
     sequences: int
     scores: Mapping[str, float]
     """Mean of the primary metric over seeds, by model."""
+    certificate: str = ""
+    """Whether times are needed, as `analysis/analyses/need.py` says; nothing where no model sees the order alone."""
 
 
 def suite(members: Sequence[Member], plan: Plan) -> Finding:
-    """Compare the models of all members; ResultsError where they are too few, or have other models."""
-    _check(members)
+    """Compare the models of all members; ResultsError where they are too few, or have other models.
+
+    Data sets on which a control shows that times are not needed, or not that they are, are set aside.
+    """
+    asked, members = members, [member for member in members if member.certificate in ("", NEEDED)]
+    _check(members, asked)
     metric = BY_NAME[plan.primary_metric]
     table = pd.DataFrame([member.scores for member in members], index=[member.study for member in members])
     # Higher is better from here on.
@@ -85,7 +92,12 @@ def suite(members: Sequence[Member], plan: Plan) -> Finding:
     ]
     by_set.append(["mean rank", "", "", *(f"{rank:.2f}" for rank in mean_ranks.values())])
     verdicts = [_sentence(row, sets, metric.unit == "rate") for _, row in pairs[pairs["declared"]].iterrows()]
-    warnings = [*_kinships(members), *_too_few(sets, plan, len(table.columns))]
+    warnings = [
+        *_kinships(members),
+        *_too_few(sets, plan, len(table.columns)),
+        *_set_aside(asked),
+        *_uncertified(members),
+    ]
     f = f"F({omnibus.df[0]}, {omnibus.df[1]}) = {omnibus.f:.2f}, {p_value(omnibus.p)}"
     summary = [
         f"Over {plural(sets, 'data set')}, by {metric.title.lower()} averaged over seeds:",
@@ -116,6 +128,7 @@ def suite(members: Sequence[Member], plan: Plan) -> Finding:
             "plan": plan.effective(),
             "verdicts": verdicts,
             "warnings": warnings,
+            "certificates": {member.study: member.certificate or "no control" for member in asked},
             "mean_ranks": mean_ranks,
             "friedman": omnibus._asdict(),
             "critical_difference": nemenyi,
@@ -124,7 +137,33 @@ def suite(members: Sequence[Member], plan: Plan) -> Finding:
     )
 
 
-def _check(members: Sequence[Member]) -> None:
+def _set_aside(asked: Sequence[Member]) -> list[str]:
+    """Return a sentence on the data sets on which a comparison would not be about time."""
+    return [
+        f"Set aside: {member.study}, on which it is {member.certificate} that times are needed."
+        if member.certificate == UNDECIDED
+        else f"Set aside: {member.study}, a negative control, on which times are not needed."
+        for member in asked
+        if member.certificate not in ("", NEEDED)
+    ]
+
+
+def _uncertified(members: Sequence[Member]) -> list[str]:
+    """Return a sentence on the data sets that have no control."""
+    unknown = [member.study for member in members if not member.certificate]
+    if not unknown:
+        return []
+    needs = f"{listing(unknown)} {'needs' if len(unknown) == 1 else 'need'} times"
+    return [f"Without a model that sees the order of events alone (order), it is not known whether {needs}."]
+
+
+def _check(members: Sequence[Member], asked: Sequence[Member]) -> None:
+    if len(members) < LEAST_SETS <= len(asked):
+        aside = listing(f"{member.study} ({member.certificate})" for member in asked if member not in members)
+        raise ResultsError(
+            f"--studies: must be {LEAST_SETS} or more on whose data times are needed, got {len(members)} beside {aside}. Add studies "
+            "of other data."
+        )
     if len(members) < LEAST_SETS:
         raise ResultsError(
             f"--studies: must be {LEAST_SETS} or more, got {len(members)}. Over fewer data sets Wilcoxon's test cannot reach "

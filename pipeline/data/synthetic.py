@@ -1,11 +1,11 @@
-"""A task that needs no files and that only event times can solve: for tests, examples and first runs."""
+"""A task that needs no files and that event times alone can solve, or the number of events: for tests, examples and first runs."""
 
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from pipeline.data.base import DatasetConfig
@@ -18,7 +18,10 @@ BYTES = 64
 
 
 class SyntheticConfig(DatasetConfig):
-    """Events that crowd in one segment of the time axis: the class is which. Length and order say nothing."""
+    """Events that crowd in one segment of the time axis: the class is which. Length and order say nothing.
+
+    As a negative control, where `told_by` is `count`: the class is how many events there are, and times say nothing.
+    """
 
     name: Literal["synthetic"] = "synthetic"
     train_size: int = Field(1024, ge=1)
@@ -35,6 +38,20 @@ class SyntheticConfig(DatasetConfig):
     """Most events in a sequence; lengths are uniform from 1."""
     noise: float = Field(0.25, ge=0, le=1)
     """Share of the events that fall anywhere instead of in the segment of the class."""
+    told_by: Literal["time", "count"] = "time"
+    """What tells the class: `time`, or `count`, by which the lengths are parted into classes, and times say nothing."""
+
+    @model_validator(mode="after")
+    def _has_lengths_for_classes(self) -> "SyntheticConfig":
+        if self.told_by == "count" and self.longest < self.classes:
+            raise ValueError(
+                f"longest: must be at least classes, {self.classes}, where told_by is count, got {self.longest}"
+            )
+        return self
+
+    def idle(self) -> set[str]:
+        """Leave out what tells the class where it is time, as it always was before."""
+        return super().idle() | ({"told_by"} if self.told_by == "time" else {"noise"})
 
     def read(self, folder: Path) -> tuple[EventDataset, EventDataset]:
         """Draw the sequences; `folder` is not used."""
@@ -48,11 +65,13 @@ class SyntheticConfig(DatasetConfig):
     def _draw(self, part: Literal["train", "test"], count: int) -> EventDataset:
         labels = torch.arange(count) % self.classes
         stream = 4 * self.split_seed + 2 * (part == "test")
-        lengths = 1 + (_uniform(stream, count) * self.longest).long()
+        counted, drawn = self.told_by == "count", _uniform(stream, count)
+        lengths = 1 + ((labels + drawn) / self.classes if counted else drawn).mul(self.longest).long()
         offsets = torch.cat([torch.zeros(1, dtype=torch.long), lengths.cumsum(0)])
         draws = _uniform(stream + 1, 2 * int(offsets[-1])).reshape(2, -1)
         segment = torch.repeat_interleave(labels, lengths)
-        place = torch.where(draws[0] < self.noise, draws[1], (segment + draws[1]) / self.classes)
+        anywhere = counted | (draws[0] < self.noise)
+        place = torch.where(anywhere, draws[1], (segment + draws[1]) / self.classes)
         steps = (place * self.horizon).long()
         owner = torch.repeat_interleave(torch.arange(count), lengths)
         ascending = (owner * self.horizon + steps).sort().values % self.horizon

@@ -204,9 +204,8 @@ def results_of(contents: Contents) -> Results:
             runs.append({**key, "status": "MISSING"})
             continue
         with contents.reading(f"{RUNS}{entry.cell}/{RUN}"):
-            row = row_of_run(record.tags, record.last)
-        trials = {"tuning_trials": contents.manifest.tuning_trials.get(entry.model, 0)}
-        runs.append({**key, "status": "FINISHED", **row, **trials})
+            row = row_of_run(record.tags, record.last) | contents.manifest.about(entry.model)
+        runs.append({**key, "status": "FINISHED", **row})
         curves.append(curves_of_history(contents.history(entry.cell)).assign(**key))
         predictions.append(contents.predictions(entry.cell).assign(**key))
         for path in sorted(record.files):

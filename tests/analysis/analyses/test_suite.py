@@ -1,6 +1,7 @@
 """Models over the data sets of several studies."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,11 +14,11 @@ from analysis.results import ResultsError
 DEMSAR = ("C4.5", "C4.5+m", "C4.5+cf", "C4.5+m+cf")
 
 
-def members(scores_NK, models, sources=None):
+def members(scores_NK, models, sources=None, certificate="needed"):
     return [
         Member(
             study=f"study_{number}", dataset="synthetic", source=sources[number] if sources else f"source {number}",
-            seeds=3, sequences=100, scores=dict(zip(models, map(float, scores_K), strict=True)),
+            seeds=3, sequences=100, certificate=certificate, scores=dict(zip(models, map(float, scores_K), strict=True)),
         )
         for number, scores_K in enumerate(scores_NK)
     ]  # fmt: skip
@@ -88,6 +89,29 @@ def test_data_sets_of_one_source_are_said_to_be_no_independent_ones():
         "study_0 and study_1 are made from the same source, mnist: they are not independent data sets."
     )
     assert warning.endswith("10 data sets come from 9 sources.")
+
+
+def test_data_sets_that_need_no_times_are_set_aside():
+    well = members(ordered(10), "abc")
+    [control] = members([[0.1, 0.5, 0.9]], "abc", ["control"], "not needed")
+    [small] = members([[0.1, 0.5, 0.9]], "abc", ["small"], "undecided")
+    found = suite([*well, replace(control, study="control"), replace(small, study="small")], Plan())
+    assert found.data["mean_ranks"] == suite(well, Plan()).data["mean_ranks"]
+    assert found.data["warnings"] == [
+        "Set aside: control, a negative control, on which times are not needed.",
+        "Set aside: small, on which it is undecided that times are needed.",
+    ]
+    assert found.data["certificates"]["control"] == "not needed"
+    with pytest.raises(ResultsError, match=r"on whose data times are needed, got 5 beside control \(not needed\)"):
+        suite([*well[:5], replace(control, study="control")], Plan())
+
+
+def test_data_sets_without_a_control_are_compared_and_named():
+    found = suite(members(ordered(9), "abc") + members([[0.9, 0.8, 0.7]], "abc", ["x"], ""), Plan())
+    [warning] = found.data["warnings"]
+    assert warning.startswith(
+        "Without a model that sees the order of events alone (order), it is not known whether study_0 needs"
+    )
 
 
 @pytest.mark.parametrize(
