@@ -8,12 +8,13 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
 from pydantic import Field
 
 from models.config import Config
 from pipeline.data.events import DataError, EventDataset
-from pipeline.data.split import stratified_order
+from pipeline.data.split import grouped_order, stratified_order
 from pipeline.data.standardization import Standardization
 
 
@@ -89,7 +90,12 @@ def _load(config: DatasetConfig, folder: Path, stamp: tuple[int, ...]) -> Splits
     pool, test = config.read(folder)
     if config.max_events is not None:
         pool, test = pool.truncate(config.max_events), test.truncate(config.max_events)
-    order = stratified_order(pool.labels.numpy(), config.split_seed)
+    labels, groups = pool.labels.numpy(), None if pool.groups is None else pool.groups.numpy()
+    order = (
+        stratified_order(labels, config.split_seed)
+        if groups is None
+        else grouped_order(labels, groups, config.split_seed)
+    )
     room = len(pool) - config.validation_size
     train_size = room if config.train_size is None else config.train_size
     if not 0 < train_size <= room:
@@ -104,9 +110,12 @@ def _load(config: DatasetConfig, folder: Path, stamp: tuple[int, ...]) -> Splits
         )
     test_order = stratified_order(test.labels.numpy(), config.split_seed)
     # Training takes from one end of the order and validation from the other: changing one size leaves the other set alone.
+    trained, chosen = order[:train_size], order[room:]
+    if groups is not None:  # the group that the cut goes through belongs to validation
+        trained = trained[~np.isin(groups[trained], groups[chosen])]
     splits = Splits(
-        train=pool.select(torch.from_numpy(order[:train_size]).sort().values),
-        validation=pool.select(torch.from_numpy(order[room:]).sort().values),
+        train=pool.select(torch.from_numpy(trained).sort().values),
+        validation=pool.select(torch.from_numpy(chosen).sort().values),
         test=test.select(torch.from_numpy(test_order[:test_size]).sort().values),
     )
     return config.prepared(splits, folder)

@@ -85,6 +85,8 @@ class EventDataset:
     """Numbers that each event carries beside its time (N, F), float32, or None."""
     class_names: tuple[str, ...] = ()
     """What the classes are called, each in one line with single blanks; by default their numbers."""
+    groups: Tensor | None = None
+    """What each sequence belongs to (n,), int64, such as a person; sequences of one group are never in two splits. None: no groups."""
 
     def __post_init__(self) -> None:
         if not self.class_names:
@@ -100,6 +102,8 @@ class EventDataset:
         }
         if self.features is not None:
             expected["features"] = (2, (torch.float32,))
+        if self.groups is not None:
+            expected["groups"] = (1, (torch.int64,))
         for field, (dimensions, dtypes) in expected.items():
             value: Tensor = getattr(self, field)
             if value.ndim != dimensions or value.dtype not in dtypes:
@@ -127,6 +131,8 @@ class EventDataset:
             raise self._error("class_names", rule, repr(list(self.class_names)))
 
     def _check_values(self) -> None:
+        if self.groups is not None and len(self.groups) != len(self.labels):
+            raise self._error("groups", f"must be one for each of the {len(self.labels)} labels", str(len(self.groups)))
         if len(self) and (int(self.labels.min()) < 0 or int(self.labels.max()) >= self.classes):
             bad = self.labels[(self.labels < 0) | (self.labels >= self.classes)][0]
             raise self._error("labels", f"must lie in [0, {self.classes})", str(int(bad)))
@@ -252,18 +258,20 @@ class EventDataset:
 
     def select(self, indices: Tensor) -> Self:
         """Return the sequences `indices` (k,), in that order."""
-        return self._parts(self.offsets[indices], self.lengths[indices], self.labels[indices])
+        return self._parts(self.offsets[indices], self.lengths[indices], indices)
 
     def truncate(self, max_events: int) -> Self:
         """Return all sequences with only the first `max_events` events of each."""
-        return self._parts(self.offsets[:-1], self.lengths.clamp(max=max_events), self.labels)
+        return self._parts(self.offsets[:-1], self.lengths.clamp(max=max_events))
 
     def beginnings(self, sequence: int, lengths: Tensor) -> Self:
         """Return the first `lengths` (k,) events of one sequence, as k sequences."""
         count = len(lengths)
-        return self._parts(self.offsets[sequence].expand(count), lengths, self.labels[sequence].expand(count))
+        same = torch.full((count,), sequence, device=self.offsets.device)
+        return self._parts(self.offsets[same], lengths, same)
 
-    def _parts(self, starts: Tensor, lengths: Tensor, labels: Tensor) -> Self:
+    def _parts(self, starts: Tensor, lengths: Tensor, sequences: Tensor | None = None) -> Self:
+        """Return stretches of events (k,), each of one of the sequences (k,); of all in their order by default."""
         offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
         times = self.times.new_empty(int(offsets[-1]))
         features = None if self.features is None else self.features.new_empty(len(times), self.feature_dim)
@@ -275,7 +283,10 @@ class EventDataset:
             times[first:last] = self.times[events]
             if features is not None and self.features is not None:
                 features[first:last] = self.features[events]
-        return replace(self, times=times, offsets=offsets, labels=labels, features=features)
+        labels, groups = self.labels, self.groups
+        if sequences is not None:
+            labels, groups = labels[sequences], None if groups is None else groups[sequences]
+        return replace(self, times=times, offsets=offsets, labels=labels, features=features, groups=groups)
 
     def to(self, device: torch.device | str) -> Self:
         """Return the data set on `device`."""
@@ -285,6 +296,7 @@ class EventDataset:
             offsets=self.offsets.to(device),
             labels=self.labels.to(device),
             features=None if self.features is None else self.features.to(device),
+            groups=None if self.groups is None else self.groups.to(device),
         )
 
 

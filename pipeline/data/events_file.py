@@ -2,7 +2,8 @@
 
 - Rows may come in any order: events are sorted by sequence and time; equal times are allowed and keep their order.
 - Sequence ids are whole numbers or text, labels too; the labels are numbered in sorted order.
-- The test set is a stratified share of the sequences, chosen by a hash of their place among the sorted ids.
+- The test set is a stratified share of the sequences, chosen by a hash of their place among the sorted ids. Where sequences
+  have groups, it is a share of these, with one sequence of each.
 - Features are standardised by the training split.
 - A run is identified by the content of the file (`DatasetConfig.identity`), not by where it lies or what it is called.
 - A sequence without events has no row, so it cannot be told.
@@ -35,7 +36,7 @@ from pipeline.data.files.arrow import parquet_files
 from pipeline.data.files.table import Table
 from pipeline.data.grouping import Grouped, Request, group, sequences
 from pipeline.data.kept import LARGE_BYTES, kept
-from pipeline.data.split import stratified_order
+from pipeline.data.split import part_groups, stratified_order
 from pipeline.data.standardization import Standardization
 
 MOST_NAMES = 12
@@ -60,6 +61,8 @@ class EventsFileConfig(DatasetConfig):
     """Column of the time of an event: numbers from 0 to 16777216, dates, or durations."""
     label_column: str = "label"
     """Column of the class of the sequence, the same in all its rows: whole numbers or text."""
+    group_column: str = ""
+    """Column of what sequences have in common, such as a patient: a group is in one split, and has one sequence in the test set."""
     feature_columns: Annotated[tuple[str, ...], BeforeValidator(listed)] = ()
     """Columns of finite numbers that each event carries; none by default."""
     standardize: bool = True
@@ -115,6 +118,7 @@ class EventsFileConfig(DatasetConfig):
     def idle(self) -> set[str]:
         """Leave out what reads a file as it was read before the setting was there."""
         idle = {name for name in ("encoding", "time_origin") if getattr(self, name) == "auto"}
+        idle |= set() if self.group_column else {"group_column"}
         return super().idle() | idle | (set() if self.standardize and self.feature_columns else {"standardize"})
 
     def identity(self) -> dict[str, Any]:
@@ -133,6 +137,15 @@ class EventsFileConfig(DatasetConfig):
     def read(self, folder: Path) -> tuple[EventDataset, EventDataset]:
         """Return the training and the test sequences; the path is not relative to `folder`, which keeps large ones."""
         data = self._dataset(self.grouped(folder))
+        if data.groups is not None:
+            rest, test = part_groups(data.labels.numpy(), data.groups.numpy(), self.test_fraction, self.split_seed)
+            if len(rest) == 0:
+                rule, remedy = (
+                    f"must have at least {FEWEST_SEQUENCES} groups",
+                    "Name another data.group_column, or none.",
+                )
+                raise self._error(f"column {self.group_column}", rule, str(len(test)), remedy)
+            return data.select(torch.from_numpy(rest)), data.select(torch.from_numpy(test))
         order = torch.from_numpy(stratified_order(data.labels.numpy(), self.split_seed))
         test_size = max(1, round(self.test_fraction * len(data)))
         return data.select(order[test_size:].sort().values), data.select(order[:test_size].sort().values)
@@ -197,6 +210,7 @@ class EventsFileConfig(DatasetConfig):
             id_column=self.id_column,
             time_column=self.time_column,
             label_column=self.label_column,
+            group_column=self.group_column,
             feature_columns=self.feature_columns,
             origin=self.time_origin,
             time_unit="" if self.time_unit == UNNAMED else self.time_unit,
@@ -211,6 +225,7 @@ class EventsFileConfig(DatasetConfig):
             offsets=torch.from_numpy(grouped.offsets),
             labels=torch.from_numpy(labels),
             features=torch.from_numpy(grouped.features) if self.feature_columns else None,
+            groups=torch.from_numpy(grouped.groups) if self.group_column else None,
             classes=len(names),
             horizon=self.horizon_of(float(grouped.times.max())),
             time_unit=grouped.about.time_unit or self.time_unit,

@@ -36,12 +36,14 @@ class Request:
     """The unit of times that are told in one, or "" for a fitting one of dates and durations."""
     centred: bool
     """Whether features are kept relative to the middle of their range, which keeps digits that float32 would lose."""
+    group_column: str = ""
+    """"" where sequences have no groups."""
 
     @property
     def columns(self) -> list[str]:
         """Names of the columns that are read."""
-        labels = [self.label_column] if self.label_column else []
-        return [self.id_column, self.time_column, *labels, *self.feature_columns]
+        of_sequences = [name for name in (self.label_column, self.group_column) if name]
+        return [self.id_column, self.time_column, *of_sequences, *self.feature_columns]
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class Grouped:
     labels: NDArray[np.int64]
     features: NDArray[np.float32]
     """(N, F); F may be 0."""
+    groups: NDArray[np.int64]
+    """(n,), or empty where there are none."""
     about: About
 
 
@@ -111,6 +115,10 @@ class _Reading:
         self.ids = Keys(id_column, error, written=written[id_column], classes=False)
         self.times = Times(time_column, error, written=written[time_column], decimal_commas=table.decimal_commas)
         self.labels = Keys(label_column, error, written=written[label_column], classes=True) if label_column else None
+        group_column = request.group_column
+        self.groups = Keys(group_column, error, written=written[group_column], classes=False) if group_column else None
+        self.of_sequences = {keys: np.zeros(0, dtype=np.int64) for keys in (self.labels, self.groups) if keys}
+        """For each column that is of sequences, the code of each sequence; -1 where none was seen."""
         self.numbers = [
             Numbers(name, error, written=written[name], decimal_commas=table.decimal_commas)
             for name in request.feature_columns
@@ -121,7 +129,6 @@ class _Reading:
         self.features_NF = Growing(folder / "features.raw" if folder and self.numbers else None)
         self.rows = 0
         self.whole_rows = 0
-        self.label_of = np.zeros(0, dtype=np.int64)
         self.lowest = np.full(len(self.numbers), np.inf)
         self.highest = -self.lowest
         self.kind = table.kind
@@ -133,8 +140,8 @@ class _Reading:
         row = self.rows + 1
         codes = self.ids.codes(batch.column(0), row)
         ticks = self.times.ticks(batch.column(1), row)
-        if self.labels:
-            self._label(codes, self.labels.codes(batch.column(2), row), self.labels)
+        for place, keys in enumerate(self.of_sequences, start=2):
+            self._assign(codes, keys.codes(batch.column(place), row), keys)
         self.codes_N.append(codes.astype(np.int32))
         self.ticks_N.append(ticks)
         if self.numbers:
@@ -148,30 +155,37 @@ class _Reading:
         if self.times.whole:
             self.whole_rows = self.rows
 
-    def _label(self, codes: NDArray[np.int64], labels: NDArray[np.int64], column: Keys) -> None:
-        """See that each sequence has one label."""
-        new = len(self.ids.values) - len(self.label_of)  # type: ignore[arg-type] # there are values
-        self.label_of = np.concatenate([self.label_of, np.full(new, -1)])
-        known = self.label_of[codes]
-        self.label_of[codes] = labels
-        several = (self.label_of[codes] != labels) | ((known >= 0) & (known != labels))
+    def _assign(self, codes: NDArray[np.int64], given: NDArray[np.int64], column: Keys) -> None:
+        """See that each sequence has one value of a column."""
+        of = self.of_sequences[column]
+        of = np.concatenate([of, np.full(len(self.ids.values) - len(of), -1)])  # type: ignore[arg-type] # there are values
+        known = of[codes]
+        of[codes] = given
+        several = (of[codes] != given) | ((known >= 0) & (known != given))
         if several.any():
             name = self.ids.values[int(codes[several][0])].as_py()  # type: ignore[index]
-            rule = f"must give a sequence one label (sequence {name})"
-            remedy = "Correct it; where a sequence has several classes, make each combination a class of its own."
-            column.refuse(rule, "several", remedy)
+            what, remedy = "group", "Correct it."
+            if column is self.labels:
+                what = "label"
+                remedy = "Correct it; where a sequence has several classes, make each combination a class of its own."
+            column.refuse(f"must give a sequence one {what} (sequence {name})", "several", remedy)
+        self.of_sequences[column] = of
 
     def grouped(self) -> Grouped:
         """Return the events by sequence."""
         assert self.labels  # noqa: S101 - who asks for this asks for labels
         ticks, features, offsets, order, _ = self._by_sequence()
-        label_places, labels = self.labels.sorted_values()
+        _, labels = self.labels.sorted_values()
         elapsed = self._told(ticks, offsets)
         times = elapsed.rounded(self.folder)
         kept, centres = self._centred(features)
         notes = [*elapsed.notes, *self._notes()]
         about = About(labels, centres, notes, elapsed.clock.unit)
-        return Grouped(times, offsets, label_places[self.label_of[order]], kept, about)
+        return Grouped(times, offsets, self._places(self.labels, order), kept, self._places(self.groups, order), about)
+
+    def _places(self, column: Keys | None, order: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the place of the value of each sequence among the sorted values of a column; empty without a column."""
+        return column.sorted_values()[0][self.of_sequences[column][order]] if column else np.zeros(0, dtype=np.int64)
 
     def sequences(self) -> Sequences:
         """Return the events by sequence, as the table has them."""

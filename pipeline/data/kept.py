@@ -18,7 +18,7 @@ from pipeline.data.grouping import About, Grouped
 
 LARGE_BYTES = 2**25
 """Bytes from which a file is kept in compact form; a smaller one is read faster than it is worth."""
-ARRAYS = ("times", "offsets", "labels", "features")
+ARRAYS = ("times", "offsets", "labels", "features", "groups")
 ABOUT_FILE = "about.json"
 DIGESTS_FILE = "digests.json"
 
@@ -56,6 +56,7 @@ def _write(grouped: Grouped, scratch: Path) -> None:
     (scratch / "features.npy").rename(target / "features.npy")
     np.save(target / "offsets.npy", grouped.offsets)
     np.save(target / "labels.npy", grouped.labels)
+    np.save(target / "groups.npy", grouped.groups)
     (target / ABOUT_FILE).write_text(json.dumps(asdict(grouped.about)), encoding="utf-8")
     (target / DIGESTS_FILE).write_text(json.dumps(_digests(target)), encoding="utf-8")
 

@@ -35,3 +35,29 @@ def stratified_order(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     place = np.empty(len(labels))
     place[by_class] = (rank + 0.5) / size
     return np.lexsort((key, place))
+
+
+def grouped_order(labels: NDArray[np.int64], groups: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Return the indices of `labels` (n,) in an order in which each of the `groups` (n,) is one stretch.
+
+    The groups are stratified by the class of their first sequence; within a group the order is by chance.
+    """
+    _, first, group_n = np.unique(groups, return_index=True, return_inverse=True)
+    place = np.empty(len(first), dtype=np.int64)
+    place[stratified_order(labels[first], seed)] = np.arange(len(first))
+    return np.lexsort((hashes(seed, len(labels)), place[group_n]))
+
+
+def part_groups(
+    labels: NDArray[np.int64], groups: NDArray[np.int64], share: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the indices of all sequences of most groups, and those of one sequence of each other group, both ascending.
+
+    The second is the test set, of the given share of the groups: tests take its sequences for independent, and sequences of
+    one group are not.
+    """
+    order = grouped_order(labels, groups, seed)
+    starts = np.flatnonzero(np.diff(groups[order], prepend=groups[order[:1]] - 1))
+    tested = max(1, round(share * len(starts)))
+    rest = order[starts[tested] :] if tested < len(starts) else order[:0]
+    return np.sort(rest), np.sort(order[starts[:tested]])

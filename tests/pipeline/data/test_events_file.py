@@ -318,3 +318,56 @@ def test_the_command_line_prints_the_line_and_ends_with_2(write, workplace, caps
     assert message in said
     assert said.count("\n") == 1
     assert [str(each) for each in workplace.iterdir()] == [path]
+
+
+def grouped_table():
+    """Forty persons with one to three sequences each, of one class a person."""
+    rows = [
+        {"id": 3 * person + visit, "time": float(person + k), "label": "ab"[person % 2], "person": f"p{person}"}
+        for person in range(40)
+        for visit in range(1 + person % 3)
+        for k in range(2)
+    ]
+    return pd.DataFrame(rows)
+
+
+def persons(split):
+    """Return the person of each sequence, which its first time tells."""
+    return split.times[split.offsets[:-1]].long().tolist()
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_sequences_of_a_group_are_in_one_split_and_the_test_set_has_one_of_each(write, kind):
+    path = write(grouped_table().sample(frac=1, random_state=0), kind)
+    splits = load(path, group_column="person", test_fraction=0.25, validation_size=15)
+    train, validation, test = map(persons, (splits.train, splits.validation, splits.test))
+    assert len(test) == len(set(test)) == 10
+    assert len(validation) == 15
+    assert not set(train) & set(validation)
+    assert not set(test) & (set(train) | set(validation))
+    assert len(set(train) | set(validation) | set(test)) == 40
+    # All sequences of the persons that are trained on are there.
+    assert len(train) == sum(1 + person % 3 for person in set(train))
+    assert torch.equal(splits.train.labels, torch.tensor(train) % 2)
+    assert splits.digest == load(path, group_column="person", test_fraction=0.25, validation_size=15).digest
+
+
+def test_without_groups_a_run_is_what_it_was(write):
+    path = write(table())
+    assert "group_column" not in EventsFileConfig(path=path).identity()
+    assert EventsFileConfig(path=path, group_column="size").identity()["group_column"] == "size"
+
+
+@pytest.mark.parametrize(
+    ("column", "change", "said"),
+    [
+        ("person", lambda rows: rows.assign(person=np.arange(len(rows))), "must give a sequence one group (sequence "),
+        ("person", lambda rows: rows.assign(person="all"), "must have at least 3 groups, got 1. Name another data.group_column"),
+        ("clinic", lambda rows: rows, "column clinic: must be in the file, got only 'id', 'time', 'label', 'person'"),
+        ("label", lambda rows: rows, "columns: must be different ones, got id, time, label, label"),
+    ],
+)  # fmt: skip
+def test_groups_that_cannot_be_are_refused(write, column, change, said):
+    with pytest.raises(DataError) as caught:
+        load(write(change(grouped_table())), group_column=column)
+    assert said in str(caught.value)

@@ -557,7 +557,7 @@ def test_a_large_file_is_read_once_and_kept_under_its_content(tmp_path, monkeypa
     assert load(tmp_path / "own.parquet", feature_columns=("size",)).digest == small
     [place] = (tmp_path / "data/events").iterdir()
     assert {file.name for file in place.iterdir()} == {
-        "times.npy", "offsets.npy", "labels.npy", "features.npy", "about.json", "digests.json",
+        "times.npy", "offsets.npy", "labels.npy", "features.npy", "groups.npy", "about.json", "digests.json",
     }  # fmt: skip
     monkeypatch.setattr(events_file, "open_table", None)  # it is not opened again
     (tmp_path / "own.parquet").rename(tmp_path / "moved.parquet")

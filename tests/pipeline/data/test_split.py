@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.data.split import GOLDEN_GAMMA, _mix, hashes, stratified_order
+from pipeline.data.split import GOLDEN_GAMMA, _mix, grouped_order, hashes, part_groups, stratified_order
 
 
 def test_the_hash_gives_the_published_outputs_of_splitmix64():
@@ -54,3 +54,25 @@ def test_the_order_never_changes(seed, expected):
     # Golden values of our own: a change of the order changes every split, and with it every result.
     order = stratified_order(np.arange(60_000) * 7 % 10, seed)
     assert hashlib.sha256(order.astype("<i8").tobytes()).hexdigest().startswith(expected)
+
+
+@given(groups=st.lists(st.integers(0, 9), min_size=2, max_size=60), share=st.floats(0.1, 0.6), seed=st.integers(0, 99))
+def test_groups_stay_together_and_one_sequence_of_each_is_tested(groups, share, seed):
+    groups = np.array(groups)
+    labels = groups % 3
+    order = grouped_order(labels, groups, seed)
+    assert sorted(order.tolist()) == list(range(len(groups)))
+    assert np.count_nonzero(np.diff(groups[order])) + 1 == len(set(groups.tolist()))  # each is one stretch
+    rest, test = part_groups(labels, groups, share, seed)
+    tested = groups[test].tolist()
+    assert len(tested) == len(set(tested)) == max(1, round(share * len(set(groups.tolist()))))
+    assert set(tested) | set(groups[rest].tolist()) == set(groups.tolist())
+    assert not set(tested) & set(groups[rest].tolist())
+    assert len(rest) == sum(group not in tested for group in groups.tolist())
+
+
+def test_the_tested_groups_are_stratified():
+    groups = np.repeat(np.arange(300), 4)
+    labels = (groups >= 100).astype(np.int64)  # a third of the groups are of the first class
+    _, test = part_groups(labels, groups, 0.3, 1)
+    assert np.bincount(labels[test]).tolist() == [30, 60]
