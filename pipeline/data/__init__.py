@@ -7,15 +7,21 @@ from pydantic import Field
 from pipeline.data.base import DatasetConfig, Splits
 from pipeline.data.events import DataError, EventBatch, EventDataset
 from pipeline.data.events_file import EventsFileConfig
+from pipeline.data.flights import FlightsConfig
 from pipeline.data.mnist import EventFashionMNISTConfig, EventKMNISTConfig, EventMNISTConfig, MNISTSampleConfig
+from pipeline.data.ratings import RatingsConfig
 from pipeline.data.standardization import Standardization
 from pipeline.data.synthetic import SyntheticConfig
+from pipeline.data.tunes import TunesConfig
 
 AnyDataset = Annotated[
     EventMNISTConfig
     | EventFashionMNISTConfig
     | EventKMNISTConfig
     | MNISTSampleConfig
+    | FlightsConfig
+    | TunesConfig
+    | RatingsConfig
     | SyntheticConfig
     | EventsFileConfig,
     Field(discriminator="name"),

