@@ -1,95 +1,130 @@
 """Train a study: every variant over every seed, under one parent run; what is finished already is reused."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
+from math import inf
 
 from analysis.figures.parts.style import colours
-from pipeline.console import Meter, duration, phase, say
-from pipeline.errors import RunError, UsageError, disk_error, one_line
-from pipeline.estimate import epoch_seconds
-from pipeline.identity import identity
-from pipeline.launch import Notify, run_tasks
+from pipeline.cells import CellTask, Workers, failure_of, identities_of, train_cells
+from pipeline.console import say
+from pipeline.errors import RunError, TimeUpError, disk_error, one_line
+from pipeline.launch import Launch, run_tasks
 from pipeline.looks import check_looks, take_stored_looks, wanted_cells
 from pipeline.manifest import CellEntry, Manifest
-from pipeline.probes.tables import probe_tables
-from pipeline.run_record import PACKAGED, log_line, package, record_data
+from pipeline.run_record import PACKAGED, package, record_data
 from pipeline.stored_study import (
     STUDY_KIND,
     declare,
     described,
-    finished_runs,
     open_parent,
     read_ledger,
+    runs_of,
     write_manifest,
 )
 from pipeline.study import Cell, Study
-from pipeline.tracking import DELIVER, AwayError, Connection, Tracker, UnsentError, retaken
-from pipeline.train import Outcome, run_cell
-from pipeline.training.choice import History
-from pipeline.unfinished import clear, newest
-
-
-@dataclass(frozen=True)
-class CellTask:
-    """One cell, for whichever process trains it."""
-
-    cell: Cell
-    device: str
-    connection: Connection
-    parent: str
-    probed: bool
+from pipeline.tracking import DELIVER, AwayError, BusyError, Connection, Run, Tracker, UnsentError, retaken
+from pipeline.unfinished import clear
 
 
 def compare(
-    study: Study, tracker: Tracker, *, workers: int, device: str, adopted: str | None = None, probed: bool = False
+    study: Study,
+    tracker: Tracker,
+    *,
+    workers: int,
+    device: str,
+    adopted: str | None = None,
+    probed: bool = False,
+    launch: Launch = run_tasks,
+    ends: float = inf,
 ) -> str:
     """Train what is missing of a study and return the id of its parent run.
 
     A study whose plan has looks is trained up to each of them, and then only the variants with an undecided pair.
     `adopted` is a run that somebody created for this call: it becomes the parent where the study has none yet. Where an
     analysis follows, runs are `probed` by the workers that trained them, since the analysis itself is one process.
+
+    Processes that train the same study share its cells: the first conducts it, the others help and wait for its end.
+    `launch` starts the workers. TimeUpError where cells are left that would last beyond `ends`, of `time.monotonic`.
     """
-    return retaken(lambda: _compare(study, tracker, workers=workers, device=device, adopted=adopted, probed=probed))
+    with_these = Workers(workers, launch, ends)
+    return retaken(lambda: _compare(study, tracker, with_these, device, adopted, probed=probed))
 
 
-def _compare(study: Study, tracker: Tracker, *, workers: int, device: str, adopted: str | None, probed: bool) -> str:
+def _compare(
+    study: Study, tracker: Tracker, workers: Workers, device: str, adopted: str | None, *, probed: bool
+) -> str:
     colour = colours(list(study.variants))
     cells = [replace(cell, colour=colour[cell.model]) for cell in study.cells()]
-    identities = {cell.name: identity(cell.config, cell.config.data.load(), device) for cell in cells}
-    _check_distinct(identities)
+    identities = identities_of(cells, device)
     check_looks(study, tracker)
     parent = open_parent(study.name, {"kind": STUDY_KIND, "study": study.id}, tracker, adopted)
-    with tracker.hold(parent):
-        sets = {
-            (config.data.name, splits.digest): splits
-            for config in study.variants.values()
-            if (splits := config.data.load())
-        }
-        for (name, _), splits in sets.items():
-            record_data(tracker, parent, name, splits)
-        params = study.plan.model_dump(exclude=study.plan.idle())
-        tracker.log_params(parent, {"models": ",".join(study.variants), **params})
-        known = finished_runs(list(identities.values()), tracker)
-        finished = {cell.name: run for cell in cells if (run := known.get(identities[cell.name]["cell"]))}
-        clear(finished.values(), tracker)
-        plan_hash = declare(study.plan, cells, identities, finished=finished, tracker=tracker, parent=parent)
-        for cell in cells:
-            if cell.name in finished and PACKAGED not in finished[cell.name].tags:
-                package(cell, tracker, finished[cell.name].id)  # what a trial of an ablation study trained lacks it
-        training = _Training(study, tracker, parent, identities, plan_hash, workers, device, probed)
-        runs = {key: run.id for key, run in known.items()}
-        if not study.plan.looks:
-            training.train(cells, runs)
+    known = runs_of(list(identities.values()), tracker)
+    failed = frozenset(cell for cell, run in known.items() if run.status == "FAILED")
+    training = _Training(study, tracker, parent, cells, identities, workers, device, probed, failed)
+    said = False
+    with ExitStack() as held:
+        while not _conducts(tracker, parent, held):
+            if not said:
+                owner = tracker.get(parent).tags.get("owner", "another process")
+                say(f"{owner} conducts this study; this process helps, and ends with it")
+                said = True
+            if time.monotonic() > workers.ends:
+                raise TimeUpError(
+                    "--time-left: must suffice for the end of the study, which another process conducts, got none left. "
+                    "Run the same command again."
+                )
+            if not training.help():
+                time.sleep(HELP_SECONDS)
+            known = {}
+        return _conduct(training, known or runs_of(list(identities.values()), tracker))
+
+
+def _conducts(tracker: Tracker, parent: str, held: ExitStack) -> bool:
+    """Hold the run of the study until `held` closes; say no where another process holds it."""
+    try:
+        held.enter_context(tracker.hold(parent))
+    except BusyError:
+        return False
+    return True
+
+
+def _conduct(training: "_Training", known: Mapping[str, Run]) -> str:
+    """Train a study whose run this process holds; `known` are the runs of its cells, by their identities."""
+    study, tracker, parent = training.study, training.tracker, training.parent
+    cells, identities = training.cells, training.identities
+    sets = {
+        (config.data.name, splits.digest): splits
+        for config in study.variants.values()
+        if (splits := config.data.load())
+    }
+    for (name, _), splits in sets.items():
+        record_data(tracker, parent, name, splits)
+    params = study.plan.model_dump(exclude=study.plan.idle())
+    tracker.log_params(parent, {"models": ",".join(study.variants), **params})
+    ended = training.ended(known)
+    finished = {cell.name: ended[key] for cell in cells if (key := identities[cell.name]["cell"]) in ended}
+    clear(finished.values(), tracker)
+    plan_hash = declare(study.plan, cells, identities, finished=finished, tracker=tracker, parent=parent)
+    for cell in cells:
+        if cell.name in finished and PACKAGED not in finished[cell.name].tags:
+            package(cell, tracker, finished[cell.name].id)  # what a trial of an ablation study trained lacks it
+    runs = {key: run.id for key, run in ended.items()}
+    if not study.plan.looks:
+        training.train(cells, runs, plan_hash)
+        return parent
+    taken = read_ledger(tracker.get(parent), tracker)
+    while True:
+        wanted = wanted_cells(study, cells, taken)
+        runs |= training.train(wanted, runs, plan_hash)
+        before, taken = taken, take_stored_looks(parent, tracker)
+        if len(wanted_cells(study, cells, taken)) == len(wanted) or len(taken) == len(before):
             return parent
-        taken = read_ledger(tracker.get(parent), tracker)
-        while True:
-            wanted = wanted_cells(study, cells, taken)
-            runs |= training.train(wanted, runs)
-            before, taken = taken, take_stored_looks(parent, tracker)
-            if len(wanted_cells(study, cells, taken)) == len(wanted) or len(taken) == len(before):
-                return parent
+
+
+HELP_SECONDS = 5.0
+"""How often a process that has nothing left to help with looks whether the study is still conducted."""
 
 
 @dataclass(frozen=True)
@@ -99,45 +134,93 @@ class _Training:
     study: Study
     tracker: Tracker
     parent: str
+    cells: Sequence[Cell]
     identities: Mapping[str, Mapping[str, str]]
-    plan_hash: str
-    workers: int
+    workers: Workers
     device: str
     probed: bool
+    failed: frozenset[str]
+    """Identities of the cells that had failed before: they are tried again, once."""
+    errors: dict[str, Exception] = field(default_factory=dict)
+    """What ended cells, by their names."""
+    helped: set[str] = field(default_factory=set)
+    """Names of cells that were finished when this process helped."""
 
-    def train(self, cells: Sequence[Cell], runs: Mapping[str, str]) -> dict[str, str]:
+    def train(self, cells: Sequence[Cell], runs: Mapping[str, str], plan_hash: str) -> dict[str, str]:
         """Train those of the cells that have no run yet, and return the new runs; both are by the cells' identities."""
-        manifest = _manifest(self.study, cells, self.identities, self.plan_hash).with_runs(runs)
+        manifest = _manifest(self.study, cells, self.identities, plan_hash).with_runs(runs)
         write_manifest(manifest, self.tracker, self.parent)
+        trained: dict[str, str] = {}
+        try:
+            left = self._train(cells, runs, trained)
+        finally:  # also after an interrupt: writing it after every cell would cost the square of their number
+            if trained:
+                with suppress(AwayError):  # the runs are found without it
+                    write_manifest(manifest.with_runs(trained), self.tracker, self.parent)
+        errors = {cell.name: self.errors[cell.name] for cell in cells if cell.name in self.errors}
+        _check_errors(errors, len(cells) - len(errors) - len(left), len(cells), self.tracker)
+        _check_left(left, len(cells))
+        return trained
+
+    def help(self) -> bool:
+        """Train what another process, which conducts the study, has not come to yet; say whether there was anything."""
+        parent = self.tracker.get(self.parent)
+        if not parent.tags.get("plan_hash"):  # it is declared before the first run
+            return False
+        cells = self.cells
+        if self.study.plan.looks:
+            cells = wanted_cells(self.study, cells, read_ledger(parent, self.tracker))
+        cells = [cell for cell in cells if cell.name not in self.helped | self.errors.keys()]
+        if not cells:
+            return False
+        known = runs_of([self.identities[cell.name] for cell in cells], self.tracker)
+        _check_left(self._train(cells, {key: run.id for key, run in self.ended(known).items()}, {}), len(cells))
+        self.helped.update(cell.name for cell in cells)
+        return True
+
+    def ended(self, known: Mapping[str, Run]) -> dict[str, Run]:
+        """Return those of the runs that are finished, and keep the errors of those that have failed since this command began."""
+        for cell in self.cells:
+            run = known.get(key := self.identities[cell.name]["cell"])
+            if run and run.status == "FAILED" and key not in self.failed:
+                self.errors.setdefault(cell.name, failure_of(run.tags))
+        return {key: run for key, run in known.items() if run.status == "FINISHED"}
+
+    def _train(self, cells: Sequence[Cell], runs: Mapping[str, str], trained: dict[str, str]) -> list[CellTask]:
+        """Train what neither has a run nor has failed, add its runs to `trained`, and return what there was no time for."""
         pending = [cell for cell in cells if self.identities[cell.name]["cell"] not in runs]
         say(
             f"{self.study.name} (study {self.study.id}): {len(cells) - len(pending)} of {len(cells)} runs are finished, "
             f"{len(pending)} to train"
         )
-        trained: dict[str, str] = {}
-        errors: dict[str, Exception] = {}
-        try:
-            connection = Connection(self.tracker)
-            tasks = [CellTask(cell, self.device, connection, self.parent, self.probed) for cell in pending]
-            for task, result in _train(tasks, self.identities, self.workers):
-                if isinstance(result, Exception) and (full := disk_error(result)):
-                    raise full from result  # no other cell would fare better
-                if isinstance(result, Exception):
-                    errors[task.cell.name] = result
-                else:
-                    trained[self.identities[task.cell.name]["cell"]] = result.run_id
-        finally:  # also after an interrupt: writing it after every cell would cost the square of their number
-            if trained:
-                with suppress(AwayError):  # the runs are found without it
-                    write_manifest(manifest.with_runs(trained), self.tracker, self.parent)
-        _check_errors(errors, len(cells), self.tracker)
-        return trained
+        connection, left = Connection(self.tracker), list[CellTask]()
+        tasks = [
+            CellTask(cell, self.device, connection, self.parent, self.probed)
+            for cell in pending
+            if cell.name not in self.errors
+        ]
+        for task, result in train_cells(tasks, self.identities, self.workers, left, self.failed):
+            if isinstance(result, Exception) and (full := disk_error(result)):
+                raise full from result  # no other cell would fare better
+            if isinstance(result, Exception):
+                self.errors[task.cell.name] = result
+            else:
+                trained[self.identities[task.cell.name]["cell"]] = result.run_id
+        return left
 
 
-def _check_errors(errors: Mapping[str, Exception], cells: int, tracker: Tracker) -> None:
+def _check_left(left: Sequence[CellTask], cells: int) -> None:
+    if left:
+        raise TimeUpError(
+            f"--time-left: must suffice for all runs, got {len(left)} of {cells} that would last longer. "
+            "Run the same command again, it goes on with them."
+        )
+
+
+def _check_errors(errors: Mapping[str, Exception], finished: int, cells: int, tracker: Tracker) -> None:
     unsent = [name for name, error in errors.items() if isinstance(error, UnsentError)]
     failed = [f"{name}: {one_line(error)}" for name, error in errors.items() if name not in unsent]
-    others = f" ({cells - len(errors)} of {cells} runs are finished; --allow-missing analyses them.)"
+    others = f" ({finished} of {cells} runs are finished; --allow-missing analyses them.)"
     said = [f"{'; '.join(failed)}{others}"] if failed else []
     if len(unsent) == 1:
         said.append(str(errors[unsent[0]]))
@@ -148,15 +231,6 @@ def _check_errors(errors: Mapping[str, Exception], cells: int, tracker: Tracker)
         )
     if said:
         raise RunError("; ".join(said))
-
-
-def _check_distinct(identities: Mapping[str, Mapping[str, str]]) -> None:
-    owners: dict[str, str] = {}
-    for name, tags in identities.items():
-        if (owner := owners.setdefault(tags["cell"], name)) != name:
-            raise UsageError(
-                f"variants: must differ from one another, got the same config for {owner} and {name}. Drop one."
-            )
 
 
 def _manifest(
@@ -180,48 +254,3 @@ def _manifest(
         ),
         tuning_trials=study.tuning_trials,
     )
-
-
-def _train(
-    tasks: Sequence[CellTask], identities: Mapping[str, Mapping[str, str]], workers: int
-) -> Iterator[tuple[CellTask, Outcome | Exception]]:
-    """Train cells in workers and yield each when it ends, with its outcome or the error that ended it."""
-    if not tasks:
-        return
-    phase("estimating how long that takes")
-    one_a_model = {task.cell.model: task for task in tasks}
-    seconds = {model: epoch_seconds(task.cell.config, task.device) for model, task in one_a_model.items()}
-    epochs = {task.cell.name: _epochs_left(task, identities[task.cell.name]["cell"]) for task in tasks}
-    meter = Meter(epochs, {task.cell.name: seconds[task.cell.model] for task in tasks}, min(workers, len(tasks)))
-    phase(f"training {sum(epochs.values())} epochs, about {duration(meter.seconds_left)} with {workers} worker(s)")
-    # Seed by seed, so that an early stop leaves whole seeds; the slowest first, so that no worker waits at the end.
-    seeds = list(dict.fromkeys(task.cell.config.seed for task in tasks))
-    ordered = sorted(tasks, key=lambda task: (seeds.index(task.cell.config.seed), -seconds[task.cell.model]))
-    with meter:
-        for task, result in run_tasks(ordered, _work, workers=workers, notify=lambda message: meter.advance(*message)):
-            meter.end(task.cell.name)
-            yield task, result
-
-
-def _epochs_left(task: CellTask, key: str) -> int:
-    state, _ = newest(task.connection.tracker.checkpoints / key, key)
-    return task.cell.config.train.epochs - int(state.get("epoch", 0))
-
-
-def _work(task: CellTask, notify: Notify) -> Outcome:
-    """Train one cell, in whichever process this is."""
-    began = time.monotonic()
-
-    def report(cell: Cell, history: History) -> None:
-        nonlocal began
-        now = time.monotonic()
-        notify((cell.name, now - began, f"{cell.name} {log_line(history[-1], cell.config.train.epochs)}"))
-        began = now
-
-    tracker = task.connection.tracker
-    outcome = run_cell(task.cell, tracker, device=task.device, report=report, parent=task.parent)
-    if task.probed:
-        # The run is trained, whatever a probe does; the analysis measures again what is missing, and meets its error.
-        with suppress(Exception):
-            probe_tables([(outcome.run_id, task.cell.model, task.cell.config.seed)], tracker)
-    return outcome

@@ -68,7 +68,9 @@ class Meter:
         """
         self._left = dict(epochs)
         self._seconds = dict(seconds)
-        self._total = sum(epochs.values())
+        self._total = self._rest = sum(epochs.values())
+        # Kept, not counted anew after each epoch of each of thousands of runs.
+        self._cost = sum(count * seconds[run] for run, count in epochs.items())
         self._workers = workers
         self._unit = unit
         self._last_line = time.monotonic()
@@ -82,13 +84,12 @@ class Meter:
     @property
     def seconds_left(self) -> float:
         """The time that the epochs to come will take."""
-        return sum(count * self._seconds[run] for run, count in self._left.items()) / self._workers
+        return max(0.0, self._cost) / self._workers
 
     def advance(self, run: str, seconds: float, text: str) -> None:
         """Count one epoch of a run, which took `seconds`; `text` says what it brought."""
-        self._left[run] = max(self._left.get(run, 0) - 1, 0)
-        self._seconds[run] = seconds
-        done, left = self._total - sum(self._left.values()), duration(self.seconds_left)
+        self._set(run, max(self._left.get(run, 0) - 1, 0), seconds)
+        done, left = self._total - self._rest, duration(self.seconds_left)
         self._bar.update(self._task, completed=done, left=left)
         if self._shown:
             self._shown.update(self._bar)
@@ -99,7 +100,13 @@ class Meter:
     def end(self, run: str) -> None:
         """Strike out what a run has left, because it stopped early, failed, or was finished elsewhere."""
         if run in self._left:
-            self._left[run] = 0
+            self._set(run, 0, self._seconds[run])
+
+    def _set(self, run: str, left: int, seconds: float) -> None:
+        before = self._left.get(run, 0)
+        self._rest += left - before
+        self._cost += left * seconds - before * self._seconds.get(run, 0.0)
+        self._left[run], self._seconds[run] = left, seconds
 
     def __enter__(self) -> Self:
         self._bar.start()

@@ -66,6 +66,10 @@ class RunError(RuntimeError):
     """Work that was begun and failed; what was finished before is stored. The command line ends with exit code 1."""
 
 
+class TimeUpError(RunError):
+    """Work that was ended because the time for it is over; the same command goes on. The command line ends with exit code 75."""
+
+
 class DiskError(UsageError):
     """A place has no room, or cannot be written to. What was stored before is whole."""
 

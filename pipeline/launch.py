@@ -9,10 +9,11 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from itertools import islice
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait as wait_for_any
 from multiprocessing.forkserver import ensure_running
@@ -20,7 +21,7 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Event
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pipeline.errors import RunError, disk_error
 from pipeline.place import ROOT
@@ -76,16 +77,33 @@ def prepare_workers(*modules: str) -> None:
             os.environ["PYTHONPATH"] = before
 
 
+class Launch(Protocol):
+    """Runs `work(task, notify)` for every task and yields each with its result, or the error that ended it.
+
+    A task is asked for when a worker is free. An iterator of tasks may have none at that moment and another one when a
+    result has come; the work is done when it has none and nothing runs.
+    """
+
+    def __call__(
+        self, tasks: Iterable[Task], work: Callable[[Task, Notify], Result], *, workers: int, notify: Notify
+    ) -> Iterator[tuple[Task, Result | Exception]]:
+        """Run the tasks in so many workers, whose messages go to `notify`."""
+
+
 def run_tasks(
-    tasks: Sequence[Task], work: Callable[[Task, Notify], Result], *, workers: int, notify: Notify
+    tasks: Iterable[Task], work: Callable[[Task, Notify], Result], *, workers: int, notify: Notify
 ) -> Iterator[tuple[Task, Result | Exception]]:
-    """Run `work(task, notify)` for every task and yield each with its result, or the error that ended it.
+    """Run tasks on this machine, one after another in this process or side by side in several.
 
     An interrupt of this process interrupts the workers; a worker whose parent is gone interrupts itself.
     """
-    if workers <= 1 or len(tasks) <= 1:
-        for task in tasks:
-            yield task, _attempt(work, task, notify)
+    offered = iter(tasks)
+    if workers <= 1:
+        while (task := next(offered, None)) is not None:
+            yield task, attempt(work, task, notify)
+        return
+    first = list(islice(offered, workers))
+    if not first:
         return
     # Not "fork": the child would inherit the threads' locks of torch and MLflow, but not the threads that open them. The
     # fork server has no threads but that of an allocator (jemalloc, in pyarrow), which is made for forks.
@@ -98,26 +116,25 @@ def run_tasks(
     # The pool starts a process as a task is submitted and keeps none of them public, so its processes are those that
     # are there after the last task, and were not before the first.
     others = multiprocessing.active_children()
-    pool = ProcessPoolExecutor(
-        min(workers, len(tasks)), context, _start_worker, (work, messages, dict(os.environ), complete)
-    )
+    pool = ProcessPoolExecutor(len(first), context, _start_worker, (work, messages, dict(os.environ), complete))
     # For workers Ctrl-C waits until `_start_worker` has set what it does. Here it is delivered within the `try`.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     with _main_aside():
-        futures: dict[Future[Result | Exception], Task] = {pool.submit(_in_worker, task): task for task in tasks}
+        futures: dict[Future[Result | Exception], Task] = {pool.submit(_in_worker, task): task for task in first}
     processes = [process for process in multiprocessing.active_children() if process not in others]
-    waiting = set(futures)
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         complete.set()
-        while waiting:
+        # No more at once than at first: for them the pool has processes.
+        room = len(futures)
+        while futures:
             _check_alive(processes)
-            finished, waiting = wait(waiting, POLL_SECONDS, FIRST_COMPLETED)
+            finished, _ = wait(futures, POLL_SECONDS, FIRST_COMPLETED)
             # Before the results: what a task has said must be heard before it is told to have ended.
-            while not messages.empty():
-                notify(messages.get())
+            _hear(messages, notify)
             for future in finished:
-                yield futures[future], future.result()
+                yield futures.pop(future), future.result()
+            futures |= {pool.submit(_in_worker, task): task for task in islice(offered, room - len(futures))}
     except BrokenProcessPool as broken:
         # The other workers know nothing of it, and their runs must be closed before this process reports its end.
         _end(processes)
@@ -134,9 +151,14 @@ def run_tasks(
     finally:
         # An interrupt, or a caller that stopped listening. Workers are ended before the pool is shut down, because
         # that waits for the tasks that have begun, which may be hours of training.
-        if waiting:
+        if futures:
             _end(processes)
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _hear(messages: SimpleQueue[Any], notify: Notify) -> None:
+    while not messages.empty():
+        notify(messages.get())
 
 
 @contextmanager
@@ -181,7 +203,8 @@ def _end(processes: Sequence[BaseProcess]) -> None:
             process.kill()
 
 
-def _attempt(work: Callable[[Task, Notify], Result], task: Task, notify: Notify) -> Result | Exception:
+def attempt(work: Callable[[Task, Notify], Result], task: Task, notify: Notify) -> Result | Exception:
+    """Do a task and return its result, or the error that ended it."""
     try:
         return work(task, notify)
     except Exception as error:  # noqa: BLE001 - handed to the caller, who decides
@@ -224,7 +247,7 @@ def _in_worker(task: Task) -> Any:  # noqa: ANN401
     try:
         # Within the `try`: from here on a signal raises KeyboardInterrupt, which must not reach the pool.
         _worker["busy"] = True
-        result = _attempt(_worker["work"], task, _tell_parent)
+        result = attempt(_worker["work"], task, _tell_parent)
         _worker["busy"] = False
     except KeyboardInterrupt:
         # The pool would keep this process for the next task. Its runs are closed; nothing else is left to do.

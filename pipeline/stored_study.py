@@ -89,16 +89,21 @@ def open_parent(name: str, tags: Mapping[str, str], tracker: Tracker, adopted: s
 
 
 def finished_runs(identities: Collection[Mapping[str, str]], tracker: Tracker) -> dict[str, Run]:
-    """Return the newest finished run of each cell that has one, by the cell's identity.
+    """Return the newest finished run of each cell that has one, by the cell's identity."""
+    return {cell: run for cell, run in runs_of(identities, tracker).items() if run.status == "FINISHED"}
+
+
+def runs_of(identities: Collection[Mapping[str, str]], tracker: Tracker) -> dict[str, Run]:
+    """Return the run of each cell that has one, by the cell's identity: the newest finished one, or else the oldest.
 
     One search finds all seeds of a variant; the store's filters have no "or" that would find all variants at once.
     """
     wanted = {tags["cell"] for tags in identities}
     found: dict[str, Run] = {}
     for variant in dict.fromkeys(tags["variant"] for tags in identities):
-        for run in tracker.find(status="FINISHED", variant=variant):
-            if (cell := run.tags.get("cell", "")) in wanted:
-                found.setdefault(cell, run)
+        for run in tracker.find(variant=variant):
+            if (cell := run.tags.get("cell", "")) in wanted and (cell not in found or found[cell].status != "FINISHED"):
+                found[cell] = run
     return found
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from math import inf, isfinite
 from pathlib import Path
 
@@ -74,6 +75,7 @@ def run_cell(
     parent: str | None = None,
     adopted: str | None = None,
     packaged: bool = True,
+    patience: float = inf,
 ) -> Outcome:
     """Return the finished run of a cell, training what is missing of it.
 
@@ -83,10 +85,18 @@ def run_cell(
 
     Where a server is away the cell is trained all the same, and UnsentError says that its run is not there yet. Where the
     database that owns the run restarts, the run is taken again, by whoever is first, and goes on from its last epoch.
+    BusyError where another process trains the cell for longer than `patience` seconds.
     """
     return retaken(
         lambda: _run_cell(
-            cell, tracker, device=device, report=report, parent=parent, adopted=adopted, packaged=packaged
+            cell,
+            tracker,
+            device=device,
+            report=report,
+            parent=parent,
+            adopted=adopted,
+            packaged=packaged,
+            patience=patience,
         )
     )
 
@@ -100,6 +110,7 @@ def _run_cell(
     parent: str | None,
     adopted: str | None,
     packaged: bool,
+    patience: float,
 ) -> Outcome:
     splits = cell.config.data.load()
     # The processor is no part of the identity: the same study has the same plan on every machine.
@@ -109,12 +120,12 @@ def _run_cell(
         def create() -> str:
             return tracker.sole(cell.run_name, {"cell": tags["cell"]}, tags=tags, parent=parent, adopted=adopted)
 
-        run, check = _take(cell, tags["cell"], tracker, create, held)
+        waits = _Waits(cell, patience)
+        run, check = _take(tags["cell"], tracker, create, held, waits)
         if run.status != "FINISHED":
             if tracker.spools:
-                held.enter_context(
-                    alone(tracker.checkpoints, tags["cell"], inf, lambda: _waits(cell, "another process"))
-                )
+                others = partial(waits, "another process")
+                held.enter_context(alone(tracker.checkpoints, tags["cell"], patience, others))
                 folder = tracker.checkpoints / tags["cell"]
                 head = {"cell": tags["cell"], "tags": tags, "parent": parent, "adopted": adopted}
                 with spooled(folder, tracker, run, check, head) as spool:
@@ -135,24 +146,32 @@ def _run_cell(
     return _reuse(cell, tracker, run, packaged)
 
 
-def _take(cell: Cell, key: str, tracker: Tracker, create: Callable[[], str], held: ExitStack) -> tuple[Run, Check]:
+@dataclass(frozen=True)
+class _Waits:
+    """Says of a cell that another process trains it, where it is waited for."""
+
+    cell: Cell
+    patience: float
+
+    def __call__(self, owner: str) -> None:
+        if self.patience > 0:
+            say(f"{self.cell.name}: waiting for {owner}, which trains it")
+
+
+def _take(key: str, tracker: Tracker, create: Callable[[], str], held: ExitStack, waits: _Waits) -> tuple[Run, Check]:
     """Return the run of a cell: a finished one, or one that is owned until `held` closes, or none where a server is away."""
     try:
         runs = tracker.find(cell=key)
         if finished := [run for run in runs if run.status == "FINISHED"]:
             return finished[0], _nothing
         run_id = runs[-1].id if runs else create()
-        check = held.enter_context(tracker.own(run_id, inf, lambda owner: _waits(cell, owner)))
+        check = held.enter_context(tracker.own(run_id, waits.patience, waits))
         return tracker.get(run_id), check  # it may have become finished meanwhile
     except AwayError:
         held.close()
         if not tracker.spools:
             raise
-        return Run("", cell.run_name, "RUNNING"), _nothing
-
-
-def _waits(cell: Cell, owner: str) -> None:
-    say(f"{cell.name}: waiting for {owner}, which trains it")
+        return Run("", waits.cell.run_name, "RUNNING"), _nothing
 
 
 def _nothing() -> None:

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pandas as pd
 
 from pipeline.config import digest_of
-from pipeline.errors import UsageError, without_secrets
+from pipeline.errors import TimeUpError, UsageError, without_secrets
 from pipeline.tracking.link import AwayError, at_once
 from pipeline.tracking.model_registry import ModelRegistry
 from pipeline.tracking.ownership import HOLD_SECONDS, BusyError, Check, LostError, Ownership
@@ -247,7 +247,8 @@ class Tracker(Recorder):
     ) -> Iterator[Check]:
         """Keep all others who share the store from a run meanwhile; what it yields raises LostError where that failed.
 
-        BusyError where another process has it for longer than `patience` seconds; `waits` is told who, once.
+        BusyError where another process has it for longer than `patience` seconds; `waits` is told who, once. UsageError where
+        it is owned in another way than runs are owned here.
         """
 
         def told() -> None:
@@ -257,7 +258,7 @@ class Tracker(Recorder):
         run = self.get(run_id)
         kind = run.tags.get("ownership", self.ownership.kind)
         if run.status == "RUNNING" and kind != self.ownership.kind:
-            raise BusyError(
+            raise UsageError(
                 f"run {run_id}: must be free, got one that {self._owner(run_id)} works on, kept by {kind} and not by "
                 f"{self.ownership.kind}. Give the same tracking store and --storage (or OPTUNA_STORAGE) as there."
             )
@@ -311,7 +312,7 @@ def ending(recorder: Recorder, run: Run, check: Check, tags: Mapping[str, str]) 
             check()
             recorder.set_status(run.id, "KILLED")
         raise
-    except Stopped as reason:
+    except (Stopped, TimeUpError) as reason:
         with suppress(LostError, AwayError), at_once():
             check()
             recorder.set_tags(run.id, {"stopped": str(reason)})

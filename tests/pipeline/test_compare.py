@@ -86,7 +86,7 @@ def test_the_plan_is_stored_before_the_first_training_and_never_overwritten(memo
         seen["tags"], seen["plan"] = parent.tags, memory.fetch(parent.id, "plan.json").read_text()
         return iter(())
 
-    monkeypatch.setattr(module, "_train", nothing)
+    monkeypatch.setattr(module, "train_cells", nothing)
     parent = run(memory)
     declared = Declaration.model_validate_json(seen["plan"])
     assert declared.hash == seen["tags"]["plan_hash"] == manifest(memory, parent)["plan_hash"]
@@ -156,7 +156,7 @@ def test_a_run_that_diverges_fails_alone(memory, workplace, tiny, batch_size, sa
 def test_a_failed_cell_is_named_with_the_kind_of_its_error(memory, monkeypatch):
     module = importlib.import_module("pipeline.comparison")
 
-    monkeypatch.setattr(module, "_train", lambda tasks, *_: [(tasks[0], KeyError("x"))])
+    monkeypatch.setattr(module, "train_cells", lambda tasks, *_: [(tasks[0], KeyError("x"))])
     with pytest.raises(
         RunError,
         match=r"^position/seed-0: KeyError: 'x' \(3 of 4 runs are finished; --allow-missing analyses them\.\)$",
@@ -173,7 +173,7 @@ def test_workers_that_train_for_an_analysis_measure_the_probes_too(memory, monke
 
 
 def test_a_probe_that_fails_leaves_the_run_finished(memory, monkeypatch):
-    module = importlib.import_module("pipeline.comparison")
+    module = importlib.import_module("pipeline.cells")
 
     def failing(*_):
         raise ValueError("a defect")

@@ -5,6 +5,7 @@ from itertools import count
 
 import pytest
 
+from pipeline import cells as cells_module
 from pipeline import comparison as module
 from pipeline.__main__ import main
 from pipeline.comparison import compare
@@ -86,7 +87,7 @@ def test_the_plan_holds_the_looks_before_the_first_run(straight):
 
 @pytest.mark.parametrize("after", [5, 12, 13], ids=["before the look", "at the look", "after the look"])
 def test_a_study_that_is_interrupted_ends_with_the_same_ledger(study, memory, monkeypatch, straight, after):
-    trained, run_cell = count(), module.run_cell
+    trained, run_cell = count(), cells_module.run_cell
 
     def interrupted(cell, tracker, **more):
         if next(trained) == after:
@@ -94,7 +95,7 @@ def test_a_study_that_is_interrupted_ends_with_the_same_ledger(study, memory, mo
         return run_cell(cell, tracker, **more)
 
     with monkeypatch.context() as patched:
-        patched.setattr(module, "run_cell", interrupted)
+        patched.setattr(cells_module, "run_cell", interrupted)
         with pytest.raises(KeyboardInterrupt):
             compare(study(), memory, workers=1, device="cpu")
     before = noted(memory)
@@ -167,7 +168,7 @@ def test_looks_that_are_not_those_that_were_declared_are_refused(straight, study
 
 
 def test_looks_at_a_study_that_was_declared_without_are_refused(study, memory, monkeypatch):
-    monkeypatch.setattr(module, "_train", lambda *_: iter(()))
+    monkeypatch.setattr(module, "train_cells", lambda *_: iter(()))
     compare(study({}), memory, workers=1, device="cpu")
     compare(study({}, seeds=[0, 1, 2]), memory, workers=1, device="cpu")
     with pytest.raises(UsageError, match=r"--until: must be declared before the first run, got study .*without looks"):

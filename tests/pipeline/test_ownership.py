@@ -19,12 +19,11 @@ import torch
 from sqlalchemy import text
 
 from pipeline import train
-from pipeline.comparison import compare
 from pipeline.config import digest_of
 from pipeline.errors import UsageError
 from pipeline.identity import ROOT
 from pipeline.settings import build_run
-from pipeline.study import Cell, load_study
+from pipeline.study import Cell
 from pipeline.tracking import BrokenError, BusyError, LostError, MemoryTracker, connect, mlflow_tracker, ownership
 from pipeline.tracking.mlflow_tracker import MlflowTracker
 from pipeline.tracking.ownership import DatabaseLocks, FileLocks, Lease
@@ -191,20 +190,6 @@ def test_two_that_create_a_run_at_once_get_the_older_one(leased, adopts, monkeyp
     assert len(set(got.values())) == 1
     assert [run.id for run in one.find(cell="x")] == list(set(got.values()))
     assert adopted is None or one.get(adopted).name == "by somebody"
-
-
-def test_a_second_compare_of_a_study_is_told_who_conducts_it_and_ends(leased):
-    one, other = leased
-    study = load_study(None, models=["none"], seeds=[0], overrides=SMALL)
-
-    parent = one.sole(study.name, {"kind": "study", "study": study.id}, tags={})
-    with one.hold(parent), pytest.raises(BusyError) as error:
-        compare(study, other, workers=1, device="cpu")
-    assert str(error.value) == (
-        f"run {parent}: must be free, got one that process {os.getpid()} on {socket.gethostname()} works on. "
-        "Wait for that to end."
-    )
-    assert [run.status for run in one.find()] == ["FINISHED"]
 
 
 # ---------------------------------------------------------------------------------------------------------- locks

@@ -140,7 +140,7 @@ def test_a_run_that_another_owns_is_said_to_be_with_its_owner(tracker):
 
 def test_a_running_run_that_is_kept_in_another_way_is_not_taken(tracker):
     run = tracker.create("run", tags={"ownership": "database 7-5"})
-    with pytest.raises(BusyError, match="works on, kept by database 7-5 and not by files"), tracker.hold(run):
+    with pytest.raises(UsageError, match="works on, kept by database 7-5 and not by files"), tracker.hold(run):
         pass
     tracker.set_status(run, "KILLED")
     with tracker.hold(run):

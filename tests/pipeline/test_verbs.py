@@ -195,16 +195,6 @@ def test_a_defect_shows_its_traceback_whatever_it_is_called(monkeypatch, error):
         main(["compare"])
 
 
-def test_a_study_that_another_process_works_on_is_one_line(memory, monkeypatch, capsys):
-    monkeypatch.setattr("pipeline.verbs.open_store", lambda *_: (memory, None))
-    overrides = settings_of(SMALL)
-    study = load_study(None, models=["none"], seeds=[0], overrides=overrides)
-    parent = memory.create(study.name, tags={"kind": "study", "study": study.id})
-    with memory.hold(parent):
-        assert main(["compare", "--models=none", "--seeds=0", *SMALL]) == 2
-    assert f"run {parent}: must be free" in one_line(capsys)
-
-
 @pytest.mark.parametrize(
     ("verb", "options"),
     [
