@@ -5,13 +5,14 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from keyword import iskeyword
-from math import nan
+from math import inf, nan
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pipeline.errors import RunError, UsageError, disk_error, one_line, plain
+from pipeline.errors import RunError, TimeUpError, UsageError, disk_error, one_line, plain
 from pipeline.launch import MODULES, ONE_THREAD, cores, interrupt, keep_interrupts, prepare_workers
 from pipeline.place import preset_or
 from pipeline.registries import REGISTRIES
@@ -38,8 +39,13 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
             "most_seeds",
             "vary",
             "workers",
+            "launcher",
+            "gpus_per_run",
+            "memory_per_run",
             "device",
             "storage",
+            "time_left",
+            "plan",
             "output",
             "allow_missing",
         ),
@@ -47,7 +53,23 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
     "train": ("train one model with one seed", ("config", "models", "seeds", "device", "storage")),
     "compare": (
         "train what is missing of a study: models x seeds",
-        ("config", "models", "seeds", "name", "until", "most_seeds", "vary", "workers", "device", "storage"),
+        (
+            "config",
+            "models",
+            "seeds",
+            "name",
+            "until",
+            "most_seeds",
+            "vary",
+            "workers",
+            "launcher",
+            "gpus_per_run",
+            "memory_per_run",
+            "device",
+            "storage",
+            "time_left",
+            "plan",
+        ),
     ),
     "analyze": ("analyse a finished study: figures, tables, report", ("study", "output", "allow_missing")),
     "claim": (
@@ -60,7 +82,21 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "ablate": (
         "vary settings: grids, searches, named changes",
-        ("config", "models", "seeds", "name", "workers", "device", "output", "storage"),
+        (
+            "config",
+            "models",
+            "seeds",
+            "name",
+            "workers",
+            "launcher",
+            "gpus_per_run",
+            "memory_per_run",
+            "device",
+            "output",
+            "storage",
+            "time_left",
+            "plan",
+        ),
     ),
     "predict": (
         "classify the sequences of a file with a stored model, in parts that fit into memory",
@@ -118,6 +154,12 @@ REWORDED = {
 """What argparse says, and the same in the form of all errors."""
 MOST_WORKERS = 10_000
 """Most processes that can be asked for."""
+MOST_SECONDS = 10**9
+"""Longest time that can be left: thirty years."""
+MOST_GIGABYTES = 10**6
+MOST_GPUS = 64
+"""Most memory and GPUs of one run that can be asked for."""
+LAUNCHERS = ("local", "ray")
 MOST_COUNTED = 10**12
 """Most sequences or runs that a claim can be about."""
 LONGEST_REASON = 500
@@ -201,6 +243,30 @@ def _workers(text: str) -> int:
     if not _is_whole(text) or not 1 <= _whole(text) <= MOST_WORKERS:
         raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {MOST_WORKERS}, got {text}")
     return _whole(text)
+
+
+def _launcher(text: str) -> str:
+    if text and text not in LAUNCHERS:
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(LAUNCHERS)}, got {text}")
+    return text or LAUNCHERS[0]
+
+
+def _amount(text: str, most: int) -> float | None:
+    """Return a number above 0 and up to `most`, where one is given."""
+    try:
+        number = float(text) if text.isascii() else nan
+    except ValueError:
+        number = nan
+    if text and not 0 < number <= most:
+        raise argparse.ArgumentTypeError(f"must be a number above 0 and up to {most}, got {text}")
+    return number if text else None
+
+
+def _gpus(text: str) -> float | None:
+    number = _amount(text, MOST_GPUS)
+    if number and number > 1 and number % 1:
+        raise argparse.ArgumentTypeError(f"must be a part of one GPU or a whole number of them, got {text}")
+    return number
 
 
 def _until(text: str) -> bool:
@@ -288,6 +354,33 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "let one random stream alone vary over the seeds, or all apart, and say which randomness it is",
     },
     "workers": {"type": _workers, "metavar": "N", "help": "processes that train at once (default: one a core)"},
+    "launcher": {
+        "type": _launcher,
+        "metavar": "|".join(LAUNCHERS),
+        "help": "local processes, or the Ray cluster that RAY_ADDRESS names (default: local)",
+    },
+    "gpus_per_run": {
+        "type": _gpus,
+        "metavar": "N",
+        "help": "with --launcher ray: GPUs of a run, such as 0.25 (default: none; 1 with --device cuda)",
+    },
+    "memory_per_run": {
+        "type": lambda text: _amount(text, MOST_GIGABYTES),
+        "metavar": "GB",
+        "help": "with --launcher ray: memory that a run is given room for (default: 1)",
+    },
+    "time_left": {
+        "type": lambda text: _amount(text, MOST_SECONDS),
+        "metavar": "SECONDS",
+        "help": "begin no run that would not end within this time; the same command goes on (exit code 75)",
+    },
+    "plan": {
+        "type": _truth,
+        "nargs": "?",
+        "const": True,
+        "metavar": "true|false",
+        "help": "say what would run where and how long it takes, and start nothing",
+    },
     "device": {"type": _device, "metavar": "auto|cpu|cuda", "help": "where to train (default: auto)"},
     "study": {"metavar": "NAME", "help": "name or id of the study to analyse (default: the newest)"},
     "name": {"metavar": "NAME", "help": "name of the study and of its folder of results (default: that of its file)"},
@@ -453,7 +546,10 @@ def _overrides(rest: Sequence[str], verb: str, parser: argparse.ArgumentParser) 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb; return the exit code: 0 done, 1 a run failed, 2 the input was wrong, 130 interrupted."""
+    """Run one verb; return the exit code.
+
+    0 done, 1 a run failed, 2 the input was wrong, 75 the time is over and runs are left, 130 interrupted.
+    """
     _open_streams()
     options = vars(parse(arguments))
     signal.signal(signal.SIGTERM, interrupt)
@@ -467,8 +563,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(plain(f"error: {error}"), file=sys.stderr)
         return 2
     except (RunError, FloatingPointError) as error:
-        print(plain(f"failed: {error}"), file=sys.stderr)
-        return 1
+        over = isinstance(error, TimeUpError)
+        print(plain(f"{'stopped' if over else 'failed'}: {error}"), file=sys.stderr)
+        return os.EX_TEMPFAIL if over else 1
     except Exception as error:
         if said := disk_error(error) or _lacking(error):
             print(plain(f"error: {said}"), file=sys.stderr)
@@ -548,7 +645,9 @@ def _run(verb: str, options: dict[str, Any]) -> None:
         return _verify_file(options)
     if options.pop("key", None):
         raise UsageError("--key: must stand with a file of export, got one without. Name the file, or drop it.")
-    if options.get("workers", 1) > 1:
+    if "time_left" in options:
+        options["ends"] = inf if options["time_left"] is None else time.monotonic() + options["time_left"]
+    if options.get("workers", 1) > 1 and options.get("launcher") != "ray" and not options.get("plan"):
         # While this process imports the same; `prepare_workers` says what that saves.
         prepare_workers(*MODULES)
     from pipeline import verbs

@@ -53,6 +53,13 @@ def resolve_kernel(precision: str, device: torch.device) -> str:
     return "compiled" if compiles_for(device, torch.float32, rounds=precision == "bf16") else "torch"
 
 
+def ways(device: str) -> dict[str, str]:
+    """Return how this machine computes by default: what must be the same of machines that share a study."""
+    resolved = resolve_device(device)
+    precision = resolve_precision("auto", resolved)
+    return {"default precision": precision, "kernel of the LSTM": resolve_kernel(precision, resolved)}
+
+
 def environment() -> dict[str, str]:
     """Return the machine and the versions that the numbers come from."""
     packages = ("torch", "numpy", "numba", "pykan", "mlflow", "pandas", "scipy")

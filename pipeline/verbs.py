@@ -2,8 +2,11 @@
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
+from math import inf
 from pathlib import Path
 from random import randrange
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,11 +15,12 @@ from analysis.wording import plural
 from pipeline.config import RunConfig
 from pipeline.console import duration, phase, say, show
 from pipeline.errors import RunError, UsageError, without_secrets
-from pipeline.machine import resolve_device
+from pipeline.launch import Launch, run_tasks
+from pipeline.machine import resolve_device, ways
 from pipeline.output import check_output
 from pipeline.run_record import log_line
 from pipeline.study import Cell, Study, check_names, check_seeds, load_run, load_study
-from pipeline.tracking import Tracker, connect, deliver_all, retaken
+from pipeline.tracking import Connection, Tracker, connect, deliver_all, retaken
 from pipeline.train import run_cell
 from pipeline.training.choice import History
 from pipeline.training.start import check_fit
@@ -26,6 +30,8 @@ from pipeline.unfinished import clear
 # ruff: noqa: PLC0415
 if TYPE_CHECKING:
     from analysis.findings import Finding
+    from pipeline.cluster.driver import Cluster
+    from pipeline.data import DatasetConfig
     from pipeline.stored_study import StoredStudy
 
 
@@ -40,6 +46,12 @@ class Call:
     most_seeds: int | None = None
     vary: str = ""
     workers: int = 1
+    launcher: str = "local"
+    gpus_per_run: float | None = None
+    memory_per_run: float | None = None
+    time_left: float | None = None
+    ends: float = inf
+    plan: bool = False
     device: str = "auto"
     study: str = ""
     place: str = ""
@@ -104,14 +116,87 @@ def train(call: Call) -> None:
 
 def compare(call: Call) -> None:
     """Train what is missing of a study."""
-    from pipeline.comparison import compare as train_missing
+    study = _study(call)
+    with _site(call) as site:
+        if call.plan:
+            return _forecast(study, call, site)
+        _train_missing(study, site, call, *open_store(_database(call)))
+    return say(f"analyse it with: python -m pipeline analyze --study {study.id}, or by its name: {study.name}")
 
-    study, tracker, adopted = _study(call)
-    train_missing(study, tracker, workers=call.workers, device=call.device, adopted=adopted)
-    say(f"analyse it with: python -m pipeline analyze --study {study.id}, or by its name: {study.name}")
+
+def _train_missing(
+    study: Study, site: "_Site", call: Call, tracker: Tracker, adopted: str | None, *, probed: bool = False
+) -> None:
+    from pipeline.comparison import compare as train
+
+    site.prepare({config.data: None for config in study.variants.values()}, tracker, tracker.folders)
+    workers = len(site.places)
+    train(
+        study,
+        tracker,
+        workers=workers,
+        device=site.device,
+        adopted=adopted,
+        probed=probed,
+        launch=site.launch,
+        ends=call.ends,
+    )
 
 
-def _study(call: Call) -> tuple[Study, Tracker, str | None]:
+@dataclass(frozen=True)
+class _Site:
+    """Where runs go on."""
+
+    places: Sequence[str]
+    """The name of the worker, or of the node, for each run that goes on at once."""
+    device: str
+    launch: Launch = run_tasks
+    cluster: "Cluster | None" = None
+
+    def prepare(self, data: "Iterable[DatasetConfig]", tracker: Tracker, folders: Sequence[Path]) -> None:
+        """Give the data to the nodes of a cluster; UsageError where one of them cannot do the work."""
+        if self.cluster:
+            phase("checking the nodes")
+            self.cluster.check(Connection(tracker), folders, partial(ways, self.device))
+            self.cluster.hand_over(data)
+
+
+@contextmanager
+def _site(call: Call) -> Iterator[_Site]:
+    """Connect to a cluster where one is asked for."""
+    if call.launcher == "local":
+        for name, given in {"--gpus-per-run": call.gpus_per_run, "--memory-per-run": call.memory_per_run}.items():
+            if given is not None:
+                raise UsageError(f"{name}: must stand with --launcher ray, got --launcher local. Drop one.")
+        yield _Site([f"worker {number + 1}" for number in range(call.workers)], call.device)
+        return
+    from pipeline.cluster.driver import Demand, connected
+
+    if call.device == "cpu" and call.gpus_per_run:
+        raise UsageError(f"--gpus-per-run: must be left out with --device cpu, got {call.gpus_per_run:g}. Drop one.")
+    if call.device not in ("auto", "cpu", "cuda"):
+        raise UsageError(
+            f"--device: must be cpu or cuda with --launcher ray, which chooses the GPU, got {call.device}. Correct it."
+        )
+    # The same on all nodes, whatever each of them has.
+    device = "cuda" if call.device == "cuda" or call.gpus_per_run else "cpu"
+    resolve_device(device)
+    gpus = call.gpus_per_run or (1.0 if device == "cuda" else 0.0)
+    phase("connecting to the Ray cluster")
+    with connected(Demand(gpus, call.memory_per_run or 1.0), call.workers) as cluster:
+        yield _Site([f"node {place}" for place in cluster.places], device, cluster.run_tasks, cluster)
+
+
+def _forecast(study: Study, call: Call, site: _Site) -> None:
+    """Say what a study would train; where there is no store yet, none is made."""
+    from pipeline.forecast import forecast
+    from pipeline.ls import is_store
+
+    tracker = connect(database=_database(call) or None) if is_store() else None
+    forecast(study, tracker, site.places, site.device, call.time_left)
+
+
+def _study(call: Call) -> Study:
     study = load_study(
         call.config,
         models=call.models,
@@ -122,7 +207,7 @@ def _study(call: Call) -> tuple[Study, Tracker, str | None]:
         most_seeds=call.most_seeds,
     )
     check(study.variants.values())
-    return study, *open_store(_database(call))
+    return study
 
 
 def _database(call: Call) -> str:
@@ -162,10 +247,21 @@ def open_store(database: str = "") -> tuple[Tracker, str | None]:
     # Workers must not see it: MLflow would give each of them that run.
     adopted = os.environ.pop("MLFLOW_RUN_ID", None)
     tracker = connect(database=database or None)
+    _check_folders(tracker)
     if tracker.spools:
         _deliver(tracker)
     tracker.sweep()
     return tracker, adopted
+
+
+def _check_folders(tracker: Tracker) -> None:
+    """Refuse a store whose files lie on another machine: they would be looked for, and written, in a folder of the same name here."""
+    unseen = [folder for folder in tracker.folders if not folder.is_dir()] if tracker.remote else []
+    if unseen and tracker.find():
+        raise UsageError(
+            f"{unseen[0]}: must be a folder that all who share {tracker.uri} see, because the files of its runs are there, got none. "
+            "Mount it at the same path, or use a tracking server, which keeps them itself."
+        )
 
 
 def deliver(call: Call) -> None:
@@ -341,21 +437,25 @@ def _fetched(call: Call) -> tuple[Path, Path]:
 
 def main(call: Call) -> None:
     """Train what is missing of a study, analyse it and say what came out."""
-    from pipeline.comparison import compare as train_missing
     from pipeline.stored_study import find_study
 
-    study, tracker, adopted = _study(call)
-    check_output(_output(call, study.name), study.id)
+    study = _study(call)
     failed: RunError | None = None
-    try:
-        train_missing(study, tracker, workers=call.workers, device=call.device, adopted=adopted, probed=True)
-    except RunError as error:
-        if not call.allow_missing:
-            raise
-        failed = error
+    with _site(call) as site:
+        if call.plan:
+            return _forecast(study, call, site)
+        tracker, adopted = open_store(_database(call))
+        check_output(_output(call, study.name), study.id)
+        try:
+            _train_missing(study, site, call, tracker, adopted, probed=True)
+        except RunError as error:
+            if not call.allow_missing:
+                raise
+            failed = error
     _analyze(find_study(tracker, study.id), tracker, call)
     if failed:
         raise failed
+    return None
 
 
 def doctor(call: Call) -> None:
@@ -425,8 +525,8 @@ def relocate(_: Call) -> None:
 def ablate(call: Call) -> None:
     """Run what is missing of an ablation study, and say what came out."""
     from pipeline.ablation.conclude import conclude
-    from pipeline.ablation.conduct import conduct
-    from pipeline.ablation.queue import DEFAULT_STORAGE
+    from pipeline.ablation.conduct import conduct, foresee
+    from pipeline.ablation.queue import DEFAULT_STORAGE, folders_of
     from pipeline.ablation.reading import load_ablation
 
     if not call.config:
@@ -438,28 +538,40 @@ def ablate(call: Call) -> None:
     check_output(output, study.id)
     resolve_device(call.device)
     check(study.samples())
-    tracker, adopted = open_store(call.storage)
     storage = call.storage or os.environ.get("OPTUNA_STORAGE") or DEFAULT_STORAGE
-    if storage.startswith("postgresql") and tracker.uri.startswith("sqlite"):
-        say(
-            f"Note. The trials lie in a database that machines can share, the runs in {tracker.uri}, which they cannot share. "
-            "Name a tracking server in MLFLOW_TRACKING_URI before another machine helps."
-        )
+    with _site(call) as site:
+        workers = len(site.places)
+        if call.plan:
+            return foresee(study, storage, workers=workers, device=site.device)
+        tracker, adopted = open_store(call.storage)
+        if storage.startswith("postgresql") and tracker.uri.startswith("sqlite"):
+            say(
+                f"Note. The trials lie in a database that machines can share, the runs in {tracker.uri}, which they cannot share. "
+                "Name a tracking server in MLFLOW_TRACKING_URI before another machine helps."
+            )
+        data = {config.data: None for config in study.samples()}
+        site.prepare(data, tracker, [*tracker.folders, *folders_of(storage)])
 
-    def run() -> None:
-        with conduct(study, tracker, storage=storage, workers=call.workers, device=call.device, adopted=adopted) as (
-            parent,
-            queue,
-        ):
-            conclusion = conclude(study, tracker, parent, queue, output)
-            if conclusion:
-                _show(conclusion.findings, f"{study.name} (study {study.id})")
-                say(conclusion.best)
-                say()
-                say(f"report and figures: {output}/ablation_report.md")
-                say(f"MLflow: {tracker.ui}, then {tracker.site}{tracker.page(parent)}")
+        def run() -> None:
+            with conduct(
+                study,
+                tracker,
+                storage=storage,
+                workers=workers,
+                device=site.device,
+                adopted=adopted,
+                launch=site.launch,
+                ends=call.ends,
+            ) as (parent, queue):
+                conclusion = conclude(study, tracker, parent, queue, output)
+                if conclusion:
+                    _show(conclusion.findings, f"{study.name} (study {study.id})")
+                    say(conclusion.best)
+                    say()
+                    say(f"report and figures: {output}/ablation_report.md")
+                    say(f"MLflow: {tracker.ui}, then {tracker.site}{tracker.page(parent)}")
 
-    retaken(run)
+        return retaken(run)
 
 
 def _analyze(study: "StoredStudy", tracker: Tracker, call: Call) -> None:

@@ -3,19 +3,21 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from math import inf
 
 from optuna.trial import FrozenTrial, TrialState
 
 from analysis.wording import plural
-from pipeline.ablation.queue import Queue, without_replaced
+from pipeline.ablation.queue import Queue, left_of, without_replaced
 from pipeline.ablation.space import AblationStudy
 from pipeline.ablation.storage import Place
 from pipeline.ablation.worker import ENDED, Progress, Shift, work
 from pipeline.console import Meter, duration, say
-from pipeline.errors import RunError
+from pipeline.errors import RunError, TimeUpError
 from pipeline.estimate import epoch_seconds
 from pipeline.identity import identity
-from pipeline.launch import run_tasks
+from pipeline.launch import Launch, run_tasks
 from pipeline.settings import Values
 from pipeline.stored_study import ABLATION_KIND, declare, finished_runs, open_parent
 from pipeline.study import Cell
@@ -27,13 +29,22 @@ POLL_SECONDS = 2.0
 
 @contextmanager
 def conduct(
-    study: AblationStudy, tracker: Tracker, *, storage: str, workers: int, device: str, adopted: str | None = None
+    study: AblationStudy,
+    tracker: Tracker,
+    *,
+    storage: str,
+    workers: int,
+    device: str,
+    adopted: str | None = None,
+    launch: Launch = run_tasks,
+    ends: float = inf,
 ) -> Iterator[tuple[str, Queue]]:
     """Run every trial that the study lacks; yield its parent run, which is held meanwhile, and its queue.
 
     `adopted` is a run that somebody created for this call: it becomes the parent where the study has none yet. A process
     that finds the parent held by another one helps with the trials, waits for the other, and then holds the parent
-    itself. Where points of a list failed, `RunError` names them at the end.
+    itself. Where points of a list failed, `RunError` names them at the end. `launch` starts the workers. TimeUpError where
+    trials are left that would last beyond `ends`, of `time.monotonic`.
     """
     queue = Queue(study, storage)
     try:
@@ -47,9 +58,10 @@ def conduct(
                 say("another process conducts this study; this one helps with its trials")
             tracker.log_params(parent, _asked_for(study))
             _declare(study, tracker, parent, device)
-            _run_trials(Shift(study, storage, Connection(tracker), parent, device), queue, workers)
+            until = time.time() + ends - time.monotonic()
+            _run_trials(Shift(study, storage, Connection(tracker), parent, device, until), queue, workers, launch)
             while not (check := check or _hold(tracker, parent, held)):
-                time.sleep(POLL_SECONDS)
+                _pause(until)
             check()  # rather than after a conclusion that another process would then draw again
             with queue.alone("conclusion"):
                 yield parent, queue
@@ -101,7 +113,19 @@ def _declare(study: AblationStudy, tracker: Tracker, parent: str, device: str) -
     declare(study.plan, cells, identities, finished=finished, tracker=tracker, parent=parent)
 
 
-def _run_trials(shift: Shift, queue: Queue, workers: int) -> None:
+def foresee(study: AblationStudy, storage: str, *, workers: int, device: str) -> None:
+    """Say what a study would run and how long that takes; nothing is started."""
+    left, total = left_of(study, storage)
+    say(f"{study.name} (study {study.id}): {total - len(left)} of {total} trials are ended, {len(left)} to run")
+    if left:
+        configs = [study.design.foreseen(study, point) for point in left]
+        epochs = sum(config.train.epochs for config in configs) * len(study.seeds)
+        workers = min(workers, len(left))
+        seconds = epochs * epoch_seconds(configs[0], device) / workers
+        say(f"{epochs} epochs, about {duration(seconds)} with {workers} worker(s); nothing was started")
+
+
+def _run_trials(shift: Shift, queue: Queue, workers: int, launch: Launch) -> None:
     study, tracker = shift.study, shift.connection.tracker
     # What the dead left first: a point of theirs is there, and gets no other trial.
     queue.recover()
@@ -122,13 +146,19 @@ def _run_trials(shift: Shift, queue: Queue, workers: int) -> None:
             meter.end(str(number)) if took == ENDED else meter.advance(str(number), took, text)
 
         with meter:
-            for _, result in run_tasks([shift] * workers, work, workers=workers, notify=heard):
+            shift = replace(shift, seconds=seconds * configs[left[0].number].train.epochs * len(study.seeds))
+            for _, result in launch([shift] * workers, work, workers=workers, notify=heard):
                 if isinstance(result, Exception):
                     raise result
-        left = _await_others(queue)
+        if shift.ends < inf and queue.has_waiting():
+            raise TimeUpError(
+                f"--time-left: must suffice for all trials, got {len(queue.open_trials())} of {total} that would last longer. "
+                "Run the same command again, it goes on with them."
+            )
+        left = _await_others(queue, shift.ends)
 
 
-def _await_others(queue: Queue) -> list[Place]:
+def _await_others(queue: Queue, ends: float) -> list[Place]:
     """Wait while other processes run trials; return the trials to run when one of them is left waiting, or none."""
     said = False
     while left := queue.open_trials():
@@ -138,5 +168,15 @@ def _await_others(queue: Queue) -> list[Place]:
         if not said:
             say(f"waiting for {len(left)} trial(s) of other processes")
             said = True
-        time.sleep(POLL_SECONDS)
+        _pause(ends)
     return []
+
+
+def _pause(ends: float) -> None:
+    """Leave other processes some time; TimeUpError where it is over for this one."""
+    if time.time() > ends:
+        raise TimeUpError(
+            "--time-left: must suffice for the end of the study, which other processes have trials of, got none left. "
+            "Run the same command again."
+        )
+    time.sleep(POLL_SECONDS)

@@ -31,6 +31,7 @@ from pipeline.ablation.space import DIRECTIONS, POINT, AblationStudy, Point
 from pipeline.ablation.storage import Place, Storage
 from pipeline.config import digest_of
 from pipeline.errors import UsageError, disk_error
+from pipeline.settings import Values
 from pipeline.tracking.ownership import clock, locks_of
 
 DEFAULT_STORAGE = "sqlite:///optuna.db"
@@ -123,12 +124,16 @@ class Queue:
         """Put in every trial that the study lacks; a point whose trials all failed gets another one."""
         # Looked up and written under one lock: two that both find a point missing would both add it.
         with self.alone():
-            places = self.places()
-            failed = [place.point for place in places if place.state == TrialState.FAIL]
-            lacking = self.study.design.lacking(self.study, [place.point for place in places], failed)
+            lacking = self.lacking()
             factors = self.study.design.factors(self.study).items()
             kinds = {name: CategoricalDistribution(part) for name, part in factors if isinstance(part, list)}
             self._storage.add_waiting(self._id, lacking, kinds)
+
+    def lacking(self) -> list[tuple[str, Values]]:
+        """Return the points for which there is no trial yet, and the values that each has already."""
+        places = self.places()
+        failed = [place.point for place in places if place.state == TrialState.FAIL]
+        return self.study.design.lacking(self.study, [place.point for place in places], failed)
 
     def recover(self) -> None:
         """Put trials back to waiting whose process is gone."""
@@ -297,6 +302,24 @@ def runs_of_trials(url: str) -> dict[str, set[str]]:
     finally:
         storage.remove_session()
         storage.engine.dispose()
+
+
+def left_of(study: AblationStudy, url: str) -> tuple[list[str], int]:
+    """Return the points of the trials that are not ended, and how many trials there will be; nothing is made."""
+    if not _is_there(url) or study.name not in runs_of_trials(url):
+        lacking = study.design.lacking(study, [], [])
+        return [name for name, _ in lacking], len(lacking)
+    queue = Queue(study, url)
+    try:
+        left = [place.point for place in queue.open_trials()] + [name for name, _ in queue.lacking()]
+        return left, len(queue.places()) + len(queue.lacking())
+    finally:
+        queue.close()
+
+
+def folders_of(url: str) -> list[Path]:
+    """Return the folder of a database that is a file."""
+    return [Path(str(make_url(url).database)).resolve().parent] if url.startswith("sqlite:") else []
 
 
 def forget(name: str, url: str) -> None:

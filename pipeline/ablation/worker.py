@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
+from math import inf
 from statistics import fmean
 from typing import Any
 
@@ -18,6 +19,7 @@ from pipeline.ablation.queue import Queue
 from pipeline.ablation.space import AblationStudy, Point
 from pipeline.errors import disk_error, one_line
 from pipeline.evidence import read
+from pipeline.placement import fits
 from pipeline.run_record import HISTORY_FILE, log_line
 from pipeline.stored_study import TRIAL_KIND
 from pipeline.study import Cell
@@ -49,15 +51,21 @@ class Shift:
     connection: Connection
     parent: str
     device: str
+    ends: float = inf
+    """When the time is over, in seconds since 1970: a worker may be on another machine."""
+    seconds: float = 0.0
+    """How long a trial is expected to take."""
 
 
 def work(shift: Shift, notify: Callable[[Progress], None]) -> None:
-    """Run trials until none waits, in whichever process this is."""
-    queue = Queue(shift.study, shift.storage)
+    """Run trials until none waits or the time is over, in whichever process this is."""
+    queue, longest = Queue(shift.study, shift.storage), shift.seconds
     try:
-        while trial := retaken(queue.claim):
+        while fits(longest, shift.ends - time.time()) and (trial := retaken(queue.claim)):
+            began = time.monotonic()
             with queue.beat(trial):
                 retaken(partial(_run, trial, queue, shift, notify))
+            longest = max(longest, time.monotonic() - began)
             notify((trial.number, ENDED, ""))
     finally:
         queue.close()

@@ -101,6 +101,11 @@ class Tracker(Recorder):
         """Return what `connect` needs to reach the same runs from another process; UsageError where none can."""
 
     @property
+    def folders(self) -> list[Path]:
+        """Folders that all who share the store must see."""
+        return []
+
+    @property
     @abstractmethod
     def registry(self) -> ModelRegistry:
         """Return the registry of models of the store."""

@@ -232,7 +232,7 @@ class MlflowTracker(Tracker):
         if not wanted:
             experiment = self._client.get_experiment_by_name(name)
             try:
-                wanted = experiment.experiment_id if experiment else self._client.create_experiment(name)
+                wanted = experiment.experiment_id if experiment else self._create_experiment(name)
             except MlflowException:  # another process has just created it
                 if not (experiment := self._client.get_experiment_by_name(name)):
                     raise
@@ -253,6 +253,13 @@ class MlflowTracker(Tracker):
                 if EXPERIMENT_KIND not in self._client.get_experiment(wanted).tags:
                     raise
         return str(wanted)
+
+    def _create_experiment(self, name: str) -> str:
+        """Create it, with the folder of its files: by that the next process knows that it sees the same one."""
+        wanted = str(self._client.create_experiment(name))
+        for folder in _folders(self._client.get_experiment(wanted)) if self.remote and not self.spools else ():
+            folder.mkdir(parents=True, exist_ok=True)
+        return wanted
 
     @_mapped
     def create(self, name: str, *, parent: str | None = None, tags: Mapping[str, str]) -> str:
@@ -577,6 +584,13 @@ class MlflowTracker(Tracker):
         return Run(run.info.run_id, run.info.run_name, run.info.status, dict(run.data.tags), dict(run.data.metrics))
 
     @property
+    @_mapped
+    def folders(self) -> list[Path]:
+        """Return the folder of an SQLite store, and that of artifacts which clients write themselves."""
+        artifacts = _folders(self._client.get_experiment(self._experiment))
+        return artifacts if self.remote else [self.checkpoints.parent, *artifacts]
+
+    @property
     def registry(self) -> ModelRegistry:
         """Return the registry of models of the store."""
         from pipeline.tracking.mlflow_registry import MlflowRegistry  # noqa: PLC0415 - a part of this module, apart for its length
@@ -672,3 +686,9 @@ def _absolute(uri: str) -> str:
 def _owning_by(database: str) -> Ownership:
     locks = DatabaseLocks.of(database)
     return ByLocks(f"database {locks.identity}", locks)
+
+
+def _folders(experiment: Any) -> list[Path]:  # noqa: ANN401 - mlflow is untyped here
+    """Return the folder in which clients write the artifacts of an experiment, where it is one."""
+    place = urlsplit(str(experiment.artifact_location))
+    return [Path(unquote(place.path))] if place.scheme in ("", "file") else []

@@ -9,6 +9,7 @@ import random
 import re
 import signal
 import threading
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -31,7 +32,7 @@ from pipeline.ablation.conduct import conduct
 from pipeline.ablation.queue import Queue
 from pipeline.ablation.reading import load_ablation
 from pipeline.ablation.worker import Shift, work
-from pipeline.errors import RunError, UsageError
+from pipeline.errors import RunError, TimeUpError, UsageError
 from pipeline.stored_study import find_study, load_results
 from pipeline.study import load_run, load_study
 from pipeline.tracking import Connection, Stopped
@@ -101,6 +102,39 @@ def test_the_same_command_again_trains_nothing_and_more_seeds_are_another_study(
     assert "4 of 4 trials are ended, 0 to run" in capsys.readouterr().out
     with pytest.raises(UsageError, match="--name: must be a new name"):
         run(read(GRID, seeds=[0]), memory, storage)
+
+
+def test_the_plan_of_an_ablation_says_what_is_left_and_starts_nothing(storage, capsys):
+    Path("study.json").write_text(json.dumps({**GRID, "seeds": [0]}))
+    command = ["ablate", "--config", "study.json", "--storage", storage, "--workers", "2", "--plan"]
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert "0 of 4 trials are ended, 4 to run\n8 epochs, about " in said
+    assert said.endswith(" with 2 worker(s); nothing was started\n")
+    assert not list(Path.cwd().glob("*.db"))
+
+
+def test_an_ablation_whose_time_is_over_says_what_is_left_and_goes_on_later(
+    mlflow_tracker, storage, capsys, monkeypatch
+):
+    Path("study.json").write_text(json.dumps({**GRID, "seeds": [0], "train.epochs": 1}))
+    command = ["ablate", "--config", "study.json", "--storage", storage, "--workers", "1"]
+    asked = []
+    with monkeypatch.context() as patched:
+        patched.setattr(worker, "fits", lambda seconds, left: asked.append((seconds, left)) or len(asked) < 3)
+        assert main([*command, "--time-left", "600"]) == os.EX_TEMPFAIL
+    assert capsys.readouterr().err == (
+        "stopped: --time-left: must suffice for all trials, got 2 of 4 that would last longer. "
+        "Run the same command again, it goes on with them.\n"
+    )
+    assert all(seconds > 0 and 0 < left < 600 for seconds, left in asked)
+    [parent] = mlflow_tracker.find(kind="ablation")
+    assert parent.status == "KILLED"
+    assert len(trial_runs(mlflow_tracker, parent.id)) == 2
+    assert main([*command, "--plan"]) == 0
+    assert "2 of 4 trials are ended, 2 to run" in capsys.readouterr().out
+    assert main([*command, "--time-left", "600"]) == 0
+    assert [run.status for run in trial_runs(mlflow_tracker, parent.id)] == ["FINISHED"] * 4
 
 
 def test_the_objective_is_the_mean_validation_accuracy_of_the_best_epochs(memory, storage):
@@ -314,27 +348,51 @@ def test_a_resumed_cell_counts_for_the_pruner_with_all_its_epochs(memory, storag
     assert not [warning for warning in recwarn if "already reported" in str(warning.message)]
 
 
-def test_a_second_process_helps_waits_for_the_first_and_then_holds_the_study(memory, storage, monkeypatch, capsys):
-    study, first_is_done, held = read(GRID, seeds=[0]), threading.Event(), threading.Event()
+@pytest.fixture
+def conducted(memory):
+    """A study that another process conducts, its parent run, and what lets that process end."""
+    study, ending, held = read(GRID, seeds=[0]), threading.Event(), threading.Event()
     tags = {"kind": "ablation", "study": study.id, "study_name": study.name}
     parent = memory.create(study.name, tags=tags)
 
     def first_process():
         with memory.hold(parent):
             held.set()
-            first_is_done.wait()
+            ending.wait()
 
     thread = threading.Thread(target=first_process)
     thread.start()
     held.wait()
-    monkeypatch.setattr("pipeline.ablation.conduct.time", SimpleNamespace(sleep=lambda _: first_is_done.set()))
-    concluded, trials = run(study, memory, storage)
+    yield study, parent, ending
+    ending.set()
     thread.join()
+
+
+def test_a_second_process_helps_waits_for_the_first_and_then_holds_the_study(
+    conducted, memory, storage, monkeypatch, capsys
+):
+    study, parent, ending = conducted
+    clock = SimpleNamespace(time=time.time, monotonic=time.monotonic, sleep=lambda _: ending.set())
+    monkeypatch.setattr(conducting, "time", clock)
+    concluded, trials = run(study, memory, storage)
     assert "another process conducts this study; this one helps" in capsys.readouterr().out
     assert concluded == parent
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 4
     assert memory.get(parent).status == "FINISHED"
     assert memory.get(parent).tags["mlflow.note.content"]
+
+
+def test_a_second_process_whose_time_is_over_does_not_wait_for_the_first(conducted, memory, storage, monkeypatch):
+    study, _, _ = conducted
+    clock = SimpleNamespace(time=lambda: 0.0, monotonic=lambda: 0.0)
+    clock.sleep = lambda _: setattr(clock, "time", lambda: 1e10)
+    monkeypatch.setattr(conducting, "time", clock)
+    with (
+        pytest.raises(TimeUpError, match=r"^--time-left: must suffice for the end of the study, .*, got none left\."),
+        conduct(study, memory, storage=storage, workers=1, device="cpu", ends=1e10 - 1),
+    ):
+        pass
+    assert len(memory.find(kind="trial", status="FINISHED")) == 4
 
 
 def test_a_worker_of_another_process_connects_to_the_store_by_its_address(memory, storage, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from pipeline import cells as module
+from pipeline.__main__ import main
 from pipeline.cells import CellTask, Offers
 from pipeline.comparison import compare
 from pipeline.errors import RunError, TimeUpError
@@ -48,6 +50,24 @@ def test_what_does_not_fit_into_the_time_is_not_offered(study):
     given = offers(study, seconds=100.0, ends=time.monotonic() + 120)
     assert list(given) == []
     assert len(given.left) == 4
+
+
+def test_a_command_whose_time_is_over_says_what_is_left_and_goes_on_later(workplace, tiny, capsys, monkeypatch):
+    (workplace / "own.json").write_text(json.dumps({**tiny, "seeds": [0, 1]}))
+    command = ["compare", "--config", "own.json", "--models", "none", "--workers", "1"]
+    assert main([*command, "--time-left", "5"]) == os.EX_TEMPFAIL
+    said = capsys.readouterr().err
+    assert re.fullmatch(
+        r"stopped: --time-left: must suffice for all runs, got 2 of 2 that would last longer\. Run the same command again, "
+        r"it goes on with them\.\n",
+        said,
+    )
+    tracker = connect()
+    [parent] = tracker.find(kind=STUDY_KIND)
+    assert (parent.status, len(tracker.find())) == ("KILLED", 1)
+    monkeypatch.setattr("pipeline.placement.EXTRA_SECONDS", 0.0)
+    assert main([*command, "--time-left", "600"]) == 0
+    assert [run.status for run in tracker.find()] == ["FINISHED"] * 3
 
 
 def test_a_second_process_helps_and_each_cell_is_trained_once(memory, study):
@@ -110,6 +130,41 @@ def test_a_cell_that_another_process_failed_to_train_meanwhile_is_not_tried_agai
     with pytest.raises(RunError, match=r"sincos/seed-1: RunError: ValueError: unlucky \(3 of 4 runs are finished"):
         compare(study, memory, workers=1, device="cpu")
     assert "sincos/seed-1" not in tried
+
+
+def test_the_plan_says_what_is_left_and_starts_nothing(workplace, tiny, capsys):
+    (workplace / "own.json").write_text(json.dumps({**tiny, "seeds": [0, 1, 2]}))
+    command = ["compare", "--config", "own.json", "--models", "none,sincos", "--workers", "2"]
+    assert main([*command, "--plan", "--time-left", "0.001"]) == 0
+    said = capsys.readouterr().out
+    assert not (workplace / "mlflow.db").exists()
+    assert "0 of 6 runs are finished" in said
+    assert re.search(r"none +3 +6 ", said)
+    assert re.search(r"worker 1: \w+ s0, .*\nworker 2: \w+ s0, ", said)
+    assert re.search(r"6 runs in about .*, 2 workers busy for \d+% of it, .*; nothing was started", said)
+    assert "0 of them end within 0 s" in said
+    assert main(["compare", "--config", "own.json", "--models", "none", "--seeds", "0", "--workers", "1"]) == 0
+    capsys.readouterr()
+    assert main([*command, "--plan"]) == 0
+    assert "1 of 6 runs are finished" in capsys.readouterr().out
+    assert len(connect().find()) == 2
+    assert main([*command[:-4], "--models", "none", "--seeds", "0", "--plan"]) == 0
+    assert "nothing to train" in capsys.readouterr().out
+
+
+def test_a_database_whose_files_lie_on_another_machine_is_refused(workplace, postgres, tiny, monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", postgres)
+    (workplace / "own.json").write_text(json.dumps({**tiny, "train.epochs": 1}))
+    command = ["train", "--config", "own.json", "--models", "none"]
+    assert main(command) == 0
+    capsys.readouterr()
+    (workplace / "mlruns").rename(workplace / "elsewhere")
+    assert main([*command, "--seeds", "1"]) == 2
+    said = capsys.readouterr().err
+    assert re.fullmatch(
+        r"error: .*/mlruns/\d+: must be a folder that all who share postgresql://.* see, because .*\.\n", said
+    )
+    assert len(connect(postgres).find()) == 1
 
 
 SLOW = {

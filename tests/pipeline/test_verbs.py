@@ -199,18 +199,20 @@ def test_a_defect_shows_its_traceback_whatever_it_is_called(monkeypatch, error):
     ("verb", "options"),
     [
         ("main", [
-            "--config", "--models", "--seeds", "--name", "--until", "--most_seeds", "--vary", "--workers", "--device", "--storage",
-            "--output", "--allow_missing",
+            "--config", "--models", "--seeds", "--name", "--until", "--most_seeds", "--vary", "--workers", "--launcher", "--gpus_per_run",
+            "--memory_per_run", "--device", "--storage", "--time_left", "--plan", "--output", "--allow_missing",
         ]),
         ("train", ["--config", "--models", "--seeds", "--device", "--storage"]),
         ("compare", [
-            "--config", "--models", "--seeds", "--name", "--until", "--most_seeds", "--vary", "--workers", "--device", "--storage"
+            "--config", "--models", "--seeds", "--name", "--until", "--most_seeds", "--vary", "--workers", "--launcher", "--gpus_per_run",
+            "--memory_per_run", "--device", "--storage", "--time_left", "--plan"
         ]),
         ("analyze", ["--study", "--output", "--allow_missing"]),
         ("claim", ["--study", "--model", "--accuracy", "--tests", "--runs", "--chosen_on"]),
         ("suite", ["--studies", "--output", "--allow_missing"]),
         ("ablate", [
-            "--config", "--models", "--seeds", "--name", "--workers", "--device", "--output", "--storage"
+            "--config", "--models", "--seeds", "--name", "--workers", "--launcher", "--gpus_per_run", "--memory_per_run",
+            "--device", "--output", "--storage", "--time_left", "--plan"
         ]),
         ("predict", ["--model", "--input", "--output"]),
         ("drift", ["--model", "--input", "--output"]),
