@@ -13,10 +13,12 @@ ENV BROWSER_PATH=/usr/bin/chromium-headless-shell
 WORKDIR /environment
 COPY conda.yaml pyproject.toml requirements.lock ./
 ARG TORCH_INDEX=
+# `ray` adds Ray, and what it needs beside the rest.
+ARG LAUNCHER=
 # The tests of packages, and what torch compiles and tests its own code with, would be a tenth of the image.
 # conda.yaml lists the packages without the development tools, the lock has their hashes.
 # hadolint ignore=DL3013
-RUN awk 'NR == FNR { if ($1 == "-") wanted[$2]; next } /^[^ ]/ { on = $1 in wanted } on' conda.yaml requirements.lock > base.requirements.lock \
+RUN awk -v launcher="$LAUNCHER" 'NR == FNR { if ($1 == "-") wanted[$2]; next } /^[^ ]/ { on = $1 in wanted || (launcher == "ray" && $1 ~ /^(ray|jsonschema|jsonschema-specifications|msgpack|referencing|rpds-py)==/) } on' conda.yaml requirements.lock > base.requirements.lock \
     && pip install --no-cache-dir --no-deps --require-hashes --requirement base.requirements.lock \
     && pip install --no-cache-dir ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "$(sed -n 's/^  "\(torch==.*\)",/\1/p' pyproject.toml)" \
     && find /usr/local/lib/python3.11 -depth \

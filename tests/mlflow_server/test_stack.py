@@ -123,22 +123,32 @@ def test_no_service_gets_more_than_it_needs():
         assert service["security_opt"] == ["no-new-privileges:true"]
         assert set(service["logging"]["options"]) == {"max-size", "max-file"}
         assert "network_mode" not in service  # whose network would be gone when that service restarts
+    training = ("pipeline", "ray-head", "ray-worker")
     assert all(
-        service["mem_limit"] and service["pids_limit"] for name, service in COMPOSE.items() if name != "pipeline"
+        service["mem_limit"] and service["pids_limit"] for name, service in COMPOSE.items() if name not in training
     )
-    of_pipeline = str(COMPOSE["pipeline"])
+    assert not [name for name in training if COMPOSE[name].get("ports")]  # Ray has no login
+    of_pipeline = str([COMPOSE[name] for name in training])
     assert not [name for name in SECRETS if name in of_pipeline and not name.startswith(("PIPELINE", "OPTUNA"))]
     # The folder is mounted; what lies in it of the server's is not to be seen.
     assert "/dev/null:/project/.env:ro" in COMPOSE["pipeline"]["volumes"]
     assert "/project/backups" in COMPOSE["pipeline"]["tmpfs"]
 
 
-def test_the_image_of_the_pipeline_has_the_locked_packages_without_development_tools():
+@pytest.mark.parametrize(
+    ("launcher", "more"),
+    [("", set()), ("ray", {"ray", "jsonschema", "jsonschema-specifications", "msgpack", "referencing", "rpds-py"})],
+)
+def test_the_image_of_the_pipeline_has_the_locked_packages_without_development_tools(launcher, more):
     [program] = re.findall(r"^RUN (awk .*) > base.requirements.lock", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
-    lock = subprocess.run(["sh", "-c", program], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    given = {**os.environ, "LAUNCHER": launcher}
+    lock = subprocess.run(["sh", "-c", program], cwd=ROOT, env=given, capture_output=True, text=True, check=True).stdout
     conda = yaml.safe_load((ROOT / "conda.yaml").read_text())["dependencies"][-1]["pip"]
     pins = re.findall(r"^([\w.-]+==\S+)", lock, re.MULTILINE)
-    assert sorted(pins) == sorted(pin for pin in conda if not pin.startswith("torch=="))
+    base = {pin for pin in conda if not pin.startswith("torch==")}
+    assert base <= set(pins)
+    assert {pin.partition("==")[0] for pin in set(pins) - base} == more
+    assert len(pins) == len(base) + len(more)
     assert lock.count("==") == len(re.findall(r"==\S+ \\\n    --hash=sha256:", lock))
 
 
