@@ -6,6 +6,7 @@
 # make lock   resolve pyproject.toml again: writes requirements.lock, that of mlflow_server, and conda.yaml
 # make serve  the tracking server with its login, without containers: port 5000, on SQLite or MLFLOW_BACKEND_STORE_URI=...
 # make secrets, account NAME=..., backup, restore FILE=..., upgrade, rotate  for the stack of docker-compose.yml: mlflow_server/README.md
+# make gpu    the CUDA tests and measurements, on a machine with a GPU: docs/cluster.md says what is not measured yet
 # make audit  ask for known vulnerabilities of the locked packages
 # make format, make clean
 #
@@ -25,7 +26,7 @@ TORCH := $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==$(TORCH_VERSION)
 MNIST := $(DATA)/MNIST/raw/train-images-idx3-ubyte
 FASHION_MNIST := $(DATA)/FashionMNIST/raw/train-images-idx3-ubyte
 
-.PHONY: help setup demo run test test-faults test-stack check serve secrets account backup restore upgrade rotate lock audit format clean
+.PHONY: help setup demo run test test-faults test-stack gpu check serve secrets account backup restore upgrade rotate lock audit format clean
 
 help:
 	@sed -n 's/^# \{0,1\}//; 1,/^$$/p' Makefile
@@ -75,6 +76,11 @@ test-faults: setup
 
 test-stack: setup
 	@scripts/engine.sh .venv/bin/pytest -m containers -p no:xdist --exitfirst --durations 8 tests/mlflow_server/containers
+
+gpu: setup $(MNIST)
+	.venv/bin/python -c 'import sys, torch; sys.exit(0 if torch.cuda.is_available() else "gpu: must have a CUDA device, got none. Run it where there is one.")'
+	.venv/bin/pytest -m gpu
+	.venv/bin/python -m scripts.gpu
 
 check: setup
 	.venv/bin/ruff check
