@@ -16,27 +16,27 @@ KERNEL_SIDE, KERNEL_GAP = 420, 110
 
 
 def kernel_figure(kernel: pd.DataFrame, models: Sequence[str]) -> Figure:
-    """Draw a square a model: the similarity, -1 to 1, of the codes of two times."""
+    """Draw a square a model: the similarity, -100 to 100 %, of the codes of two times."""
     shown = [model for model in models if (kernel["model"] == model).any()]
     grid = squares(len(shown), KERNEL_SIDE, KERNEL_GAP)
     figure, seen = Figure(), []
     for panel, model in enumerate(shown, start=1):
         square = kernel[kernel["model"] == model].pivot_table(index="time", columns="other", values="similarity")
         figure.add_heatmap(
-            z=square.to_numpy(dtype=np.float32).round(2),
+            z=(100 * square.to_numpy()).round().astype(np.int8),  # a byte a cell: the page of many models stays small
             x=square.columns,
             y=square.index,
             colorscale="RdBu",
-            zmin=-1,
-            zmax=1,
+            zmin=-100,
+            zmax=100,
             showscale=panel == 1,
-            colorbar={"title": {"text": "similarity", "side": "right"}, "thickness": 18, "len": 0.6},
+            colorbar={"title": {"text": "similarity (%)", "side": "right"}, "thickness": 18, "len": 0.6},
             xaxis=axis("x", panel),
             yaxis=axis("y", panel),
         )
         if len(square) > 1:
             near, far = (float(np.diagonal(square.to_numpy(), lag).mean()) for lag in (1, len(square) // 2))
-            seen.append(f"{model} {near:.2f} for neighbouring times and {far:.2f} for times half the axis apart")
+            seen.append(f"{model} {near:.0%} for neighbouring times and {far:.0%} for times half the axis apart")
         grid.place(figure, panel, {"nticks": 6}, {"nticks": 6, "autorange": "reversed"})
         panel_title(figure, model, panel)
     return finish(
