@@ -117,6 +117,19 @@ def test_ci_runs_what_make_test_runs():
         assert f".venv/bin/{tool}" in steps
 
 
+def test_the_workflow_runs_what_a_submission_must_pass():
+    job = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text())["jobs"]["test"]
+    assert job["steps"][-1] == {"run": ".ci/run"}
+    assert {"python-version": "3.11"} in [step.get("with") for step in job["steps"]]
+
+
+def test_the_citation_is_of_this_version():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "authors"} <= set(cited)
+    assert cited["version"] == PROJECT["version"]
+    assert cited["license"] == PROJECT["license"]["text"]
+
+
 @pytest.mark.parametrize(
     ("found", "code", "said"),
     [

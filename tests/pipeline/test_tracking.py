@@ -1,5 +1,6 @@
 """Both trackers, by the same tests: the twin is worth something only while it behaves like MLflow."""
 
+import getpass
 import json
 import os
 import pickle
@@ -451,3 +452,9 @@ def test_the_store_the_experiment_and_the_run_that_a_caller_works_with_stay_so(
     assert client.get_run(run.info.run_id).data.metrics == {"loss": 2.0}
     assert client.search_logged_models([experiment, "0"]) == []
     assert len(mlflow_tracker._client.search_logged_models([mlflow_tracker._experiment])) == 2
+
+
+def test_a_run_says_who_has_created_it_and_with_what(mlflow_tracker):
+    tags = mlflow_tracker.get(mlflow_tracker.create("run", tags={})).tags
+    assert tags["mlflow.user"] == getpass.getuser()
+    assert tags["mlflow.source.name"] == "python -m pipeline"

@@ -312,6 +312,14 @@ def test_a_trained_run_says_how_its_epoch_was_chosen(memory, monkeypatch, capsys
     assert f" at epoch 1, {chosen}" in capsys.readouterr().out
 
 
+def test_a_training_says_after_each_epoch_how_it_goes_and_how_long_it_will_take(memory, monkeypatch, capsys):
+    monkeypatch.setattr("pipeline.verbs.open_store", lambda *_: (memory, None))
+    assert main(["train", *SMALL[:-1], "--train.epochs=3"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch")]
+    assert [line.split()[1] for line in lines] == ["1/3", "2/3", "3/3"]
+    assert [line.endswith(" left") for line in lines] == [True, True, False]
+
+
 def test_an_unreachable_server_is_one_line(workplace, capsys, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setattr("pipeline.tracking.link.START_SECONDS", 0)

@@ -24,6 +24,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not BROWSER, reason="no Chromium: scripts/browser.sh gets one"),
 ]
+HEIGHT = 900
 SCREENS = {"day": (1280, False), "night": (1280, True), "telephone": (400, False)}
 ERRORS = """window.errors = []; addEventListener('error', one => errors.push(one.message));
 addEventListener('unhandledrejection', one => errors.push(String(one.reason)))"""
@@ -46,7 +47,8 @@ MEASURES = """(() => {
   const all = (query, of = document) => [...of.querySelectorAll(query)], box = one => one.getBoundingClientRect();
   const fill = one => getComputedStyle(one).fill;
   return {
-    errors: window.errors, scrolls: document.documentElement.scrollWidth - innerWidth,
+    errors: window.errors, answer: box(document.querySelector('.answer')).bottom + scrollY,
+    scrolls: document.documentElement.scrollWidth - innerWidth,
     ground: getComputedStyle(document.body).backgroundColor,
     figures: all('[data-figure]').map(one => { const [frame, button] = one.children, plot = frame.firstElementChild;
       return { name: one.dataset.figure, drawn: one.dataset.drawn, marks: all('svg path, svg rect', plot).length,
@@ -99,7 +101,7 @@ async def _visit(path):
             return told["result"].get("value")
 
         async def size(width):
-            screen = {"height": 900, "deviceScaleFactor": 1, "mobile": False}
+            screen = {"height": HEIGHT, "deviceScaleFactor": 1, "mobile": False}
             await send("Emulation.setDeviceMetricsOverride", width=width, **screen)
 
         await send("Page.enable")
@@ -158,6 +160,11 @@ def test_small_figures_can_be_shown_in_full(seen):
     buttons = {figure["name"]: figure["button"] for figure in seen["day"]["figures"]}
     assert not buttons["differences"]
     assert not buttons["accuracy"]
+
+
+def test_the_answer_is_seen_without_scrolling(seen):
+    assert 100 < seen["day"]["answer"] < HEIGHT
+    assert seen["night"]["answer"] < HEIGHT
 
 
 def test_the_verdict_and_the_results_are_open_and_the_rest_is_folded(seen):
