@@ -73,7 +73,7 @@ def analyze_study(study: StoredStudy, tracker: Tracker, *, output: Path, allow_m
             tracker.log_table(study.parent.id, f"tables/{finding.name}_{name}.json", table)
     tracker.set_tags(study.parent.id, {"mlflow.note.content": description(findings, derived.pages)})
     _describe_runs(derived, tracker)
-    tracker.save_view(study.id, [study.parent.id, *derived.numbers], COLUMNS)
+    tracker.save_view(study.id, f"{study.name} {study.id}", [study.parent.id, *derived.numbers], COLUMNS)
     if problem:
         say(f"Note. {problem}")
     return findings

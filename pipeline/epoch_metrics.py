@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from pipeline.training.loop import Epoch
 
+FIRST_CURVE = "validation/accuracy"
+
 
 def brier_score(log_probabilities_NC: Tensor, labels_N: Tensor) -> float:
     """Return the mean squared distance of the probabilities (N, C) from the true classes (N,), in [0, 2] (Brier 1950)."""
@@ -35,6 +37,8 @@ def metrics_of(epoch: Epoch, labels: dict[str, Tensor]) -> dict[str, float]:
 def curves_of(row: Mapping[str, float]) -> dict[str, float]:
     """Return the metrics of an epoch under the names of their curves: each has a group before its slash.
 
-    The tracking UI draws a group as a section; what has none is a number of the whole run.
+    The tracking UI draws a group as a section; what has none is a number of the whole run. Its page of compared runs opens
+    with the metric that was logged first, which is therefore the accuracy on validation.
     """
-    return {name if "/" in name else f"train/{name}": value for name, value in row.items()}
+    curves = {name if "/" in name else f"train/{name}": value for name, value in row.items()}
+    return {name: curves[name] for name in sorted(curves, key=lambda name: name != FIRST_CURVE)}

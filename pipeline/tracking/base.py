@@ -204,8 +204,8 @@ class Tracker(Recorder):
         del key, charts
         return ""
 
-    def save_view(self, key: str, run_ids: Sequence[str], metrics: Sequence[str]) -> None:
-        """Save, where the store has pages, a list of these runs that shows these metrics, the first one's best on top."""
+    def save_view(self, key: str, name: str, run_ids: Sequence[str], metrics: Sequence[str]) -> None:
+        """Save, where the store has pages, under this name a list of these runs that shows these metrics, the first one's best on top."""
 
     def sole(
         self,

@@ -623,9 +623,9 @@ class MlflowTracker(Tracker):
         return f"#/experiments/{self._experiment}/runs?{shown}viewStateShareKey={key}&{MODE}"
 
     @_mapped
-    def save_view(self, key: str, run_ids: Sequence[str], metrics: Sequence[str]) -> None:
-        """Save what the UI's own "share" would, as a tag of the experiment."""
-        columns = [f"metrics.`{name}`" for name in metrics]
+    def save_view(self, key: str, name: str, run_ids: Sequence[str], metrics: Sequence[str]) -> None:
+        """Save what the UI's own "Save view" would, as a tag of the experiment: the menu "Views" lists it by its name."""
+        columns = [f"metrics.`{metric}`" for metric in metrics]
         wanted = ", ".join(f"'{run_id}'" for run_id in run_ids)
         view = {
             "searchFilter": f"attributes.run_id IN ({wanted})" if len(run_ids) <= MOST_IN_VIEW else "",
@@ -639,7 +639,8 @@ class MlflowTracker(Tracker):
             "columnOrder": [*columns, "tags.`model`"],
             "runsHiddenMode": "SHOW_ALL",
         }
-        self._client.set_experiment_tag(self._experiment, f"{VIEW_TAG}{key}", json.dumps(view))
+        saved = {"name": name, "createdAt": round(1000 * time.time()), "state": json.dumps(view)}
+        self._client.set_experiment_tag(self._experiment, f"{VIEW_TAG}{key}", json.dumps(saved))
 
 
 class _Uploads(MlflowArtifactsRepository):

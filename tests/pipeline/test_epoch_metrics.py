@@ -44,3 +44,8 @@ def test_every_curve_has_a_group():
     assert set(curves_of(row)) == {
         "train/epoch", "train/loss", "train/seconds", "train/learning_rate", "train/gradient_norm", "train/gap_entropy",
     }  # fmt: skip
+
+
+def test_the_accuracy_on_validation_is_logged_first():
+    row = {"epoch": 1, "train/loss": 2.0, "validation/accuracy": 0.5, "test/accuracy": 0.4}
+    assert list(curves_of(row)) == ["validation/accuracy", "train/epoch", "train/loss", "test/accuracy"]
