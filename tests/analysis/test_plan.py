@@ -1,16 +1,21 @@
 import hashlib
 import json
 import re
+from typing import get_args
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from analysis import run_analyses
 from analysis.analyses.banners import banners
 from analysis.analyses.deviations import deviations
-from analysis.plan import REFUSED_TESTS, Declaration, Plan
+from analysis.analyses.significance import judge
+from analysis.metrics.registry import BY_NAME, METRICS
+from analysis.plan import REFUSED_METRICS, REFUSED_TESTS, Declaration, Plan, PrimaryMetric
 from analysis.report.markdown import report
 from analysis.results import Results
+from analysis.statistics.reliability import brier
 
 RATES = {"none": 0.6, "lete": 0.9}
 IDENTITY = {"data_digest": "data", "torch_version": "2.13.0", "precision": "fp32", "device": "cpu"}
@@ -118,11 +123,40 @@ def test_tests_that_cannot_carry_the_verdict_are_refused_by_name(name):
         ("primary_metric", "macro_f1", "it is no mean over sequences"),
         ("primary_metric", "macro_f1", "balanced_accuracy answers the same need"),
         ("primary_metric", "macro_f1", "must be 'test_accuracy' or 'balanced_accuracy'"),
+        ("primary_metric", "negative_log_likelihood", "it has no bound"),
+        ("primary_metric", "brier_score", "of the predicted class alone"),
+        ("primary_metric", "calibration_error", "it is no mean over sequences"),
+        ("primary_metric", "risk_coverage", "it is no mean over sequences"),
+        ("primary_metric", "validation_accuracy", "the epoch was chosen by it"),
     ],
 )
 def test_a_refusal_says_why(setting, name, reason):
     with pytest.raises(ValidationError, match=reason):
         Plan(**{setting: name})
+
+
+def test_every_metric_of_the_answers_may_be_primary_or_is_refused_with_its_reason():
+    of_answers = [
+        metric.name for metric in METRICS if metric.name.endswith(("accuracy", "_f1", "_score", "_likelihood"))
+    ]
+    assert set(of_answers) - {"mean_validation_accuracy"} <= {*get_args(PrimaryMetric), *REFUSED_METRICS}
+    assert set(REFUSED_METRICS) <= set(BY_NAME)
+
+
+def test_the_test_would_call_models_equivalent_whose_likelihoods_are_not():
+    """Simulated, as docs/statistics.md tells it; the chance that no image shows the difference is .999^500 = .61."""
+    generator, plan, found = np.random.default_rng(0), Plan(margin=0.01), []
+    for _ in range(200):
+        a_Sn, b_Sn = 0.05 * generator.standard_normal((2, 5, 500))
+        a_Sn[:, generator.random(500) < 0.001] -= np.log(1e6)
+        found += list(judge([(a_Sn, b_Sn)], np.ones(1, dtype=bool), 2, plan)[1]["verdict"])
+    assert 0.5 < np.mean(np.array(found) == "equivalent") < 0.7
+
+
+def test_the_brier_score_of_the_predicted_class_prefers_who_knows_nothing():
+    guessed, known = np.arange(10) < 1, np.arange(10) < 6
+    assert brier(np.full(10, 0.1), guessed) == pytest.approx(0.09)
+    assert brier(np.full(10, 0.6), known) == pytest.approx(0.24)
 
 
 def test_plans_from_before_there_was_another_metric_keep_their_hash():
