@@ -37,6 +37,8 @@ ELSEWHERE = {
     "curl 127.0.0.1:5001": "tests/pipeline/test_serving.py::test_a_served_model_answers_the_test_set_as_the_study_reported",
     "python vowels.py": "tests/test_readme.py::test_the_example_of_own_data_runs_as_printed_on_recordings_of_that_form",
     "python -m pipeline new": "tests/pipeline/test_new.py::test_new_encodings_backbones_and_data_sets_train",
+    "python -m pipeline train --models log_time": "tests/pipeline/test_new.py::test_new_encodings_backbones_and_data_sets_train",
+    "python -m pipeline main --models log_time": "tests/pipeline/test_new.py::test_new_encodings_backbones_and_data_sets_train",
     "python -m pipeline suite": "tests/pipeline/test_suite.py::test_a_suite_writes_report_tables_and_figure_and_changes_no_study",
     "python -m pipeline deliver": "tests/pipeline/test_spool.py::test_commands_say_what_waits_and_deliver_sends_it",
     "python -m pipeline bench": "tests/pipeline/test_bench.py::test_every_section_is_asked_once_and_only_selects",
@@ -91,8 +93,20 @@ def is_long(before):
     return any(words in before for words in LONG)
 
 
+def run_here():
+    """Yield the place of each command that is run here, and its words with less to do, each once."""
+    done = set()
+    for page, command, before in COMMANDS:
+        if elsewhere(command) or is_long(before):
+            continue
+        words = small(command)
+        if tuple(words) not in done:
+            done.add(tuple(words))
+            yield f"{page}: {command}", words
+
+
 def small(command):
-    """Return a command of the pipeline with less to do."""
+    """Return the words of a command of the pipeline with less to do; a command of another program has none."""
     called = re.sub(r"^(python -m pipeline|time-embeddings) | >.*", "", MADE.get(command, command))
     words = [WORDS.get(word, word) for word in shlex.split(called)]
     verb, settings = words[0], parse(words).overrides
@@ -145,24 +159,25 @@ def place(mlflow_store):
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_every_command_that_is_printed_runs(place, subtests, capsys):
-    done = set()
-    for page, command, before in COMMANDS:
-        if elsewhere(command) or is_long(before) or "log_time" in command:
-            continue
-        words = small(command)
-        if tuple(words) in done:
-            continue
-        done.add(tuple(words))
+    for where, words in run_here():
         if "export" in words:
             (place / words[2]).unlink(missing_ok=True)
-        with subtests.test(f"{page}: {command}"):
+        with subtests.test(where):
             # A promotion that the verdict does not allow is refused: that is its work, too.
             codes = (0, 1) if words[0] == "promote" and "--reason" not in words else (0,)
             code, said = main(words), capsys.readouterr()
             assert code in codes, (words, said.err)
-    assert len(done) > 40
+
+
+def test_every_command_that_is_printed_is_run_in_a_test_or_takes_long(subtests):
+    """Which here means that the command line takes it; `make test-faults` runs it."""
+    commands = list(run_here())
+    assert len(commands) > 40
+    for where, words in commands:
+        with subtests.test(where):
+            assert parse(words).verb == words[0]
 
 
 def test_what_runs_elsewhere_runs_there():
