@@ -117,7 +117,10 @@ def _delete_files(run: Run, tracker: Tracker, *, dry_run: bool) -> int:
 
 
 def _delete(folder: Path, *, dry_run: bool) -> int:
-    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    found = [file.stat() for file in folder.rglob("*") if file.is_file()]
+    size = sum(
+        file.st_size // file.st_nlink for file in found
+    )  # one file may have a name in a run and one in its model
     if not dry_run and folder.is_dir():
         rmtree(folder)
     return size

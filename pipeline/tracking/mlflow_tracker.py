@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
+from filecmp import cmp
 from functools import cached_property, wraps
 from http.client import UNAUTHORIZED
 from pathlib import Path
@@ -94,6 +95,10 @@ TABLES_TAG = "mlflow.loggedArtifacts"
 
 LOST = (ConnectionError, TimeoutError, URLError, requests.ConnectionError, requests.Timeout, RetryError)
 """What is raised where a server is not reached, or answers with a status that says it may do so later, as 500 and 503 do."""
+CODE = "code.zip"
+"""The file of a model that holds the modules of the project."""
+NEWEST = 8
+"""Of the models of a store, how many a new one may share its code with: the older, the likelier they have another version."""
 UPLOADS = 16
 """Files that go to a server at once: a package of a model has some hundred."""
 BATCH = 1000
@@ -434,7 +439,7 @@ class MlflowTracker(Tracker):
                 super().__init__(**{**named, "run_id": run_id})
 
         with self._as_active(), TemporaryDirectory() as scratch:
-            code = Path(scratch) / "code.zip"
+            code = Path(scratch) / CODE
             code.write_bytes(packed_code())
             OfRun.log(
                 artifact_path=None,
@@ -463,18 +468,18 @@ class MlflowTracker(Tracker):
             self._client.log_batch(run.info.run_id, metrics=rows)
 
     def _share(self, run_id: str, weights: Path, model: str) -> None:
-        """Let the package of a model and its run share the file of the weights, where both lie in folders here."""
+        """Let the package of a model share files, where it lies in a folder here: the weights with its run, the code with others."""
         run, package = (urlsplit(place) for place in (self._place(run_id), model))
-        copy = Path(unquote(package.path)) / "artifacts" / weights.name
-        if (
-            {run.scheme, package.scheme} <= {"", "file"}
-            and weights.is_relative_to(unquote(run.path))
-            and copy.is_file()
-        ):
-            link = copy.with_name(f".{copy.name}")
-            with suppress(OSError):  # a file system without links keeps both
-                link.hardlink_to(weights)
-                link.replace(copy)
+        if not {run.scheme, package.scheme} <= {"", "file"}:
+            return
+        folder = Path(unquote(package.path))
+        if weights.is_relative_to(unquote(run.path)):
+            _link(folder / "artifacts" / weights.name, weights)
+        code = folder / "artifacts" / CODE
+        models = sorted((other for other in folder.parents[1].iterdir() if other != folder.parent), key=_age)[:NEWEST]
+        others = (other / code.relative_to(folder.parent) for other in models)
+        if same := next((other for other in others if _is_same(other, code)), None):
+            _link(code, same)
 
     @contextmanager
     def _as_active(self) -> Iterator[None]:
@@ -657,6 +662,32 @@ class _Uploads(MlflowArtifactsRepository):
 
 
 _artifact_repository_registry.register("mlflow-artifacts", _Uploads)  # type: ignore[no-untyped-call]
+
+
+def _link(copy: Path, file: Path) -> None:
+    """Replace a copy of a file by a second name of it."""
+    if not copy.is_file():
+        return
+    link = copy.with_name(f".{copy.name}")
+    with suppress(OSError):  # a file system without links keeps both
+        link.hardlink_to(file)
+        link.replace(copy)
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Return whether two files are there and have the same bytes."""
+    try:
+        return cmp(one, other, shallow=False)
+    except OSError:
+        return False
+
+
+def _age(folder: Path) -> float:
+    """Return a number that is the smaller the newer a folder is; of one that is deleted meanwhile, any."""
+    try:
+        return -folder.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _source() -> dict[str, str]:

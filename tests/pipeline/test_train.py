@@ -319,6 +319,15 @@ def test_the_stored_model_is_whole_and_loads_where_the_project_is_not(mlflow_tra
     assert answers == model.predict(pd.DataFrame({"times": times})).to_dict("list")
 
 
+def test_models_of_a_store_in_a_folder_share_one_file_of_code(mlflow_tracker):
+    runs = [run_cell(cell(seed=seed), mlflow_tracker, device="cpu", report=silent).run_id for seed in (0, 1)]
+    found = mlflow_tracker._client.search_logged_models([mlflow_tracker._experiment])
+    assert {model.source_run_id for model in found} == set(runs)
+    one, other = (Path(unquote(urlsplit(model.artifact_location).path), "artifacts/code.zip") for model in found)
+    assert one.samefile(other)
+    assert not one.with_name(".code.zip").exists()
+
+
 def test_the_stored_model_takes_features_as_the_file_has_them(memory, workplace):
     from pipeline.tracking.pyfunc import EventClassifier  # noqa: PLC0415
 
