@@ -18,7 +18,9 @@ def test_a_study_takes_about_as_long_as_it_says(memory, monkeypatch):
     said = []
     monkeypatch.setattr(comparison, "phase", lambda text: said.append((time.monotonic(), text)))
     settings = {"data.name": "mnist_sample", "train.batch_size": 16, "train.epochs": 8}
-    compare(load_study(None, models=["sincos", "lete"], seeds=[0, 1], overrides=settings), memory, workers=1, device="cpu")
+    compare(
+        load_study(None, models=["sincos", "lete"], seeds=[0, 1], overrides=settings), memory, workers=1, device="cpu"
+    )
     [(began, text)] = [(began, text) for began, text in said if text.startswith("training ")]
     told = float(re.search(r"about (\d+) s with 1 worker", text)[1])
     took = time.monotonic() - began
