@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from pipeline import comparison
+from pipeline import cells
 from pipeline.comparison import compare
 from pipeline.study import load_study
 
@@ -16,7 +16,7 @@ FACTOR = 3
 @pytest.mark.exhaustive
 def test_a_study_takes_about_as_long_as_it_says(memory, monkeypatch):
     said = []
-    monkeypatch.setattr(comparison, "phase", lambda text: said.append((time.monotonic(), text)))
+    monkeypatch.setattr(cells, "phase", lambda text: said.append((time.monotonic(), text)))
     settings = {"data.name": "mnist_sample", "train.batch_size": 16, "train.epochs": 8}
     compare(
         load_study(None, models=["sincos", "lete"], seeds=[0, 1], overrides=settings), memory, workers=1, device="cpu"
