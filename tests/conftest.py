@@ -34,13 +34,22 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if item not in set(left_out)]
 
 
+STORES = ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "OPTUNA_STORAGE")
+"""Variables by which a store is found."""
+
+
 @pytest.fixture(autouse=True)
 def environment():
-    """Leave the environment as it was: MLflow writes the store that it was told to use into it, where the next test would find it."""
-    before = dict(os.environ)
+    """Leave these variables as they were: MLflow writes the store that it was told to use into one, where the next test would find it.
+
+    What a module sets when it is imported stays, because it is imported once.
+    """
+    before = {name: os.environ.get(name) for name in STORES}
     yield
-    os.environ.clear()
-    os.environ.update(before)
+    for name, value in before.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
 
 
 @pytest.fixture
@@ -51,13 +60,7 @@ def workplace(tmp_path, monkeypatch):
         "BROWSER_PATH", "/no/browser"
     )  # drawing takes the longest of an analysis: who tests it takes `browser`
     monkeypatch.chdir(tmp_path)
-    for name in (
-        "MLFLOW_TRACKING_URI",
-        "MLFLOW_RUN_ID",
-        "MLFLOW_EXPERIMENT_ID",
-        "MLFLOW_EXPERIMENT_NAME",
-        "OPTUNA_STORAGE",
-    ):
+    for name in STORES:
         monkeypatch.delenv(name, raising=False)
     return tmp_path
 

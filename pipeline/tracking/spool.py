@@ -7,8 +7,8 @@ import json
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from shutil import copyfile, rmtree
 from typing import Any, Self
@@ -137,10 +137,13 @@ class Spool(Recorder):
             self.entries.append(entry)
             self.news.notify_all()
 
-    def _folder(self) -> Path:
+    @contextmanager
+    def _filling(self) -> Iterator[Path]:
+        """Give the folder of the next entry, to be filled within."""
         folder = self._files / str(len(self.entries))
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            yield folder
 
     def set_status(self, run_id: str, status: Status) -> None:
         """Note the status."""
@@ -175,15 +178,16 @@ class Spool(Recorder):
     def log_text(self, run_id: str, path: str, text: str) -> None:
         """Keep text as a file."""
         del run_id
-        folder, name = self._folder(), Path(path).name
-        (folder / name).write_text(text, encoding="utf-8")
+        name = Path(path).name
+        with self._filling() as folder:
+            (folder / name).write_text(text, encoding="utf-8")
         self._append("log_file", name=name, into=path.rpartition("/")[0], folder=folder.name)
 
     def log_file(self, run_id: str, file: Path, folder: str = "") -> None:
         """Keep a copy of the file."""
         del run_id
-        kept = self._folder()
-        copyfile(file, kept / file.name)
+        with self._filling() as kept:
+            copyfile(file, kept / file.name)
         self._append("log_file", name=file.name, into=folder, folder=kept.name)
 
     def log_table(self, run_id: str, path: str, table: pd.DataFrame) -> None:
@@ -196,9 +200,9 @@ class Spool(Recorder):
     ) -> None:
         """Keep copies of what the model is made of."""
         del run_id
-        kept = self._folder()
-        for file in (weights, config):
-            copyfile(file, kept / file.name)
+        with self._filling() as kept:
+            for file in (weights, config):
+                copyfile(file, kept / file.name)
         self._append(
             "log_model", name=name, card=card, weights=weights.name, config=config.name, folder=kept.name,
             example={str(name): column.tolist() for name, column in example.items()},

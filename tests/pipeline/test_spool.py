@@ -329,6 +329,22 @@ def test_a_line_that_was_broken_off_counts_as_not_written(left, memory):
         Spool.left(left)
 
 
+def test_a_file_of_the_spool_that_finds_no_room_is_named_by_its_folder(left, monkeypatch):
+    spool = Spool.left(left)
+    entries = list(spool.entries)
+
+    def full(*_arguments, **_named):
+        raise OSError(errno.ENOSPC, "No space left on device")  # of an open file, the system tells no name
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(DiskError, match=rf"spool/{len(entries)}: must have room"):
+        spool.log_text("", "history.json", "[]")
+    monkeypatch.setattr("pipeline.tracking.spool.copyfile", full)
+    with pytest.raises(DiskError, match=rf"spool/{len(entries)}: must have room"):
+        spool.log_file("", Path("best.pt"))
+    assert spool.entries == entries
+
+
 def test_an_entry_that_finds_no_room_leaves_the_spool_as_it_was(left, monkeypatch):
     whole, spool = (left / "spool.jsonl").read_bytes(), Spool.left(left)
 
