@@ -272,7 +272,7 @@ def test_commands_say_what_waits_and_deliver_sends_it(server, workplace, monkeyp
     (workplace / "study.json").write_text(json.dumps(study))
     command = ["compare", "--config", "study.json", "--workers", "1"]
     server.fault = fault = While("away")
-    monkeypatch.setattr(importlib.import_module("pipeline.comparison"), "log_line", lambda *_: fault.begun.set())
+    monkeypatch.setattr(importlib.import_module("pipeline.cells"), "log_line", lambda *_: fault.begun.set())
 
     def run(*words):  # MLflow's server, which is of this process here, sets the variable for itself
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
@@ -299,7 +299,7 @@ def test_commands_say_what_waits_and_deliver_sends_it(server, workplace, monkeyp
     assert run("deliver") == 0
     assert capsys.readouterr().out == "nothing waits in checkpoints/\n"
     monkeypatch.setattr(
-        importlib.import_module("pipeline.comparison"), "run_cell", lambda *_, **__: pytest.fail("it was trained again")
+        importlib.import_module("pipeline.cells"), "run_cell", lambda *_, **__: pytest.fail("it was trained again")
     )
     assert run(*command) == 0
     assert "2 of 2 runs are finished" in capsys.readouterr().out

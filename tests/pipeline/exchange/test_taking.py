@@ -65,7 +65,7 @@ def test_the_same_compare_trains_nothing_there_and_analyze_says_the_same(
     workplace = elsewhere._folder.parent
     import_file(exported.bare, elsewhere)
     trained = []
-    monkeypatch.setattr("pipeline.comparison.run_cell", lambda *_args, **_more: trained.append(1))
+    monkeypatch.setattr("pipeline.cells.run_cell", lambda *_args, **_more: trained.append(1))
     study = load_study(None, models=["none", "sincos"], seeds=[0, 1], overrides=tiny)
     before = len(elsewhere.find())
     compare(study, elsewhere, workers=1, device="cpu")
@@ -336,7 +336,7 @@ def test_from_a_file_to_a_server_and_back_is_the_same_bytes(server, mlflow_track
     import_file(workplace / "sent.zip", served)
     assert bytes_of(served, workplace / "back.zip", weights=True) == sent
     trained = []
-    monkeypatch.setattr("pipeline.comparison.run_cell", lambda *_args, **_more: trained.append(1))
+    monkeypatch.setattr("pipeline.cells.run_cell", lambda *_args, **_more: trained.append(1))
     compare(study, served, workers=1, device="cpu")
     assert trained == []
     analyze_study(find_study(served), served, output=workplace / "other", allow_missing=False)
