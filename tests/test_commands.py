@@ -42,6 +42,13 @@ ELSEWHERE = {
     "python -m pipeline suite": "tests/pipeline/test_suite.py::test_a_suite_writes_report_tables_and_figure_and_changes_no_study",
     "python -m pipeline deliver": "tests/pipeline/test_spool.py::test_commands_say_what_waits_and_deliver_sends_it",
     "python -m pipeline bench": "tests/pipeline/test_bench.py::test_every_section_is_asked_once_and_only_selects",
+    "RAY_ADDRESS=": "tests/pipeline/test_cluster.py::test_a_study_outlives_a_node_with_the_weights_of_the_local_launcher",
+    "python -m pipeline compare --config config/quick.json --launcher ray": (
+        "tests/pipeline/test_cluster.py::test_a_study_outlives_a_node_with_the_weights_of_the_local_launcher"
+    ),
+    "python -m pipeline compare --config config/quick.json --plan": (
+        "tests/pipeline/test_cells.py::test_the_plan_says_what_is_left_and_starts_nothing"
+    ),
     "python -m pipeline compare --config config/quick.json --until": (
         "tests/pipeline/test_looks.py::test_a_clear_pair_stops_at_the_first_look_and_the_other_goes_on"
     ),

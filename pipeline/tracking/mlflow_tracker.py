@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -103,6 +104,11 @@ UPLOADS = 16
 """Files that go to a server at once: a package of a model has some hundred."""
 BATCH = 1000
 """Metrics that MLflow takes in one call."""
+REPEATABLE = ("set_status", "set_tags", "log_params")
+"""What may be asked again of a local store, whatever came of it before."""
+LOCKED_SECONDS = 60.0
+"""How long a local store that is locked is asked again. SQLite waits for a lock but for where two processes that read want to write:
+one of them is refused at once."""
 
 # It writes the traceback of each error of the database, which is said in one line here.
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
@@ -120,6 +126,7 @@ def _mapped(method: Callable[P, R]) -> Callable[P, R]:
     @wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         link: Link | None = getattr(args[0], "link", None)
+        ends = time.monotonic() + LOCKED_SECONDS
         while True:
             began = time.monotonic()
             try:
@@ -129,6 +136,9 @@ def _mapped(method: Callable[P, R]) -> Callable[P, R]:
             except (MlflowException, SQLAlchemyError, CommandError, OSError) as error:
                 if isinstance(error, FileNotFoundError) and method.__name__ != "__init__":
                     raise
+                if method.__name__ in REPEATABLE and _is_locked(error) and time.monotonic() < ends:
+                    time.sleep(0.05)
+                    continue
                 explained = _explained(error, str(getattr(args[0], "uri", "")), method.__name__)
                 if link and isinstance(explained, AwayError) and link.failed(method.__name__, explained, began):
                     continue
@@ -167,6 +177,11 @@ def _explained(error: Exception, uri: str, verb: str) -> UsageError | RunError:
     return RunError(
         f"tracking store {uri}: must do what {verb} asks, got {one_line(error)}. Mend that, and run the command again."
     )
+
+
+def _is_locked(error: BaseException) -> bool:
+    codes = (getattr(cause, "sqlite_errorcode", 0) for cause in causes(error))
+    return any(code & 0xFF == sqlite3.SQLITE_BUSY for code in codes)  # the lowest byte of an extended code is its kind
 
 
 def _in_words(error: BaseException) -> str:

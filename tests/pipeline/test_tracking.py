@@ -6,6 +6,7 @@ import os
 import pickle
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -352,6 +353,39 @@ def test_only_a_lost_connection_is_said_to_be_one(mlflow_tracker, monkeypatch, e
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
     assert ("Start the server" in str(raised.value)) is isinstance(raised.value, UsageError)
+
+
+def test_a_store_that_is_locked_is_asked_again_where_that_repeats_nothing(mlflow_tracker, monkeypatch):
+    locked = sqlite3.OperationalError("database is locked")
+    locked.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    asked = []
+
+    def refused(of):
+        def call(*arguments, **named):
+            asked.append(of.__name__)
+            if len(asked) < 3:
+                raise MlflowException("locked") from locked
+            return of(*arguments, **named)
+
+        return call
+
+    run = mlflow_tracker.create("one", tags={})
+    client = mlflow_tracker._client
+    monkeypatch.setattr(client, "set_terminated", refused(client.set_terminated))
+    mlflow_tracker.set_status(run, "KILLED")
+    assert asked == ["set_terminated"] * 3
+    assert mlflow_tracker.get(run).status == "KILLED"
+    monkeypatch.setattr(mlflow_tracker_module, "LOCKED_SECONDS", 0.0)
+    asked.clear()
+    with pytest.raises(RunError, match="must do what set_status asks, got MlflowException: locked"):
+        mlflow_tracker.set_status(run, "KILLED")
+    # Rows would be there twice if they had been written before.
+    monkeypatch.setattr(mlflow_tracker_module, "LOCKED_SECONDS", 60.0)
+    monkeypatch.setattr(client, "log_batch", refused(client.log_batch))
+    asked.clear()
+    with pytest.raises(RunError, match="must do what log_rows asks"):
+        mlflow_tracker.log_metrics(run, {"loss": 1.0}, 1)
+    assert asked == ["log_batch"]
 
 
 def test_what_the_store_refuses_is_said(mlflow_tracker):
