@@ -21,11 +21,11 @@ NEEDED, NOT_NEEDED, UNDECIDED = "needed", "not needed", "undecided"
 def need(results: Results) -> Finding:
     """Hold every model that sees times against every one that does not, among them one of `order`."""
     table = _against_controls(results)
-    certificate = certify(table)
+    certificate, beating = certify(table), _beating(table)
+    beats = f"{listing(beating)} {'beats' if len(beating) == 1 else 'beat'} every control"
     said = {
         NEEDED: (
-            f"Times are needed on this data: {listing(_beating(table))} beats every control, which sees no time. A comparison of "
-            "encodings on it is about time."
+            f"Times are needed on this data: {beats}, which sees no time. A comparison of encodings on it is about time."
         ),
         NOT_NEEDED: (
             "Times are not needed on this data: no encoding of times is better than every control, which sees no time, and each is "
@@ -49,7 +49,7 @@ def need(results: Results) -> Finding:
         summary="\n\n".join([said, controls, bullets(lines)]),
         tables={"need": table},
         listed=(),
-        data={"certificate": certificate, "controls": results.timeless, "needed_by": _beating(table)},
+        data={"certificate": certificate, "controls": results.timeless, "needed_by": beating},
     )
 
 
