@@ -27,49 +27,34 @@ os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 OURS = ("analysis", "models", "pipeline")
 """The packages of the project: one that is not there is an error in the code."""
 
+TRAINED = (
+    "config",
+    "models",
+    "seeds",
+    "name",
+    "until",
+    "most_seeds",
+    "vary",
+    "workers",
+    "launcher",
+    "gpus_per_run",
+    "memory_per_run",
+    "device",
+    "storage",
+    "time_left",
+    "plan",
+)
+"""Flags of what trains a study."""
+
 VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
     "main": (
         "train what is missing of a study, analyse it, print the verdicts",
-        (
-            "config",
-            "models",
-            "seeds",
-            "name",
-            "until",
-            "most_seeds",
-            "vary",
-            "workers",
-            "launcher",
-            "gpus_per_run",
-            "memory_per_run",
-            "device",
-            "storage",
-            "time_left",
-            "plan",
-            "output",
-            "allow_missing",
-        ),
+        (*TRAINED, "output", "allow_missing"),
     ),
     "train": ("train one model with one seed", ("config", "models", "seeds", "device", "storage")),
     "compare": (
         "train what is missing of a study: models x seeds",
-        (
-            "config",
-            "models",
-            "seeds",
-            "name",
-            "until",
-            "most_seeds",
-            "vary",
-            "workers",
-            "launcher",
-            "gpus_per_run",
-            "memory_per_run",
-            "device",
-            "storage",
-            "time_left",
-            "plan",
-        ),
+        TRAINED,
     ),
     "analyze": ("analyse a finished study: figures, tables, report", ("study", "output", "allow_missing")),
     "claim": (
