@@ -23,10 +23,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import torch
 
 from pipeline.comparison import compare
 from pipeline.console import say
-from pipeline.launch import Launch, Notify, run_tasks
+from pipeline.launch import ONE_THREAD, Launch, Notify, run_tasks
 from pipeline.place import ROOT
 from pipeline.stored_study import runs_of
 from pipeline.study import Study, load_study
@@ -101,6 +102,8 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(KINDS[:-1]))
     parser.add_argument("--server", type=int, default=0)
     given = parser.parse_args()
+    os.environ.update(ONE_THREAD)  # as every command does; else each of two workers takes both cores
+    torch.set_num_threads(1)
     for kind in given.only.split(","):
         with TemporaryDirectory() as folder, chdir(folder):
             if kind == "store":
