@@ -40,12 +40,14 @@ STORES = ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLO
 
 @pytest.fixture(autouse=True)
 def environment():
-    """Leave these variables as they were: MLflow writes the store that it was told to use into one, where the next test would find it.
+    """Forget the store that a test told MLflow to use, which MLflow keeps in a module and in these variables.
 
-    What a module sets when it is imported stays, because it is imported once.
+    What a module sets in the environment when it is imported stays, because it is imported once.
     """
     before = {name: os.environ.get(name) for name in STORES}
     yield
+    if mlflow := sys.modules.get("mlflow"):  # which takes seconds to import
+        mlflow.set_tracking_uri(None)
     for name, value in before.items():
         os.environ.pop(name, None)
         if value is not None:

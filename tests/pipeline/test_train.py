@@ -255,10 +255,8 @@ def in_mlflow(mlflow_tracker):
     """Make the store MLflow's own, which a call of ours leaves to its caller."""
     import mlflow  # noqa: PLC0415
 
-    before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(mlflow_tracker.uri)
-    yield mlflow
-    mlflow.set_tracking_uri(before)
+    return mlflow
 
 
 def test_the_stored_model_predicts_from_raw_lists(mlflow_tracker, in_mlflow):

@@ -453,8 +453,6 @@ def test_mlflow_run_uses_the_run_that_mlflow_created(mlflow_store, monkeypatch):
     done = subprocess.run(command, cwd=workplace, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
-    mlflow.set_tracking_uri(os.environ["MLFLOW_TRACKING_URI"])  # another test of this process may have set one
-
     def mlflow_run(entry, *parameters):
         given = dict(parameter.split("=", 1) for parameter in parameters)
         mlflow.projects.run(str(workplace), entry, parameters=given, env_manager="local", experiment_id="0")
