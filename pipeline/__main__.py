@@ -436,7 +436,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "studies": {
         "type": _words,
         "metavar": "ID,ID",
-        "help": "six studies or more of the same variants, each on other data",
+        "help": "two studies or more of the same variants, each on other data",
     },
     "model": {"metavar": "A", "help": "variant of the study that the number is held against"},
     "accuracy": {"type": _rate, "metavar": "PERCENT", "help": "the published accuracy"},

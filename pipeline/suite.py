@@ -35,8 +35,7 @@ def check_ids(studies: Sequence[str]) -> None:
     """Refuse what names too few studies, or one of them twice, before a store is opened."""
     if len(studies) < LEAST_SETS:
         raise UsageError(
-            f"--studies: must be {LEAST_SETS} or more, got {len(studies)}. Over fewer data sets no test of a pair can reach "
-            "p = 0.05; `python -m pipeline ls studies` lists what the store has."
+            f"--studies: must be {LEAST_SETS} or more, got {len(studies)}. `python -m pipeline ls studies` lists what the store has."
         )
     if twice := [study for study, times in Counter(studies).items() if times > 1]:
         raise UsageError(f"--studies: must be each named once, got {twice[0]} twice. Drop one.")

@@ -8,6 +8,7 @@ declared family.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, count
+from math import isfinite
 
 import numpy as np
 import pandas as pd
@@ -16,12 +17,13 @@ from analysis.analyses.need import NEEDED, UNDECIDED
 from analysis.analyses.significance import family_sizes
 from analysis.figures import ranks_figure
 from analysis.findings import Finding
-from analysis.metrics.registry import BY_NAME
+from analysis.metrics.registry import BY_NAME, Metric
 from analysis.plan import Plan
 from analysis.results import ResultsError
 from analysis.statistics.randomness import stream
 from analysis.statistics.ranks import (
     DIGITS,
+    Friedman,
     Scores,
     cliques,
     critical_difference,
@@ -34,8 +36,8 @@ from analysis.statistics.ranks import (
 from analysis.statistics.two_way import holm
 from analysis.wording import as_words, bullets, listing, markdown_table, p_value, plural, points
 
-LEAST_SETS = 6
-"""Data sets below which Wilcoxon's test cannot reach p = 0.05."""
+LEAST_SETS = 2
+"""Data sets below which there is nothing to rank over."""
 RECOMMENDED_SETS = 10
 
 
@@ -78,45 +80,23 @@ def suite(members: Sequence[Member], plan: Plan) -> Finding:
     groups = [tuple(table.columns[list(clique)]) for clique in cliques(joined.to_numpy())]
     omnibus, sets = friedman(ranks_NK), len(members)
     nemenyi = critical_difference(len(table.columns), sets, plan.alpha)
-    by_set: list[list[str]] = [
-        [
-            member.study,
-            member.dataset,
-            f"{member.seeds} x {member.sequences:,}",
-            *(
-                f"{metric.show(member.scores[model])} ({rank:g})"
-                for model, rank in zip(members[0].scores, ranks_K, strict=True)
-            ),
-        ]
-        for member, ranks_K in zip(members, ranks_NK, strict=True)
-    ]
-    by_set.append(["mean rank", "", "", *(f"{rank:.2f}" for rank in mean_ranks.values())])
-    verdicts = [_sentence(row, sets, metric.unit == "rate") for _, row in pairs[pairs["declared"]].iterrows()]
+    rate = metric.unit == "rate"
+    verdicts = [_sentence(row, sets, rate) for _, row in pairs[pairs["declared"]].iterrows()]
     warnings = [
         *_kinships(members),
         *_too_few(sets, plan, len(table.columns)),
         *_set_aside(asked),
         *_uncertified(members),
     ]
-    f = f"F({omnibus.df[0]}, {omnibus.df[1]}) = {omnibus.f:.2f}, {p_value(omnibus.p)}"
     summary = [
         f"Over {plural(sets, 'data set')}, by {metric.title.lower()} averaged over seeds:",
         bullets(verdicts),
-        markdown_table(["Study", "Data set", "Seeds x sequences", *table.columns], by_set),
+        _by_set(members, ranks_NK, mean_ranks, metric),
         "In brackets: the rank on the data set, 1 for the best, equal ones sharing theirs.",
-        (
-            f"Do the models differ at all? Friedman's chi-squared {omnibus.chi_squared:.2f}, Iman and Davenport's {f}. It gates "
-            "nothing."
-        ),
-        (
-            "p: Wilcoxon's signed-rank test over data sets, two-sided, over all signs; Holm over the declared pairs at alpha = "
-            f"{plan.alpha:g}. The interval of the median difference is of order statistics and unadjusted. Wins, ties and losses count "
-            f"data sets; a tie is a difference of at most {_size(plan.margin, rate=metric.unit == 'rate').lstrip('+')}. "
-            f"For comparison with older work: Nemenyi's critical difference is {nemenyi:.2f} ranks."
-        ),
+        _tests(omnibus, nemenyi, plan, rate=rate),
     ]
     if not pairs["declared"].all():
-        more = [_sentence(row, sets, metric.unit == "rate") for _, row in pairs[~pairs["declared"]].iterrows()]
+        more = [_sentence(row, sets, rate) for _, row in pairs[~pairs["declared"]].iterrows()]
         summary += ["Exploratory pairs, not declared in the plan (Holm over all pairs):", bullets(more)]
     return Finding(
         name="suite",
@@ -134,6 +114,37 @@ def suite(members: Sequence[Member], plan: Plan) -> Finding:
             "critical_difference": nemenyi,
             "cliques": groups,
         },
+    )
+
+
+def _by_set(members: Sequence[Member], ranks_NK: Scores, mean_ranks: Mapping[str, float], metric: Metric) -> str:
+    """Return the table of scores and ranks, a row a data set."""
+    rows: list[list[str]] = [
+        [
+            member.study,
+            member.dataset,
+            f"{member.seeds} x {member.sequences:,}",
+            *(
+                f"{metric.show(member.scores[model])} ({rank:g})"
+                for model, rank in zip(mean_ranks, ranks_K, strict=True)
+            ),
+        ]
+        for member, ranks_K in zip(members, ranks_NK, strict=True)
+    ]
+    rows.append(["mean rank", "", "", *(f"{rank:.2f}" for rank in mean_ranks.values())])
+    return markdown_table(["Study", "Data set", "Seeds x sequences", *mean_ranks], rows)
+
+
+def _tests(omnibus: Friedman, nemenyi: float, plan: Plan, *, rate: bool) -> str:
+    """Return what was tested and how."""
+    f = f"F({omnibus.df[0]}, {omnibus.df[1]}) = {omnibus.f:.2f}, {p_value(omnibus.p)}"
+    return (
+        f"Do the models differ at all? Friedman's chi-squared {omnibus.chi_squared:.2f}, Iman and Davenport's {f}. It gates "
+        "nothing.\n\n"
+        "p: Wilcoxon's signed-rank test over data sets, two-sided, over all signs; Holm over the declared pairs at alpha = "
+        f"{plan.alpha:g}. The interval of the median difference is of order statistics and unadjusted. Wins, ties and losses count "
+        f"data sets; a tie is a difference of at most {_size(plan.margin, rate=rate).lstrip('+')}. "
+        f"For comparison with older work: Nemenyi's critical difference is {nemenyi:.2f} ranks."
     )
 
 
@@ -166,8 +177,7 @@ def _check(members: Sequence[Member], asked: Sequence[Member]) -> None:
         )
     if len(members) < LEAST_SETS:
         raise ResultsError(
-            f"--studies: must be {LEAST_SETS} or more, got {len(members)}. Over fewer data sets Wilcoxon's test cannot reach "
-            "p = 0.05; read each study's own report."
+            f"--studies: must be {LEAST_SETS} or more, got {len(members)}. Read the study's own report, or add studies of other data."
         )
     models = list(members[0].scores)
     if len(models) < 2:  # noqa: PLR2004  a pair is the least
@@ -215,6 +225,7 @@ def _pairs(scores: pd.DataFrame, mean_ranks: Mapping[str, float], plan: Plan) ->
 
 def _sentence(row: pd.Series, sets: int, rate: bool) -> str:
     low, high = (_size(row[end], rate=rate) for end in ("ci_low", "ci_high"))
+    interval = f"[{low}, {high}]" if isfinite(row["ci_low"]) else "(no interval over so few data sets)"
     said = {
         "better": f"{row['model_a']} is better than {row['model_b']}",
         "worse": f"{row['model_a']} is worse than {row['model_b']}",
@@ -222,7 +233,7 @@ def _sentence(row: pd.Series, sets: int, rate: bool) -> str:
     }[row["verdict"]]
     return (
         f"{said}: mean rank {row['mean_rank_a']:.2f} against {row['mean_rank_b']:.2f}, median difference "
-        f"{_size(row['median_difference'], rate=rate)} [{low}, {high}], {p_value(row['p'])} (Holm: {p_value(row['p_adjusted'])}), "
+        f"{_size(row['median_difference'], rate=rate)} {interval}, {p_value(row['p'])} (Holm: {p_value(row['p_adjusted'])}), "
         f"{plural(row['wins'], 'win')}, {plural(row['ties'], 'tie')}, "
         f"{row['losses']} {'loss' if row['losses'] == 1 else 'losses'} (n = {plural(sets, 'data set')})."
     )

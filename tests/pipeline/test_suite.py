@@ -141,18 +141,18 @@ def refused(arguments, said, capsys):
         (["variants"], "--studies: must have the same variants, got sincos, none in study "),
         (["other model"], "--studies: must have the same variants, got sincos with model.hidden_dim 4 in study "),
         (["draw 0"], " twice. Drop one."),
-        ([], "--studies: must be 6 or more, got 5."),
+        ([], "--studies: must be 2 or more, got 1."),
     ],
     ids=str,
 )
 def test_studies_that_cannot_be_compared_are_refused_in_one_line(opened, workplace, capsys, studies, said):
-    ids = six(opened, *studies) if studies else six(opened)[:5]
+    ids = six(opened, *studies) if studies else six(opened)[:1]
     refused(["suite", f"--studies={','.join(ids)}"], said, capsys)
     assert list(workplace.iterdir()) == []
 
 
 def test_no_studies_and_an_unknown_one_are_refused_in_one_line(opened, workplace, capsys):
-    refused(["suite"], "--studies: must be 6 or more, got 0.", capsys)
+    refused(["suite"], "--studies: must be 2 or more, got 0.", capsys)
     refused(["suite", f"--studies={','.join([*six(opened)[:5], 'nothere'])}"], "must be a study in memory", capsys)
     assert list(workplace.iterdir()) == []
 

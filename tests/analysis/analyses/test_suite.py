@@ -102,8 +102,8 @@ def test_data_sets_that_need_no_times_are_set_aside():
         "Set aside: small, on which it is undecided that times are needed.",
     ]
     assert found.data["certificates"]["control"] == "not needed"
-    with pytest.raises(ResultsError, match=r"on whose data times are needed, got 5 beside control \(not needed\)"):
-        suite([*well[:5], replace(control, study="control")], Plan())
+    with pytest.raises(ResultsError, match=r"on whose data times are needed, got 1 beside control \(not needed\)"):
+        suite([well[0], replace(control, study="control")], Plan())
 
 
 def test_data_sets_without_a_control_are_compared_and_named():
@@ -117,6 +117,7 @@ def test_data_sets_without_a_control_are_compared_and_named():
 @pytest.mark.parametrize(
     ("sets", "said"),
     [
+        (2, "No pair can be decided: over 2 data sets the smallest p is 0.5, and Holm takes it 3 times. 7 data sets"),
         (
             6,
             "No pair can be decided: over 6 data sets the smallest p is 0.0312, and Holm takes it 3 times. 7 data sets",
@@ -127,13 +128,15 @@ def test_data_sets_without_a_control_are_compared_and_named():
 def test_few_data_sets_are_said(sets, said):
     found = suite(members(ordered(sets), "abc"), Plan())
     assert said in found.data["warnings"][0]
-    assert ("undecided" in set(found.tables["pairs"]["verdict"])) == (sets == 6)
+    assert ("undecided" in set(found.tables["pairs"]["verdict"])) == (sets <= 6)
+    assert ("no interval over so few data sets" in found.summary) == (sets < 6)
+    assert "nan" not in found.summary
 
 
 @pytest.mark.parametrize(
     ("scores", "models", "said"),
     [
-        (ordered(5), "abc", "must be 6 or more, got 5"),
+        (ordered(1), "abc", "must be 2 or more, got 1"),
         ([[0.5]] * 6, "a", "must have two variants, got a alone"),
     ],
 )
