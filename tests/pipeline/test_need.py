@@ -16,7 +16,7 @@ from pipeline.tracking import MemoryTracker
 def test_the_preset_tells_data_that_need_times_from_a_negative_control(tmp_path, told_by, certificate):
     preset = json.loads((ROOT / "config/need.json").read_text())
     del preset["$schema"]
-    for left_out in ("time2vec", "sincos", "lete", "kan_mammote"):
+    for left_out in ("sincos", "lete"):
         del preset["variants"][left_out]
     own = tmp_path / "need.json"
     own.write_text(json.dumps({**preset, "seeds": [0, 1, 2], "plan": {**preset["plan"], "margin": 0.05}}))
