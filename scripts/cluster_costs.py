@@ -5,12 +5,13 @@ that a worker spends between the cells is the launcher's. docs/cluster.md has wh
 
 `--cells` is their number, `--only` what is measured: local, ray1, ray2, store, or pair. `store` counts the calls of a cell to the
 store that MLFLOW_TRACKING_URI names, or else to an SQLite one; with `--server PID` it says how long the processors of this machine
-worked in that process and in those that it started. `pair` trains real cells with one and with two workers in turn, which needs
-a machine with nothing else to do.
+worked in that process and in those that it started. `pair` trains four cells of so many `--epochs` with one and with two workers in
+turn, in `--rounds`, which needs a machine with nothing else to do.
 """
 
 import argparse
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, chdir, contextmanager, suppress
@@ -19,6 +20,7 @@ from functools import partial, wraps
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, median
+from subprocess import DEVNULL, run
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -43,10 +45,9 @@ TINY = {
     "model.hidden_dim": 4,
     "train.epochs": 2,
 }
-REAL = {"data.name": "mnist_sample", "data.validation_size": 50, "train.epochs": 30, "train.precision": "fp32"}
+REAL = {"data.name": "mnist_sample", "data.validation_size": 50, "train.precision": "fp32"}
 FEW, MANY = 2, 22
 """Epochs of the cells by which the store is measured: what they differ by is that of the epochs."""
-ROUNDS = 3
 KINDS = ("local", "ray1", "ray2", "store", "pair")
 
 
@@ -101,6 +102,8 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=100)
     parser.add_argument("--only", default=",".join(KINDS[:-1]))
     parser.add_argument("--server", type=int, default=0)
+    parser.add_argument("--epochs", type=int, default=120)
+    parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     os.environ.update(ONE_THREAD)  # as every command does; else each of two workers takes both cores
     torch.set_num_threads(1)
@@ -109,7 +112,7 @@ def main() -> None:
             if kind == "store":
                 measure_store(given.cells, given.server)
             elif kind == "pair":
-                measure_pair()
+                measure_pair(given.epochs, given.rounds)
             else:
                 study = load_study(None, models=["none"], seeds=list(range(given.cells)), overrides=TINY)
                 measure_launcher(kind, study)
@@ -210,22 +213,20 @@ def processor_seconds(server: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def measure_pair() -> None:
-    """Say how much of a second worker becomes speed."""
-    study = load_study(None, models=["none", "sincos", "position", "scalar"], seeds=[0, 1], overrides=REAL)
+def measure_pair(epochs: int, rounds: int) -> None:
+    """Say how much of a second worker becomes speed: by the command itself, from its start to its end."""
+    options = [f"--{name}={value}" for name, value in {**REAL, "train.epochs": epochs}.items()]
+    command = [sys.executable, "-m", "pipeline", "compare", "--models=none,sincos,position,scalar", "--seeds=0"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     efficiencies = []
-    for round_ in range(ROUNDS):
+    for round_ in range(rounds):
         spans = {}
         for workers in (1, 2):
             (folder := Path(f"{round_}-{workers}")).mkdir()
-            with chdir(folder):
-                clock, began = Clock(run_tasks), time.monotonic()
-                store = connect(f"sqlite:///{Path('mlflow.db').resolve()}")
-                compare(study, store, workers=workers, device="cpu", launch=clock)
-                spans[workers] = time.monotonic() - began
-            say(
-                f"{workers} worker(s): {len(clock.worked)} cells in {spans[workers]:.1f} s, {fmean(clock.worked):.2f} s of work each"
-            )
+            began = time.monotonic()
+            run([*command, *options, f"--workers={workers}"], cwd=folder, env=environment, stdout=DEVNULL, check=True)
+            spans[workers] = time.monotonic() - began
+            say(f"{workers} worker(s): 4 cells in {spans[workers]:.1f} s")
         efficiencies.append(spans[1] / spans[2] / 2)
     say(f"efficiency of two workers: {', '.join(f'{each:.2f}' for each in efficiencies)}")
 
