@@ -13,7 +13,7 @@ from math import inf
 
 from pipeline.console import Meter, duration, phase
 from pipeline.errors import RunError, UsageError
-from pipeline.estimate import epoch_seconds
+from pipeline.estimate import ANALYSIS_SECONDS, STORING_SECONDS, epoch_seconds
 from pipeline.identity import identity
 from pipeline.launch import Launch, Notify
 from pipeline.placement import Cost, fits, order
@@ -54,7 +54,7 @@ class Estimate:
 
     def cost(self, name: str) -> float:
         """Return the seconds that a cell is expected to take."""
-        return self.epochs[name] * self.seconds[name]
+        return self.epochs[name] * self.seconds[name] + STORING_SECONDS
 
 
 def identities_of(cells: Sequence[Cell], device: str) -> dict[str, dict[str, str]]:
@@ -157,8 +157,9 @@ def train_cells(
     estimate = estimated(cells, tasks[0].device, epochs)
     learned = {cell.model: estimate.seconds[cell.name] for cell in cells}
     count = min(workers.count, len(tasks))
-    meter = Meter(estimate.epochs, estimate.seconds, count)
-    phase(f"training {sum(epochs.values())} epochs, about {duration(meter.seconds_left)} with {count} worker(s)")
+    meter = Meter(estimate.epochs, estimate.seconds, count, beside=STORING_SECONDS)
+    after = f", and then {duration(ANALYSIS_SECONDS)} of analysis" if tasks[0].probed else ""
+    phase(f"training {sum(epochs.values())} epochs, about {duration(meter.seconds_left)} with {count} worker(s){after}")
     offers = Offers(
         [by_name[cell.name] for cell in ordered(cells, estimate, count)],
         lambda task: epochs[task.cell.name] * learned[task.cell.model],

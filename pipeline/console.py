@@ -59,18 +59,21 @@ class Meter:
         epochs: Mapping[str, int],
         seconds: Mapping[str, float],
         workers: int,
+        *,
         unit: str = "epochs",
         what: str = "training",
+        beside: float = 0.0,
     ) -> None:
         """Take, by run, the number of epochs to come and the seconds of one; and how many runs go on at once.
 
-        `unit` is what epochs are called, `what` the work.
+        `unit` is what epochs are called, `what` the work. `beside` are the seconds that a run takes besides its epochs.
         """
         self._left = dict(epochs)
         self._seconds = dict(seconds)
         self._total = self._rest = sum(epochs.values())
         # Kept, not counted anew after each epoch of each of thousands of runs.
-        self._cost = sum(count * seconds[run] for run, count in epochs.items())
+        self._cost = sum(count * seconds[run] + beside for run, count in epochs.items())
+        self._beside = dict.fromkeys(epochs, beside)
         self._workers = workers
         self._unit = unit
         self._last_line = time.monotonic()
@@ -83,7 +86,7 @@ class Meter:
 
     @property
     def seconds_left(self) -> float:
-        """The time that the epochs to come will take."""
+        """The time that the runs will take that have not ended."""
         return max(0.0, self._cost) / self._workers
 
     def advance(self, run: str, seconds: float, text: str) -> None:
@@ -101,6 +104,7 @@ class Meter:
         """Strike out what a run has left, because it stopped early, failed, or was finished elsewhere."""
         if run in self._left:
             self._set(run, 0, self._seconds[run])
+            self._cost -= self._beside.pop(run, 0.0)
 
     def _set(self, run: str, left: int, seconds: float) -> None:
         before = self._left.get(run, 0)

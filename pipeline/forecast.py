@@ -70,8 +70,8 @@ def _say_places(cells: Sequence[Cell], estimate: Estimate, places: Sequence[str]
     end = max(end for _, end in placed)
     busy = sum(costs) / (count * end) if end else 1.0
     say(
-        f"{plural(len(cells), 'run')} in about {duration(end)}, {plural(count, 'worker')} busy for {busy:.0%} of it, without what is "
-        "stored of each run; nothing was started"
+        f"{plural(len(cells), 'run')} in about {duration(end)}, {plural(count, 'worker')} busy for {busy:.0%} of it; "
+        "nothing was started"
     )
     if time_left is not None:
         say(f"{sum(end <= time_left for _, end in placed)} of them end within {duration(time_left)}")

@@ -15,7 +15,7 @@ from pipeline.ablation.storage import Place
 from pipeline.ablation.worker import ENDED, Progress, Shift, work
 from pipeline.console import Meter, duration, say
 from pipeline.errors import RunError, TimeUpError
-from pipeline.estimate import epoch_seconds
+from pipeline.estimate import STORING_SECONDS, epoch_seconds
 from pipeline.identity import identity
 from pipeline.launch import Launch, run_tasks
 from pipeline.settings import Values
@@ -121,7 +121,8 @@ def foresee(study: AblationStudy, storage: str, *, workers: int, device: str) ->
         configs = [study.design.foreseen(study, point) for point in left]
         epochs = sum(config.train.epochs for config in configs) * len(study.seeds)
         workers = min(workers, len(left))
-        seconds = epochs * epoch_seconds(configs[0], device) / workers
+        storing = STORING_SECONDS * len(left) * len(study.seeds)
+        seconds = (epochs * epoch_seconds(configs[0], device) + storing) / workers
         say(f"{epochs} epochs, about {duration(seconds)} with {workers} worker(s); nothing was started")
 
 
@@ -138,7 +139,7 @@ def _run_trials(shift: Shift, queue: Queue, workers: int, launch: Launch) -> Non
         seconds = epoch_seconds(configs[left[0].number], shift.device)
         epochs = {str(number): config.train.epochs * len(study.seeds) for number, config in configs.items()}
         workers = min(workers, len(left))
-        meter = Meter(epochs, dict.fromkeys(epochs, seconds), workers)
+        meter = Meter(epochs, dict.fromkeys(epochs, seconds), workers, beside=STORING_SECONDS * len(study.seeds))
         say(f"{sum(epochs.values())} epochs to train, about {duration(meter.seconds_left)} with {workers} worker(s)")
 
         def heard(message: Progress, meter: Meter = meter) -> None:

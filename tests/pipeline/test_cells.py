@@ -141,7 +141,7 @@ def test_the_plan_says_what_is_left_and_starts_nothing(workplace, tiny, capsys):
     assert "0 of 6 runs are finished" in said
     assert re.search(r"none +3 +6 ", said)
     assert re.search(r"worker 1: \w+ s0, .*\nworker 2: \w+ s0, ", said)
-    assert re.search(r"6 runs in about .*, 2 workers busy for \d+% of it, .*; nothing was started", said)
+    assert re.search(r"6 runs in about .*, 2 workers busy for \d+% of it; nothing was started", said)
     assert "0 of them end within 0 s" in said
     assert main(["compare", "--config", "own.json", "--models", "none", "--seeds", "0", "--workers", "1"]) == 0
     capsys.readouterr()

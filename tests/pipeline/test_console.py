@@ -20,6 +20,17 @@ def test_the_time_left_follows_what_the_epochs_really_took():
     assert meter.seconds_left == 3 * 7 / 2
 
 
+def test_what_a_run_takes_beside_its_epochs_is_left_until_it_ends():
+    meter = Meter({"a": 2, "b": 4}, {"a": 10, "b": 5}, workers=2, beside=3)
+    assert meter.seconds_left == (2 * 10 + 3 + 4 * 5 + 3) / 2
+    for _ in range(2):
+        meter.advance("a", 10, "an epoch")
+    assert meter.seconds_left == (3 + 4 * 5 + 3) / 2
+    meter.end("a")
+    meter.end("a")
+    assert meter.seconds_left == (4 * 5 + 3) / 2
+
+
 def test_a_table_aligns_numbers_right_and_prints_brackets(capsys):
     console.show(("name", "parameters", "code"), [("table", "25,088", "W[t]"), ("sines", "0", "[sin, cos]")])
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines() if line.strip()]
