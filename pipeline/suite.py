@@ -19,6 +19,7 @@ from analysis.wording import bullets
 from pipeline.config import digest_of
 from pipeline.console import say
 from pipeline.errors import UsageError
+from pipeline.manifest import Manifest
 from pipeline.output import check_output, put_all
 from pipeline.settings import flat
 from pipeline.stored_study import StoredStudy, load_results
@@ -58,7 +59,7 @@ def compare_over_data(
                 f"--studies: must be of different data, got the same in {digests[digest]} and {name}. Leave one out."
             )
         digests[digest] = name
-        members.append(_member(study, name, results))
+        members.append(member_of(study.manifest, name, results))
     finding = suite(members, studies[0].manifest.plan)
     _write(finding, suite_id, studies, output)
     return finding
@@ -97,14 +98,14 @@ def _names(studies: Sequence[StoredStudy]) -> list[str]:
     return [study.name if counts[study.name] == 1 else f"{study.name} {study.id}" for study in studies]
 
 
-def _member(study: StoredStudy, name: str, results: Results) -> Member:
+def member_of(manifest: Manifest, name: str, results: Results) -> Member:
     """Return what a study brings: the mean of its primary metric over the seeds of each model."""
-    values = BY_NAME[study.manifest.plan.primary_metric].compute(results)
+    values = BY_NAME[manifest.plan.primary_metric].compute(results)
     means = values.groupby(results.runs["model"].astype(str)).mean()
     return Member(
         study=name,
         dataset=str(results.runs["dataset"].iloc[0]),
-        source=_source(study),
+        source=_source(manifest),
         seeds=min(len(results.seeds(model)) for model in results.models),
         sequences=len(results.test_set.label),
         scores={model: float(means[model]) for model in results.models},
@@ -112,9 +113,9 @@ def _member(study: StoredStudy, name: str, results: Results) -> Member:
     )
 
 
-def _source(study: StoredStudy) -> str:
+def _source(manifest: Manifest) -> str:
     """Return what the sequences of a study are made from."""
-    data = next(iter(study.manifest.variants.values()))["data"]
+    data = next(iter(manifest.variants.values()))["data"]
     return str(data.get("path") or SOURCES.get(data["name"], data["name"]))
 
 
