@@ -44,8 +44,8 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 Torch reads it when it is imported, so it is set before.
 """
-MODULES = ("pipeline.comparison", "pipeline.tracking.mlflow_tracker")
-"""What workers need to train a cell: names, as this module imports nothing of it."""
+MODULES = ("pipeline.comparison", "pipeline.tracking.mlflow_tracker", "models.lstm.function")
+"""What workers need to train a cell: names, as this module imports nothing of it. The last one has the kernels, and numba."""
 INTERRUPTED = 130
 """Exit code of an interrupted worker."""
 

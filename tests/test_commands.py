@@ -39,6 +39,9 @@ ELSEWHERE = {
     "python -m pipeline new": "tests/pipeline/test_new.py::test_new_encodings_backbones_and_data_sets_train",
     "python -m pipeline train --models log_time": "tests/pipeline/test_new.py::test_new_encodings_backbones_and_data_sets_train",
     "python -m pipeline main --models log_time": "tests/pipeline/test_new.py::test_new_encodings_backbones_and_data_sets_train",
+    "python -m pipeline main --config config/need.json": (
+        "tests/pipeline/test_need.py::test_the_preset_tells_data_that_need_times_from_a_negative_control"
+    ),
     "python -m pipeline suite": "tests/pipeline/test_suite.py::test_a_suite_writes_report_tables_and_figure_and_changes_no_study",
     "python -m pipeline deliver": "tests/pipeline/test_spool.py::test_commands_say_what_waits_and_deliver_sends_it",
     "python -m pipeline bench": "tests/pipeline/test_bench.py::test_every_section_is_asked_once_and_only_selects",

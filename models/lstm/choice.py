@@ -1,6 +1,7 @@
 """Where the compiled LSTM runs, and where `nn.LSTM` does."""
 
 from functools import cache
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor
@@ -27,11 +28,12 @@ def compiles_for(device: torch.device, dtype: torch.dtype, *, rounds: bool = Fal
 @cache
 def can_compile(*, rounds: bool = False) -> bool:
     """Say whether this machine has numba and a processor that the compiled LSTM, or its products of bf16, are made for."""
-    try:
-        import numba  # noqa: F401, PLC0415 - it takes half a second to import
-        from llvmlite import binding  # noqa: PLC0415 - of numba
-    except ImportError:
+    if find_spec("numba") is None:
         return False
+    # An import that fails is an error: it would train one run of a study by other arithmetic than the others, unnoticed.
+    import numba  # noqa: F401, PLC0415 - it takes half a second to import
+    from llvmlite import binding  # noqa: PLC0415 - of numba
+
     features = binding.get_host_cpu_features()
     has_products = features.get(INSTRUCTIONS_OF_BF16, False) and not features.get(MATRIX_UNITS, False)
     return all(features.get(instruction, False) for instruction in INSTRUCTIONS) and (not rounds or has_products)

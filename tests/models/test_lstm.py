@@ -477,6 +477,12 @@ def test_without_numba_torch_runs(monkeypatch):
     assert not choice.can_compile.__wrapped__()
 
 
+def test_numba_that_cannot_be_imported_is_an_error(monkeypatch):
+    monkeypatch.setitem(sys.modules, "llvmlite", None)
+    with pytest.raises(ImportError, match="llvmlite"):
+        choice.can_compile.__wrapped__()
+
+
 def test_steps_hold_every_event_once(monkeypatch):
     lengths = [5, 3, 3, 1]
     rows = torch.arange(20).view(4, 5)
