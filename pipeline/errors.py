@@ -112,8 +112,10 @@ def writing(place: object) -> Iterator[None]:
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and what led to it, the newest first."""
-    while error:
+    """Yield an error and what led to it, the newest first, each once: an error that is raised again may lead to itself."""
+    seen = set[int]()
+    while error and id(error) not in seen:
+        seen.add(id(error))
         yield error
         error = error.__cause__ or error.__context__
 

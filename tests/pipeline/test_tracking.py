@@ -1,5 +1,6 @@
 """Both trackers, by the same tests: the twin is worth something only while it behaves like MLflow."""
 
+import errno
 import getpass
 import json
 import os
@@ -24,7 +25,7 @@ from mlflow.tracking import fluent
 from mlflow.tracking._tracking_service import utils as tracking_service
 from sqlalchemy.exc import OperationalError
 
-from pipeline.errors import DiskError, RunError, UsageError
+from pipeline.errors import DiskError, RunError, UsageError, causes, disk_error
 from pipeline.identity import ROOT
 from pipeline.tracking import BusyError, MemoryTracker, connect, link
 from pipeline.tracking import mlflow_tracker as mlflow_tracker_module
@@ -320,6 +321,13 @@ def test_a_database_of_optuna_is_no_store(workplace):
         UsageError, match=r"^MLFLOW_TRACKING_URI: must be a store whose tables this MLflow knows, got sqlite"
     ):
         connect("sqlite:///optuna.db")
+
+
+def test_an_error_that_leads_to_itself_is_followed_once():
+    first, second = RunError("of the run"), OSError(errno.EIO, "of the disk")
+    first.__cause__, second.__context__ = second, first
+    assert list(causes(second)) == [second, first]
+    assert disk_error(second) is None
 
 
 def test_a_full_disk_is_said_to_be_one(mlflow_tracker, monkeypatch):
