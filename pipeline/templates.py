@@ -8,7 +8,8 @@ EMBEDDING = '''"""The time on a logarithmic scale, at D learned rates.
 Source: an example; name the paper, the equation and the address here.
 Differs from it: say what differs and why.
 
-Scaling: raw times, which the rates scale; `unit` feeds t/T.
+Scaling: raw times, which the rates scale; `unit` feeds t/T. A learned parameter that multiplies raw times directly is called
+`frequencies`: it then has the learning rate of frequencies, a tenth of the others', as in all encodings here.
 
 Letters: U distinct times, D width of the code.
 """

@@ -124,6 +124,11 @@ class OwnModule(PointwiseEmbedding):
         super().__init__(dim)
         self.module = module
 
+    @property
+    def frequencies(self) -> object:
+        """What the module calls so: it has the learning rate of frequencies, as in an embedding of this project."""
+        return getattr(self.module, "frequencies", None)
+
     def encode(self, times: Tensor) -> Tensor:
         """Return (U, D) codes of times (U,)."""
         codes_UD: Tensor = self.module(times)

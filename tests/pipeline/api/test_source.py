@@ -64,7 +64,9 @@ def test_classes_of_each_kind_are_built_from_their_source(own):
     assert codes(config_of(own.Pointwise).model.embedding.build(horizon=64), (16.0, 32.0))[:, 0].tolist() == [0.25, 0.5]
     assert codes(config_of(own.Rank).model.embedding.build(horizon=64))[:, 0].tolist() == [1, 2]
     assert codes(config_of(own.local()).model.embedding.build(horizon=64))[1, 0] == 9.0 / 64
-    assert config_of(own.MORE_WAVES).model.embedding.build(horizon=64).module.frequencies[-1] == 4 / 64
+    built = config_of(own.MORE_WAVES).model.embedding.build(horizon=64)
+    assert built.module.frequencies[-1] == 4 / 64
+    assert built.raw_frequencies() == [built.module.frequencies]  # which have a learning rate of their own
 
 
 def test_settings_reach_it_as_they_reach_a_listed_one(own):
