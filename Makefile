@@ -1,3 +1,4 @@
+# make demo   set up, train two encodings on 500 images that come with the project, say whether the difference is real
 # make run    set up, fetch MNIST, train the four models and a control on a subset with four seeds, say which differences are real
 # make test   set up, fetch the data sets, run the style checks, the type checker and all tests
 # make test-faults  kill, fill, cut, corrupt: every fault that must be survived; make test has a sample

@@ -9,7 +9,9 @@ LARGEST = 2**63 - 1
 
 
 def listed(value: object) -> object:
-    """Take a list for a tuple, as JSON has no other."""
+    """Take a list for a tuple, as JSON has no other, and names with commas between them, as a command line has no list."""
+    if isinstance(value, str) and value:
+        return tuple(part.strip() for part in value.split(","))
     return tuple(value) if isinstance(value, list) else value
 
 

@@ -183,12 +183,15 @@ def fits(path: str, values: Mapping[str, Any]) -> bool:
 
 def misfit(path: str, config: RunConfig) -> UsageError:
     """Return the error for a path that some config has, but not this one."""
-    kinds = sorted({kind.__name__.removesuffix("Config") for other, kind, _ in fields_of(RunConfig) if other == path})
+    having = {kind for other, kind, _ in fields_of(RunConfig) if other == path}
+    kinds = sorted(kind.__name__.removesuffix("Config") for kind in having)
     parent = path.rsplit(".", 1)[0]
     chosen = flat(config).get(f"{parent}.name")
+    names = {kind.model_fields["name"].default for kind in having if "name" in kind.model_fields}
+    other = f"set {parent}.name to {names.pop()}" if len(names) == 1 else f"choose another {parent}.name"
     return UsageError(
         f"{path}: must belong to the {parent} chosen, got a setting of {', '.join(kinds)} beside {parent}.name={chosen}. "
-        f"Drop it, or choose another {parent}.name."
+        f"Drop it, or {other}."
     )
 
 

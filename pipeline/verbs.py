@@ -121,7 +121,7 @@ def compare(call: Call) -> None:
         if call.plan:
             return _forecast(study, call, site)
         _train_missing(study, site, call, *open_store(_database(call)))
-    return say(f"analyse it with: python -m pipeline analyze --study {study.id}, or by its name: {study.name}")
+    return say(f"analyse it with: python -m pipeline analyze --study {study.id}")
 
 
 def _train_missing(
@@ -580,7 +580,7 @@ def _analyze(study: "StoredStudy", tracker: Tracker, call: Call) -> None:
     output = _output(call, study.name)
     findings = analyze_study(study, tracker, output=output, allow_missing=call.allow_missing)
     _show(findings, f"{study.name} (study {study.id})")
-    say(f"report and figures: {output}/analysis_report.md")
+    say(f"report and figures: {output}/analysis_report.html")
     say(f"MLflow: {tracker.ui}")
     for line in links(study, tracker):
         say(line)

@@ -38,7 +38,9 @@ ELSEWHERE = {
     "python vowels.py": "tests/test_readme.py::test_the_example_of_own_data_runs_as_printed_on_recordings_of_that_form",
     "python -m pipeline new": "tests/pipeline/test_new.py::test_new_encodings_backbones_and_data_sets_train",
     "python -m pipeline train --models log_time": "tests/pipeline/test_new.py::test_new_encodings_backbones_and_data_sets_train",
-    "python -m pipeline main --models log_time": "tests/pipeline/test_new.py::test_new_encodings_backbones_and_data_sets_train",
+    "python -m pipeline main --config config/demo.json --models sincos,log_time": (
+        "tests/pipeline/test_new.py::test_new_encodings_backbones_and_data_sets_train"
+    ),
     "python -m pipeline main --config config/need.json": (
         "tests/pipeline/test_need.py::test_the_preset_tells_data_that_need_times_from_a_negative_control"
     ),

@@ -68,7 +68,7 @@ def test_an_installed_wheel_runs_a_study_from_another_folder(mlflow_store, tmp_p
     assert call(sys.executable, "-c", code, cwd=workplace, PYTHONPATH=str(installed)).startswith(str(installed))
     assert "config/quick.json" in run("ls", "presets")
     assert "2 to train" in run("compare", "--config", "tiny.json", "--workers", "2")
-    assert "report and figures: results/tiny/analysis_report.md" in run("analyze")
+    assert "report and figures: results/tiny/analysis_report.html" in run("analyze")
     assert {path.name for path in workplace.iterdir()} >= {"results", "mlflow.db"}
     assert not [path for path in installed.rglob("*") if path.name in ("results", "mlflow.db", "checkpoints", "docs")]
     stored = {path.read_text() for path in workplace.rglob("conda.yaml")}

@@ -140,7 +140,12 @@ def _degenerate(results: Results) -> list[str]:
         classes = zip(results.seeds(model), results.predicted[model], strict=True)
         constant += [(model, seed) for seed, values in classes if len(np.unique(values)) == 1]
     blind = [cell for cell in results.guessing if cell not in constant]
-    said = [f"All predictions are one class: {name_cells(constant)}. The training failed."] if constant else []
+    said = []
+    if constant:
+        said.append(
+            f"All predictions are one class: {name_cells(constant)}. The training failed, unless the model is a control that has "
+            "nothing to tell the classes by."
+        )
     said += [f"No better than guessing: {name_cells(blind)}."] if blind else []
     if said:
         said.append("Runs that learned nothing agree with one another: no pair that holds one is called equivalent.")

@@ -111,9 +111,14 @@ def _load(config: DatasetConfig, folder: Path, stamp: tuple[int, ...]) -> Splits
     room = len(pool) - config.validation_size
     train_size = room if config.train_size is None else config.train_size
     if not 0 < train_size <= room:
+        if config.train_size is None:
+            raise DataError(
+                f"data.validation_size: must leave sequences to train on, got {config.validation_size} of the {len(pool)} that "
+                f"{config.name} has beside the test set. Give --data.validation_size {len(pool) // 5}, or more sequences."
+            )
         raise DataError(
             f"data.train_size: must fit with data.validation_size into the {len(pool)} sequences of {config.name}, got "
-            f"{config.train_size or 'all the rest'} and {config.validation_size}. Lower data.train_size or data.validation_size."
+            f"{config.train_size} and {config.validation_size}. Lower data.train_size or data.validation_size."
         )
     test_size = len(test) if config.test_size is None else config.test_size
     if test_size > len(test):

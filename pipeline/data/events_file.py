@@ -296,7 +296,9 @@ def opened(request: Request, path: str, encoding: str) -> tuple[Table, Request, 
     for column in columns:
         if column not in table.names:
             got = f"only {_listed(table.names)}"
-            raise error(f"column {column}", "must be in the file", got, "Name another data.*_column.")
+            roles = ("id_column", "time_column", "label_column", "group_column")
+            role = next((role for role in roles if getattr(request, role) == column), "feature_columns")
+            raise error(f"column {column}", "must be in the file", got, f"Give another data.{role}.")
         if table.names.count(column) > 1:
             raise error(f"column {column}", "must be in the file once", "it twice", "Rename one.")
     return table, request, error

@@ -22,6 +22,12 @@ def test_the_order_of_settings_never_matters():
     assert configs[0].model.name == "gru"
 
 
+@pytest.mark.parametrize("given", ["age, weight", ["age", "weight"]])
+def test_names_may_be_a_list_or_have_commas_between_them(given):
+    config = build_run({"data.name": "events_file", "data.path": "x.csv", "data.feature_columns": given})
+    assert config.data.feature_columns == ("age", "weight")
+
+
 def test_the_names_of_the_requirement_are_settings():
     names = {
         "batch_size": 128, "learning_rate": 0.001, "num_epochs": 50, "dropout_rate": 0.2, "lstm_hidden_dim": 128,
@@ -63,7 +69,7 @@ def test_normalize_is_a_time_scale(value, scale):
         ({"normalize": "maybe"}, ["normalize", "true or false", "maybe"]),
         ({"batch_size": 32, "train.batch_size": 64}, ["batch_size", "once", "32", "64"]),
         ({"model": {"embedding": {"name": "lete", "q": 1}}}, ["model.embedding.q"]),
-        ({"data.name": "events_file", "data.feature_columns": "x"}, ["data.feature_columns: must be a list such as", "'x'"]),
+        ({"data.name": "events_file", "data.feature_columns": 5}, ["data.feature_columns: must be a list such as", "5"]),
         ({"model.embedding": "lete"}, ["model.embedding", "model.embedding.name"]),
     ],
 )  # fmt: skip

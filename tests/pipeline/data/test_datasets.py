@@ -114,7 +114,10 @@ def test_the_digest_of_the_sample_never_changes():
             {"train_size": 450},
             "data.train_size: must fit with data.validation_size into the 500 sequences of mnist_sample, got 450 and 100.",
         ),
-        ({"validation_size": 500}, "got all the rest and 500. Lower data.train_size or data.validation_size."),
+        (
+            {"validation_size": 500},
+            "got 500 of the 500 that mnist_sample has beside the test set. Give --data.validation_size 100",
+        ),
         (
             {"test_size": 201},
             "data.test_size: must fit into the 200 test sequences of mnist_sample, got 201. Lower it.",

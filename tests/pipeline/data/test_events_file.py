@@ -187,7 +187,7 @@ MALFORMED = {
         lambda: table().drop(columns="time"),
         {},
         "csv",
-        "column time: must be in the file, got only 'id', 'label', 'size'. Name another",
+        "column time: must be in the file, got only 'id', 'label', 'size'. Give another data.time_column",
     ),
     "a missing feature": (table, {"feature_columns": ("weight",)}, "csv", "column weight: must be in the file"),
     "a column twice": (table, {"time_column": "id"}, "csv", "columns: must be different ones"),
@@ -246,9 +246,9 @@ MALFORMED = {
         lambda: pd.DataFrame({f"c{i}": [0] for i in range(5000)}),
         {},
         "csv",
-        "'c10', 'c11' and 4988 more. Name another data.*_column.",
+        "'c10', 'c11' and 4988 more. Give another data.id_column.",
     ),
-    "a line break in the header": (lambda: pd.DataFrame({"a\n\0b": [0]}), {}, "parquet", r"got only 'a\n\x00b'. Name"),
+    "a line break in the header": (lambda: pd.DataFrame({"a\n\0b": [0]}), {}, "parquet", r"got only 'a\n\x00b'. Give"),
     "a feature past float32": (
         lambda: cell("size", -1e300),
         {"feature_columns": ("size",)},
@@ -261,7 +261,7 @@ MALFORMED = {
         table,
         {"validation_size": 40},
         "csv",
-        "data.train_size: must fit with data.validation_size into the 32 sequences of events_file",
+        "got 40 of the 32 that events_file has beside the test set. Give --data.validation_size 6, or more sequences.",
     ),
 }
 
