@@ -16,7 +16,6 @@ from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
@@ -24,20 +23,19 @@ import torch
 from numpy.typing import NDArray
 from pyarrow import parquet
 from pydantic import BeforeValidator, Field, field_validator
-from torch import Tensor
 
 from models.config import listed
-from pipeline.data.base import DatasetConfig, Splits, data_folder
+from pipeline.data.base import Splits, data_folder
 from pipeline.data.columns import Error
 from pipeline.data.elapsed import Elapsed, Origin
 from pipeline.data.events import DataError, EventDataset
 from pipeline.data.files import open_table
 from pipeline.data.files.arrow import parquet_files
 from pipeline.data.files.table import Table
+from pipeline.data.given import GivenConfig, content_hash, error_in, standardized
 from pipeline.data.grouping import Grouped, Request, group, sequences
 from pipeline.data.kept import LARGE_BYTES, kept
-from pipeline.data.split import part_groups, stratified_order
-from pipeline.data.standardization import Standardization
+from pipeline.data.split import part_groups
 
 MOST_NAMES = 12
 """Columns that a message names before it counts the rest."""
@@ -49,7 +47,7 @@ UNNAMED = "step"
 """What a unit of time is called that nobody named."""
 
 
-class EventsFileConfig(DatasetConfig):
+class EventsFileConfig(GivenConfig):
     """Your own events: a file of sequence id, time, label and, if you like, features; Parquet, CSV and others."""
 
     name: Literal["events_file"] = "events_file"
@@ -67,10 +65,6 @@ class EventsFileConfig(DatasetConfig):
     """Columns of finite numbers that each event carries; none by default."""
     standardize: bool = True
     """Give each feature minus its mean over its standard deviation, both of the training split."""
-    validation_size: int = Field(100, ge=0)
-    """Number of sequences held out of the training set to choose the epoch by; 0 trains on all, and nothing is chosen."""
-    test_fraction: float = Field(0.2, gt=0, lt=1)
-    """Share of the sequences that form the test set."""
     horizon: float | None = Field(None, gt=0)
     """Length T of the time axis; by default the first whole number above the largest time of the file."""
     time_unit: str = UNNAMED
@@ -121,34 +115,20 @@ class EventsFileConfig(DatasetConfig):
         idle |= set() if self.group_column else {"group_column"}
         return super().idle() | idle | (set() if self.standardize and self.feature_columns else {"standardize"})
 
-    def identity(self) -> dict[str, Any]:
-        """Return the settings with the SHA-256 of the file in place of its path."""
-        return {**super().identity(), "path": _content_hash(Path(self.path), self.stamp())}
-
-    def stamp(self) -> tuple[int, ...]:
-        """Return what changes when the file is written again."""
-        files = _files(Path(self.path))
-        numbers = [
-            number for file in files for number in (file.stat().st_ino, file.stat().st_size, file.stat().st_mtime_ns)
-        ]
-        names = crc32("\n".join(map(str, files)).encode(errors="surrogateescape"))  # names of folders are values, too
-        return (*numbers, names) if files else ()
+    def files(self) -> list[Path]:
+        """Return the file, or those below a folder."""
+        return _files(Path(self.path))
 
     def read(self, folder: Path) -> tuple[EventDataset, EventDataset]:
         """Return the training and the test sequences; the path is not relative to `folder`, which keeps large ones."""
         data = self._dataset(self.grouped(folder))
-        if data.groups is not None:
-            rest, test = part_groups(data.labels.numpy(), data.groups.numpy(), self.test_fraction, self.split_seed)
-            if len(rest) == 0:
-                rule, remedy = (
-                    f"must have at least {FEWEST_SEQUENCES} groups",
-                    "Name another data.group_column, or none.",
-                )
-                raise self._error(f"column {self.group_column}", rule, str(len(test)), remedy)
-            return data.select(torch.from_numpy(rest)), data.select(torch.from_numpy(test))
-        order = torch.from_numpy(stratified_order(data.labels.numpy(), self.split_seed))
-        test_size = max(1, round(self.test_fraction * len(data)))
-        return data.select(order[test_size:].sort().values), data.select(order[:test_size].sort().values)
+        if data.groups is None:
+            return self.parted(data)
+        rest, test = part_groups(data.labels.numpy(), data.groups.numpy(), self.test_fraction, self.split_seed)
+        if len(rest) == 0:
+            rule, remedy = f"must have at least {FEWEST_SEQUENCES} groups", "Name another data.group_column, or none."
+            raise self._error(f"column {self.group_column}", rule, str(len(test)), remedy)
+        return data.select(torch.from_numpy(rest)), data.select(torch.from_numpy(test))
 
     def grouped(self, folder: Path) -> Grouped:
         """Return the events of the file by sequence."""
@@ -173,37 +153,12 @@ class EventsFileConfig(DatasetConfig):
 
     def prepared(self, splits: Splits, folder: Path) -> Splits:
         """Return the splits with standardised features; DataError if one of them lacks a class, an empty validation set apart."""
-        self._check_split_classes(splits)
-        about = self.grouped(folder).about
-        notes = list(about.notes)
-        if not (self.standardize and splits.train.features is not None):
-            return replace(splits, notes=tuple(notes))
-        standardization = Standardization.of(splits.train.features)
-        for split in (splits.train, splits.validation, splits.test):
-            if split.features is not None:
-                standardization.apply_to(split.features)
-        names = zip(self.feature_columns, standardization.deviations, strict=True)
-        notes += [
-            f"column {name}: has one value in the training split, so it tells nothing and is 0 everywhere"
-            for name, deviation in names
-            if not deviation
-        ]
-        return replace(splits, standardization=standardization.shifted(about.centres), notes=tuple(notes))
-
-    def _check_split_classes(self, splits: Splits) -> None:
         of_test = "data.test_fraction" if self.test_size is None else "data.test_size or data.test_fraction"
-        remedies = {
-            "train": "Raise data.train_size" if self.train_size else "Lower data.validation_size or data.test_fraction",
-            "validation": "Raise data.validation_size, or set it to 0",
-            "test": f"Raise {of_test}",
-        }
-        for split, remedy in remedies.items():
-            labels: Tensor = getattr(splits, split).labels
-            absent = torch.bincount(labels, minlength=splits.train.classes) == 0
-            if len(labels) and absent.any():
-                name = splits.train.class_names[int(absent.nonzero()[0])]
-                got = f"none of class {name} in its {len(labels)}"
-                raise self._error(f"{split} split", "must have sequences of each class", got, f"{remedy}.")
+        self.check_split_classes(splits, f"Raise {of_test}")
+        about = self.grouped(folder).about
+        if self.standardize:
+            return standardized(splits, self.feature_columns, about.centres, about.notes)
+        return replace(splits, notes=tuple(about.notes))
 
     def _request(self) -> Request:
         return Request(
@@ -261,13 +216,6 @@ class EventsFileConfig(DatasetConfig):
             names[name] = label
         return tuple(names)
 
-    def _error(self, where: str, rule: str, got: str, remedy: str) -> DataError:
-        return _error_in(self.path, where, rule, got, remedy)
-
-
-def _error_in(path: str, where: str, rule: str, got: str, remedy: str) -> DataError:
-    return DataError(f"{path}, {where}: {rule}, got {got}. {remedy}")
-
 
 @lru_cache(maxsize=1)
 def _grouped(request: Request, path: str, encoding: str, folder: Path, stamp: tuple[int, ...]) -> Grouped:
@@ -278,7 +226,12 @@ def _grouped(request: Request, path: str, encoding: str, folder: Path, stamp: tu
 
     if _size(Path(path)) < LARGE_BYTES:
         return make(None)
-    asked = {**asdict(request), "encoding": encoding, "form": FORM, "content": _content_hash(Path(path), stamp)}
+    asked = {
+        **asdict(request),
+        "encoding": encoding,
+        "form": FORM,
+        "content": content_hash(Path(path), tuple(_files(Path(path))), stamp),
+    }
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
     return kept(digest[:16], folder, make)
 
@@ -289,7 +242,7 @@ def opened(request: Request, path: str, encoding: str) -> tuple[Table, Request, 
     columns = request.columns
 
     def error(where: str, rule: str, got: str, remedy: str) -> DataError:
-        return _error_in(path, where, rule, got, remedy)
+        return error_in(path, where, rule, got, remedy)
 
     if len(set(columns)) < len(columns):
         raise error("columns", "must be different ones", ", ".join(columns), "Name each column once.")
@@ -313,23 +266,6 @@ def _files(path: Path) -> list[Path]:
     if path.is_dir():
         return parquet_files(path)
     return [path] if path.is_file() else []
-
-
-@lru_cache(maxsize=16)
-def _content_hash(path: Path, stamp: tuple[int, ...]) -> str:
-    """Return the SHA-256 of a file in the state that `stamp` tells, "" where there is none: a study asks for each cell.
-
-    That of a folder is of the names and contents in it.
-    """
-    if not stamp:
-        return ""
-    digests = {}
-    for file in _files(path):
-        with file.open("rb") as stream:
-            digests[file.relative_to(path).as_posix()] = hashlib.file_digest(stream, "sha256").hexdigest()
-    if path.is_file():
-        return digests["."]
-    return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
 
 
 def _listed(columns: Sequence[str]) -> str:

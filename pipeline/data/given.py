@@ -1,0 +1,115 @@
+"""What data of the user's own have in common: a path, an identity by content, a share that is tested, and standardised features."""
+
+import hashlib
+import json
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from pipeline.data.base import DatasetConfig, Splits
+from pipeline.data.events import DataError, EventDataset
+from pipeline.data.split import stratified_order
+from pipeline.data.standardization import Standardization
+
+
+class GivenConfig(DatasetConfig):
+    """Fields of the data sets that a user gives. A run is identified by the content of the files, not by where they lie."""
+
+    path: str = ""
+    """Where the files are."""
+    validation_size: int = Field(100, ge=0)
+    """Number of sequences held out of the training set to choose the epoch by; 0 trains on all, and nothing is chosen."""
+    test_fraction: float = Field(0.2, gt=0, lt=1)
+    """Share of the sequences that form the test set."""
+
+    @abstractmethod
+    def files(self) -> Sequence[Path]:
+        """Return the files that are read; none where there is nothing at the path."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings with the SHA-256 of the content in place of its path."""
+        return {**super().identity(), "path": content_hash(Path(self.path), tuple(self.files()), self.stamp())}
+
+    def stamp(self) -> tuple[int, ...]:
+        """Return what changes when a file is written again."""
+        files = self.files()
+        numbers = [
+            number
+            for state in (file.stat() for file in files)
+            for number in (state.st_ino, state.st_size, state.st_mtime_ns)
+        ]
+        names = crc32("\n".join(map(str, files)).encode(errors="surrogateescape"))  # names of folders are values, too
+        return (*numbers, names) if files else ()
+
+    def parted(self, data: EventDataset) -> tuple[EventDataset, EventDataset]:
+        """Return most of the sequences, and a stratified share of them to be tested."""
+        order = torch.from_numpy(stratified_order(data.labels.numpy(), self.split_seed))
+        test_size = max(1, round(self.test_fraction * len(data)))
+        return data.select(order[test_size:].sort().values), data.select(order[:test_size].sort().values)
+
+    def check_split_classes(self, splits: Splits, of_test: str) -> None:
+        """Refuse splits of which one lacks a class, an empty validation set apart; `of_test` is what raises the size of the test set."""
+        remedies = {
+            "train": "Raise data.train_size" if self.train_size else "Lower data.validation_size or data.test_fraction",
+            "validation": "Raise data.validation_size, or set it to 0",
+            "test": of_test,
+        }
+        for split, remedy in remedies.items():
+            labels: Tensor = getattr(splits, split).labels
+            absent = torch.bincount(labels, minlength=splits.train.classes) == 0
+            if len(labels) and absent.any():
+                name = splits.train.class_names[int(absent.nonzero()[0])]
+                got = f"none of class {name} in its {len(labels)}"
+                raise self._error(f"{split} split", "must have sequences of each class", got, f"{remedy}.")
+
+    def _error(self, where: str, rule: str, got: str, remedy: str) -> DataError:
+        return error_in(self.path, where, rule, got, remedy)
+
+
+def standardized(splits: Splits, names: Sequence[str], centres: Sequence[float], notes: Sequence[str]) -> Splits:
+    """Return the splits with features that the training split standardises, and with notes.
+
+    The features are called `names`, and `centres` were subtracted from them before.
+    """
+    if splits.train.features is None:
+        return replace(splits, notes=tuple(notes))
+    standardization = Standardization.of(splits.train.features)
+    for split in (splits.train, splits.validation, splits.test):
+        if split.features is not None:
+            standardization.apply_to(split.features)
+    constant = [
+        f"column {name}: has one value in the training split, so it tells nothing and is 0 everywhere"
+        for name, deviation in zip(names, standardization.deviations, strict=True)
+        if not deviation
+    ]
+    return replace(splits, standardization=standardization.shifted(centres), notes=(*notes, *constant))
+
+
+def error_in(path: str, where: str, rule: str, got: str, remedy: str) -> DataError:
+    """Return the error of something in a file or folder."""
+    return DataError(f"{path}, {where}: {rule}, got {got}. {remedy}")
+
+
+@lru_cache(maxsize=16)
+def content_hash(path: Path, files: tuple[Path, ...], stamp: tuple[int, ...]) -> str:
+    """Return the SHA-256 of a file in the state that `stamp` tells, "" where there is none: a study asks for each cell.
+
+    That of a folder is of the names and contents of the `files` that are read of it.
+    """
+    if not stamp:
+        return ""
+    digests = {}
+    for file in files:
+        with file.open("rb") as stream:
+            digests[file.relative_to(path).as_posix()] = hashlib.file_digest(stream, "sha256").hexdigest()
+    if path.is_file():
+        return digests["."]
+    return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
