@@ -10,6 +10,7 @@ from pipeline.data.events_file import EventsFileConfig
 from pipeline.data.flights import FlightsConfig
 from pipeline.data.mnist import EventFashionMNISTConfig, EventKMNISTConfig, EventMNISTConfig, MNISTSampleConfig
 from pipeline.data.ratings import RatingsConfig
+from pipeline.data.recordings import RecordingsConfig
 from pipeline.data.standardization import Standardization
 from pipeline.data.synthetic import SyntheticConfig
 from pipeline.data.tunes import TunesConfig
@@ -23,7 +24,8 @@ AnyDataset = Annotated[
     | TunesConfig
     | RatingsConfig
     | SyntheticConfig
-    | EventsFileConfig,
+    | EventsFileConfig
+    | RecordingsConfig,
     Field(discriminator="name"),
 ]  # fmt: skip
 

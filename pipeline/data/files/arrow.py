@@ -44,7 +44,7 @@ def open_parquet_folder(folder: Path) -> Table:
     if not files:
         raise DataError(
             f"data.path: must be a file, got the directory {str(folder)!r} without Parquet files. "
-            "Give a file of events, or a folder of Parquet files."
+            "Give a file of events, or a folder of Parquet files; data.name recordings reads those of event cameras."
         )
     values = {file: _values(file, folder) for file in files}
     keys = list(dict.fromkeys(key for of_file in values.values() for key in of_file))

@@ -14,8 +14,8 @@ BY_HAND = {"event_kmnist"}
 """No package registry carries its files: tested where they were put below the data folder."""
 PACKAGED = {name for name, kind in DATASETS.items() if issubclass(kind, PackagedConfig)}
 """Tested where the archives have been fetched, which is tested by itself: they have tens of megabytes."""
-GIVEN = {"events_file"}
-"""Data sets that need a file of the user's: tests/pipeline/data/test_events_file.py tests them on files of their own."""
+GIVEN = {"events_file", "recordings"}
+"""Data sets that need files of the user's: test_events_file.py and test_recordings.py beside this test them on files of their own."""
 
 
 def marks(name):
