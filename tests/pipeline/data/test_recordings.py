@@ -223,7 +223,7 @@ MALFORMED = {
         "data.time_step: must be so many microseconds that a recording has at most 16777216 of them, got 1, of which ",
         time_step=1,
     ),
-    "more validation than there is": wrong(lambda _: None, "data.train_size: must fit with data.validation_size", validation_size=16),
+    "more validation than there is": wrong(lambda _: None, "data.validation_size: must leave sequences to train on", validation_size=16),
 }  # fmt: skip
 
 
