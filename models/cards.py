@@ -40,22 +40,28 @@ class Card:
 
 def card(name: str) -> Card:
     """Return the card of a listed embedding."""
-    kind, embedding = TIME_EMBEDDINGS[name], initial(name, HORIZON)
+    kind = TIME_EMBEDDINGS[name]
+    embedding = initial(kind(), HORIZON)
     return Card(
         name=name,
         formula=_said(kind, "Formula"),
         parameters=sum(parameter.numel() for parameter in embedding.parameters() if parameter.requires_grad),
         source=_source(kind),
         represents=_said(kind, "Represents"),
-        effective_rank=effective_rank(codes_on_grid(embedding, torch.arange(HORIZON))),
+        effective_rank=rank_on_grid(embedding),
     )
 
 
-def initial(name: str, horizon: float) -> TimeEmbedding:
-    """Return a listed embedding at its defaults, as seed 0 draws it."""
+def initial(config: TimeEmbeddingConfig, horizon: float) -> TimeEmbedding:
+    """Return an embedding as seed 0 draws it."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)  # torch.manual_seed would seed those of the GPUs, too
-        return TIME_EMBEDDINGS[name]().build(horizon=horizon).eval()
+        return config.build(horizon=horizon).eval()
+
+
+def rank_on_grid(embedding: TimeEmbedding) -> float:
+    """Return the effective rank of an embedding, built for a horizon of `HORIZON`, on the times 0 to `HORIZON` - 1."""
+    return effective_rank(codes_on_grid(embedding, torch.arange(HORIZON)))
 
 
 def codes_on_grid(embedding: TimeEmbedding, times_T: Tensor) -> Tensor:

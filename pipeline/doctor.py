@@ -17,15 +17,15 @@ from torch import Tensor
 
 from analysis.doctor import NOTHING, Times, advise, doctor_page, fitting_scale, lines, scales
 from analysis.wording import plural
-from models.cards import CONSTANT, card, effective_rank, initial, last_codes
+from models.cards import CONSTANT, HORIZON, effective_rank, initial, last_codes, rank_on_grid
 from models.config import ModelError
-from models.time_embeddings import TIME_EMBEDDINGS, PointwiseEmbedding, TimeEmbedding
+from models.time_embeddings import TIME_EMBEDDINGS, PointwiseEmbedding, TimeEmbedding, TimeEmbeddingConfig
 from models.time_embeddings.none import NoTime
 from models.time_embeddings.order import Order
 from pipeline.config import RunConfig
 from pipeline.console import phase, say, show
 from pipeline.data import DataError
-from pipeline.data.base import DatasetConfig
+from pipeline.data.base import DatasetConfig, Splits
 from pipeline.data.events_file import EventsFileConfig
 from pipeline.data.units import UNITS
 from pipeline.output import check_writable, put_all
@@ -65,7 +65,7 @@ def examine(config: RunConfig, output: Path) -> None:
     read = read_times(config.data)
     times = read.times
     phase(f"encoding them in {len(TIME_EMBEDDINGS)} ways")
-    encodings = measure(times)
+    encodings = measure(times, {name: kind() for name, kind in TIME_EMBEDDINGS.items()})
     curve = by_unit(times, read.units)
     advice = advise(times, encodings, read.units, curve)
     sampled = (*read.sampled, *_drawn(times))
@@ -100,7 +100,10 @@ def read_times(config: DatasetConfig) -> Read:
     """Return the times of a data set, of a file before float32 rounds them; DataError if it cannot be read."""
     if isinstance(config, EventsFileConfig):
         return _of_file(config)
-    splits = config.load()
+    return _of_splits(config.load())
+
+
+def _of_splits(splits: Splits) -> Read:
     parts = [part for part in (splits.train, splits.validation, splits.test) if len(part)]
     values = np.concatenate([part.times.numpy() for part in parts]).astype(np.float64)
     offsets = np.cumsum([0, *np.concatenate([part.lengths.numpy() for part in parts])])
@@ -185,8 +188,8 @@ def _with_gaps(differences_N: NDArray[Any], offsets: NDArray[np.int64]) -> NDArr
     return gaps
 
 
-def measure(times: Times) -> pd.DataFrame:
-    """Return a row for each listed embedding: what `analysis.doctor.advise` takes."""
+def measure(times: Times, encodings: Mapping[str, TimeEmbeddingConfig]) -> pd.DataFrame:
+    """Return a row for each of these embeddings, by their names: what `analysis.doctor.advise` takes."""
     times_N = torch.from_numpy(times.times).float()
     first_N = torch.from_numpy(np.isnan(times.gaps))
     before_N = torch.where(first_N, times_N, times_N.roll(1))
@@ -194,12 +197,13 @@ def measure(times: Times) -> pd.DataFrame:
     moved_T = _draw("moved", (~first_N).nonzero()[:, 0], MOVED)
     steps_G = torch.tensor(sorted(set(times.gap_quantiles().values())), dtype=torch.float64)
     rows = []
-    for name in TIME_EMBEDDINGS:
+    for name, config in encodings.items():
         row: dict[str, Any] = {"name": name, "refused": "", "sees": "", "table": False, "trained": 0}
-        row |= {"rank": float("nan"), "reference": card(name).effective_rank, "resolved": float("nan")}
+        row |= dict.fromkeys(("rank", "reference", "resolved"), float("nan"))
         rows.append(row)
         try:
-            embedding = initial(name, times.horizon)
+            row["reference"] = rank_on_grid(initial(config, HORIZON))
+            embedding = initial(config, times.horizon)
             row["sees"] = _seen(embedding)
             row["table"] = any(isinstance(part, torch.nn.Embedding) for part in embedding.modules())
             row["trained"] = sum(part.numel() for part in embedding.parameters() if part.requires_grad)
@@ -230,7 +234,7 @@ def by_unit(times: Times, units: Mapping[str, float]) -> pd.DataFrame:
     needed = (1.0, fitting_scale(times, choices).factor)
     near = [one.factor for one in choices if low <= times.late * one.factor <= high or one.factor in needed]
     for name in RAW if times.late and not times.is_constant else ():
-        embedding = initial(name, times.horizon)
+        embedding = initial(TIME_EMBEDDINGS[name](), times.horizon)
         drawn = _draw("rescaled", torch.arange(len(times.times)), RESCALED)
         times_T = torch.from_numpy(times.times)[drawn]
         for factor in near:

@@ -221,7 +221,8 @@ def test_a_large_file_is_read_the_same(tmp_path, monkeypatch):
 
 def test_the_rank_of_the_whole_times_0_to_783_is_that_of_the_card(tmp_path):
     frame_of([np.arange(784)] * 2).to_csv(tmp_path / "a.csv", index=False)
-    rows = doctor.measure(read(tmp_path / "a.csv").times).set_index("name")
+    times = read(tmp_path / "a.csv").times
+    rows = doctor.measure(times, {name: kind() for name, kind in TIME_EMBEDDINGS.items()}).set_index("name")
     for name in ("sincos", "lete", "position", "none"):
         assert rows["rank"][name] == pytest.approx(card(name).effective_rank, rel=1e-3), name
     assert rows["reference"]["sincos"] == pytest.approx(10.9, abs=0.05)  # docs/models.md
@@ -235,7 +236,7 @@ def test_the_gap_that_is_told_apart_is_the_least_that_moves_a_code_by_a_tenth():
     times = torch.arange(1000, dtype=torch.float32)
     spread_D = torch.full((32,), float((times / 1000).std(correction=0)))  # s = 288.7/1000
     told = doctor._resolved(
-        initial("scalar", 1000.0),
+        initial(TIME_EMBEDDINGS["scalar"](), 1000.0),
         times[:500],
         times[:500] + 1,
         steps_G=torch.tensor([1.0, 40.0, 41.0, 100.0], dtype=torch.float64),
@@ -250,8 +251,8 @@ def test_the_gap_that_is_told_apart_is_the_least_that_moves_a_code_by_a_tenth():
 def test_rounding_moves_no_code_by_a_twentieth_of_what_counts_as_told_apart(name):
     times = torch.linspace(0, 999.9, 501)
     before, alone = times - 0.25 * (times > 0), times == 0
-    rounded = doctor._codes(initial(name, 1000.0), before, times, alone)
-    exact = doctor._codes(initial(name, 1000.0).double(), before.double(), times.double(), alone)
+    rounded = doctor._codes(initial(TIME_EMBEDDINGS[name](), 1000.0), before, times, alone)
+    exact = doctor._codes(initial(TIME_EMBEDDINGS[name](), 1000.0).double(), before.double(), times.double(), alone)
     spread = exact.std(dim=0, correction=0)
     kept = spread > CONSTANT
     distance = ((rounded - exact)[:, kept] / spread[kept]).norm(dim=1) / (2 * int(kept.sum())) ** 0.5
