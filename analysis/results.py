@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from analysis.plan import Declaration, Plan
 from analysis.schema import (
     ACCURACIES,
+    ADVICE,
     CURVES,
     PREDICTION_RANGES,
     PREDICTIONS,
@@ -75,6 +76,8 @@ class Results:
     """What was noted at each look, where the plan has looks: a row per look and pair that was open."""
     class_names: tuple[str, ...] = ()
     """What the classes are called, in the order of their numbers; by default the numbers."""
+    advice: pd.DataFrame | None = None
+    """What the encoding doctor said of the models before the first training; None where it said nothing, or was not asked."""
     missing: tuple[Cell, ...] = field(init=False, default=())
     """Cells (model, seed) that should be there and are not."""
 
@@ -93,6 +96,9 @@ class Results:
         check_columns("curves", self.curves, CURVES)
         check_unique("curves", self.curves, ["model", "seed", "epoch", "split", "metric"])
         check_columns("predictions", self.predictions, PREDICTIONS)
+        if self.advice is not None:
+            check_columns("advice", self.advice, ADVICE)
+            check_unique("advice", self.advice, ["model"])
         for name, bounds in PREDICTION_RANGES.items():
             check_range(f"predictions.{name}", self.predictions[name], *bounds)
         _ = self.test_set, self.classes  # the checks that every run predicted the same sequences, of known classes

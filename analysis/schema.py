@@ -55,6 +55,17 @@ PREDICTIONS: Mapping[str, Kind] = {
     "confidence": "number",
     "log_likelihood": "number",
 }
+ADVICE: Mapping[str, Kind] = {
+    "model": "text",
+    "besides": "text",
+    "verdict": "text",
+    "rank": "number",
+    "reference": "number",
+    "resolved": "number",
+    "median_gap": "number",
+    "unit": "text",
+}
+"""What the encoding doctor said of each model before the training; `besides` is the same where models differ in the encoding alone."""
 ACCURACIES = ("best_accuracy", "final_accuracy", "test_accuracy")
 PREDICTION_RANGES: Mapping[str, tuple[float, float, str]] = {
     "label": (0, inf, "Number the classes from 0, and give every sequence its class."),

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from difflib import get_close_matches
 
+from analysis.analyses.advice import advice, advised
 from analysis.analyses.calibration import calibration
 from analysis.analyses.confidence import confidence
 from analysis.analyses.confusion import confusion
@@ -27,6 +28,7 @@ ANALYSES: dict[str, Analysis] = {
     "significance": significance,
     "looks": looks,
     "need": need,
+    "advice": advice,
     "streams": streams,
     "opinions": opinions,
     "variance": variance,
@@ -56,4 +58,5 @@ def run_analyses(results: Results, names: Sequence[str] | None = None) -> list[F
     crossed = INDEPENDENT_SEEDS if results.is_crossed else ()
     idle = {*crossed, *(() if results.plan.looks else ("looks",)), *(() if results.streams else ("streams",))}
     idle |= set() if results.has_controls else {"need"}
+    idle |= set() if advised(results) else {"advice"}
     return [ANALYSES[name](results) for name in ANALYSES if (names is None or name in names) and name not in idle]

@@ -241,8 +241,8 @@ def test_the_peak_of_a_process_is_its_own():
 def test_the_made_up_study_is_analysed_whole():
     findings = run_analyses(studies.made_up_study(runs=4, models=2, sequences=300))
     assert [finding.name for finding in findings] == [
-        name for name in ANALYSES if name not in ("looks", "streams", "need")
-    ]  # it has none, and no control
+        name for name in ANALYSES if name not in ("looks", "streams", "need", "advice")
+    ]  # it has none, no control, and nobody was asked about it
     models = findings[0].tables["models"]
     assert models["seeds"].tolist() == [2, 2]
     assert models["test_accuracy_mean"].between(0.9, 1).all()
