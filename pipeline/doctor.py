@@ -15,14 +15,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from analysis.doctor import NOTHING, Times, advise, doctor_page, fitting_scale, lines, scales
+from analysis.doctor import NOTHING, Times, advise, doctor_page, fitting_scale, lines, scales, verdict
+from analysis.schema import ADVICE
 from analysis.wording import plural
 from models.cards import CONSTANT, HORIZON, effective_rank, initial, last_codes, rank_on_grid
 from models.config import ModelError
-from models.time_embeddings import TIME_EMBEDDINGS, PointwiseEmbedding, TimeEmbedding, TimeEmbeddingConfig
+from models.time_embeddings import (
+    TIME_EMBEDDINGS,
+    OwnEmbeddingConfig,
+    PointwiseEmbedding,
+    TimeEmbedding,
+    TimeEmbeddingConfig,
+)
 from models.time_embeddings.none import NoTime
 from models.time_embeddings.order import Order
-from pipeline.config import RunConfig
+from pipeline.config import RunConfig, digest_of
 from pipeline.console import phase, say, show
 from pipeline.data import DataError
 from pipeline.data.base import DatasetConfig, Splits
@@ -289,3 +296,36 @@ def _resolved(
         if distance_T.median().item() >= APART:
             return float(step)
     return float("nan")
+
+
+def advice_on(variants: Mapping[str, RunConfig]) -> pd.DataFrame:
+    """Return the verdict on the encoding of each variant, at the settings that it has there; no rows where no advice is given.
+
+    There is none on a class that was handed over, whose code may be anything, nor on variants that have one encoding, or
+    different data, or data without events.
+    """
+    listed = {
+        name: config for name, config in variants.items() if not isinstance(config.model.embedding, OwnEmbeddingConfig)
+    }
+    data = {config.data for config in listed.values()}
+    if len({config.model.embedding for config in listed.values()}) < 2 or len(data) > 1:  # noqa: PLR2004 - for a pair
+        return pd.DataFrame(columns=list(ADVICE))
+    splits = data.pop().load()
+    if not any(int(part.lengths.sum()) for part in (splits.train, splits.validation, splits.test) if len(part)):
+        return pd.DataFrame(columns=list(ADVICE))
+    times = _of_splits(splits).times
+    measured = measure(times, {name: config.model.embedding for name, config in listed.items()})
+    judged = measured.assign(
+        model=measured["name"],
+        besides=[_besides(config) for config in listed.values()],
+        verdict=[verdict(row, times) for _, row in measured.iterrows()],
+        median_gap=times.median_gap,
+        unit=times.unit,
+    )
+    return judged[list(ADVICE)]
+
+
+def _besides(config: RunConfig) -> str:
+    """Return a digest of the settings of a model and its training besides the encoding."""
+    rest = config.model_dump(mode="json", exclude={"seed": True, "data": True, "model": {"embedding": True}})
+    return digest_of(rest)[:12]

@@ -25,6 +25,8 @@ PLAN_FILE = "plan.json"
 """Artifact of the parent run: what was declared before the first training."""
 LEDGER_FILE = "looks.json"
 """Artifact of the parent run of a study with looks: what was seen and decided at each, as a table of the tracking UI."""
+ADVICE_FILE = "advice.json"
+"""Artifact of the parent run: what the encoding doctor said of its models before the first training, as a table of the tracking UI."""
 OUTPUTS_FILE = "digests.json"
 """Artifact of the parent run: the digests of all that analyses have stored with it, by path."""
 LEFT_OUT = "left_out"
@@ -135,7 +137,7 @@ def unfit(run: Run, path: str, said: str, tracker: Tracker) -> UsageError:
         mend = "Run the same compare (or ablate) again, which writes it anew."
     elif path == OUTPUTS_FILE:
         mend = "Run analyze (or ablate) again, which writes it anew."
-    elif path in (PLAN_FILE, LEDGER_FILE):
+    elif path in (PLAN_FILE, LEDGER_FILE, ADVICE_FILE):
         mend = f"Restore the file; or {delete} and the same compare declare it anew, and the report says that runs were there before."
     elif path.startswith(PROBE_FOLDER):
         mend = "Delete the file: analyze measures it again."

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from analysis.analyses.looking import LEDGER
 from analysis.plan import Plan
+from analysis.schema import ADVICE
 
 
 class CellEntry(BaseModel):
@@ -61,3 +62,9 @@ def ledger_of(text: str) -> pd.DataFrame:
     """Return the ledger of looks as a table, from the text that is stored."""
     table = pd.DataFrame(**json.loads(text))[[*LEDGER, "at"]]
     return table.astype({name: float for name in LEDGER if name == "difference" or name.startswith("p")})
+
+
+def advice_of(text: str) -> pd.DataFrame:
+    """Return what the encoding doctor said as a table, from the text that is stored."""
+    table = pd.DataFrame(**json.loads(text))[list(ADVICE)]
+    return table.astype({name: float for name, kind in ADVICE.items() if kind == "number"})

@@ -21,6 +21,7 @@ from pipeline.config import RunConfig
 from pipeline.console import say
 from pipeline.errors import UsageError
 from pipeline.evidence import (
+    ADVICE_FILE,
     LEDGER_FILE,
     MANIFEST_FILE,
     PLAN_FILE,
@@ -33,7 +34,7 @@ from pipeline.evidence import (
     unfit,
 )
 from pipeline.identity import commit
-from pipeline.manifest import Manifest, ledger_of
+from pipeline.manifest import Manifest, advice_of, ledger_of
 from pipeline.probes.tables import event_table, probe_tables
 from pipeline.rows import curves_of_history, row_of_run, scores_of_history, scores_of_predictions
 from pipeline.run_record import (
@@ -116,11 +117,13 @@ def declare(
     tracker: Tracker,
     parent: str,
 ) -> str:
-    """Store the plan with its hash before anything is trained, and return the hash.
+    """Store the plan with its hash, and the advice of the encoding doctor, before anything is trained, and return the hash.
 
-    A later call of the study leaves the plan as it is. `identities` are by the cells' names, `finished` are names of
-    cells whose runs were there before.
+    A later call of the study leaves both as they are: advice from after the first run would foretell nothing. `identities`
+    are by the cells' names, `finished` are names of cells whose runs were there before.
     """
+    from pipeline.doctor import advice_on  # noqa: PLC0415 - it takes most of a second, which whoever only reads is spared
+
     if declared := tracker.get(parent).tags.get("plan_hash"):
         return declared
     # Drop the fields of one seed: the declaration is about a model's runs.
@@ -136,6 +139,10 @@ def declare(
         finished_before=tuple(finished),
     )
     replace_text(parent, PLAN_FILE, declaration.model_dump_json(indent=2), tracker)
+    advice = advice_on({cell.model: cell.config for cell in cells})
+    if len(advice):
+        replace_text(parent, ADVICE_FILE, tracker.table_text(advice), tracker)
+        tracker.show_tables(parent, [ADVICE_FILE])
     tracker.set_tags(parent, {"plan_hash": declaration.hash})
     return declaration.hash
 
@@ -230,6 +237,7 @@ def load_results(study: StoredStudy, tracker: Tracker, *, allow_missing: bool, p
         declaration=read_declaration(study, tracker),
         ledger=read_ledger(study.parent, tracker) if manifest.plan.looks else None,
         class_names=_class_names(stored[finished[0][0]], tracker),
+        advice=read_advice(study.parent, tracker),
     )
     if probes and (wanted := wanted_sequences(results)):
         events = event_table(str(results.runs["run_id"].iloc[0]), wanted, tracker)
@@ -287,3 +295,12 @@ def read_ledger(parent: Run, tracker: Tracker) -> pd.DataFrame:
         return pd.DataFrame(columns=[*LEDGER, "at"])
     with reading(parent, LEDGER_FILE, tracker):
         return ledger_of(files[LEDGER_FILE].read_text(encoding="utf-8"))
+
+
+def read_advice(parent: Run, tracker: Tracker) -> pd.DataFrame | None:
+    """Return what the encoding doctor said of the models of a study before their first run; None where nothing is stored."""
+    files = found(parent, [ADVICE_FILE], tracker)
+    if not files:
+        return None
+    with reading(parent, ADVICE_FILE, tracker):
+        return advice_of(files[ADVICE_FILE].read_text(encoding="utf-8"))

@@ -33,7 +33,7 @@ from pipeline.evidence import (
 from pipeline.identity import identity
 from pipeline.machine import environment
 from pipeline.run_record import BEST_FILE, CONFIG_FILE, ENVIRONMENT_FILE, PREDICTIONS_FILE
-from pipeline.stored_study import StoredStudy, load_results, read_declaration, read_manifest, read_run
+from pipeline.stored_study import StoredStudy, load_results, read_advice, read_declaration, read_manifest, read_run
 from pipeline.study import Cell
 from pipeline.texts import REPORT_FILE
 from pipeline.tracking import MemoryTracker, Run, Tracker
@@ -78,7 +78,7 @@ def _declared(parent: Run, tracker: Tracker) -> tuple[str, StoredStudy | None]:
         study = StoredStudy(parent, read_manifest(parent, tracker))
     except FileNotFoundError:
         return f"no {MANIFEST_FILE}, as of a grid or a search", None
-    declaration = read_declaration(study, tracker)
+    declaration, _ = read_declaration(study, tracker), read_advice(parent, tracker)
     return f"the plan as of {declaration.declared if declaration else 'no declaration'}", study
 
 

@@ -5,6 +5,7 @@
 | `evidence.json` | the version of the format, and tags and params of the study's run |
 | `study.json` | the manifest, whose cells have no runs: a run is found by its cell |
 | `plan.json`, `looks.json` | what was declared before the first training, and the ledger of looks, as they were stored |
+| `advice.json` | what the encoding doctor said before the first training, as it was stored |
 | `runs/CELL/run.json` | name, tags, params and every recorded number of a run, and the digest of each of its files |
 | `runs/CELL/...` | its files, as they were stored |
 | `report/...` | texts that follow from all of this |
@@ -32,12 +33,13 @@ from analysis.results import Results, ResultsError
 from pipeline.errors import UsageError, one_line
 from pipeline.exchange import archive
 from pipeline.exchange.archive import ANOTHER, Members
-from pipeline.manifest import CellEntry, Manifest, ledger_of
+from pipeline.manifest import CellEntry, Manifest, advice_of, ledger_of
 from pipeline.rows import curves_of_history, row_of_run
 from pipeline.training.choice import History
 
 FORMAT, VERSION = "evidence of time-embedding-comparison", 1
-INDEX, MANIFEST, PLAN, LOOKS = "evidence.json", "study.json", "plan.json", "looks.json"
+INDEX, MANIFEST, PLAN = "evidence.json", "study.json", "plan.json"
+LOOKS, ADVICE = "looks.json", "advice.json"
 RUNS, RUN, REPORT = "runs/", "run.json", "report/"
 CONFIG, HISTORY, PREDICTIONS = "config.json", "history.json", "predictions.parquet"
 CLASSES, ENVIRONMENT, CONFUSION = "classes.json", "environment.json", "confusion_matrix.json"
@@ -115,6 +117,14 @@ class Contents:
     def declaration(self) -> Declaration:
         """What was declared."""
         return self._record(PLAN, Declaration)
+
+    @cached_property
+    def advice(self) -> pd.DataFrame | None:
+        """What the encoding doctor said; None of a study that it said nothing of."""
+        if ADVICE not in self.members:
+            return None
+        with self.reading(ADVICE):
+            return advice_of(self.members[ADVICE].decode())
 
     @cached_property
     def runs(self) -> dict[str, RunRecord]:
@@ -225,13 +235,14 @@ def results_of(contents: Contents) -> Results:
         declaration=contents.declaration,
         ledger=ledger_of(contents.members[LOOKS].decode()) if LOOKS in contents.members else None,
         class_names=tuple(contents.parsed(first, CLASSES, json.loads)),
+        advice=contents.advice,
     )
 
 
 def load(file: Path) -> Contents:
     """Read an archive; UsageError where it is not one of ours. What it says is not checked yet."""
     contents = Contents(file, archive.read(file))
-    _ = contents.index, contents.manifest, contents.declaration, contents.runs
+    _ = contents.index, contents.manifest, contents.declaration, contents.advice, contents.runs
     return contents
 
 

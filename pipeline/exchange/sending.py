@@ -7,9 +7,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from analysis.wording import plural
 from pipeline.console import say
 from pipeline.errors import UsageError
-from pipeline.evidence import LEDGER_FILE, PLAN_FILE, PROBE_FOLDER, TAG, found, read
+from pipeline.evidence import ADVICE_FILE, LEDGER_FILE, PLAN_FILE, PROBE_FOLDER, TAG, found, read
 from pipeline.exchange import archive
 from pipeline.exchange.contents import (
+    ADVICE,
     FORMAT,
     INDEX,
     LOOKS,
@@ -84,8 +85,9 @@ def _of_study(study: StoredStudy, tracker: Tracker) -> dict[str, bytes]:
         MANIFEST: study.manifest.model_copy(update={"cells": cells}).model_dump_json(indent=2).encode(),
         PLAN: read(parent, [PLAN_FILE], tracker)[PLAN_FILE].read_bytes(),
     }
-    ledger = found(parent, [LEDGER_FILE], tracker)
-    return members | ({LOOKS: ledger[LEDGER_FILE].read_bytes()} if ledger else {})
+    names = {LEDGER_FILE: LOOKS, ADVICE_FILE: ADVICE}
+    stored = found(parent, list(names), tracker)
+    return members | {names[path]: file.read_bytes() for path, file in stored.items()}
 
 
 def _of_run(run: Run, entry: CellEntry, tracker: Tracker, *, weights: bool) -> dict[str, bytes]:

@@ -16,8 +16,9 @@ from analysis.plan import Declaration
 from analysis.wording import listing, plural
 from pipeline.console import say
 from pipeline.errors import UsageError
-from pipeline.evidence import LEDGER_FILE, LEFT_OUT, PLAN_FILE, TAG, left_out, read, replace_text
+from pipeline.evidence import ADVICE_FILE, LEDGER_FILE, LEFT_OUT, PLAN_FILE, TAG, left_out, read, replace_text
 from pipeline.exchange.contents import (
+    ADVICE,
     CONFUSION,
     ENVIRONMENT,
     LOOKS,
@@ -191,14 +192,15 @@ def _write(contents: Contents, known: _Known, manifest: Manifest, tracker: Track
 
 
 def _declare(contents: Contents, parent: str, tracker: Tracker) -> None:
-    """Store the plan, the ledger, and what else the run of a study says of it."""
+    """Store the plan, the ledger, the advice, and what else the run of a study says of it."""
     tracker.log_params(parent, contents.index.params)
     for entry, record in _one_a_data_set(contents):
         _record_data(contents, entry, record, parent, tracker)
     replace_text(parent, PLAN_FILE, contents.members[PLAN].decode(), tracker)
-    if LOOKS in contents.members:
-        replace_text(parent, LEDGER_FILE, contents.members[LOOKS].decode(), tracker)
-        tracker.show_tables(parent, [LEDGER_FILE])
+    for member, path in {LOOKS: LEDGER_FILE, ADVICE: ADVICE_FILE}.items():
+        if member in contents.members:
+            replace_text(parent, path, contents.members[member].decode(), tracker)
+            tracker.show_tables(parent, [path])
     tracker.set_tags(parent, {"plan_hash": contents.declaration.hash})
 
 

@@ -1,6 +1,8 @@
 """The encoding doctor on files: one that is well, a hostile one, normalised times, and those that are refused."""
 
+import importlib
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +10,19 @@ import pandas as pd
 import pytest
 import torch
 
+from analysis import run_analyses
+from analysis.doctor import advise
 from models.cards import CONSTANT, card, initial
 from models.time_embeddings import TIME_EMBEDDINGS
+from models.time_embeddings.own import OwnPointwiseConfig
 from pipeline import doctor
 from pipeline.__main__ import main
+from pipeline.comparison import compare
 from pipeline.data import DataError
+from pipeline.evidence import TAG
 from pipeline.settings import build_run
+from pipeline.stored_study import find_study, load_results
+from pipeline.study import load_study
 
 
 def frame_of(sequences):
@@ -257,3 +266,99 @@ def test_rounding_moves_no_code_by_a_twentieth_of_what_counts_as_told_apart(name
     kept = spread > CONSTANT
     distance = ((rounded - exact)[:, kept] / spread[kept]).norm(dim=1) / (2 * int(kept.sum())) ** 0.5
     assert 0 < distance.median() < doctor.APART / 20
+
+
+# ------------------------------------------------------------------------------------------------ advice on a study
+
+SMALL = {"data.name": "mnist_sample", "model.hidden_dim": 8, "train.batch_size": 64, "train.epochs": 1}
+
+
+def variants(*names, **settings):
+    return {name: build_run({**SMALL, "model.embedding.name": name, **settings}) for name in names}
+
+
+def test_a_study_is_told_what_the_doctor_says_of_its_data():
+    told = doctor.advice_on(variants("scalar", "sincos", "lete", "none")).set_index("model")
+    read = doctor.read_times(build_run(SMALL).data)
+    every = doctor.measure(read.times, {name: kind() for name, kind in TIME_EMBEDDINGS.items()})
+    said = advise(read.times, every, {}, pd.DataFrame()).encodings.set_index("name")
+    columns = ["verdict", "rank", "reference", "resolved"]
+    assert told[columns].equals(said.loc[told.index, columns].rename_axis("model"))
+    assert told["verdict"].to_dict() == {"scalar": "blurs", "sincos": "fits", "lete": "fits", "none": "constant"}
+    assert set(told["median_gap"]) == {read.times.median_gap}
+
+
+def test_the_settings_of_an_encoding_count():
+    unit = variants("sincos", **{"model.embedding.time_scale": "unit"})["sincos"]
+    told = doctor.advice_on({**variants("sincos"), "of t/T": unit}).set_index("model")
+    assert told["verdict"].to_dict() == {"sincos": "fits", "of t/T": "blurs"}
+
+
+def test_models_that_differ_in_more_than_the_encoding_are_told_from_others():
+    wide = variants("lete", **{"model.hidden_dim": 16})["lete"]
+    told = doctor.advice_on({**variants("scalar", "sincos"), "wide": wide}).set_index("model")["besides"]
+    assert told["scalar"] == told["sincos"] != told["wide"]
+
+
+def own_class():
+    [config] = variants("sincos").values()
+    own = OwnPointwiseConfig(source="raise SystemExit", kind="Own")  # which must not be run
+    return {"own": config.model_copy(update={"model": config.model.model_copy(update={"embedding": own})})}
+
+
+@pytest.mark.parametrize(
+    "configs",
+    [
+        variants("sincos"),
+        {**variants("sincos"), "wide": variants("sincos", **{"model.hidden_dim": 16})["sincos"]},
+        {**variants("sincos"), **own_class()},
+        {**variants("sincos"), **variants("scalar", **{"data.train_size": 50})},
+    ],
+    ids=["one", "one encoding", "a class of somebody's", "different data"],
+)
+def test_no_advice_is_given_where_there_is_nothing_to_choose_or_to_judge(configs):
+    assert doctor.advice_on(configs).empty
+
+
+def test_no_advice_is_given_on_data_without_events(monkeypatch):
+    configs = variants("sincos", "scalar")
+    splits = configs["sincos"].data.load()
+    bare = {part: getattr(splits, part).truncate(0) for part in ("train", "validation", "test")}
+    monkeypatch.setattr(type(configs["sincos"].data), "load", lambda _: replace(splits, **bare))
+    assert doctor.advice_on(configs).empty
+
+
+def asked(models=("scalar", "sincos"), seeds=(0, 1, 2)):
+    return load_study(None, models=models, seeds=list(seeds), overrides=SMALL)
+
+
+def test_the_advice_is_stored_before_the_first_training_and_scored_afterwards(memory, monkeypatch):
+    comparison = importlib.import_module("pipeline.comparison")
+    seen = []
+
+    def nothing(*_):
+        (parent,) = memory.find(kind="study")
+        seen.append(memory.fetch(parent.id, "advice.json").read_text())
+        return iter(())
+
+    with monkeypatch.context() as patched:
+        patched.setattr(comparison, "train_cells", nothing)
+        parent = compare(asked(), memory, workers=1, device="cpu")
+    monkeypatch.setattr(doctor, "advice_on", None)  # a later call asks nobody
+    assert compare(asked(), memory, workers=1, device="cpu") == parent
+    assert [memory.fetch(parent, "advice.json").read_text()] == seen
+    results = load_results(find_study(memory), memory, allow_missing=False, probes=False)
+    [found] = run_analyses(results, ["advice"])
+    assert found.data["pairs"] == 1
+    [row] = found.tables["advice"].to_dict("records")
+    assert (row["model_a"], row["model_b"]) == ("sincos", "scalar")
+
+
+def test_a_study_from_before_the_advice_was_stored_is_analysed_without_it(memory):
+    parent = compare(asked(), memory, workers=1, device="cpu")
+    memory.fetch(parent, "advice.json").unlink()
+    del memory.get(parent).tags[TAG + "advice.json"]
+    assert compare(asked(seeds=(0, 1, 2, 3)), memory, workers=1, device="cpu") == parent
+    results = load_results(find_study(memory), memory, allow_missing=False, probes=False)
+    assert results.advice is None
+    assert "advice" not in [finding.name for finding in run_analyses(results)]

@@ -78,11 +78,12 @@ def remove(path):
     path.unlink()
 
 
+STUDY = ("study.json", "plan.json", "advice.json")
 CELL = ("predictions.parquet", "history.json", "config.json", "classes.json", "train.log", "environment.json")
 CHANGES = {
     ("predictions.parquet", turn_one_answer), ("predictions.parquet", drop_a_column), ("history.json", claim_much),
     ("config.json", other_size), ("study.json", other_alpha), ("plan.json", other_alpha), ("probes/time_use", other_accuracy),
-    *((name, how) for name in (*CELL, "study.json", "plan.json") for how in (cut, remove)), ("probes/gates", cut),
+    *((name, how) for name in (*CELL, *STUDY) for how in (cut, remove)), ("probes/gates", cut),
 }  # fmt: skip
 
 
@@ -93,7 +94,7 @@ def named(value):
 @pytest.mark.parametrize(("name", "how"), sorted(CHANGES, key=lambda change: [*map(named, change)]), ids=named)
 def test_a_file_that_has_changed_is_one_line_that_names_it_and_what_mends_it(store, workplace, capsys, name, how):
     parent, cell, _ = parts(store)
-    run = parent if name in ("study.json", "plan.json") else cell
+    run = parent if name in STUDY else cell
     [path] = (store._folder / run.id).glob(f"{name}*")
     before = path.read_bytes()
     how(path)
@@ -147,17 +148,14 @@ def forget_digests(store):
         ("history.json", claim_much, "must give the best_accuracy that was logged"),
         ("study.json", other_alpha, "must hold the plan of plan.json"),
         ("plan.json", other_alpha, "must be what was declared"),
-        *(
-            (name, cut, "must be readable")
-            for name in ("predictions.parquet", "history.json", "study.json", "plan.json")
-        ),
+        *((name, cut, "must be readable") for name in ("predictions.parquet", "history.json", *STUDY)),
         *((name, remove, "must be there, got none") for name in ("predictions.parquet", "config.json", "plan.json")),
     ],
 )
 def test_runs_of_older_code_are_held_against_what_was_logged(store, capsys, name, how, said):
     forget_digests(store)
     parent, cell, _ = parts(store)
-    how(store.fetch((parent if name in ("study.json", "plan.json") else cell).id, name))
+    how(store.fetch((parent if name in STUDY else cell).id, name))
     assert main(["analyze"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1

@@ -262,6 +262,8 @@ def version(number):
         (lambda members: members.pop("plan.json"), "must hold plan.json, got none"),
         (lambda members: members.update({"study.json": b"[]"}), "study.json must be as `export` writes it, got Input should be an object"),
         (lambda members: members.update({"plan.json": b"\xff{"}), "plan.json must be as `export` writes it, got "),
+        (lambda members: members.update({"advice.json": b"{"}), "advice.json must be readable, got JSONDecodeError"),
+        (lambda members: members.update({"advice.json": b'{"columns": [], "data": []}'}), "advice.json must be readable, got KeyError"),
     ],
 )  # fmt: skip
 def test_what_is_no_archive_of_ours_is_one_line_and_exit_code_2(forge, elsewhere, capsys, change, said):

@@ -39,7 +39,8 @@ def test_what_travels_are_the_files_the_numbers_and_the_report_with_weights_wher
     assert {tuple(row) for row in record["metrics"]} == {
         (name, row.step, row.milliseconds, value) for row in store.rows[run.id] for name, value in row.metrics.items()
     }
-    assert {"plan.json", "study.json", "report/analysis_report.md", "report/significance.csv"} < set(bare)
+    assert {"plan.json", "study.json", "advice.json"} < set(bare)
+    assert {"report/analysis_report.md", "report/significance.csv"} < set(bare)
     assert "run_id" not in record["tags"]
     assert all(entry["run_id"] is None for entry in json.loads(bare["study.json"])["cells"])
     assert b".png" not in bare["report/analysis_report.md"]
@@ -49,8 +50,8 @@ def test_the_names_of_the_format_are_those_of_the_files():
     assert (contents.CONFIG, contents.HISTORY) == (run_record.CONFIG_FILE, run_record.HISTORY_FILE)
     assert (contents.PREDICTIONS, contents.ENVIRONMENT) == (run_record.PREDICTIONS_FILE, run_record.ENVIRONMENT_FILE)
     assert (contents.CLASSES, contents.WEIGHTS) == (run_record.CLASSES_FILE, run_record.BEST_FILE)
-    assert (contents.PROBES, contents.PLAN, contents.LOOKS) == (
-        evidence.PROBE_FOLDER, evidence.PLAN_FILE, evidence.LEDGER_FILE,
+    assert (contents.PROBES, contents.PLAN, contents.LOOKS, contents.ADVICE) == (
+        evidence.PROBE_FOLDER, evidence.PLAN_FILE, evidence.LEDGER_FILE, evidence.ADVICE_FILE,
     )  # fmt: skip
 
 

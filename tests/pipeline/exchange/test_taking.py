@@ -12,6 +12,7 @@ from pipeline.__main__ import main
 from pipeline.analyze import analyze_study
 from pipeline.comparison import compare
 from pipeline.errors import UsageError
+from pipeline.evidence import replace_text
 from pipeline.exchange import archive, sending
 from pipeline.exchange.contents import load
 from pipeline.exchange.recount import verify_file
@@ -88,6 +89,32 @@ def test_the_same_compare_trains_nothing_there_and_analyze_says_the_same(
         assert text == analysed.fetch(one.parent.id, path).read_text()
     assert not list((workplace / "out").glob("*.pth"))  # the weights stayed behind
     assert evidence_of(elsewhere, monkeypatch) == measured(exported.bare)
+
+
+def test_the_advice_of_the_doctor_travels_and_is_scored_there(store, elsewhere, workplace):
+    study = find_study(store)
+    advice = json.loads(store.fetch(study.parent.id, "advice.json").read_text())
+    place = advice["columns"].index("verdict")
+    assert [row[place] for row in advice["data"]] == ["constant", "fits"]  # none, of which nothing is said, and sincos
+    advice["data"][0][place] = "blurs"
+    replace_text(study.parent.id, "advice.json", json.dumps(advice), store)
+    sent = bytes_of(store, workplace / "advised.zip")
+    report = archive.read(workplace / "advised.zip")["report/analysis_report.md"].decode()
+    assert "## Was the encoding doctor right?" in report
+    assert "- sincos over none: **undecided**; " in report
+    verify_file(workplace / "advised.zip")
+    import_file(workplace / "advised.zip", elsewhere)
+    assert json.loads(elsewhere.fetch(find_study(elsewhere).parent.id, "advice.json").read_text()) == advice
+    assert bytes_of(elsewhere, workplace / "again.zip") == sent
+
+
+def test_an_archive_from_before_there_was_advice_verifies(store, workplace):
+    parent = find_study(store).parent
+    store.fetch(parent.id, "advice.json").unlink()
+    del parent.tags["sha256/advice.json"]
+    bytes_of(store, workplace / "old.zip")
+    assert "advice.json" not in archive.read(workplace / "old.zip")
+    verify_file(workplace / "old.zip")
 
 
 def test_to_import_twice_changes_nothing(exported, elsewhere, capsys):
