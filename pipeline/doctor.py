@@ -89,10 +89,15 @@ def examine(config: RunConfig, output: Path) -> None:
     columns = ("encoding", "verdict", "effective rank", "on 0 to 783", f"told apart from ({times.unit})")
     show(columns, rows, title="before training, at these times")
     say()
+    refused = advice.encodings[advice.encodings["refused"] != ""]
+    for one, reason in zip(refused["name"], refused["refused"], strict=True):
+        say(f"Refused. {one}: {reason}")
     for said in advice.minded.values():
         say(f"Mind. {said}")
     say(f"Unit. {advice.unit}")
-    say(f"train.frequency_rate: {advice.rate:g}{'' if advice.scale.factor == 1 else ' in that unit'}")
+    default = config.train.frequency_rate
+    own = " as it is by default" if advice.rate == default else f" (by default {default:g})"
+    say(f"Rate. --train.frequency_rate {advice.rate:g}{'' if advice.scale.factor == 1 else ' in that unit'}{own}.")
     for one, why in advice.shortlist.items():
         say(f"Worth a training: {one}, {why}.")
     place = f"{name_of(Path(name))}.html"

@@ -43,7 +43,7 @@ def ls(topic: str = "", place: str = "", overrides: Mapping[str, str] | None = N
     for name in [topic] if topic else [name for name in LISTS if name not in ("settings", "studies")]:
         columns, rows = LISTS[name]()
         show(columns, rows, title=name)
-        say()
+        say("Chosen by --model.name; --models takes embeddings.\n" if name == "models" else "")
     return None
 
 

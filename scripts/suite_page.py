@@ -1,7 +1,8 @@
 """Writes docs/results/suite.md from the evidence beside it: `.venv/bin/python -m scripts.suite_page`.
 
 Each `suite_NAME.zip` in docs/results/evidence is a study of config/need.json on the data set NAME, as `python -m pipeline export`
-writes it. Nothing of the store is read, so that whoever has the repository can write the page again.
+writes it. Nothing of the store is read, so that whoever has the repository can write the page again. An archive also holds the
+report, in the words that the project had when it was written: where they have changed since, the report is written anew.
 """
 
 from pathlib import Path
@@ -12,7 +13,10 @@ from analysis.figures import to_images
 from analysis.findings import Finding
 from analysis.results import Results
 from analysis.wording import listing, markdown_table, percent
+from pipeline.exchange import archive
 from pipeline.exchange.contents import Contents, load, results_of
+from pipeline.exchange.crate import described
+from pipeline.exchange.recount import report_of
 from pipeline.suite import member_of
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "results"
@@ -23,11 +27,20 @@ FIGURE = "critical_difference"
 
 def main() -> None:
     """Replace what stands between the two markers, and the figure."""
-    studies = [load(file) for file in sorted(EVIDENCE.glob("suite_*.zip"))]
+    studies = [renewed(load(file)) for file in sorted(EVIDENCE.glob("suite_*.zip"))]
     compared = over_data(studies)
     before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
     PAGE.write_text(before + BEGIN + written(studies, compared) + END + rest.split(END)[1], encoding="utf-8")
     (FOLDER / "suite.svg").write_bytes(to_images(compared.figures)["svg"][FIGURE])
+
+
+def renewed(study: Contents) -> Contents:
+    """Write the report of an archive again, from what its runs answered, and return the archive."""
+    contents = Contents(study.file, {**study.members, **report_of(study)})
+    members = {**contents.members, **described(contents)}
+    if members != study.members:
+        archive.write(study.file, members)
+    return contents
 
 
 def between(page: str) -> str:

@@ -30,8 +30,7 @@ PRINTED = [
     for document in DOCUMENTS
     for block in re.findall(r"```sh\n(.*?)```", document, re.DOTALL)
     for line in block.splitlines()
-    if OURS.match(line)
-    and "--models log_time" not in line  # which `new` has made: tests/pipeline/test_new.py trains one
+    if OURS.match(line) and "log_time" not in line  # which `new` has made: tests/pipeline/test_new.py trains one
 ]
 OPTIONS = re.findall(r"`(--[\w.]+ [^`]+)`", (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8"))
 WORDS = {

@@ -19,7 +19,7 @@ import ray
 
 from pipeline.code import PACKAGES
 from pipeline.errors import RunError, one_line
-from pipeline.launch import Notify, attempt
+from pipeline.launch import Notify, attempt, interrupt, keep_interrupts
 from pipeline.place import ROOT
 
 COMPARED = ("ray", "torch", "numpy", "numba", "scipy", "pykan", "mlflow")
@@ -74,6 +74,7 @@ def _unshared(file: Path, content: str) -> str:
 def do(environment: Mapping[str, str], folder: str, payload: bytes, data: Sequence[Any], mailbox: Any) -> bytes:  # noqa: ANN401 - Ray's
     """Do a task, and return its result or the error that ended it."""
     _prepare(environment, folder)
+    keep_interrupts(interrupt)
     work, task, configs = pickle.loads(payload)  # noqa: S301 - of our own driver
     if configs:
         from pipeline.data.base import hand_over  # noqa: PLC0415 - imports torch, which reads the environment

@@ -67,7 +67,7 @@ def test_of_times_that_are_well_nothing_is_minded_and_most_encodings_fit(capsys)
     assert "Mind." not in said
     assert "Nothing stands out in these times." in page
     assert "Unit. Keep the unit" in said
-    assert "train.frequency_rate: 0.1\n" in said
+    assert "Rate. --train.frequency_rate 0.1 as it is by default.\n" in said
     of = verdicts(said)
     assert list(of) == list(TIME_EMBEDDINGS)
     assert {name: of[name] for name in ("none", "position", "sincos", "lete")} == {
@@ -101,8 +101,9 @@ def test_of_normalised_times_it_finds_the_collapse_and_the_unit_that_undoes_it(c
     of = verdicts(said)
     assert {of[name] for name in ("sincos", "sincos_learned", "time2vec", "lete", "graphmixer")} == {"collapsed"}
     assert of["position"] == "refused"
+    assert re.search(r"^Refused\. position: .*whole numbers", said, re.MULTILINE)
     assert "Unit. Multiply the times by 100:" in said
-    assert "train.frequency_rate: 0.8 in that unit" in said
+    assert "Rate. --train.frequency_rate 0.8 in that unit (by default 0.1)." in said
 
 
 @pytest.mark.usefixtures("workplace")
