@@ -29,6 +29,8 @@ ALIASES = {
     "normalize": "model.embedding.time_scale",
 }
 """Names of the requirement that differ from the last word of their path."""
+FEW = 3
+"""Choices up to which a message names them all."""
 NORMALIZE = {"true": "auto", "false": "raw"}
 """What `normalize` means as a time scale."""
 TEXT: set[object] = {str, tuple[str, ...]}
@@ -187,8 +189,8 @@ def misfit(path: str, config: RunConfig) -> UsageError:
     kinds = sorted(kind.__name__.removesuffix("Config") for kind in having)
     parent = path.rsplit(".", 1)[0]
     chosen = flat(config).get(f"{parent}.name")
-    names = {kind.model_fields["name"].default for kind in having if "name" in kind.model_fields}
-    other = f"set {parent}.name to {names.pop()}" if len(names) == 1 else f"choose another {parent}.name"
+    names = sorted({kind.model_fields["name"].default for kind in having if "name" in kind.model_fields})
+    other = f"set {parent}.name to {' or '.join(names)}" if 0 < len(names) <= FEW else f"choose another {parent}.name"
     return UsageError(
         f"{path}: must belong to the {parent} chosen, got a setting of {', '.join(kinds)} beside {parent}.name={chosen}. "
         f"Drop it, or {other}."

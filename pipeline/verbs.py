@@ -581,7 +581,7 @@ def _analyze(study: "StoredStudy", tracker: Tracker, call: Call) -> None:
     findings = analyze_study(study, tracker, output=output, allow_missing=call.allow_missing)
     _show(findings, f"{study.name} (study {study.id})")
     say(f"report and figures: {output}/analysis_report.html")
-    say(f"MLflow{'' if tracker.remote else ', to be started first'}: {tracker.ui}")
+    say(f"MLflow{'' if tracker.spools else ', to be started first'}: {tracker.ui}")
     for line in links(study, tracker):
         say(line)
 

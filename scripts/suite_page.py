@@ -36,10 +36,11 @@ def main() -> None:
 
 def renewed(study: Contents) -> Contents:
     """Write the report of an archive again, from what its runs answered, and return the archive."""
-    contents = Contents(study.file, {**study.members, **report_of(study)})
-    members = {**contents.members, **described(contents)}
-    if members != study.members:
-        archive.write(study.file, members)
+    report = report_of(study)
+    if report.items() <= study.members.items():
+        return study
+    contents = Contents(study.file, {**study.members, **report})
+    archive.write(study.file, {**contents.members, **described(contents)})
     return contents
 
 

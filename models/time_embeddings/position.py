@@ -81,6 +81,6 @@ def whole_numbers(times: Tensor, horizon: int) -> Tensor:
     if len(bad):
         raise ModelError(
             f"model.embedding: event times must be whole numbers in [0, {horizon}) for a position table, "
-            f"got {bad[0].item():g}. Leave the table out, choose a continuous embedding, or put the events on a grid."
+            f"got {bad[0].item():.7g}. Leave the table out, choose a continuous embedding, or put the events on a grid."
         )
     return rows

@@ -70,6 +70,7 @@ def test_normalize_is_a_time_scale(value, scale):
         ({"batch_size": 32, "train.batch_size": 64}, ["batch_size", "once", "32", "64"]),
         ({"model": {"embedding": {"name": "lete", "q": 1}}}, ["model.embedding.q"]),
         ({"data.name": "events_file", "data.feature_columns": 5}, ["data.feature_columns: must be a list such as", "5"]),
+        ({"data.path": "x.csv"}, ["data.path: must belong to the data chosen", "set data.name to events_file or recordings."]),
         ({"model.embedding": "lete"}, ["model.embedding", "model.embedding.name"]),
     ],
 )  # fmt: skip
