@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pipeline.errors import RunError, TimeUpError, UsageError, disk_error, one_line, plain
-from pipeline.launch import MODULES, ONE_THREAD, cores, interrupt, keep_interrupts, prepare_workers
+from pipeline.interrupts import interrupt, keep_interrupts
+from pipeline.launch import MODULES, ONE_THREAD, cores, prepare_workers
 from pipeline.place import preset_or
 from pipeline.registries import REGISTRIES
 

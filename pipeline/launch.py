@@ -24,6 +24,7 @@ from types import ModuleType
 from typing import Any, Protocol, TypeVar
 
 from pipeline.errors import RunError, disk_error
+from pipeline.interrupts import keep_interrupts
 from pipeline.place import ROOT
 
 Task = TypeVar("Task")
@@ -37,8 +38,6 @@ GRACE_SECONDS = 30.0
 """How long interrupted workers may take to close their runs before they are killed."""
 ORPHAN_SECONDS = 3.0
 """How long a worker may take to close its runs when its launcher is gone."""
-SOON_SECONDS = 0.01
-"""After how long an interrupt is tried again that was dropped."""
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """Environment of a process that computes in one thread: cells must be comparable, and processes share the cores.
 
@@ -271,26 +270,3 @@ def _nothing(_signal: int, _frame: object) -> None:
 
 def _tell_parent(message: object) -> None:
     _worker["messages"].put(message)
-
-
-def interrupt(_signal: int, _frame: object) -> None:
-    """Turn a signal into KeyboardInterrupt, so that runs end KILLED and locks are released."""
-    raise KeyboardInterrupt
-
-
-def keep_interrupts(again: Callable[[int, object], None]) -> Callable[[Any], object]:
-    """Call `again`, as a handler of signals, for an interrupt that came while Python cleaned up; return the hook before.
-
-    What is raised there, as in a callback of a weak reference, is dropped with a traceback: the process would go on.
-    """
-    before = sys.unraisablehook
-
-    def heard(dropped: Any) -> None:  # noqa: ANN401 - its type has no name at run time
-        if issubclass(dropped.exc_type, KeyboardInterrupt):
-            signal.setitimer(signal.ITIMER_REAL, SOON_SECONDS)  # not now: it would be dropped again
-        else:
-            before(dropped)
-
-    signal.signal(signal.SIGALRM, again)
-    sys.unraisablehook = heard
-    return before

@@ -31,6 +31,7 @@ from pipeline.ablation.space import DIRECTIONS, POINT, AblationStudy, Point
 from pipeline.ablation.storage import Place, Storage
 from pipeline.config import digest_of
 from pipeline.errors import UsageError, disk_error
+from pipeline.interrupts import undisturbed
 from pipeline.settings import Values
 from pipeline.tracking.ownership import clock, locks_of
 
@@ -60,7 +61,10 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 class Queue:
-    """The trials of one ablation study. One per process: it holds the lock that says that its process lives."""
+    """The trials of one ablation study. One per process: it holds the lock that says that its process lives.
+
+    An interrupt waits for the end of a call.
+    """
 
     def __init__(self, study: AblationStudy, url: str) -> None:
         """Open the study in the database `url`, creating what is missing; `UsageError` where that cannot be."""
@@ -70,7 +74,7 @@ class Queue:
         self._storage = Storage(backend)
         self._locks = locks_of(self._engine)
         # Two that meet a new study would both find it without a definition, and both write theirs.
-        with self.alone():
+        with self.alone(), undisturbed():
             self._optuna = optuna.create_study(
                 storage=self._storage,
                 study_name=study.name,
@@ -120,6 +124,7 @@ class Queue:
 
     # ------------------------------------------------------------------------------------------------- filling
 
+    @undisturbed()
     def fill(self) -> None:
         """Put in every trial that the study lacks; a point whose trials all failed gets another one."""
         # Looked up and written under one lock: two that both find a point missing would both add it.
@@ -135,6 +140,7 @@ class Queue:
         failed = [place.point for place in places if place.state == TrialState.FAIL]
         return self.study.design.lacking(self.study, [place.point for place in places], failed)
 
+    @undisturbed()
     def recover(self) -> None:
         """Put trials back to waiting whose process is gone."""
         # Under the lock, since a trial that looks dead may be ended by its slow owner between the look and the write.
@@ -162,6 +168,7 @@ class Queue:
 
     # ------------------------------------------------------------------------------------------------ one trial
 
+    @undisturbed()
     def claim(self) -> Trial | None:
         """Take the next waiting trial; nothing where none waits."""
         # Under the lock, since two that find the same trial first would both take it.
@@ -174,10 +181,12 @@ class Queue:
         self._optuna.sampler = self.study.design.sampler(seed)
         return Trial(self._optuna, place.id)
 
+    @undisturbed()
     def suggest(self, trial: Trial) -> Point:
         """Return the point of a trial, which the sampler of a search now chooses."""
         return self.study.design.draw(self.study, trial)
 
+    @undisturbed()
     def note(self, trial: Trial, values: Mapping[int, float]) -> None:
         """Tell the pruner the values of a trial at steps that it has none of; nothing where another process has the trial."""
         trial_id = self._trial_id(trial.number)
@@ -216,6 +225,7 @@ class Queue:
             done.set()
             thread.join()
 
+    @undisturbed()
     def finish(self, trial: Trial, values: Sequence[float], scores: Sequence[dict[str, Any]]) -> None:
         """Record what a trial brought: its objectives, and what each seed had."""
         with self._mine(trial.number) as mine:
@@ -224,6 +234,7 @@ class Queue:
                 trial.set_user_attr(SCORES, list(scores))
                 self._optuna.tell(trial, list(values))
 
+    @undisturbed()
     def end(self, trial: Trial, state: TrialState, why: str) -> None:
         """Record that a trial was pruned, or failed."""
         with self._mine(trial.number) as mine:
@@ -231,6 +242,7 @@ class Queue:
                 trial.set_user_attr("why", why[:2000])
                 self._optuna.tell(trial, state=state)
 
+    @undisturbed()
     def release(self, number: int) -> None:
         """Put a trial back to waiting; what it was given stays."""
         with self._mine(number) as mine:
@@ -253,10 +265,12 @@ class Queue:
 
     # ------------------------------------------------------------------------------------------------- looking
 
+    @undisturbed()
     def trials(self) -> list[FrozenTrial]:
         """Return every trial, in the order of its number."""
         return self._optuna.get_trials(deepcopy=False)
 
+    @undisturbed()
     def places(self, *states: TrialState) -> list[Place]:
         """Return where the trials stand, by number; only those in `states`, where some are given."""
         return self._storage.places(self._id, *states)
@@ -265,6 +279,7 @@ class Queue:
         """Return the trials that wait or run."""
         return self.places(TrialState.WAITING, TrialState.RUNNING)
 
+    @undisturbed()
     def has_waiting(self) -> bool:
         """Say whether a trial waits for a worker."""
         return self._storage.first_waiting(self._id) is not None

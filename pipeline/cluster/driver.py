@@ -32,8 +32,6 @@ CONNECT_SECONDS = 5.0
 """How long the head of a cluster may take to answer."""
 CHECK_SECONDS = 120.0
 """How long a node may take to say what it has: the first process there imports torch and MLflow."""
-AGAIN_SECONDS = 10.0
-"""After how long an interrupt of a task is sent again: longer than a run takes to be closed."""
 SLOTS_SECONDS = 2.0
 """How often the nodes are counted: they come and go."""
 MOST_LOSSES = 3
@@ -253,15 +251,10 @@ class Cluster:
 
     @staticmethod
     def _end(refs: list[Any]) -> None:
-        """Interrupt tasks, and kill the processes of those that have not closed their runs after a while.
-
-        An interrupt can be lost where it comes while a task is in foreign code, so that it is sent again.
-        """
-        still, ends = refs, time.monotonic() + GRACE_SECONDS
-        while still and time.monotonic() < ends:
-            for ref in still:
-                ray.cancel(ref, force=False)
-            _, still = ray.wait(still, num_returns=len(still), timeout=AGAIN_SECONDS, fetch_local=False)
+        """Interrupt tasks, and kill the processes of those that have not closed their runs after a while."""
+        for ref in refs:
+            ray.cancel(ref, force=False)
+        _, still = ray.wait(refs, num_returns=len(refs), timeout=GRACE_SECONDS, fetch_local=False)
         for ref in still:
             ray.cancel(ref, force=True)
 

@@ -19,7 +19,8 @@ import ray
 
 from pipeline.code import PACKAGES
 from pipeline.errors import RunError, one_line
-from pipeline.launch import Notify, attempt, interrupt, keep_interrupts
+from pipeline.interrupts import interrupt, keep_interrupts
+from pipeline.launch import Notify, attempt
 from pipeline.place import ROOT
 
 COMPARED = ("ray", "torch", "numpy", "numba", "scipy", "pykan", "mlflow")

@@ -58,6 +58,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from pipeline.errors import RunError, UsageError, causes, disk_error, one_line, without_secrets
+from pipeline.interrupts import undisturbed
 from pipeline.parcel import packed_code, pins
 from pipeline.tracking import pyfunc
 from pipeline.tracking.base import Tracker
@@ -120,7 +121,7 @@ R = TypeVar("R")
 def _mapped(method: Callable[P, R]) -> Callable[P, R]:
     """Turn the exceptions of MLflow and of what lies below it into one line that names the store.
 
-    What a server does not answer is asked again, for as long as its link says.
+    What a server does not answer is asked again, for as long as its link says. A call of a database is not interrupted.
     """
 
     @wraps(method)
@@ -132,7 +133,8 @@ def _mapped(method: Callable[P, R]) -> Callable[P, R]:
             try:
                 if link and link.away:  # a look that fails soon
                     ask(link.uri)
-                answer = method(*args, **kwargs)
+                with nullcontext() if getattr(args[0], "spools", True) else undisturbed():
+                    answer = method(*args, **kwargs)
             except (MlflowException, SQLAlchemyError, CommandError, OSError) as error:
                 if isinstance(error, FileNotFoundError) and method.__name__ != "__init__":
                     raise

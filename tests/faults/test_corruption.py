@@ -9,11 +9,11 @@ from harness import FULL, Place
 
 from pipeline import analyze
 from pipeline.__main__ import main
-from pipeline.evidence import MANIFEST_FILE, PLAN_FILE
+from pipeline.evidence import ADVICE_FILE, MANIFEST_FILE, PLAN_FILE
 from pipeline.tracking import connect
 
 PLACES = range(10) if FULL else (0, 6)
-OF_STUDY = (MANIFEST_FILE, PLAN_FILE)
+OF_STUDY = (MANIFEST_FILE, PLAN_FILE, ADVICE_FILE)
 OF_RUN = (
     "checkpoints/best.pt", "predictions.parquet", "history.json", "config.json", "environment.json", "train.log",
     "classes.json", "probes/time_use-*.parquet",

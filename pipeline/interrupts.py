@@ -1,0 +1,69 @@
+"""Interrupts: what a signal does, and where it waits."""
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+SOON_SECONDS = 0.01
+"""After how long an interrupt is tried again that was dropped."""
+INSISTING_SECONDS = 5.0
+"""How long after the first interrupt another one is a person's who will not wait for a database."""
+KINDS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+"""The signals that may interrupt; the last one is an interrupt that was dropped, tried again."""
+
+
+def interrupt(_signal: int, _frame: object) -> None:
+    """Turn a signal into KeyboardInterrupt, so that runs end KILLED and locks are released."""
+    raise KeyboardInterrupt
+
+
+def keep_interrupts(again: Callable[[int, object], None]) -> Callable[[Any], object]:
+    """Call `again`, as a handler of signals, for an interrupt that came while Python cleaned up; return the hook before.
+
+    What is raised there, as in a callback of a weak reference, is dropped with a traceback: the process would go on.
+    """
+    before = sys.unraisablehook
+
+    def heard(dropped: Any) -> None:  # noqa: ANN401 - its type has no name at run time
+        if issubclass(dropped.exc_type, KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, SOON_SECONDS)  # not now: it would be dropped again
+        else:
+            before(dropped)
+
+    signal.signal(signal.SIGALRM, again)
+    sys.unraisablehook = heard
+    return before
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let an interrupt wait for the end of the block, a transaction of a database; one that comes later again does not.
+
+    SQLAlchemy does not always roll back a transaction that an interrupt breaks off. Its connection keeps the lock for as
+    long as the traceback lives, and the same process then waits for that lock when it closes its runs.
+    """
+    if threading.current_thread() is not threading.main_thread():  # signals are handled in that one alone
+        yield
+        return
+    came: list[tuple[int, float]] = []
+
+    def hear(kind: int, _frame: object) -> None:
+        came.append((kind, time.monotonic()))
+        if came[-1][1] - came[0][1] > INSISTING_SECONDS:
+            raise KeyboardInterrupt
+
+    def tell() -> None:
+        if came:
+            signal.raise_signal(came[0][0])
+
+    with ExitStack() as after:
+        after.callback(tell)  # the last one: the handlers are there again
+        for kind in KINDS:
+            if callable(handler := signal.getsignal(kind)):  # what is ignored, or ends the process, does no harm
+                after.callback(signal.signal, kind, handler)
+                signal.signal(kind, hear)
+        yield
