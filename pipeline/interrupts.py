@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from types import FrameType
 from typing import Any
 
 SOON_SECONDS = 0.01
@@ -19,6 +20,17 @@ KINDS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
 def interrupt(_signal: int, _frame: object) -> None:
     """Turn a signal into KeyboardInterrupt, so that runs end KILLED and locks are released."""
     raise KeyboardInterrupt
+
+
+def interrupt_once(_signal: int, _frame: object) -> None:
+    """Interrupt this process; a second signal must not disturb the closing of its runs."""
+    for kind in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(kind, _nothing)  # SIG_IGN makes Python complain of a signal that is already on its way
+    raise KeyboardInterrupt
+
+
+def _nothing(_signal: int, _frame: object) -> None:
+    pass
 
 
 def keep_interrupts(again: Callable[[int, object], None]) -> Callable[[Any], object]:
@@ -50,11 +62,12 @@ def undisturbed() -> Iterator[None]:
         yield
         return
     came: list[tuple[int, float]] = []
+    handlers = {kind: handler for kind in KINDS if callable(handler := signal.getsignal(kind))}
 
-    def hear(kind: int, _frame: object) -> None:
+    def hear(kind: int, frame: FrameType | None) -> None:
         came.append((kind, time.monotonic()))
         if came[-1][1] - came[0][1] > INSISTING_SECONDS:
-            raise KeyboardInterrupt
+            handlers[signal.Signals(kind)](kind, frame)
 
     def tell() -> None:
         if came:
@@ -62,8 +75,7 @@ def undisturbed() -> Iterator[None]:
 
     with ExitStack() as after:
         after.callback(tell)  # the last one: the handlers are there again
-        for kind in KINDS:
-            if callable(handler := signal.getsignal(kind)):  # what is ignored, or ends the process, does no harm
-                after.callback(signal.signal, kind, handler)
-                signal.signal(kind, hear)
+        for kind, handler in handlers.items():
+            after.callback(signal.signal, kind, handler)
+            signal.signal(kind, hear)
         yield

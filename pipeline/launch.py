@@ -24,7 +24,7 @@ from types import ModuleType
 from typing import Any, Protocol, TypeVar
 
 from pipeline.errors import RunError, disk_error
-from pipeline.interrupts import keep_interrupts
+from pipeline.interrupts import interrupt_once, keep_interrupts
 from pipeline.place import ROOT
 
 Task = TypeVar("Task")
@@ -254,18 +254,11 @@ def _in_worker(task: Task) -> Any:  # noqa: ANN401
     return result
 
 
-def _interrupt_once(_signal: int, _frame: object) -> None:
-    """Interrupt this process; a second signal must not disturb the closing of its runs."""
-    for kind in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(kind, _nothing)  # SIG_IGN makes Python complain of a signal that is already on its way
-    # An idle worker has no runs to close, and waits for a task with the queue's lock in its hand.
+def _interrupt_once(kind: int, frame: object) -> None:
+    """Interrupt this process once; an idle worker has no runs to close, and waits for a task with the queue's lock in its hand."""
     if not _worker["busy"]:
         os._exit(INTERRUPTED)
-    raise KeyboardInterrupt
-
-
-def _nothing(_signal: int, _frame: object) -> None:
-    pass
+    interrupt_once(kind, frame)
 
 
 def _tell_parent(message: object) -> None:

@@ -32,6 +32,8 @@ CONNECT_SECONDS = 5.0
 """How long the head of a cluster may take to answer."""
 CHECK_SECONDS = 120.0
 """How long a node may take to say what it has: the first process there imports torch and MLflow."""
+AGAIN_SECONDS = 2.0
+"""After how long an interrupt is sent again to a task that has not ended."""
 SLOTS_SECONDS = 2.0
 """How often the nodes are counted: they come and go."""
 MOST_LOSSES = 3
@@ -251,10 +253,15 @@ class Cluster:
 
     @staticmethod
     def _end(refs: list[Any]) -> None:
-        """Interrupt tasks, and kill the processes of those that have not closed their runs after a while."""
-        for ref in refs:
-            ray.cancel(ref, force=False)
-        _, still = ray.wait(refs, num_returns=len(refs), timeout=GRACE_SECONDS, fetch_local=False)
+        """Interrupt tasks, and kill the processes of those that have not closed their runs after a while.
+
+        Ray loses one of some ten interrupts of a busy process, so that they are sent again; a task takes the first that it gets.
+        """
+        still, ends = refs, time.monotonic() + GRACE_SECONDS
+        while still and time.monotonic() < ends:
+            for ref in still:
+                ray.cancel(ref, force=False)
+            _, still = ray.wait(still, num_returns=len(still), timeout=AGAIN_SECONDS, fetch_local=False)
         for ref in still:
             ray.cancel(ref, force=True)
 

@@ -4,9 +4,11 @@ import hashlib
 import os
 import pickle
 import platform
+import signal
+import sys
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import metadata
@@ -19,7 +21,7 @@ import ray
 
 from pipeline.code import PACKAGES
 from pipeline.errors import RunError, one_line
-from pipeline.interrupts import interrupt, keep_interrupts
+from pipeline.interrupts import interrupt_once, keep_interrupts
 from pipeline.launch import Notify, attempt
 from pipeline.place import ROOT
 
@@ -75,7 +77,6 @@ def _unshared(file: Path, content: str) -> str:
 def do(environment: Mapping[str, str], folder: str, payload: bytes, data: Sequence[Any], mailbox: Any) -> bytes:  # noqa: ANN401 - Ray's
     """Do a task, and return its result or the error that ended it."""
     _prepare(environment, folder)
-    keep_interrupts(interrupt)
     work, task, configs = pickle.loads(payload)  # noqa: S301 - of our own driver
     if configs:
         from pipeline.data.base import hand_over  # noqa: PLC0415 - imports torch, which reads the environment
@@ -86,7 +87,7 @@ def do(environment: Mapping[str, str], folder: str, payload: bytes, data: Sequen
     def tell(message: object) -> None:
         ray.get(mailbox.put.remote(pickle.dumps(message)))  # at once, so that it is there before the task has ended
 
-    with redirect_stdout(_Lines(tell)):
+    with redirect_stdout(_Lines(tell)), _interrupted_once():
         result = attempt(work, task, tell)
     try:
         return pickle.dumps(result)
@@ -99,6 +100,20 @@ def _prepare(environment: Mapping[str, str], folder: str) -> None:
     os.environ.update(environment)
     with suppress(OSError):
         os.chdir(folder)
+
+
+@contextmanager
+def _interrupted_once() -> Iterator[None]:
+    """Take the first of the interrupts that the driver sends, and then set the handlers back: Ray gives this process other tasks."""
+    before = {kind: signal.getsignal(kind) for kind in (signal.SIGTERM, signal.SIGINT)}
+    signal.signal(signal.SIGINT, interrupt_once)
+    unraisable = keep_interrupts(interrupt_once)
+    try:
+        yield
+    finally:
+        sys.unraisablehook = unraisable
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
 
 
 @cache

@@ -74,7 +74,7 @@ def test_another_thread_leaves_the_handlers_alone():
 
 @pytest.mark.slow
 def test_a_store_is_not_locked_by_a_transaction_that_was_interrupted(mlflow_store):
-    """Without `undisturbed`, one of some 20 interrupts leaves a lock, for which the process waits when it closes the run."""
+    """Without `undisturbed`, an interrupt often leaves a lock, for which the process waits when it closes the run."""
     code = f"""
 import os, random, signal, threading, time
 from pipeline.interrupts import interrupt, keep_interrupts
