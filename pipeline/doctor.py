@@ -3,7 +3,8 @@
 Letters: N events, n sequences, T sampled events, G gaps, D width of the code.
 """
 
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -100,12 +101,30 @@ def examine(config: RunConfig, output: Path) -> None:
     say(f"Rate. --train.frequency_rate {advice.rate:g}{'' if advice.scale.factor == 1 else ' in that unit'}{own}.")
     for one, why in advice.shortlist.items():
         say(f"Worth a training: {one}, {why}.")
+    if len(advice.shortlist) > 1 and not times.collisions:
+        unit = next((one for one, factor in read.units.items() if factor == advice.scale.factor != 1), None)
+        others: dict[str, object] = {"data.time_unit": unit} if unit else {}
+        if advice.rate != default and (unit or advice.scale.factor == 1):
+            others["train.frequency_rate"] = advice.rate
+        say(f"Next: {_command(config.data, list(advice.shortlist), others)}")
     place = f"{name_of(Path(name))}.html"
     with TemporaryDirectory() as scratch:
         text = doctor_page(name, times, advice, curve, sampled=sampled, notes=read.notes)
         (Path(scratch) / place).write_text(text, encoding="utf-8")
         put_all(Path(scratch), output)
     say(f"page: {output / place}")
+
+
+def _command(data: DatasetConfig, models: Sequence[str], others: Mapping[str, object]) -> str:
+    """Return the command that trains these encodings on the data, with every setting that is not the default."""
+    given = {"name": data.name, **data.model_dump(mode="json", exclude_defaults=True)}
+    texts = {f"data.{name}": value for name, value in given.items()} | dict(others)
+    flags = [
+        part
+        for name, value in {**texts, "models": models, "seeds": [0, 1, 2]}.items()
+        for part in (f"--{name}", ",".join(map(str, value)) if isinstance(value, list) else str(value))
+    ]
+    return shlex.join(["python", "-m", "pipeline", "main", *flags])
 
 
 def read_times(config: DatasetConfig) -> Read:

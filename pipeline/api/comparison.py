@@ -101,7 +101,7 @@ class Study:
     def report(self) -> Report:
         """Return the report, which shows itself in a notebook and as text by `print`."""
         links = {run_id: self._page(run_id) for run_id in self.runs["run_id"]}
-        served_by = "" if self._is_served else self.tracker.ui.partition(", then")[0]
+        served_by = "" if self._is_served else self.tracker.ui
         return Report(f"{self.name} (study {self.id})", self.findings, self.folder, self.url, served_by, links)
 
     def _repr_html_(self) -> str:

@@ -6,7 +6,9 @@ import json
 import logging
 import os
 import re
+import shlex
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -60,6 +62,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from pipeline.errors import RunError, UsageError, causes, disk_error, one_line, without_secrets
 from pipeline.interrupts import undisturbed
 from pipeline.parcel import packed_code, pins
+from pipeline.place import ROOT
 from pipeline.tracking import pyfunc
 from pipeline.tracking.base import Tracker
 from pipeline.tracking.link import AwayError, Link, ask, wait_for
@@ -622,7 +625,11 @@ class MlflowTracker(Tracker):
     @property
     def ui(self) -> str:
         """Return the server's address, or the command that serves a local store."""
-        return self.site.rstrip("/") if self.spools else f".venv/bin/mlflow ui --backend-store-uri {self.uri}"
+        if self.spools:
+            return self.site.rstrip("/")
+        here = Path.cwd() == ROOT  # elsewhere, as in the folder of a notebook, no relative path leads there from the next terminal
+        command = ".venv/bin/mlflow" if here else str(Path(sys.executable).with_name("mlflow"))
+        return shlex.join([command, "ui", "--backend-store-uri", self.uri if here else without_secrets(self._absolute)])
 
     @property
     def site(self) -> str:

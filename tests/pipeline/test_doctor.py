@@ -63,7 +63,7 @@ def verdicts(said):
 @pytest.mark.usefixtures("workplace")
 def test_of_times_that_are_well_nothing_is_minded_and_most_encodings_fit(capsys):
     frame_of(spread()).to_csv("well.csv", index=False)
-    said, page = examined(capsys, "well.csv")
+    said, page = examined(capsys, "well.csv", "--data.validation_size", "6")
     assert "Mind." not in said
     assert "Nothing stands out in these times." in page
     assert "Unit. Keep the unit" in said
@@ -75,6 +75,12 @@ def test_of_times_that_are_well_nothing_is_minded_and_most_encodings_fit(capsys)
     }  # fmt: skip
     assert re.findall(r"^Worth a training: (\w+)", said, re.MULTILINE)[:2] == ["none", "position"]
     assert not Path("mlflow.db").exists()
+    [line] = re.findall("^Next: python -m pipeline main (.*)$", said, re.MULTILINE)
+    assert line.startswith(
+        "--data.name events_file --data.validation_size 6 --data.path well.csv --models none,position,"
+    )
+    assert line.endswith(" --seeds 0,1,2")
+    assert main(["compare", *line.split(), "--plan"]) == 0  # every name is one that it takes
 
 
 @pytest.mark.usefixtures("workplace")
@@ -89,6 +95,7 @@ def test_of_a_hostile_file_it_says_all_that_is_wrong(capsys):
     assert "were taken as ms since 1970" in page
     assert "fits" not in verdicts(said).values()
     assert re.findall(r"^Worth a training: (\w+)", said, re.MULTILINE) == ["none"]
+    assert "Next: " not in said
     # So it is: what the doctor warns of is what the reader refuses.
     with pytest.raises(DataError, match="must keep its times apart within a sequence"):
         build_run({"data.name": "events_file", "data.path": "hostile.parquet"}).data.load()

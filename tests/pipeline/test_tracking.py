@@ -5,6 +5,7 @@ import getpass
 import json
 import os
 import pickle
+import shlex
 import shutil
 import socket
 import sqlite3
@@ -313,6 +314,18 @@ def test_links_have_the_address_for_people(monkeypatch):
     monkeypatch.setenv("MLFLOW_PUBLIC_URL", "https://runs.example/")
     assert (tracker.site, tracker.ui) == ("https://runs.example/", "https://runs.example")
     assert tracker.uri == "http://mlflow:5000"
+
+
+def test_the_command_that_serves_a_local_store_works_from_any_folder(empty_store, tmp_path, monkeypatch):
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    tracker = mlflow_tracker_module.MlflowTracker("sqlite:///mlflow.db")
+    command, *arguments = shlex.split(tracker.ui)
+    assert Path(command).is_file()
+    assert Path(command).is_absolute()
+    assert arguments == ["ui", "--backend-store-uri", f"sqlite:///{tmp_path}/mlflow.db"]
+    monkeypatch.setattr(mlflow_tracker_module, "ROOT", tmp_path)  # the folder that the documentation speaks of
+    assert tracker.ui == ".venv/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db"
 
 
 def test_a_database_of_optuna_is_no_store(workplace):
