@@ -41,8 +41,12 @@ def ablation_report(
     *,
     title: str = "Ablation study",
     head: str = "",
+    shared: Mapping[str, object] | None = None,
 ) -> Document:
-    """Return the report of findings; `head` is Markdown that stands first, `extra` are plotly figures placed after ours."""
+    """Return the report of findings.
+
+    `head` is Markdown that stands first, `extra` are plotly figures placed after ours, `shared` the settings that all trials have.
+    """
     figures = {stem: figure for finding in findings for stem, figure in finding.figures.items()}
     seeds = plural(trials.scores.shape[1], "seed")
     parts = [
@@ -57,6 +61,13 @@ def ablation_report(
         parts += section(finding)
         for name, table in finding.tables.items():
             parts += _table(trials, name, table[_doublings(table)] if name == "expected_best" else table)
+    if shared:
+        rows = [[path, label(value)] for path, value in shared.items()]
+        parts += [
+            "## Settings of all trials",
+            "What was varied is in the table of trials, and what goes with it alone, such as the settings of one embedding.",
+            markdown_table(["setting", "value"], rows, caption="Settings that all complete trials share"),
+        ]
     if extra:
         parts += [
             "## Plots of the search",

@@ -78,7 +78,9 @@ def conclude(study: AblationStudy, tracker: Tracker, parent: str, queue: Queue, 
     pages = _pages(tracker, table)
     verdict = verdict_markdown(compared, pages) if compared else _mixed(table) + said
     plots = _plots(study, queue.optuna_study)
-    document = ablation_report(trials, findings, plots, title=f"Ablation study {study.name}", head=verdict)
+    document = ablation_report(
+        trials, findings, plots, title=f"Ablation study {study.name}", head=verdict, shared=_shared(study, complete)
+    )
     texts = {
         "ablation_report.md": document.markdown,
         "ablation_report.html": document.html(),
@@ -126,8 +128,15 @@ def trial_table(study: AblationStudy, ended: list[FrozenTrial]) -> pd.DataFrame:
     return table.astype({**whole, **{name: "float64" for name in SCORED if name != "epochs"}})
 
 
+def _shared(study: AblationStudy, complete: list[FrozenTrial]) -> Values:
+    """Return the settings that all trials have with one and the same value, the seeds among them."""
+    first, *others = (flat(study.design.point_of(study, trial).config) for trial in complete)
+    same = {path: value for path, value in first.items() if all(path in of and of[path] == value for of in others)}
+    return {**same, "seed": ", ".join(map(str, study.seeds))}
+
+
 def _importances(study: AblationStudy, held: optuna.Study, complete: list[FrozenTrial]) -> pd.DataFrame | None:
-    """Return the shares of fANOVA and PED-ANOVA for the factors that every trial has; nothing where few say little."""
+    """Return the shares of fANOVA and PED-ANOVA for the factors that every trial has; None with too few trials."""
     shared = [path for path in study.space if all(path in trial.params for trial in complete)]
     shared = [path for path in shared if len({str(trial.params[path]) for trial in complete}) > 1]
     values = {trial.values[0] for trial in complete}

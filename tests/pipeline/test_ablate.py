@@ -298,7 +298,12 @@ def test_a_failed_point_ends_failed_with_its_error_and_is_tried_again(memory, st
     assert memory.get(parent_id).status == "FINISHED"
     states = [trial.state for trial in Queue(study, storage).trials()]
     assert states.count(TrialState.COMPLETE) == 4
-    assert "Complete factorial" in Path("results/ablation_report.md").read_text()
+    report = Path("results/ablation_report.md").read_text()
+    assert "Complete factorial" in report
+    shared = report.partition("## Settings of all trials")[2]
+    assert f"| train.epochs | {study.most_epochs} |" in shared
+    assert "| seed | 0 |" in shared
+    assert "model.hidden_dim" not in shared  # which the trials vary
 
 
 def test_a_pruned_trial_ends_killed_with_the_reason(memory, storage, monkeypatch):
