@@ -61,6 +61,15 @@ def describe(cell: Cell, splits: Splits, tags: dict[str, str], evidence: Evidenc
     evidence.log_text(ENVIRONMENT_FILE, json.dumps({**environment(), **tags, **profile}, indent=2))
 
 
+def note(cell: Cell) -> str:
+    """Return the description of a run, with which its page in MLflow begins."""
+    return (
+        f"`{cell.model}` with seed {cell.config.seed} on {cell.config.data.name}. Its scores are the metrics without a group, such as "
+        "`test_accuracy`; the curves by epoch are in the groups `train`, `validation` and `test`. Its settings are the parameters. "
+        "Files, such as `confusion_matrix.html`, are artifacts, and tags that begin with `sha256/` are their digests."
+    )
+
+
 def record_data(recorder: Recorder, run_id: str, name: str, splits: Splits) -> dict[str, Any]:
     """Name a data set as the input of a run, and return what was said of it."""
     sizes = {name: len(getattr(splits, name)) for name in ("train", "validation", "test")}

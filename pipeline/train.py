@@ -27,6 +27,7 @@ from pipeline.run_record import (
     best_of,
     concluded,
     describe,
+    note,
     pack,
     package,
     record,
@@ -191,7 +192,8 @@ def _conclude(job: _Job, report: Report) -> None:
     if concluded(job.run):
         return
     cell, recorder, run_id = job.cell, job.recorder, job.run.id
-    shown = {"model": cell.model, "dataset": cell.config.data.name, **({COLOUR: cell.colour} if cell.colour else {})}
+    data, colour = cell.config.data.name, {COLOUR: cell.colour} if cell.colour else {}
+    shown = {"model": cell.model, "dataset": data, "mlflow.note.content": note(cell), **colour}
     recorder.set_tags(run_id, {**job.tags, **commit(), **stream_tags(cell.config), **shown})
     evidence = Evidence(recorder, run_id)
     describe(cell, job.splits, job.tags, evidence)

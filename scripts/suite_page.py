@@ -14,8 +14,8 @@ from analysis.findings import Finding
 from analysis.results import Results
 from analysis.wording import listing, markdown_table, percent
 from pipeline.exchange import archive
-from pipeline.exchange.contents import Contents, load, results_of
-from pipeline.exchange.crate import described
+from pipeline.exchange.contents import CRATE, CROISSANT, Contents, load, results_of
+from pipeline.exchange.crate import changed, described
 from pipeline.exchange.recount import report_of
 from pipeline.suite import member_of
 
@@ -37,9 +37,11 @@ def main() -> None:
 def renewed(study: Contents) -> Contents:
     """Write the report of an archive again, from what its runs answered, and return the archive."""
     report = report_of(study)
-    if report.items() <= study.members.items():
+    if report.items() <= study.members.items() and not changed(study):
         return study
-    contents = Contents(study.file, {**study.members, **report})
+    # The two documents about the archive are made of all that it holds beside them.
+    held = {name: content for name, content in study.members.items() if name not in (CRATE, CROISSANT)}
+    contents = Contents(study.file, {**held, **report})
     archive.write(study.file, {**contents.members, **described(contents)})
     return contents
 

@@ -33,7 +33,7 @@ HEADER = (
     "Loss on test (NLL)",
     "Calibration error (ECE), points",
     "ECE if calibrated",
-    "Brier score",
+    "Brier score of the predicted class",
     "Risk over coverage (AURC)",
     "Too sure by, points",
 )
@@ -144,7 +144,8 @@ def _summary(models: pd.DataFrame, level: float) -> str:
                 "natural logarithm of the probability that the true class got. ECE is the mean distance between confidence "
                 f"(the probability of the predicted class) and accuracy in {BINS} bins with equally many sequences; "
                 "beside it stands what it would be on average if every answer were right as often as its confidence says, as few "
-                "sequences a bin never give 0. Brier score: the mean squared distance between confidence and being right, 1 or 0. "
+                "sequences a bin never give 0. Brier score: the mean squared distance between confidence and being right, 1 or 0; it is "
+                "low, too, for a model that knows that it guesses, so that it orders no models. "
                 "AURC: the mean share of wrong answers among the surest, over every share that is answered. "
                 "Too sure: mean confidence minus accuracy."
             ),

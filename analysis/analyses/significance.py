@@ -233,13 +233,18 @@ def _verdict(gap: float, p: float, p_equivalent: float, alpha: float) -> str:
 
 
 def effect(row: pd.Series, plan: Plan) -> str:
-    """Return the effect of a pair in words: points with interval first, then p, then Hedges' g."""
+    """Return the effect of a pair in words: points with interval first, then p, then Hedges' g.
+
+    Where only the unadjusted interval excludes zero, the adjusted one, by which the verdict is, stands beside it.
+    """
     size = f"{points(row['difference'])} points{of_which(plan)}"
     if row["seeds"] == 0:
         return "no seed in common that counts"
     if pd.isna(row["se"]):
         return f"{size}, no interval"
     size = f"{size} {interval(row['ci_low'], row['ci_high'])}"
+    if row["ci_low"] * row["ci_high"] > 0 >= row["adjusted_low"] * row["adjusted_high"]:  # alone it excludes zero
+        size += f" (adjusted for the number of pairs {interval(row['adjusted_low'], row['adjusted_high'])})"
     if pd.isna(row["p"]):
         return f"{size}, g = {row['hedges_g']:.2f}"
     return f"{size}, {p_value(row['p'])} (Holm: {p_value(row['p_adjusted'])}), g = {row['hedges_g']:.2f}"

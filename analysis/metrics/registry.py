@@ -83,7 +83,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("validation_accuracy", "Validation accuracy", "rate", "higher", validation_accuracy, high=1),
     Metric("negative_log_likelihood", "Test NLL", "nats", "lower", negative_log_likelihood),
     Metric("calibration_error", "Calibration error", "points", "lower", calibration_error, high=1),
-    Metric("brier_score", "Brier score", "score", "lower", brier_score, high=1),
+    Metric("brier_score", "Brier score of the predicted class", "score", "lower", brier_score, high=1),
     Metric("risk_coverage", "Risk over coverage (AURC)", "score", "lower", risk_coverage, high=1),
     Metric("best_epoch", "Best epoch", "epochs", "neither", partial(column, "best_epoch"), low=1),
     Metric("convergence_epoch", "Convergence epoch", "epochs", "lower", convergence_epoch, low=1),

@@ -51,7 +51,10 @@ def significance_table(findings: Sequence[Finding]) -> str:
         ]
         for _, row in pairs.iterrows()
     ]
-    note = f"Two-way test{metric} over seeds and sequences; intervals are unadjusted; g: Hedges' g; *: not declared in the plan."
+    note = (
+        f"Two-way test{metric} over seeds and sequences; intervals and the second p are adjusted for the number of pairs; "
+        "g: Hedges' g; *: not declared in the plan."
+    )
     return _table("llrrrrl", header, rows, note)
 
 
@@ -67,11 +70,13 @@ def _accuracy(value: float, low: float, high: float) -> str:
 
 
 def _difference(row: pd.Series) -> str:
-    """Return a signed difference in points with its interval, set with minus signs."""
+    """Return a signed difference in points with its adjusted interval, set with minus signs."""
     if pd.isna(row["difference"]):
         return "--"
     value = f"${points(row['difference'])}$"
-    return value if pd.isna(row["ci_low"]) else f"{value} [${points(row['ci_low'])}$, ${points(row['ci_high'])}$]"
+    return (
+        value if pd.isna(low := row["adjusted_low"]) else f"{value} [${points(low)}$, ${points(row['adjusted_high'])}$]"
+    )
 
 
 def _p(p: float) -> str:

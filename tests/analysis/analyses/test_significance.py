@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from analysis.analyses.banners import banners
-from analysis.analyses.significance import judge, pair_table, significance, what_would_decide
+from analysis.analyses.significance import effect, judge, pair_table, significance, what_would_decide
 from analysis.plan import Plan
 from analysis.results import Results
 from analysis.statistics.outlook import outlook
@@ -35,6 +35,14 @@ def test_the_primary_test_is_the_paired_one_unless_declared_otherwise(study, dra
     for pairing in ("paired", "unpaired"):
         found = pair_table(study(correct, Plan(pairing=pairing))).loc[0, "p"]
         assert found == difference(correct["sincos"], correct["none"], paired=pairing == "paired").p
+
+
+def test_an_interval_that_excludes_zero_before_the_correction_alone_has_the_adjusted_one_beside_it(study, draw):
+    row = pair_table(study(draw(RATES))).iloc[0].copy()
+    row[["ci_low", "ci_high", "adjusted_low", "adjusted_high"]] = -0.05, -0.01, -0.07, 0.01
+    assert "[-5.00, -1.00] (adjusted for the number of pairs [-7.00, +1.00]), p" in effect(row, Plan())
+    row["adjusted_high"] = -0.005
+    assert "[-5.00, -1.00], p" in effect(row, Plan())
 
 
 def test_two_seeds_give_an_interval_and_no_verdict(study, draw):
