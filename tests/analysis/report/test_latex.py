@@ -39,7 +39,10 @@ def test_what_means_something_to_latex_is_escaped(table, findings):
 def test_the_numbers_are_those_of_the_findings(findings):
     pair = findings[1].tables["pairs"].iloc[0]
     row = next(line for line in significance_table(findings).splitlines() if line.startswith(r"50\%\&up & a\_b"))
-    assert f"${100 * pair['difference']:+.2f}$ [${100 * pair['adjusted_low']:+.2f}$, ${100 * pair['adjusted_high']:+.2f}$]" in row
+    assert (
+        f"${100 * pair['difference']:+.2f}$ [${100 * pair['adjusted_low']:+.2f}$, ${100 * pair['adjusted_high']:+.2f}$]"
+        in row
+    )
     assert "$< 0.001$" in row
     assert row.endswith(r"better \\")
     model = findings[0].tables["models"].iloc[0]
