@@ -73,7 +73,7 @@ test: check $(MNIST) $(FASHION_MNIST)
 
 test-faults: setup
 	@scripts/postgres.sh
-	FAULTS=all .venv/bin/pytest -m exhaustive --numprocesses auto --maxprocesses 2 --dist worksteal --durations 5
+	FAULTS=all .venv/bin/pytest -m exhaustive --numprocesses 3 --dist worksteal --durations 5
 
 test-stack: setup
 	@scripts/engine.sh .venv/bin/pytest -m containers -p no:xdist --exitfirst --durations 8 tests/mlflow_server/containers

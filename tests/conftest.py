@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -32,6 +33,25 @@ def pytest_collection_modifyitems(config, items):
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]
+
+
+FAULTS = {
+    "faults": "faults injected", "survived": "survived", "expected": "rows expected", "found": "rows found",
+    "duplicates": "duplicates", "lost": "lost", "changed": "silent changes",
+}  # fmt: skip
+"""What the tests of tests/faults count. It is printed here: where workers run the tests, no other conftest.py is read."""
+
+
+def pytest_terminal_summary(terminalreporter):
+    counts = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", "") == "call":
+                for name, count in report.user_properties:
+                    counts[name] += count if name in FAULTS else 0
+    if counts["faults"]:
+        terminalreporter.section("faults" if EXHAUSTIVE else "faults (a sample; make test-faults injects all)")
+        terminalreporter.write_line(", ".join(f"{counts[name]} {said}" for name, said in FAULTS.items()))
 
 
 STORES = ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "OPTUNA_STORAGE")

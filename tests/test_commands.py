@@ -44,6 +44,10 @@ ELSEWHERE = {
     "python -m pipeline main --config config/need.json": (
         "tests/pipeline/test_need.py::test_the_preset_tells_data_that_need_times_from_a_negative_control"
     ),
+    "python -m pipeline ls data recordings": "tests/pipeline/data/test_recordings.py::test_the_card_names_the_features",
+    "python -m pipeline train --data.name recordings": (
+        "tests/pipeline/data/test_recordings.py::test_a_model_learns_from_a_folder_of_recordings"
+    ),
     "python -m pipeline suite": "tests/pipeline/test_suite.py::test_a_suite_writes_report_tables_and_figure_and_changes_no_study",
     "python -m pipeline deliver": "tests/pipeline/test_spool.py::test_commands_say_what_waits_and_deliver_sends_it",
     "python -m pipeline bench": "tests/pipeline/test_bench.py::test_every_section_is_asked_once_and_only_selects",

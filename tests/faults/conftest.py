@@ -1,16 +1,10 @@
-"""Places for faults, and what all tests of this folder have counted together."""
+"""Places for faults."""
 
 import shutil
-from collections import Counter
 from pathlib import Path
 
 import pytest
-from harness import COMPARE, COUNTED, FULL, Place, Tally
-
-SHOWN = {
-    "faults": "faults injected", "survived": "survived", "expected": "rows expected", "found": "rows found",
-    "duplicates": "duplicates", "lost": "lost", "changed": "silent changes",
-}  # fmt: skip
+from harness import COMPARE, FULL, Place, Tally
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
@@ -52,14 +46,3 @@ def undisturbed(empty_store, tmp_path_factory):
         return done[key]
 
     return train
-
-
-def pytest_terminal_summary(terminalreporter):
-    counts = Counter()
-    for reports in terminalreporter.stats.values():
-        for report in reports:
-            if getattr(report, "when", "") == "call":
-                for name, count in report.user_properties:
-                    counts[name] += count
-    terminalreporter.section("faults" if FULL else "faults (a sample; make test-faults injects all)")
-    terminalreporter.write_line(", ".join(f"{counts[name]} {SHOWN[name]}" for name in COUNTED))

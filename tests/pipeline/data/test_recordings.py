@@ -14,6 +14,7 @@ from pipeline.data import DataError
 from pipeline.data.recordings import RecordingsConfig
 from pipeline.errors import UsageError
 from pipeline.settings import build_run
+from pipeline.tracking import connect
 
 
 def events(*rows):
@@ -305,6 +306,24 @@ def test_the_card_names_the_features(folder, workplace, capsys):
     assert "sequences: 20: 12 train, 4 validation, 4 test\n" in said
     assert "times: 0 to 21, horizon 22, in the unit ms, kept as int16\n" in said
     assert all(f"feature {name}: mean " in said for name in ("x", "y", "polarity"))
+
+
+@pytest.mark.usefixtures("mlflow_store")
+def test_a_model_learns_from_a_folder_of_recordings(folder):
+    data = [
+        "--data.name",
+        "recordings",
+        "--data.path",
+        str(folder()),
+        "--data.max_events",
+        "2",
+        "--data.validation_size",
+        "4",
+    ]
+    sizes = ["--model.embedding.dim", "4", "--model.hidden_dim", "4", "--train.epochs", "1"]
+    assert main(["train", *data, "--models", "sincos", *sizes]) == 0
+    [run] = connect().find(model="sincos")
+    assert (run.status, run.tags["dataset"]) == ("FINISHED", "recordings")
 
 
 def cache(path, *, label, number):
