@@ -20,10 +20,11 @@ from multiprocessing.forkserver import ensure_running
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Event
+from tempfile import gettempdir
 from types import ModuleType
 from typing import Any, Protocol, TypeVar
 
-from pipeline.errors import RunError, disk_error
+from pipeline.errors import RunError, UsageError, disk_error
 from pipeline.interrupts import interrupt_once, keep_interrupts
 from pipeline.place import ROOT
 
@@ -38,6 +39,8 @@ GRACE_SECONDS = 30.0
 """How long interrupted workers may take to close their runs before they are killed."""
 ORPHAN_SECONDS = 3.0
 """How long a worker may take to close its runs when its launcher is gone."""
+LONGEST_FOLDER = 71
+"""Bytes of the folder for temporary files: the socket in it has 32 more, and the path of one 103 at most, on macOS (Linux: 107)."""
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """Environment of a process that computes in one thread: cells must be comparable, and processes share the cores.
 
@@ -56,7 +59,13 @@ def prepare_workers(*modules: str) -> None:
     """Start the process that workers are forked from, which imports these modules meanwhile; again it does nothing.
 
     Workers then begin at once, and share the memory of what was imported. It ends after this process and its workers.
+    UsageError where the path of the folder for temporary files is too long.
     """
+    if len(os.fsencode(folder := gettempdir())) > LONGEST_FOLDER:
+        raise UsageError(
+            f"TMPDIR: must have a path of at most {LONGEST_FOLDER} bytes, as sockets of workers lie in it, got {folder}. "
+            "Set it to a shorter one, such as /tmp, or give --workers 1."
+        )
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(modules))
     before = os.environ.get("PYTHONPATH")

@@ -23,8 +23,10 @@ def tally(record_property):
 
 
 @pytest.fixture
-def place(workplace):
-    here = Place(workplace)
+def place(workplace, tmp_path_factory, monkeypatch):  # noqa: ARG001 - which sets the environment
+    """A place whose path is short: that of a socket in a folder for temporary files has 107 bytes at most."""
+    here = Place(tmp_path_factory.mktemp("at"))
+    monkeypatch.chdir(here.folder)
     here.study()
     yield here
     here.close()

@@ -7,6 +7,7 @@ import sys
 import time
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -102,6 +103,21 @@ def test_ctrl_c_waits_in_the_process_that_workers_are_forked_from():
     said = subprocess.run([sys.executable, "-c", PREPARED], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     [blocked] = re.findall(r"SigBlk:\s*(\w+)", said)
     assert int(blocked, 16) >> (signal.SIGINT - 1) & 1
+
+
+def test_sockets_of_workers_fit_in_the_longest_folder_that_is_taken():
+    with TemporaryDirectory(dir="/tmp") as short:  # the folder of pytest is too long
+        for length, said in (
+            (launch.LONGEST_FOLDER, ""),
+            (launch.LONGEST_FOLDER + 1, "TMPDIR: must have a path of at most 71 bytes"),
+        ):
+            folder = Path(short) / ("x" * (length - len(short) - 1))
+            folder.mkdir()
+            code = "from pipeline.launch import prepare_workers; prepare_workers()"
+            environment = {**os.environ, "TMPDIR": str(folder)}
+            command = [sys.executable, "-c", code]
+            done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+            assert (bool(done.returncode), said in done.stderr) == (bool(said), True), done.stderr
 
 
 def test_a_worker_that_does_not_end_when_it_is_asked_to_is_killed_after_a_while(launched, monkeypatch):
