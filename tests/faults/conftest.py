@@ -23,10 +23,14 @@ def tally(record_property):
 
 
 @pytest.fixture
-def place(workplace, tmp_path_factory, monkeypatch):  # noqa: ARG001 - which sets the environment
-    """A place whose path is short: that of a socket in a folder for temporary files has 107 bytes at most."""
-    here = Place(tmp_path_factory.mktemp("at"))
-    monkeypatch.chdir(here.folder)
+def tmp_path(tmp_path_factory):
+    """A folder whose path is short: that of a socket in a folder for temporary files has 107 bytes at most."""
+    return tmp_path_factory.mktemp("at")
+
+
+@pytest.fixture
+def place(workplace):
+    here = Place(workplace)
     here.study()
     yield here
     here.close()
