@@ -62,7 +62,7 @@ def describe(cell: Cell, splits: Splits, tags: dict[str, str], evidence: Evidenc
 
 
 def note(cell: Cell) -> str:
-    """Return the description of a run, with which its page in MLflow begins."""
+    """Return the description of a run on its page in MLflow."""
     return (
         f"`{cell.model}` with seed {cell.config.seed} on {cell.config.data.name}. Its scores are the metrics without a group, such as "
         "`test_accuracy`; the curves by epoch are in the groups `train`, `validation` and `test`. Its settings are the parameters. "
