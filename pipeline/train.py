@@ -119,7 +119,10 @@ def _run_cell(
     with ExitStack() as held:
 
         def create() -> str:
-            return tracker.sole(cell.run_name, {"cell": tags["cell"]}, tags=tags, parent=parent, adopted=adopted)
+            # MLflow shows tags in the order in which they were written: what a person reads comes first.
+            first = {"model": cell.model, "seed": tags["seed"], "dataset": cell.config.data.name}
+            kept = {**first, **tags}
+            return tracker.sole(cell.run_name, {"cell": tags["cell"]}, tags=kept, parent=parent, adopted=adopted)
 
         waits = _Waits(cell, patience)
         run, check = _take(tags["cell"], tracker, create, held, waits)

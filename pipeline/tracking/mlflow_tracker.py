@@ -290,7 +290,7 @@ class MlflowTracker(Tracker):
     def create(self, name: str, *, parent: str | None = None, tags: Mapping[str, str]) -> str:
         """Create a run in the experiment."""
         nested = {"mlflow.parentRunId": parent} if parent else {}
-        described = {**self.ownership.tags(), **_source(), **tags, **nested}
+        described = {**tags, **self.ownership.tags(), **_source(), **tags, **nested}  # in this order, and tags win
         run = self._client.create_run(self._experiment, run_name=name, tags=described)
         return self._run(run).id
 
