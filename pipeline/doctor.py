@@ -3,6 +3,7 @@
 Letters: N events, n sequences, T sampled events, G gaps, D width of the code.
 """
 
+import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -122,9 +123,13 @@ def _command(data: DatasetConfig, models: Sequence[str], others: Mapping[str, ob
     flags = [
         part
         for name, value in {**texts, "models": models, "seeds": [0, 1, 2]}.items()
-        for part in (f"--{name}", ",".join(map(str, value)) if isinstance(value, list) else str(value))
+        for part in (f"--{name}", ",".join(map(_text, value)) if isinstance(value, list) else _text(value))
     ]
     return shlex.join(["python", "-m", "pipeline", "main", *flags])
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def read_times(config: DatasetConfig) -> Read:

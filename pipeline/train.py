@@ -119,9 +119,7 @@ def _run_cell(
     with ExitStack() as held:
 
         def create() -> str:
-            # MLflow shows tags in the order in which they were written: what a person reads comes first.
-            first = {"model": cell.model, "seed": tags["seed"], "dataset": cell.config.data.name}
-            kept = {**first, **tags}
+            kept = {**_first(cell), **tags}
             return tracker.sole(cell.run_name, {"cell": tags["cell"]}, tags=kept, parent=parent, adopted=adopted)
 
         waits = _Waits(cell, patience)
@@ -190,13 +188,17 @@ def _reuse(cell: Cell, tracker: Tracker, run: Run, packaged: bool) -> Outcome:
     return Outcome(run.id, reused=True)
 
 
+def _first(cell: Cell) -> dict[str, str]:
+    """Return the tags that a person looks for: MLflow shows tags in the order in which they were written."""
+    return {"model": cell.model, "seed": str(cell.config.seed), "dataset": cell.config.data.name}
+
+
 def _conclude(job: _Job, report: Report) -> None:
     """Record what the run of a cell lacks, and train for that what is to be trained."""
     if concluded(job.run):
         return
     cell, recorder, run_id = job.cell, job.recorder, job.run.id
-    data, colour = cell.config.data.name, {COLOUR: cell.colour} if cell.colour else {}
-    shown = {"model": cell.model, "dataset": data, "mlflow.note.content": note(cell), **colour}
+    shown = {**_first(cell), "mlflow.note.content": note(cell), **({COLOUR: cell.colour} if cell.colour else {})}
     recorder.set_tags(run_id, {**job.tags, **commit(), **stream_tags(cell.config), **shown})
     evidence = Evidence(recorder, run_id)
     describe(cell, job.splits, job.tags, evidence)

@@ -35,23 +35,19 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if item not in set(left_out)]
 
 
-FAULTS = {
-    "faults": "faults injected", "survived": "survived", "expected": "rows expected", "found": "rows found",
-    "duplicates": "duplicates", "lost": "lost", "changed": "silent changes",
-}  # fmt: skip
-"""What the tests of tests/faults count. It is printed here: where workers run the tests, no other conftest.py is read."""
-
-
 def pytest_terminal_summary(terminalreporter):
+    """Print what the tests of faults counted: where workers run the tests, the conftest.py of their folder is not read here."""
+    from harness import COUNTED  # noqa: PLC0415 - it imports the project
+
     counts = Counter()
     for reports in terminalreporter.stats.values():
         for report in reports:
             if getattr(report, "when", "") == "call":
                 for name, count in report.user_properties:
-                    counts[name] += count if name in FAULTS else 0
+                    counts[name] += count if name in COUNTED else 0
     if counts["faults"]:
         terminalreporter.section("faults" if EXHAUSTIVE else "faults (a sample; make test-faults injects all)")
-        terminalreporter.write_line(", ".join(f"{counts[name]} {said}" for name, said in FAULTS.items()))
+        terminalreporter.write_line(", ".join(f"{counts[name]} {said}" for name, said in COUNTED.items()))
 
 
 STORES = ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "OPTUNA_STORAGE")

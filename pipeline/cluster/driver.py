@@ -255,7 +255,7 @@ class Cluster:
     def _end(refs: list[Any]) -> None:
         """Interrupt tasks, and kill the processes of those that have not closed their runs after a while.
 
-        Ray loses one of some ten interrupts of a busy process, so that they are sent again; a task takes the first that it gets.
+        Ray 2.60 loses some interrupts of a busy process, so that they are sent again; a task takes the first that it gets.
         """
         still, ends = refs, time.monotonic() + GRACE_SECONDS
         while still and time.monotonic() < ends:

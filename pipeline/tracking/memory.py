@@ -49,7 +49,7 @@ class MemoryTracker(Tracker):
         """Create a run in memory."""
         run_id = f"run{next(self._ids)}"
         nested = {"mlflow.parentRunId": parent} if parent else {}
-        self._runs[run_id] = Run(run_id, name, "RUNNING", {**self.ownership.tags(), **tags, **nested})
+        self._runs[run_id] = Run(run_id, name, "RUNNING", {**tags, **self.ownership.tags(), **tags, **nested})
         self.params[run_id], self.history[run_id], self.rows[run_id] = {}, [], []
         return run_id
 

@@ -627,9 +627,8 @@ class MlflowTracker(Tracker):
         """Return the server's address, or the command that serves a local store."""
         if self.spools:
             return self.site.rstrip("/")
-        here = (
-            Path.cwd() == ROOT
-        )  # elsewhere, as in the folder of a notebook, no relative path leads there from the next terminal
+        # Elsewhere, as in the folder of a notebook, no relative path leads there from the next terminal.
+        here = Path.cwd() == ROOT
         command = ".venv/bin/mlflow" if here else str(Path(sys.executable).with_name("mlflow"))
         return shlex.join([command, "ui", "--backend-store-uri", self.uri if here else without_secrets(self._absolute)])
 

@@ -26,8 +26,11 @@ import pipeline
 ROOT = Path(__file__).parents[2]
 FULL = os.environ.get("FAULTS") == "all"
 """Whether all faults are injected, as `make test-faults` does, or a sample."""
-COUNTED = ("faults", "survived", "expected", "found", "duplicates", "lost", "changed")
-"""What a tally counts; the last three must be 0."""
+COUNTED = {
+    "faults": "faults injected", "survived": "survived", "expected": "rows expected", "found": "rows found",
+    "duplicates": "duplicates", "lost": "lost", "changed": "silent changes",
+}  # fmt: skip
+"""What a tally counts, and its words; the last three must be 0."""
 COMPARE = ("compare", "--config", "tiny.json")
 ABLATE = ("ablate", "--config", "ablation.json")
 PR_CAPBSET_DROP, LINUX_CAPABILITY_VERSION_3 = 24, 0x20080522

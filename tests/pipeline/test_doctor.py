@@ -124,7 +124,8 @@ def test_a_constant_time_carries_nothing_and_the_page_says_so(capsys):
 
 @pytest.mark.usefixtures("workplace")
 def test_a_data_set_is_looked_at_by_its_name_and_from_a_study_file(capsys):
-    said, _ = examined(capsys, "mnist_sample", "--output", "here")
+    said, _ = examined(capsys, "mnist_sample", "--intensities", "true", "--output", "here")
+    assert "Next: python -m pipeline main --data.name mnist_sample --data.intensities true --models " in said
     assert "horizon 784" in said
     assert Path("here/mnist_sample.html").is_file()
     frame_of(spread()).rename(columns={"time": "seen"}).to_csv("own.csv", index=False)

@@ -76,7 +76,7 @@ def test_another_thread_leaves_the_handlers_alone():
 def test_a_store_is_not_locked_by_a_transaction_that_was_interrupted(mlflow_store):
     """Without `undisturbed`, an interrupt often leaves a lock, for which the process waits when it closes the run."""
     code = f"""
-import os, random, signal, threading, time
+import os, random, signal, threading
 from pipeline.interrupts import interrupt, keep_interrupts
 from pipeline.tracking.mlflow_tracker import MlflowTracker
 signal.signal(signal.SIGINT, interrupt)
@@ -90,7 +90,6 @@ for number in range(100):
         while True:
             tracker.set_tags(run, {{"a": "b"}})
     except KeyboardInterrupt:
-        began = time.process_time(), time.monotonic()
         tracker.set_status(run, "KILLED")
 print("closed", len(tracker.find(status="KILLED")))
 """

@@ -52,6 +52,10 @@ def test_a_run_holds_everything_that_later_steps_read(memory):
     outcome = run_cell(cell(), memory, device="cpu", report=silent)
     run = memory.get(outcome.run_id)
     assert run.status == "FINISHED"
+    assert list(run.tags)[:3] == ["model", "seed", "dataset"]  # MLflow shows them in this order
+    assert run.tags["mlflow.note.content"].startswith(
+        f"`{run.tags['model']}` with seed {config.seed} on {config.data.name}."
+    )
     assert memory.params[run.id] == flat(config)
     assert json.loads(memory.fetch(run.id, "config.json").read_text()) == config.model_dump(mode="json")
     history = json.loads(memory.fetch(run.id, "history.json").read_text())
