@@ -68,11 +68,9 @@ def suite(members: Sequence[Member], plan: Plan) -> Finding:
     _check(members, asked)
     metric = BY_NAME[plan.primary_metric]
     table = pd.DataFrame([member.scores for member in members], index=[member.study for member in members])
-    # Higher is better from here on.
-    scores = table if metric.better == "higher" else -table
-    ranks_NK = ranks(scores.to_numpy())
+    ranks_NK = ranks(table.to_numpy())
     mean_ranks = dict(zip(table.columns, ranks_NK.mean(axis=0), strict=True))
-    pairs = _pairs(scores, mean_ranks, plan)
+    pairs = _pairs(table, mean_ranks, plan)
     joined = pd.DataFrame(data=True, index=table.columns, columns=table.columns)
     for _, row in pairs.iterrows():
         apart = row["p_adjusted"] < plan.alpha
@@ -80,8 +78,7 @@ def suite(members: Sequence[Member], plan: Plan) -> Finding:
     groups = [tuple(table.columns[list(clique)]) for clique in cliques(joined.to_numpy())]
     omnibus, sets = friedman(ranks_NK), len(members)
     nemenyi = critical_difference(len(table.columns), sets, plan.alpha)
-    rate = metric.unit == "rate"
-    verdicts = [_sentence(row, sets, rate) for _, row in pairs[pairs["declared"]].iterrows()]
+    verdicts = [_sentence(row, sets) for _, row in pairs[pairs["declared"]].iterrows()]
     warnings = [
         *_kinships(members),
         *_too_few(sets, plan, len(table.columns)),
@@ -93,10 +90,10 @@ def suite(members: Sequence[Member], plan: Plan) -> Finding:
         bullets(verdicts),
         _by_set(members, ranks_NK, mean_ranks, metric),
         "In brackets: the rank on the data set, 1 for the best, equal ones sharing theirs.",
-        _tests(omnibus, nemenyi, plan, rate=rate),
+        _tests(omnibus, nemenyi, plan),
     ]
     if not pairs["declared"].all():
-        more = [_sentence(row, sets, rate) for _, row in pairs[~pairs["declared"]].iterrows()]
+        more = [_sentence(row, sets) for _, row in pairs[~pairs["declared"]].iterrows()]
         summary += ["Exploratory pairs, not declared in the plan (Holm over all pairs):", bullets(more)]
     return Finding(
         name="suite",
@@ -135,7 +132,7 @@ def _by_set(members: Sequence[Member], ranks_NK: Scores, mean_ranks: Mapping[str
     return markdown_table(["Study", "Data set", "Seeds x sequences", *mean_ranks], rows)
 
 
-def _tests(omnibus: Friedman, nemenyi: float, plan: Plan, *, rate: bool) -> str:
+def _tests(omnibus: Friedman, nemenyi: float, plan: Plan) -> str:
     """Return what was tested and how."""
     f = f"F({omnibus.df[0]}, {omnibus.df[1]}) = {omnibus.f:.2f}, {p_value(omnibus.p)}"
     return (
@@ -143,7 +140,7 @@ def _tests(omnibus: Friedman, nemenyi: float, plan: Plan, *, rate: bool) -> str:
         "nothing.\n\n"
         "p: Wilcoxon's signed-rank test over data sets, two-sided, over all signs; Holm over the declared pairs at alpha = "
         f"{plan.alpha:g}. The interval of the median difference is of order statistics and unadjusted. Wins, ties and losses count "
-        f"data sets; a tie is a difference of at most {_size(plan.margin, rate=rate).lstrip('+')}. "
+        f"data sets; a tie is a difference of at most {_size(plan.margin).lstrip('+')}. "
         f"For comparison with older work: Nemenyi's critical difference is {nemenyi:.2f} ranks."
     )
 
@@ -191,7 +188,10 @@ def _check(members: Sequence[Member], asked: Sequence[Member]) -> None:
 
 
 def _pairs(scores: pd.DataFrame, mean_ranks: Mapping[str, float], plan: Plan) -> pd.DataFrame:
-    """Return one row a pair, the reference or the earlier model second; a difference above 0 says that model_a is better."""
+    """Return one row a pair, the reference or the earlier model second; a difference above 0 says that model_a is better.
+
+    Each primary metric that a plan may name is a rate, and more of it is better.
+    """
     reference = plan.reference or scores.columns[0]
     order = [reference, *(model for model in scores.columns if model != reference)]
     rows = []
@@ -223,8 +223,8 @@ def _pairs(scores: pd.DataFrame, mean_ranks: Mapping[str, float], plan: Plan) ->
     return table.assign(p_adjusted=adjusted, verdict=np.where(adjusted < plan.alpha, better, "undecided"))
 
 
-def _sentence(row: pd.Series, sets: int, rate: bool) -> str:
-    low, high = (_size(row[end], rate=rate) for end in ("ci_low", "ci_high"))
+def _sentence(row: pd.Series, sets: int) -> str:
+    low, high = (_size(row[end]) for end in ("ci_low", "ci_high"))
     interval = f"[{low}, {high}]" if isfinite(row["ci_low"]) else "(no interval over so few data sets)"
     said = {
         "better": f"{row['model_a']} is better than {row['model_b']}",
@@ -233,14 +233,14 @@ def _sentence(row: pd.Series, sets: int, rate: bool) -> str:
     }[row["verdict"]]
     return (
         f"{said}: mean rank {row['mean_rank_a']:.2f} against {row['mean_rank_b']:.2f}, median difference "
-        f"{_size(row['median_difference'], rate=rate)} {interval}, {p_value(row['p'])} (Holm: {p_value(row['p_adjusted'])}), "
+        f"{_size(row['median_difference'])} {interval}, {p_value(row['p'])} (Holm: {p_value(row['p_adjusted'])}), "
         f"{plural(row['wins'], 'win')}, {plural(row['ties'], 'tie')}, "
         f"{row['losses']} {'loss' if row['losses'] == 1 else 'losses'} (n = {plural(sets, 'data set')})."
     )
 
 
-def _size(difference: float, *, rate: bool) -> str:
-    return f"{points(difference)} points" if rate else f"{difference:+.4g}"
+def _size(difference: float) -> str:
+    return f"{points(difference)} points"
 
 
 def _kinships(members: Sequence[Member]) -> list[str]:

@@ -163,11 +163,3 @@ def test_the_table_of_data_sets_shows_scores_with_ranks(demsar):
     scores = demsar.tables["scores"]
     assert len(scores) == 14 * 4
     assert scores["rank"].to_numpy().reshape(14, 4).sum(axis=1) == pytest.approx(np.full(14, 10))
-
-
-def test_the_better_of_two_by_a_metric_where_less_is_better_is_the_lower():
-    found = suite(
-        members(ordered(8), "abc"), Plan.model_construct(**{**Plan().model_dump(), "primary_metric": "brier_score"})
-    )
-    assert found.data["mean_ranks"] == {"a": 3, "b": 2, "c": 1}
-    assert found.tables["pairs"].iloc[0]["verdict"] == "better"
