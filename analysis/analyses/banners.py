@@ -119,6 +119,9 @@ def _added(results: Results, declared: Declaration, extra: list[int]) -> str:
     """Return which seeds were added, and the level that is left if the study was looked at before: simulated, and at most."""
     plan, models = results.plan, len(results.models) + len(results.lost)
     first, last = len(declared.seeds), len(declared.seeds) + len(extra)
+    said = f"Extra seeds, not in the plan: {listing(map(str, extra))}."
+    if last < LEAST_SEEDS:
+        return f"{said} No verdict was given before they were added, and none is given now: it needs {LEAST_SEEDS} seeds of each model."
 
     def level(looks: Iterable[int]) -> str:
         counted = [seeds for seeds in looks if seeds >= LEAST_SEEDS]  # fewer give no verdict
@@ -127,7 +130,7 @@ def _added(results: Results, declared: Declaration, extra: list[int]) -> str:
         return f"{100 * rate:.1f} % (at most {min(100 * len(counted) * plan.alpha, 100):g} %)"
 
     return (
-        f"Extra seeds, not in the plan: {listing(map(str, extra))}. If they were added because of what the study showed, its "
+        f"{said} If they were added because of what the study showed, its "
         f"verdicts are not at {100 * plan.alpha:g} %. With equal models, studies that were looked at with {plural(first, 'seed')} and "
         f"with {last} call some pair different in {level([first, last])}, those looked at after each added seed in "
         f"{level(range(first, last + 1))}; simulated, the upper limits are Bonferroni's."
@@ -151,7 +154,9 @@ def _degenerate(results: Results) -> list[str]:
         said.append("Runs that learned nothing agree with one another: no pair that holds one is called equivalent.")
         found.append(" ".join(said))
     if len(results.runs) == len(results.models):
-        found.append("One seed per model: nothing can be decided about the algorithms. Train at least 2, better 10.")
+        found.append(
+            f"One seed per model: nothing can be decided about the algorithms. Train at least {LEAST_SEEDS}, better 10."
+        )
     return found
 
 

@@ -11,7 +11,7 @@ Letters: S seeds, n images.
 """
 
 from dataclasses import asdict, dataclass
-from math import nan, sqrt
+from math import nan
 
 import numpy as np
 import pandas as pd
@@ -104,8 +104,9 @@ def _sentence(row: pd.Series, alpha: float) -> str:
     if pd.isna(row["ratio_low"]):
         return f"{said}: the seeds agree on every sequence."
     found = (
-        f"seeds differ as models, by an sd of about {100 * sqrt(row['observed'] - row['predicted']):.3f} points"
+        f"seeds differ as models, by an sd of about {100 * row['excess_sd']:.3f} points"
         if row["p"] < alpha
+        and row["excess_sd"] > 0  # a large alpha calls a variance below the predicted one significant
         else "no sign that some seeds are better models"
     )
     ratio = f"variance ratio {row['ratio']:.2f} [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]"

@@ -13,14 +13,14 @@ Letters: S seeds, n images, K strata, Q quantiles.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import inf, sqrt
+from math import inf, nan, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
 from analysis.statistics.detectable import POWER
-from analysis.statistics.two_way import WHOLE, Correct, Strata, mixed_tail, scores, weights
+from analysis.statistics.two_way import LEAST_SEEDS, WHOLE, Correct, Strata, mixed_tail, scores, weights
 
 MOST_SEEDS = 100
 MOST_IMAGES_FACTOR = 100
@@ -29,7 +29,7 @@ _QUANTILES = (np.arange(15) + 0.5) / 15
 
 @dataclass(frozen=True)
 class Outlook:
-    """Totals that would decide the pair; inf when none up to the limits would."""
+    """Totals that would decide the pair: inf when none up to the limits would, nan when one value leaves no variance."""
 
     seeds: float
     images: float
@@ -41,7 +41,7 @@ def outlook(
     """Return how many seeds, or images, would settle a minus b at level alpha (already corrected for its family)."""
     seeds, images = min(len(a_Sn), len(b_Sn)), a_Sn.shape[1]
     if min(seeds, images) < 2:  # noqa: PLR2004  a variance needs two values
-        return Outlook(2, inf)
+        return Outlook(nan, nan)
     groups = [a_Sn.astype(np.int8) - b_Sn] if paired else [a_Sn, b_Sn]
     gap_n = a_Sn.mean(axis=0) - b_Sn.mean(axis=0)
     gap = float(scores(gap_n[None], strata)[0])
@@ -63,8 +63,9 @@ def outlook(
         made_up = sum(2 / ((size + 1) * (size + 2)) for size in sizes) / len(strata) ** 2  # two images in each stratum
         return chance(abs(gap), share, df, of_images / images + made_up, alpha=alpha, margin=margin)
 
-    more_seeds = range(seeds + 1, max(MOST_SEEDS, seeds + 1) + 1)
-    more_images = list(images * np.geomspace(1, MOST_IMAGES_FACTOR, 200)[1:])
+    # Fewer than LEAST_SEEDS give no verdict, over however many images.
+    more_seeds = range(max(seeds + 1, LEAST_SEEDS), max(MOST_SEEDS, seeds + 1) + 1)
+    more_images = list(images * np.geomspace(1, MOST_IMAGES_FACTOR, 200)[1:]) if seeds >= LEAST_SEEDS else []
     return Outlook(
         _first(more_seeds, lambda count: decided(count, images)),
         _first(more_images, lambda count: decided(seeds, count)),
@@ -99,8 +100,8 @@ def _critical(over_seeds_Q: NDArray[np.float64], df: float, over_images: float, 
 
 
 def _first(candidates: Sequence[float], chance_of: Callable[[float], float]) -> float:
-    """Return the least candidate with the power, by bisection: more of both only helps."""
-    if chance_of(candidates[-1]) < POWER:
+    """Return the least candidate with the power, by bisection: more of both only helps. Inf where there is none."""
+    if not candidates or chance_of(candidates[-1]) < POWER:
         return inf
     low, high = 0, len(candidates) - 1
     while low < high:

@@ -57,6 +57,14 @@ def test_seeds_added_by_hand_are_said_with_the_level_that_is_left(tables, draw):
     assert "(at most 5 %)" in two[0]  # two seeds gave no verdict
 
 
+def test_seeds_added_to_one_seed_that_are_still_too_few_for_a_verdict_are_said_without_a_level(tables, draw):
+    results = Results(*tables(draw(RATES, seeds=2)), plan=Plan(), declaration=declare(seeds=(0,)))
+    [said] = [banner for banner in banners(results) if "not in the plan" in banner]
+    assert said.startswith(
+        "Extra seeds, not in the plan: 1. No verdict was given before they were added, and none is given now"
+    )
+
+
 DEVIATIONS = {
     "extra seed": ({"seeds": (0, 1)}, None, "Extra seeds, not in the plan: 2."),
     "absent seed": ({"seeds": (0, 1, 2, 3)}, None, "Planned seeds that were left out: 3."),

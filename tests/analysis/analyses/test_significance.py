@@ -191,13 +191,18 @@ def test_more_seeds_decide_when_the_noise_is_of_seeds():
 
 
 def test_more_images_decide_when_the_noise_is_of_images():
-    # Both seeds agree; a is right on 54 of 1000 images where b is wrong, b on 46 where a is wrong.
-    a, b = np.zeros((2, 2, 1000), dtype=bool)
+    # All seeds agree; a is right on 54 of 1000 images where b is wrong, b on 46 where a is wrong.
+    a, b = np.zeros((2, 3, 1000), dtype=bool)
     a[:, :54], b[:, 54:100] = True, True
     found = outlook(a, b, paired=True, alpha=0.05, margin=0.002)
     # n = (1.96 + .84)^2 (.1 - .008^2) / .008^2 for the normal approximation.
     assert found.images == pytest.approx((1.96 + 0.8416) ** 2 * (0.1 - 0.008**2) / 0.008**2, rel=0.05)
     assert found.seeds == np.inf
+    # Two seeds give no verdict over however many images, and one leaves no variance to project.
+    two = outlook(a[:2], b[:2], paired=True, alpha=0.05, margin=0.002)
+    assert (two.seeds, two.images) == (np.inf, np.inf)
+    one = outlook(a[:1], b[:1], paired=True, alpha=0.05, margin=0.002)
+    assert np.isnan([one.seeds, one.images]).all()
 
 
 def equal_models(generator, *, models, seeds, images, of_seeds, of_images):

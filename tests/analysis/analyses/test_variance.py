@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from analysis.analyses.variance import split, variance
+from analysis.plan import Plan
 from analysis.statistics.randomness import stream
 
 A = np.array([[1, 1, 0, 1], [1, 0, 0, 1]], dtype=bool)
@@ -39,3 +40,13 @@ def test_the_interquartile_mean_and_the_profile_show_a_seed_that_fell_behind(stu
     assert (list(lete.x)[1:-1], list(lete.y)[1:-1]) == ([30, 88, 89, 90, 91], pytest.approx([80, 60, 40, 20, 0]))
     assert lete.line.shape == "hv"  # the share falls where a seed stands
     assert list(none.x)[1:-1] == [88, 88, 89, 90, 90]
+
+
+def test_a_variance_below_the_predicted_one_is_no_sign_of_better_seeds(study):
+    plan = Plan(alpha=0.49)  # a ratio of .8 over three seeds has a p of .45
+    generator = stream("below")
+    found = [variance(study({"lete": generator.random((3, 100)) < 0.5}, plan=plan)) for _ in range(40)]
+    rows = [(finding.tables["variance"].iloc[0], finding.summary) for finding in found]
+    below = [said for row, said in rows if row["p"] < plan.alpha and row["observed"] < row["predicted"]]
+    assert below
+    assert all("no sign that some seeds are better models" in said for said in below)
