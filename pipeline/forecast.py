@@ -28,7 +28,7 @@ def forecast(
     if study.plan.looks:
         parents = tracker.find(kind=STUDY_KIND, study=study.id) if tracker else []
         if tracker and parents:
-            cells = wanted_cells(study, cells, read_ledger(parents[0], tracker))
+            cells = wanted_cells(study, cells, read_ledger(parents[-1], tracker))
         else:
             cells = [cell for cell in cells if cell.config.seed in study.seeds[: study.plan.looks[0]]]
     keys = {cell.name: identities[cell.name]["cell"] for cell in cells}

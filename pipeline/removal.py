@@ -16,6 +16,8 @@ from pipeline.tracking import SPOOL, MemoryTracker, Run, Tracker
 NESTED = "mlflow.parentRunId"
 CELL = re.compile(r"[0-9a-f]{12,64}")
 """Name of the folder of a cell's checkpoint."""
+ENDED = {"FINISHED", "DELETED"}
+"""Statuses of runs that need no checkpoint."""
 MIB = 2**20
 
 
@@ -132,16 +134,22 @@ def _say(what: str, freed: int, *, dry_run: bool) -> None:
 
 
 def clean(tracker: Tracker, *, dry_run: bool) -> None:
-    """Delete the files of runs that were deleted, and checkpoints of cells that are finished or have no run."""
-    if not isinstance(tracker, MemoryTracker):
+    """Delete the files of runs that were deleted, and the checkpoints of cells whose runs are finished or deleted.
+
+    A checkpoint of a cell that this store does not know stays: another store may share the folder.
+    """
+    if isinstance(tracker, MemoryTracker):
+        statuses = {folder: {run.status for run in tracker.find(cell=folder.name)} for folder in _checkpoints(tracker)}
+    else:
         from pipeline.tracking.mlflow_tracker import MlflowTracker  # noqa: PLC0415 - it imports MLflow
-        from pipeline.tracking.removal import deleted_runs  # noqa: PLC0415
+        from pipeline.tracking.removal import deleted_runs, statuses_of  # noqa: PLC0415
 
         assert isinstance(tracker, MlflowTracker)  # noqa: S101 - there is no third kind
         folders = deleted_runs(tracker)
         freed = sum(_delete(folder, dry_run=dry_run) for folder in folders.values())
         _say(f"the files of {plural(len(folders), 'deleted run')}", freed, dry_run=dry_run)
-    left = [folder for folder in _checkpoints(tracker) if _is_left(folder, tracker)]
+        statuses = {folder: statuses_of(tracker, folder.name) for folder in _checkpoints(tracker)}
+    left = [folder for folder, of_cell in statuses.items() if of_cell and of_cell <= ENDED and not _waits(folder)]
     freed = sum(_delete(folder, dry_run=dry_run) for folder in left)
     _say(plural(len(left), "left checkpoint"), freed, dry_run=dry_run)
 
@@ -152,7 +160,6 @@ def _checkpoints(tracker: Tracker) -> list[Path]:
     return sorted(folder for folder in tracker.checkpoints.iterdir() if CELL.fullmatch(folder.name))
 
 
-def _is_left(folder: Path, tracker: Tracker) -> bool:
-    """Say whether a checkpoint helps no run: its own is finished or gone. What waits for a server stays in any case."""
-    runs = tracker.find(cell=folder.name)
-    return not (folder / SPOOL).is_file() and all(run.status == "FINISHED" for run in runs)
+def _waits(folder: Path) -> bool:
+    """Say whether something in the folder waits for a server."""
+    return (folder / SPOOL).is_file()

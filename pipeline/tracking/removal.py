@@ -45,3 +45,15 @@ def deleted_runs(tracker: MlflowTracker) -> dict[str, Path]:
         token = page.token
         if not token:
             return found
+
+
+def statuses_of(tracker: MlflowTracker, cell: str) -> set[str]:
+    """Return the statuses of the runs of a cell in every experiment of the store, DELETED for a run that was deleted."""
+    client, found, token = tracker._client, set[str](), None  # noqa: SLF001
+    experiments = [experiment.experiment_id for experiment in client.search_experiments(ViewType.ALL)]
+    while True:
+        page = client.search_runs(experiments, f"tags.cell = '{cell}'", ViewType.ALL, PAGE, page_token=token)
+        found |= {run.info.status if run.info.lifecycle_stage == "active" else "DELETED" for run in page}
+        token = page.token
+        if not token:
+            return found

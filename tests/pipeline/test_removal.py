@@ -12,6 +12,7 @@ from pipeline.removal import clean, remove
 from pipeline.stored_study import find_parent
 from pipeline.study import Cell, load_run, load_study
 from pipeline.tracking import BusyError
+from pipeline.tracking.mlflow_tracker import MlflowTracker
 from pipeline.tracking.removal import deleted_runs
 from pipeline.train import run_cell
 
@@ -94,13 +95,32 @@ def test_clean_deletes_checkpoints_that_no_run_needs(trained, capsys):
     [run] = [run for run in trained.find() if run.tags.get("model") == "none"]
     killed = trained.create("killed", tags={"cell": "c" * 64})
     trained.set_status(killed, "KILLED")
+    waiting = trained.create("waiting", tags={"cell": "b" * 64})
+    trained.set_status(waiting, "FINISHED")
     for name in (run.tags["cell"], "a" * 64, "b" * 64, "c" * 64, "locks"):
         (trained.checkpoints / name).mkdir(parents=True)
     (trained.checkpoints / ("b" * 64) / "spool.jsonl").touch()
     clean(trained, dry_run=True)
-    assert "would delete 2 left checkpoints" in capsys.readouterr().out
+    assert "would delete 1 left checkpoint" in capsys.readouterr().out
     clean(trained, dry_run=False)
-    assert {path.name for path in trained.checkpoints.iterdir()} == {"b" * 64, "c" * 64, "locks"}
+    # "a" is unknown here: it may belong to another store that shares the folder.
+    assert {path.name for path in trained.checkpoints.iterdir()} == {"a" * 64, "b" * 64, "c" * 64, "locks"}
+
+
+def test_clean_keeps_what_another_experiment_of_the_store_needs(mlflow_store, monkeypatch):
+    trackers = {}
+    for name in ("one", "two"):
+        monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", name)
+        trackers[name] = MlflowTracker(f"sqlite:///{mlflow_store}")
+    cells = {"a" * 64: ["KILLED"], "b" * 64: ["FINISHED"], "c" * 64: ["FINISHED", "KILLED"], "d" * 64: ["FINISHED"]}
+    for cell, statuses in cells.items():
+        (trackers["one"].checkpoints / cell).mkdir(parents=True)
+        for tracker, status in zip(trackers.values(), statuses, strict=False):
+            run = tracker.create("any", tags={"cell": cell})
+            tracker.set_status(run, status)
+    trackers["one"].delete(run)
+    clean(trackers["two"], dry_run=False)
+    assert {path.name for path in trackers["one"].checkpoints.iterdir() if path.name in cells} == {"a" * 64, "c" * 64}
 
 
 @pytest.mark.slow
