@@ -31,14 +31,18 @@ LARGEST_PIXEL = 255
 class Inference:
     """Classifies sequences of timed events given as lists of raw times, with features where the model has them."""
 
-    def __init__(self, description: Path, weights: Path) -> None:
-        """Rebuild a model from the description that was stored with it, and from its weights."""
+    def __init__(self, description: Path, weights: Path, *, trusted: bool = False) -> None:
+        """Rebuild a model from the description that was stored with it, and from its weights.
+
+        The description may hold the source of a user's own embedding, which is run where the caller has `trusted` it, and else
+        only where `OwnEmbeddingConfig.made` allows it: ModelError.
+        """
         described = json.loads(description.read_text(encoding="utf-8"))
         self.shape = described["shape"]
         self.reference: dict[str, Any] | None = described.get("reference")
         self.config = RunConfig.model_validate(described["config"])
-        if isinstance(self.config.model.embedding, OwnEmbeddingConfig):
-            self.config.model.embedding.trust()  # who loads a model of MLflow runs the code beside it, this file included
+        if trusted and isinstance(self.config.model.embedding, OwnEmbeddingConfig):
+            self.config.model.embedding.trust()
         self.model = self.config.model.build(
             horizon=self.shape["horizon"], feature_dim=self.shape["feature_dim"], classes=self.shape["classes"]
         )

@@ -35,6 +35,16 @@ NAMES = [
 ]  # fmt: skip
 TIME, FEATURE = "time </title><script>alert(2)</script>", '"><img src=x onerror=alert(3)>'
 EVENTS = "events $(touch pwned) <b>'.csv"
+SOURCE = """from pathlib import Path
+from torch import nn
+Path("ran").touch()
+class Mine(nn.Module):
+    def __init__(self, dim):
+        super().__init__()
+        self.dim = dim
+    def forward(self, times):
+        return times[:, None].expand(-1, self.dim)
+# a module of its own for each verb: """
 STUDY = "study<script>$(touch pwned)\nforged.json"
 
 
@@ -220,6 +230,34 @@ def test_code_in_place_of_a_stored_model_is_not_run(study, tmp_path, trap, whole
         UsageError, match=r"best\.pt: must be a readable checkpoint, got one that breaks off or holds code"
     ):
         model.load_context(SimpleNamespace(artifacts={"weights": str(weights), "config": str(config)}))
+
+
+@pytest.mark.parametrize("verb", ["predict", "drift"])
+def test_a_source_in_a_stored_model_is_run_by_mlflow_and_where_it_is_allowed_alone(
+    untrained, workplace, capsys, monkeypatch, verb
+):
+    description, weights = untrained(workplace, embedding="scalar", **{"data.name": "synthetic"})
+    told = json.loads(description.read_text())
+    told["config"]["model"]["embedding"] = {"name": "own", "dim": 4, "kind": "Mine", "source": SOURCE + verb}
+    description.write_text(json.dumps(told))
+    Path("events.csv").write_text("id,time\na,1\n")
+    monkeypatch.setattr("models.time_embeddings.own._handed_over", set())
+    monkeypatch.setattr("pipeline.ls.check_store", lambda: None)
+    monkeypatch.setattr("pipeline.verbs.connect", lambda: SimpleNamespace(model_files=lambda _: (description, weights)))
+    ask = [verb, "--model", "models:/x/1", "--input", "events.csv", "--output"]
+    ask.append({"predict": "out.parquet", "drift": "out.html"}[verb])
+    assert main(ask) == 2
+    line = capsys.readouterr().err
+    assert "got Mine as source from a store or a file, which is not run" in line
+    assert line.count("\n") == 1
+    assert not Path("ran").exists()
+    with monkeypatch.context() as allowed:
+        allowed.setenv("RUN_STORED_CODE", "true")
+        main(ask)
+    assert Path("ran").exists()
+    loaded = pyfunc.EventClassifier()
+    loaded.load_context(SimpleNamespace(artifacts={"weights": str(weights), "config": str(description)}))
+    assert len(loaded.predict(None, {"times": [[1.0]]})) == 1
 
 
 def test_code_in_place_of_a_database_is_not_run(memory, capsys, monkeypatch, trap):
