@@ -5,11 +5,12 @@ It imports no more than pydantic, so that a command line can describe it at once
 
 import hashlib
 import json
+import re
 from itertools import pairwise
 from statistics import NormalDist
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 PrimaryMetric = Literal["test_accuracy", "balanced_accuracy"]
 _NO_MEAN = (
@@ -67,6 +68,21 @@ FRACTIONS = (0.4, 0.6, 0.8, 1.0)
 """The looks of such a study with a limit of its own, as parts of its most seeds."""
 LEAST_MOST = 8
 """Least such limit: its first look is at three seeds."""
+LONGEST_NAME = 100
+NAME = re.compile(rf"\w[\w .-]{{0,{LONGEST_NAME - 1}}}")
+"""What a study and a variant may be called: their names become parts of names of folders, files, runs and models."""
+NAMED = f"up to {LONGEST_NAME} letters, digits, spaces and _ . - that begin with a letter, a digit or _"
+"""The same in words."""
+
+
+def _name(text: str) -> str:
+    if not NAME.fullmatch(text):
+        raise ValueError(f"must be {NAMED}, got {text!r}")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_name)]
+"""Such a name, as a field."""
 
 
 def _listed(value: object) -> object:

@@ -8,7 +8,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from analysis.analyses.looking import LEDGER
-from analysis.plan import Plan
+from analysis.plan import Name, Plan
 from analysis.schema import ADVICE
 
 
@@ -17,7 +17,7 @@ class CellEntry(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    model: str
+    model: Name
     """Name of its variant."""
     seed: int
     cell: str = ""
@@ -35,13 +35,13 @@ class Manifest(BaseModel):
 
     id: str
     """The hash of its plan and variants."""
-    name: str
+    name: Name
     """The stem of the file that it came from."""
     plan: Plan
     plan_hash: str
     """Hash of what was declared before the first training."""
     seeds: tuple[int, ...]
-    variants: dict[str, dict[str, Any]]
+    variants: dict[Name, dict[str, Any]]
     """The config of each variant, without a seed."""
     cells: tuple[CellEntry, ...]
     tuning_trials: dict[str, int] = {}

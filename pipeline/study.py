@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from analysis.plan import FIRST_LOOK, LAST_LOOK, LEAST_MOST, Plan
+from analysis.plan import FIRST_LOOK, LAST_LOOK, LEAST_MOST, LONGEST_NAME, NAME, NAMED, Plan
 from analysis.wording import shortened
 from models.config import LARGEST
 from models.time_embeddings import TIME_EMBEDDINGS
@@ -25,9 +25,6 @@ DEFAULT_MODELS = ("position", "sincos", "lete", "kan_mammote")
 """Variants of a study that names none: the four required models, the baseline first."""
 DEFAULT_SEEDS = (0, 1, 2, 3, 4)
 """Seeds of a study that names none."""
-LONGEST_NAME = 100
-NAME = re.compile(rf"\w[\w .-]{{0,{LONGEST_NAME - 1}}}")
-"""What a variant may be called: its name becomes part of names of files, runs and models."""
 LABEL = 9
 """Letters of a model's name in that of a run, so that its seed stands within the first twelve: lists of runs show few more."""
 LARGEST_FILE = 2**26
@@ -299,10 +296,7 @@ def check_names(where: str, names: Iterable[str]) -> None:
     """Refuse names that cannot be part of the name of a file and of a metric."""
     for name in names:
         if not NAME.fullmatch(name):
-            raise UsageError(
-                f"{where}: must have names of up to 100 letters, digits, spaces and _ . - that begin with a letter, a digit "
-                f"or _, got {name!r}. Rename it."
-            )
+            raise UsageError(f"{where}: must have names of {NAMED}, got {name!r}. Rename it.")
 
 
 def _variants(tree: Mapping[str, Any]) -> dict[str, Values]:

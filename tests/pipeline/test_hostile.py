@@ -12,10 +12,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from analysis.plan import NAME
 from pipeline import analyze
 from pipeline.__main__ import main
 from pipeline.errors import UsageError, without_secrets
-from pipeline.study import NAME, load_study, name_of
+from pipeline.evidence import replace_text
+from pipeline.stored_study import find_study
+from pipeline.study import load_study, name_of
 from pipeline.tracking import MemoryTracker, pyfunc
 from pipeline.tracking.mlflow_tracker import MlflowTracker
 
@@ -258,6 +261,17 @@ def test_a_source_in_a_stored_model_is_run_by_mlflow_and_where_it_is_allowed_alo
     loaded = pyfunc.EventClassifier()
     loaded.load_context(SimpleNamespace(artifacts={"weights": str(weights), "config": str(description)}))
     assert len(loaded.predict(None, {"times": [[1.0]]})) == 1
+
+
+def test_a_stored_study_whose_name_leads_elsewhere_is_not_analysed(store, workplace, capsys):
+    study = find_study(store)
+    text = study.manifest.model_dump_json().replace(study.name, "../outside")
+    replace_text(study.parent.id, "study.json", text, store)
+    assert main(["analyze"]) == 2
+    line = capsys.readouterr().err
+    assert "study.json must be readable, got ValidationError" in line
+    assert line.count("\n") == 1
+    assert not workplace.with_name("outside").exists()
 
 
 def test_code_in_place_of_a_database_is_not_run(memory, capsys, monkeypatch, trap):

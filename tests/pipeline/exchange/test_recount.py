@@ -249,6 +249,11 @@ def test_last_digits_may_be_those_of_another_machine(forge, capsys):
     assert line.endswith("the same numbers but for their last digits, which depend on versions and processors")
 
 
+def climbing(tree):
+    """Give a variant a name that leads out of the folder of results."""
+    tree["variants"]["../../none"] = tree["variants"].pop("none")
+
+
 def version(number):
     return edit_json("evidence.json", lambda tree: tree.update(version=number))
 
@@ -261,6 +266,9 @@ def version(number):
         (lambda members: members.pop("evidence.json"), "must be an archive of a study, got one without evidence.json"),
         (lambda members: members.pop("plan.json"), "must hold plan.json, got none"),
         (lambda members: members.update({"study.json": b"[]"}), "study.json must be as `export` writes it, got Input should be an object"),
+        (edit_json("study.json", lambda tree: tree.update(name="../outside")), "must be up to 100 letters, digits, spaces and _ . -"),
+        (edit_json("study.json", climbing), "begin with a letter, a digit or _, got '../../none' at variants.../../none"),
+        (edit_json("study.json", lambda tree: tree["cells"][0].update(model="a/b")), "got 'a/b' at cells.0.model"),
         (lambda members: members.update({"plan.json": b"\xff{"}), "plan.json must be as `export` writes it, got "),
         (lambda members: members.update({"advice.json": b"{"}), "advice.json must be readable, got JSONDecodeError"),
         (lambda members: members.update({"advice.json": b'{"columns": [], "data": []}'}), "advice.json must be readable, got KeyError"),
