@@ -6,6 +6,7 @@ It imports no more than pydantic, so that a command line can describe it at once
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from itertools import pairwise
 from statistics import NormalDist
 from typing import Annotated, Any, Literal, Self, get_args
@@ -128,6 +129,15 @@ class Plan(BaseModel):
     def effective(self) -> dict[str, Any]:
         """Return the fields that claim something, as plain values."""
         return self.model_dump(mode="json", exclude=self.idle())
+
+    def study_of(self, variants: Mapping[str, str]) -> str:
+        """Return the id of a study by its plan and the hashes of its variants' configs.
+
+        What says how many seeds there are is not in it, so that a study that is asked for with other looks is found to be the
+        one that was declared.
+        """
+        claimed = {"plan": self.at(self.alpha).effective(), "variants": dict(variants)}
+        return hashlib.sha256(json.dumps(claimed, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:12]
 
     def at(self, level: float) -> Self:
         """Return the plan of one look of this one, at its level."""

@@ -16,7 +16,7 @@ from analysis.plan import FIRST_LOOK, LAST_LOOK, LEAST_MOST, LONGEST_NAME, NAME,
 from analysis.wording import shortened
 from models.config import LARGEST
 from models.time_embeddings import TIME_EMBEDDINGS
-from pipeline.config import RunConfig, config_hash, digest_of
+from pipeline.config import RunConfig, config_hash
 from pipeline.errors import UsageError, shown, unknown, validate
 from pipeline.settings import Values, build_run, fits, misfit, resolve_all
 from pipeline.streams import seeds_apart
@@ -71,12 +71,8 @@ class Study:
 
     @cached_property
     def id(self) -> str:
-        """The hash of the plan and the variants, without what says how many seeds there are: the seeds, and the looks at them.
-
-        So a study that is asked for with other looks is found to be the one that was declared.
-        """
-        variants = {name: config_hash(config) for name, config in self.variants.items()}
-        return digest_of({"plan": self.plan.at(self.plan.alpha).effective(), "variants": variants})[:12]
+        """The hash of the plan and the variants."""
+        return self.plan.study_of({name: config_hash(config) for name, config in self.variants.items()})
 
     def cells(self) -> list[Cell]:
         """Return every cell, seed by seed, so that an early stop leaves whole seeds."""

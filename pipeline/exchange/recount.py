@@ -28,6 +28,7 @@ from pipeline.exchange.contents import (
     CRATE,
     ENVIRONMENT,
     LOOKS,
+    MANIFEST,
     NEEDED,
     PLAN,
     REPORT,
@@ -113,6 +114,7 @@ def _declared(contents: Contents) -> str:
         raise _wrong(contents, "study.json", f"hold the plan of {PLAN}", "another")
     if manifest.id != contents.index.tags.get("study"):
         raise _wrong(contents, "study.json", f"be of study {contents.index.tags.get('study')}", manifest.id)
+    _variants(contents)
     missing = len(manifest.cells) - len(contents.runs)
     runs = (
         f"{len(contents.runs)} of {plural(len(manifest.cells), 'run')} are there"
@@ -120,6 +122,21 @@ def _declared(contents: Contents) -> str:
         else f"all {len(contents.runs)} runs are there"
     )
     return f"the plan as of {declaration.declared}, {runs}"
+
+
+def _variants(contents: Contents) -> None:
+    """Check that cells and declaration are of the variants of the study, and that its id follows from these and the plan."""
+    manifest, identity = contents.manifest, contents.declaration.identity
+    names = ", ".join(manifest.variants)
+    for where, models in {"cells": {entry.model for entry in manifest.cells}, PLAN: identity.keys()}.items():
+        if models != manifest.variants.keys():
+            raise _wrong(contents, "study.json", f"have in {where} the variants {names}", ", ".join(sorted(models)))
+    with contents.reading(MANIFEST):
+        for model in manifest.variants:
+            manifest.about(model)
+    hashes = {model: parts.get("config_hash", "") for model, parts in identity.items()}
+    if (study := manifest.plan.study_of(hashes)) != manifest.id:
+        raise _wrong(contents, "study.json", f"have the id {study} of its plan and variants", manifest.id)
 
 
 def _run(contents: Contents, entry: CellEntry, record: RunRecord) -> str:

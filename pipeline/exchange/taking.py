@@ -114,8 +114,14 @@ def _check_runs(contents: Contents, known: _Known, tracker: Tracker) -> None:
 
 
 def _check_study(contents: Contents, known: _Known) -> list[str]:
-    """Refuse another plan, other data or other code than the store has of this study; return what else differs."""
+    """Refuse other variants, another plan, other data or other code than the store has of this study; return what else differs."""
     ours, theirs = known.declaration, contents.declaration
+    variants = known.manifest.variants if known.manifest else ours.identity if ours else theirs.identity
+    if variants.keys() != theirs.identity.keys():
+        raise UsageError(
+            f"{contents.file}: study {contents.manifest.id} must have the variants of the store's, {listing(variants)}, got "
+            f"{listing(theirs.identity)}. Import it into another store."
+        )
     if ours is None or ours.hash == theirs.hash:
         return []
     where = f"{contents.file}: study {contents.manifest.id}"

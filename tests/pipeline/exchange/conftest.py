@@ -1,12 +1,14 @@
 """A study as an archive, and stores that it is taken into."""
 
 import itertools
+import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from analysis.plan import Declaration
 from pipeline.exchange import archive
 from pipeline.exchange.contents import RUN, RUNS, canonical, load
 from pipeline.exchange.crate import described
@@ -56,6 +58,26 @@ def forge(exported, tmp_path):
         return file
 
     return forged
+
+
+@pytest.fixture
+def renamed(forge):
+    """The archive with its variant none called mine wherever it is declared, and the hashes of that, under the old id."""
+    return forge(_rename)
+
+
+def _rename(members):
+    study, plan = (json.loads(members[name]) for name in ("study.json", "plan.json"))
+    for names in (study["variants"], plan["identity"]):
+        names["mine"] = names.pop("none")
+    for holder in (study, plan):
+        holder["plan"]["reference"] = "sincos"
+    for entry in study["cells"]:
+        entry["model"] = entry["model"].replace("none", "mine")
+    before, declared = study["plan_hash"], Declaration.model_validate(plan).hash
+    members |= {"study.json": json.dumps(study).encode(), "plan.json": json.dumps(plan).encode()}
+    for name in ("study.json", "evidence.json"):
+        members[name] = members[name].replace(before.encode(), declared.encode())
 
 
 def without_documents(members):

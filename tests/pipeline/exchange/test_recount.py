@@ -1,6 +1,7 @@
 """Verification of an archive alone: what its runs answered decides, whatever digests somebody has made again."""
 
 import json
+import re
 import subprocess
 import sys
 from io import BytesIO
@@ -162,6 +163,21 @@ def other_seed(tree):
     [
         ("plan.json", other_alpha, "plan.json must be what was declared (hash "),
         ("study.json", other_alpha, "study.json must hold the plan of plan.json, got another"),
+        (
+            "study.json",
+            lambda tree: tree["cells"][0].update(model="mine"),
+            "study.json must have in cells the variants none, sincos, got mine, ",
+        ),
+        (
+            "study.json",
+            lambda tree: tree["variants"].update(mine={}),
+            "study.json must have in cells the variants none, sincos, mine, got none, ",
+        ),
+        (
+            "study.json",
+            lambda tree: tree["variants"]["none"].clear(),
+            "study.json must be readable, got KeyError: 'model'",
+        ),
         ("history.json", better_epoch, "run.json must have the "),
         ("run.json", better_point, "run.json must have the test/loss of epoch 2 that follows from the run's files"),
         ("run.json", faster, "run.json must have the epoch_seconds that follows from the run's files"),
@@ -172,6 +188,11 @@ def other_seed(tree):
 def test_what_contradicts_itself_is_named_with_digests_made_again(forge, file, edit, said):
     [message] = failing(forge(edit_json(file, edit))).values()
     assert said in message
+
+
+def test_the_id_of_a_study_is_that_of_its_plan_and_variants(renamed):
+    [message] = failing(renamed).values()
+    assert re.search(r"study\.json must have the id [0-9a-f]{12} of its plan and variants, got [0-9a-f]{12}\.", message)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from io import BytesIO
 import pandas as pd
 import pytest
 
+from analysis.plan import Plan
 from pipeline import analyze
 from pipeline.__main__ import main
 from pipeline.analyze import analyze_study
@@ -227,6 +228,16 @@ def turn_an_answer(members):
 def test_the_same_cell_with_other_answers_is_a_conflict(exported, elsewhere, forge, capsys):
     import_file(exported.bare, elsewhere)
     refused(forge(turn_an_answer), elsewhere, " must have the answers that run run-elsewhere", capsys)
+
+
+def test_other_variants_under_the_id_of_a_study_are_refused_even_where_the_id_fits(
+    exported, elsewhere, renamed, capsys, monkeypatch
+):
+    import_file(exported.bare, elsewhere)
+    refused(renamed, elsewhere, "study.json must have the id ", capsys)
+    study = find_study(elsewhere).id
+    monkeypatch.setattr(Plan, "study_of", lambda *_: study)
+    refused(renamed, elsewhere, " must have the variants of the store's, none and sincos, got ", capsys)
 
 
 def test_an_archive_that_does_not_hold_or_is_cut_is_not_written(exported, elsewhere, forge, workplace, capsys):
