@@ -44,7 +44,7 @@ from pipeline.exchange.contents import (
 from pipeline.exchange.crate import changed
 from pipeline.exchange.signature import check_signature
 from pipeline.manifest import CellEntry
-from pipeline.rows import row_of_run, scores_of_history, scores_of_predictions
+from pipeline.rows import COSTS, COUNTS, SCORES, row_of_run, scores_of_history, scores_of_predictions
 from pipeline.texts import numbers_of, texts_of
 
 SAME = 1e-9
@@ -195,19 +195,17 @@ def _identity(contents: Contents, entry: CellEntry, record: RunRecord) -> None:
 
 
 def _curves(contents: Contents, record: RunRecord, history: list[dict[str, float]], place: str) -> None:
-    """Check that the points of the curves are those of the history."""
+    """Check that the points of the curves are those of the history, and that none of these is missing."""
     epochs = {int(row["epoch"]): row for row in history}
-    for name, step, _, value in record.metrics:
-        if step == 0:
-            continue
+    points = [(name.removeprefix("train/"), name, step, value) for name, step, _, value in record.metrics if step]
+    for bare, name, step, value in points:
         row = epochs.get(step, {})
-        _same_number(
-            contents,
-            f"{place}{RUN}",
-            f"{name} of epoch {step}",
-            value,
-            row.get(name, row.get(name.removeprefix("train/"))),
-        )
+        _same_number(contents, f"{place}{RUN}", f"{name} of epoch {step}", value, row.get(name, row.get(bare)))
+    there = {(part, step) for bare, name, step, _ in points for part in (bare, name)}
+    for step, row in epochs.items():
+        for name in row:
+            if (name, step) not in there:
+                _same_number(contents, f"{place}{RUN}", f"{name} of epoch {step}", None, row[name])
 
 
 def _same_number(contents: Contents, place: str, what: str, recorded: float | None, number: float | None) -> None:
@@ -292,11 +290,18 @@ def _alike(one: Any, other: Any) -> bool:  # noqa: ANN401 - as above
 
 
 def _same_numbers(contents: Contents, results: Results, findings: list[Finding]) -> str:
-    """Check the numbers that an analysis has recorded with the runs."""
-    count = 0
+    """Check the numbers that analyses have recorded with the runs: of each group of them, such as `time_use/`, all or none.
+
+    A run that was trained after the last analysis has none, nor has one that was analysed before there were such numbers.
+    """
+    count = bare = 0
     for cell, numbers in numbers_of(results, findings).items():
         recorded = contents.runs[cell].last
-        for name in numbers.keys() & recorded.keys():
-            _same_number(contents, f"{RUNS}{cell}/{RUN}", name, recorded[name], numbers[name])
-            count += 1
-    return plural(count, "number")
+        groups = {name: name.rpartition("/")[0] for name in numbers.keys() - {*SCORES, *COUNTS, *COSTS}}
+        there = {group for name, group in groups.items() if name in recorded}
+        bare += not there
+        for name in sorted(numbers):
+            if name in recorded or groups.get(name) in there:
+                _same_number(contents, f"{RUNS}{cell}/{RUN}", name, recorded.get(name), numbers[name])
+                count += 1
+    return plural(count, "number") + (f", those of an analysis are missing of {plural(bare, 'run')}" if bare else "")

@@ -9,11 +9,14 @@ from io import BytesIO
 import pandas as pd
 import pytest
 
+from analysis.analyses.overview import overview
 from pipeline.__main__ import main
 from pipeline.errors import UsageError
-from pipeline.exchange.contents import load
-from pipeline.exchange.recount import evidence
+from pipeline.exchange.contents import load, results_of
+from pipeline.exchange.recount import _same_numbers, evidence
 from pipeline.identity import ROOT
+from pipeline.rows import COSTS, COUNTS, SCORES
+from pipeline.texts import numbers_of
 
 ALONE = """
 import sys
@@ -145,6 +148,14 @@ def better_point(tree):
     row[3] -= 0.5
 
 
+def no_points(tree):
+    tree["metrics"] = [row for row in tree["metrics"] if row[1] == 0]
+
+
+def no_train_loss(tree):
+    tree["metrics"] = [row for row in tree["metrics"] if row[:2] != ["train/loss", 1]]
+
+
 def faster(tree):
     for row in tree["metrics"]:
         row[3] = 0.001 if row[0] == "epoch_seconds" else row[3]
@@ -180,6 +191,12 @@ def other_seed(tree):
         ),
         ("history.json", better_epoch, "run.json must have the "),
         ("run.json", better_point, "run.json must have the test/loss of epoch 2 that follows from the run's files"),
+        (
+            "run.json",
+            no_points,
+            "run.json must have the epoch of epoch 1 that follows from the run's files, 1, got none",
+        ),
+        ("run.json", no_train_loss, "run.json must have the train/loss of epoch 1 that follows from the run's files"),
         ("run.json", faster, "run.json must have the epoch_seconds that follows from the run's files"),
         ("run.json", other_code, "run.json must have the code_digest "),
         ("config.json", other_seed, "config.json must have the seed "),
@@ -251,6 +268,18 @@ def calibrated(members):
     members[name] = json.dumps(tree).encode()
 
 
+def without(*gone):
+    """Take numbers of an analysis from the record of a run."""
+
+    def change(members):
+        name = first(members, "run.json")
+        tree = json.loads(members[name])
+        tree["metrics"] = [row for row in tree["metrics"] if row[0] not in gone]
+        members[name] = json.dumps(tree).encode()
+
+    return change
+
+
 def all_of_it(members):
     """Three changes in one archive: the analysis takes the longest."""
     better_verdict(members)
@@ -262,6 +291,28 @@ def test_tables_and_numbers_that_do_not_follow_from_the_answers_are_named(forge,
     assert main(["verify", str(forge(all_of_it))]) == 1
     failed = [line.split(":")[0] for line in capsys.readouterr().out.splitlines() if line.startswith("FAILS")]
     assert failed == ["FAILS  report/significance.csv", "FAILS  report/results_table.tex", "FAILS  numbers of the runs"]
+
+
+def test_the_numbers_of_an_analysis_are_all_there_or_none(exported, forge):
+    contents = load(exported.bare)
+    results = results_of(contents)
+    findings = [overview(results)]
+
+    def said(file):
+        return _same_numbers(load(file), results, findings)
+
+    whole = said(exported.bare)
+    assert re.fullmatch(r"\d+ numbers", whole)
+    with pytest.raises(
+        UsageError, match=r"run\.json must have the macro_f1 that follows from the run's files, .*, got none"
+    ):
+        said(forge(without("macro_f1")))
+    of_analysis = {name for numbers in numbers_of(results, findings).values() for name in numbers} - {
+        *SCORES,
+        *COUNTS,
+        *COSTS,
+    }
+    assert said(forge(without(*of_analysis))).endswith(" numbers, those of an analysis are missing of 1 run")
 
 
 def test_last_digits_may_be_those_of_another_machine(forge, capsys):
