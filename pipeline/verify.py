@@ -1,6 +1,7 @@
 """Verify a study: that its files are as they were stored, that its report follows from them, and that a run can be repeated."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from random import Random
@@ -45,6 +46,8 @@ MATTERS = ("settings", "data_digest", "code_digest", "torch_version", "precision
 """Parts of the identity of a run that decide its bits."""
 MACHINE = ("platform", "processor", "python", "threads", "torch", "numpy", "numba", "pykan")
 """Parts of its environment that may."""
+KERNEL = re.compile(r"(Linux-).+-([^-]+-with-)")
+"""The release of Linux's kernel in a platform: it computes nothing of a run, unlike the C library whose version stands behind it."""
 
 
 def verify_study(parent: Run, tracker: Tracker, *, retrain: bool, choice: int) -> bool:
@@ -216,7 +219,7 @@ def _differences(stored: Mapping[str, str], now: Mapping[str, str], names: tuple
     return [
         f"{name} ({_short(stored, name)}, now {_short(now, name)})"
         for name in names
-        if stored.get(name) != now.get(name)
+        if KERNEL.sub(r"\1\2", str(stored.get(name))) != KERNEL.sub(r"\1\2", str(now.get(name)))
     ]
 
 

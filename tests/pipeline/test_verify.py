@@ -203,6 +203,15 @@ def test_where_the_machine_was_another_it_is_said_why_bits_cannot_be_expected(un
     assert f"(1.0, now {torch.__version__}) and processor (another, now " in line
 
 
+@pytest.mark.parametrize(
+    ("now", "count"),
+    [("Linux-5.15.0-x86_64-with-glibc2.36", 0), ("Linux-5.15.0-x86_64-with-glibc2.31", 1), ("Linux-6.1.0-aarch64", 1)],
+)
+def test_the_release_of_the_kernel_is_no_difference_of_the_machine(now, count):
+    stored = {"platform": "Linux-6.1.0-18-cloud-amd64-x86_64-with-glibc2.36"}
+    assert len(module._differences(stored, {"platform": now}, ("platform",))) == count
+
+
 def test_all_studies_are_checked_and_one_that_fails_is_named(unanalysed, capsys):
     other = unanalysed.create("other", tags={"kind": "ablation", "study": "of a grid"})
     assert main(["verify", "--all", "--no-retrain"]) == 0
