@@ -1,12 +1,16 @@
-"""Seeds that lie far from the others of their model: trainings that collapsed, which no symmetric test can allow for.
+"""Seeds that lie far from the others of their model, trainings that collapsed; and a training that lies far from its repetition.
+
+No symmetric test can allow for the first.
 
 Letters: S seeds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 FAR = 6.0
 """How many times its yardsticks a seed must lie off to lie far."""
@@ -14,6 +18,10 @@ LEAST = 3
 """Seeds of a model from which one of them can lie far from the others."""
 TO_DEVIATION = 1.4826
 """Standard deviation of a normal distribution in units of its median absolute deviation."""
+RARE = 0.001
+"""How often a repetition may lie farther off than is allowed, where rounding does as much as another seed."""
+WIDEST = 0.25
+"""Farthest that a repetition may lie off, in accuracy: twice the widest range of five seeds in docs/results/evidence, 0.122."""
 
 
 def far_seeds(accuracies: Mapping[str, NDArray[np.float64]], images: float) -> dict[str, NDArray[np.bool_]]:
@@ -42,3 +50,16 @@ def _far(values_S: NDArray[np.float64], usual: float, images: float) -> NDArray[
         usual, np.maximum(binomial_S, deviation_S)
     )
     return far_S
+
+
+def farthest_repetition(others_S: Sequence[float], accuracy: float, images: int) -> float:
+    """Return how far apart the accuracies of a run may lie that was trained twice, with other rounding.
+
+    Training amplifies rounding, at most until the run is like one of another seed. So the bound is that of Student's t,
+    two-sided at the level `RARE`, for the difference of two seeds: twice the variance of the model's other seeds (S,), and
+    twice the binomial one of `accuracy` on so many images. Few seeds allow anything by that, and `WIDEST` is the limit.
+    """
+    if len(others_S) < 2:  # noqa: PLR2004 - a variance
+        return WIDEST
+    deviation = sqrt(2 * (np.var(others_S, ddof=1) + accuracy * (1 - accuracy) / images))
+    return min(WIDEST, float(stats.t.ppf(1 - RARE / 2, len(others_S) - 1)) * deviation)

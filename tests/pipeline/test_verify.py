@@ -71,7 +71,7 @@ def test_the_choice_decides_which_run_is_trained_again_and_none_is_where_that_is
     unanalysed, capsys, monkeypatch
 ):
     assert unanalysed.find(kind="study")
-    monkeypatch.setattr(module, "_trained_again", lambda run, _: (run.id, None))
+    monkeypatch.setattr(module, "_trained_again", lambda run, *_: (run.id, None))
     drawn = []
     for choice in ("1", "1", "2", "3", "4", "5", "6"):
         assert main(["verify", "--choice", choice]) == 0
@@ -189,18 +189,44 @@ def test_weights_that_training_does_not_give_are_found_by_training(unanalysed, c
     assert "checkpoints/best.pt must be what training gives on the same machine, got 32 of 32 answers alike" in line
 
 
+def move_to_another_machine(store):
+    """Let the first run have been trained on another processor, with another torch."""
+    run = first_cell(store)
+    told = json.loads(store.fetch(run.id, "environment.json").read_text())
+    replace_text(run.id, "environment.json", json.dumps({**told, "processor": "another"}), store)
+    store.set_tags(run.id, {"torch_version": "1.0"})
+
+
 def test_where_the_machine_was_another_it_is_said_why_bits_cannot_be_expected(unanalysed, capsys, monkeypatch):
     forge_weights(unanalysed)
     only_first(monkeypatch, unanalysed)
-    run = first_cell(unanalysed)
-    told = json.loads(unanalysed.fetch(run.id, "environment.json").read_text())
-    replace_text(run.id, "environment.json", json.dumps({**told, "processor": "another"}), unanalysed)
-    unanalysed.set_tags(run.id, {"torch_version": "1.0"})
+    move_to_another_machine(unanalysed)
     main(["verify"])
     [line] = [line for line in lines(capsys) if "trained again" in line]
     assert line.startswith("holds")
     assert "the bits cannot be expected to be the same, because these differ: torch_version (1.0, now " in line
     assert f"(1.0, now {torch.__version__}) and processor (another, now " in line
+
+
+def invent_answers(store):
+    """Make every answer of the first run right, with the digest and the score of that."""
+    run, file = first_cell(store), store._folder.parent / "predictions.parquet"
+    table = pd.read_parquet(store.fetch(run.id, "predictions.parquet"))
+    table.assign(predicted=table["label"]).to_parquet(file)
+    evidence = Evidence(store, run.id)
+    evidence.log_file(file)
+    evidence.seal()
+    store._runs[run.id] = replace(store.get(run.id), metrics={**run.metrics, "test_accuracy": 1.0})
+
+
+def test_an_accuracy_that_training_gives_on_no_machine_fails_there_too(unanalysed, capsys, monkeypatch):
+    invent_answers(unanalysed)
+    only_first(monkeypatch, unanalysed)
+    move_to_another_machine(unanalysed)
+    assert main(["verify"]) == 1
+    [line] = failing(lines(capsys))
+    assert "predictions.parquet must be within 25.0 points of the accuracy that training gives elsewhere, got " in line
+    assert "and stored 100.00% (the bits cannot be expected to be the same, because these differ: torch_version" in line
 
 
 @pytest.mark.parametrize(

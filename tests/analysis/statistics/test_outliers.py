@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from analysis.statistics.outliers import far_seeds
+from analysis.statistics.outliers import WIDEST, far_seeds, farthest_repetition
 from analysis.statistics.randomness import stream
 
 IMAGES = 2000
@@ -48,3 +48,20 @@ def test_the_deviation_of_chance_is_the_binomial_one():
 def test_two_seeds_cannot_say_which_of_them_lies_far():
     found = far_seeds({"a": np.array([0.1, 0.9]), "b": np.array([0.9, 0.9, 0.9])}, IMAGES)
     assert {model: far_S.tolist() for model, far_S in found.items()} == {"a": [False] * 2, "b": [False] * 3}
+
+
+def test_a_repetition_may_lie_as_far_off_as_another_seed():
+    others = [0.970, 0.971, 0.972, 0.969]  # their variance is 5e-6 / 3
+    # 12.924 is Student's t at .9995 with 3 degrees of freedom, of the usual tables.
+    expected = 12.924 * (2 * (5e-6 / 3 + 0.97 * 0.03 / 10_000)) ** 0.5
+    assert farthest_repetition(others, 0.97, 10_000) == pytest.approx(expected, rel=1e-4)
+    assert expected == pytest.approx(0.0391, abs=1e-4)
+    assert farthest_repetition(others[:1], 0.97, 10_000) == farthest_repetition([], 0.97, 10_000) == WIDEST
+    assert farthest_repetition([0.2, 0.6, 0.9], 0.97, 10_000) == WIDEST
+
+
+def test_a_repetition_with_other_rounding_is_rarely_too_far_off():
+    generator = stream("repetitions")
+    drawn_R6 = 0.8 + 0.02 * generator.standard_normal((4000, 6))
+    far = [abs(one - other) > farthest_repetition(others, (one + other) / 2, 2000) for one, other, *others in drawn_R6]
+    assert np.mean(far) <= 0.002
