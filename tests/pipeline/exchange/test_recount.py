@@ -64,6 +64,13 @@ def test_an_archive_verifies_without_torch_mlflow_and_optuna(exported):
     assert said[-1] == f"{study.name} (study {study.id}) verifies: {len(said) - 1} checks hold"
 
 
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "docs" / "results" / "evidence").glob("*.zip")), ids=lambda file: file.stem
+)
+def test_what_was_measured_for_the_published_results_holds(file):
+    assert failing(file) == {}
+
+
 def first(members, file):
     return next(name for name in members if name.endswith(f"/{file}"))
 
