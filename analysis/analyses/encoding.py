@@ -42,7 +42,8 @@ def encoding(results: Results) -> Finding:
     periods = period_table(measured(results, "frequencies"))
     if len(periods):
         tables["frequencies"] = periods
-    return Finding(NAME, TITLE, _summary(models, periods), tables=tables, figures=figures, listed=())
+    apart = table[table["trained"]].groupby("model")["dt_50"].count()
+    return Finding(NAME, TITLE, _summary(models, periods, apart), tables=tables, figures=figures, listed=())
 
 
 def encoding_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -75,7 +76,8 @@ def period_table(frequencies: pd.DataFrame | None) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _summary(models: pd.DataFrame, periods: pd.DataFrame) -> str:
+def _summary(models: pd.DataFrame, periods: pd.DataFrame, apart: "pd.Series[int]") -> str:
+    """Describe each model; `apart` counts, by model, the seeds whose code tells any two times apart."""
     lines = [
         (
             "The code that each trained embedding gives to a lone event at each time of the axis (or, if it encodes gaps, "
@@ -89,10 +91,13 @@ def _summary(models: pd.DataFrame, periods: pd.DataFrame) -> str:
         cycles = (
             "" if share is None or pd.isna(share) else f"; {100 * share:.1f} % of its variance repeats with the row"
         )
-        apart = "never" if pd.isna(row["dt_50"]) else f"from {row['dt_50']:.3g} on"
+        seeds = apart[row["model"]]
+        told = f"from {row['dt_50']:.3g} on" if seeds else "never"
+        if 0 < seeds < row["seeds"]:
+            told += f" by {seeds} of {row['seeds']:.0f} seeds, by the others never"
         lines.append(
             f"- {row['model']}: effective rank {row['effective_rank']:.1f} of {row['width']:.0f} "
-            f"({row['effective_rank_before']:.1f} before training); times told apart {apart}{cycles}."
+            f"({row['effective_rank_before']:.1f} before training); times told apart {told}{cycles}."
         )
     for _, row in periods.iterrows():
         lines.append(

@@ -171,6 +171,11 @@ def _pairing_line(row: pd.Series) -> str:
     said = f"{row['model_a']} and {row['model_b']}"
     if pd.isna(row["worth"]):
         return f"{said}: the seeds do not differ."
+    if np.isinf(row["worth"]):
+        return (
+            f"{said}: correlation over seeds {row['correlation']:.2f} [{row['correlation_low']:.2f}, {row['correlation_high']:.2f}]. "
+            "The difference is the same in every pair, so that runs without pairs tell less, however many they are."
+        )
     return (
         f"{said}: correlation over seeds {row['correlation']:.2f} [{row['correlation_low']:.2f}, {row['correlation_high']:.2f}]. "
         f"Pairing is worth {row['worth']:.2f} times the seeds [{row['worth_low']:.2f}, {row['worth_high']:.2f}]: 10 pairs tell as much "

@@ -22,13 +22,15 @@ Letters: R runs, F streams, L levels of each, K models (1 or 2), D draws.
 
 from dataclasses import dataclass
 from itertools import combinations
-from math import isqrt
+from math import inf, isqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
 DRAWS = 10_000
 LEVEL = 0.95
+ROUNDING = 1e-12
+"""A variance of differences below this share of the two variances is taken for zero."""
 Real = NDArray[np.float64]
 
 
@@ -57,7 +59,7 @@ class Pairing:
 
     correlation: Interval
     worth: Interval
-    """Seeds that a comparison without pairs needs for each seed of one with pairs."""
+    """Seeds that a comparison without pairs needs for each seed of one with pairs; inf where all pairs differ alike."""
 
 
 def is_square(levels_RF: NDArray[np.integer]) -> bool:
@@ -94,7 +96,7 @@ def pairing(values_R2: Real, levels_RF: NDArray[np.integer], generator: np.rando
     drawn_DKK = _total(np.array([_drawn(square_KK, df, generator) for square_KK, df in squares]), levels)
     return Pairing(
         correlation=_interval(_correlation(estimated_KK[None])[0], _correlation(drawn_DKK)),
-        worth=_interval(_worth(estimated_KK[None])[0], _worth(drawn_DKK)),
+        worth=_worth(estimated_KK, drawn_DKK),
     )
 
 
@@ -164,9 +166,18 @@ def _correlation(total_DKK: Real) -> Real:
     return _ratio(total_DKK[:, 0, 1], np.sqrt(total_DKK[:, 0, 0] * total_DKK[:, 1, 1]))
 
 
-def _worth(total_DKK: Real) -> Real:
+def _worth(estimated_KK: Real, drawn_DKK: Real) -> Interval:
+    """Return the worth of pairs as the inverse of the share of the variance that they leave, which may be zero."""
+    left = _interval(_left(estimated_KK[None])[0], _left(drawn_DKK))
+    value, low, high = (inf if share == 0 else 1 / share for share in (left.value, left.high, left.low))
+    return Interval(value, low, high)
+
+
+def _left(total_DKK: Real) -> Real:
     apart_D = total_DKK[:, 0, 0] + total_DKK[:, 1, 1]
-    return _ratio(apart_D, apart_D - 2 * total_DKK[:, 0, 1])
+    left_D = _ratio(apart_D - 2 * total_DKK[:, 0, 1], apart_D)
+    # Models that move together exactly leave a variance that only rounding keeps from zero, on either side of it.
+    return np.where(left_D <= ROUNDING, 0, left_D)
 
 
 def _ratio(part: Real, whole: Real) -> Real:

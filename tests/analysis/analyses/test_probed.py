@@ -60,3 +60,14 @@ def test_the_microscope_compares_with_the_untrained_model(results):
     found = finding(replace(results, probes=probe_tables()), "encoding")
     # Means over seeds 0 and 1: 1.5 after training, 3.5 before.
     assert "effective rank 1.5 of 4 (3.5 before training); times told apart from 2 on" in found.summary
+
+
+def test_the_microscope_counts_the_seeds_that_never_tell_times_apart(results):
+    tables = probe_tables()
+    encoding = tables["encoding"]
+    one = encoding["trained"] & (encoding["model"] == "a") & (encoding["seed"] == 1)
+    every = encoding["trained"] & (encoding["model"] == "b")
+    encoding.loc[one | every, "dt_50"] = float("nan")
+    of_a, of_b = finding(replace(results, probes=tables), "encoding").summary.splitlines()[2:]
+    assert of_a.endswith("times told apart from 2 on by 1 of 2 seeds, by the others never.")
+    assert of_b.endswith("times told apart never.")

@@ -57,6 +57,15 @@ def test_what_pairing_saves_is_given_of_each_declared_pair(apart):
     assert f"10 pairs tell as much as about {round(10 * pair['worth'])} runs of each model" in finding.summary
 
 
+def test_pairs_that_all_differ_alike_are_not_said_to_have_seeds_that_do_not_differ(study):
+    right_Sn = np.arange(100) < np.array([60, 61, 63])[:, None]
+    results = study({"a": right_Sn, "b": right_Sn & (np.arange(100) >= 2)})
+    runs = results.runs.assign(**{STREAM_COLUMNS["init"]: results.runs["seed"].astype(float)})
+    summary = streams(replace(results, runs=runs)).summary
+    assert "correlation over seeds 1.00 [1.00, 1.00]. The difference is the same in every pair" in summary
+    assert "the seeds do not differ" not in summary
+
+
 def test_runs_that_share_levels_give_no_verdict_and_no_analysis_of_independent_seeds(apart):
     results = apart()
     [pair] = significance(results).tables["pairs"].to_dict("records")

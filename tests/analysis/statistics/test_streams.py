@@ -71,6 +71,13 @@ def test_runs_that_do_not_vary_have_no_shares_and_no_correlation():
     assert np.isnan(pairing(np.full((9, 2), 0.5), levels_RF, generator).worth.value)
 
 
+def test_pairs_that_all_differ_alike_are_worth_more_than_any_number_of_runs_without_pairs():
+    a_R = np.array([0.6, 0.61, 0.63])
+    found = pairing(np.stack([a_R, a_R - 0.02], axis=1), np.zeros((3, 0), dtype=int), stream("alike"))
+    assert found.correlation.value == pytest.approx(1)
+    assert (found.worth.value, found.worth.high) == (np.inf, np.inf)
+
+
 @pytest.mark.parametrize(
     ("levels_RF", "is_one"),
     [
