@@ -27,6 +27,8 @@ from pipeline.texts import REPORT_FILE, numbers_of, table_of, texts_of
 from pipeline.tracking import Tracker
 
 PAIRS_FILE = "significance.json"
+SITE = "site"
+"""The tag of a study's run with the address that its report links to, which depends on who analysed it."""
 """Artifact of the study's run: the verdicts as a table of the tracking UI."""
 COLUMNS = (
     "test_accuracy",
@@ -47,7 +49,8 @@ def analyze_study(study: StoredStudy, tracker: Tracker, *, output: Path, allow_m
     """
     check_output(output, study.id)
     phase("analysing")
-    derived = derive(study, tracker, allow_missing=allow_missing)
+    site = site_of(tracker)
+    derived = derive(study, tracker, allow_missing=allow_missing, site=site)
     findings, figures = derived.findings, derived.figures
     phase(f"drawing {plural(len(figures), 'figure')}")
     images, problem = _drawn(figures)
@@ -71,7 +74,8 @@ def analyze_study(study: StoredStudy, tracker: Tracker, *, output: Path, allow_m
     for finding in findings:
         for name, table in finding.shown().items():
             tracker.log_table(study.parent.id, f"tables/{finding.name}_{name}.json", table)
-    tracker.set_tags(study.parent.id, {"mlflow.note.content": description(findings, derived.pages)})
+    linked = {SITE: site} if site != study.parent.tags.get(SITE, "") else {}
+    tracker.set_tags(study.parent.id, {"mlflow.note.content": description(findings, derived.pages), **linked})
     _describe_runs(derived, tracker)
     tracker.save_view(study.id, f"{study.name} {study.id}", [study.parent.id, *derived.numbers], COLUMNS)
     if problem:
@@ -125,16 +129,21 @@ def links(study: StoredStudy, tracker: Tracker) -> list[str]:
     return [f"{name} in MLflow: {address}" for name, address in addresses(study, tracker).items()]
 
 
-def derive(study: StoredStudy, tracker: Tracker, *, allow_missing: bool) -> Derived:
-    """Analyse a study."""
+def site_of(tracker: Tracker) -> str:
+    """Return the address before those of pages where a server shows them to everybody, and nothing elsewhere."""
+    return tracker.site if tracker.uri.startswith("http") else ""
+
+
+def derive(study: StoredStudy, tracker: Tracker, *, allow_missing: bool, site: str) -> Derived:
+    """Analyse a study; its report links to the pages of the runs at `site`, and to none where that is empty."""
     results = load_results(study, tracker, allow_missing=allow_missing)
     findings = run_analyses(results)
     figures = {stem: figure for finding in findings for stem, figure in finding.figures.items()}
     first = tracker.get(results.runs["run_id"].iloc[0])
     environment = json.loads(read(first, [ENVIRONMENT_FILE], tracker)[ENVIRONMENT_FILE].read_text(encoding="utf-8"))
     pages = {run_id: tracker.page(run_id) for run_id in results.runs["run_id"]}
-    addresses = {run_id: f"{tracker.site}{page}" for run_id, page in pages.items() if tracker.uri.startswith("http")}
-    texts = texts_of(results, findings, study=study.id, name=study.name, links=addresses, environment=environment)
+    linked = {run_id: f"{site}{page}" for run_id, page in pages.items()} if site else {}
+    texts = texts_of(results, findings, study=study.id, name=study.name, links=linked, environment=environment)
     texts["analysis_report.html"] = page(texts[REPORT_FILE], figures)
     colour = colours(results.models)
     return Derived(

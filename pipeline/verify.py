@@ -14,7 +14,7 @@ from analysis.analyses.looks import ledger_problem
 from analysis.statistics.outliers import farthest_repetition
 from analysis.wording import listing, plural
 from pipeline import checkpoint
-from pipeline.analyze import PAIRS_FILE, Derived, derive
+from pipeline.analyze import PAIRS_FILE, SITE, Derived, derive, site_of
 from pipeline.checks import Checks
 from pipeline.config import RunConfig
 from pipeline.console import duration, say
@@ -132,7 +132,7 @@ def _outputs(parent: Run, tracker: Tracker) -> tuple[str, None]:
 
 
 def _derived(study: StoredStudy, tracker: Tracker) -> tuple[str, Derived]:
-    derived = derive(study, tracker, allow_missing=True)
+    derived = derive(study, tracker, allow_missing=True, site=study.parent.tags.get(SITE, site_of(tracker)))
     return f"{len(derived.findings)} analyses of the stored predictions", derived
 
 

@@ -67,6 +67,17 @@ def test_a_study_of_balanced_accuracy_is_compared_analysed_and_verified(memory, 
     assert failing(lines(capsys)) == []
 
 
+def test_a_report_verifies_where_the_server_has_another_address(store, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(analyze, "_drawn", lambda _: ({"png": {}, "svg": {}}, None))
+    monkeypatch.setattr(analyze, "site_of", lambda _: "http://mlflow:5000/")
+    analyze.analyze_study(find_study(store), store, output=tmp_path / "out", allow_missing=False)
+    monkeypatch.setattr(module, "site_of", lambda _: "https://runs.example/")
+    capsys.readouterr()
+    assert "(http://mlflow:5000/" in (tmp_path / "out" / "analysis_report.md").read_text()
+    assert main(["verify", "--no-retrain"]) == 0
+    assert failing(lines(capsys)) == []
+
+
 def test_the_choice_decides_which_run_is_trained_again_and_none_is_where_that_is_asked_for(
     unanalysed, capsys, monkeypatch
 ):
