@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from pipeline.config import digest_of_file
 from pipeline.errors import UsageError, one_line
-from pipeline.tracking import Recorder, Run, Tracker
+from pipeline.tracking import SEALED, Recorder, Run, Tracker
 
-TAG = "sha256/"
+TAG = SEALED
 """How the tag begins that holds the digest of a file, by its path among the artifacts."""
 MANIFEST_FILE = "study.json"
 """Artifact of the parent run of a study: which run holds each of its cells."""
@@ -176,9 +177,3 @@ def outputs(run: Run, tracker: Tracker) -> dict[str, str]:
 def digest_of_text(text: str) -> str:
     """Return the SHA-256 of text as it is stored."""
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def digest_of_file(file: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -9,7 +9,6 @@ is there, so that a copy that was broken off is never taken. All go when the run
 as soon as somebody finds the run finished.
 """
 
-import hashlib
 import json
 import time
 from collections.abc import Iterable, Sequence
@@ -20,6 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from pipeline import checkpoint
+from pipeline.config import digest_of_file
 from pipeline.console import say
 from pipeline.errors import UsageError
 from pipeline.tracking import SPOOL, AwayError, Recorder, Run, Tracker
@@ -82,7 +82,7 @@ class Unfinished:
             file = Path(scratch) / name
             copyfile(self.folder / FILE, file)
             self._recorder.log_file(self._run_id, file, COPIES)
-            self._copy = {"name": name, "sha256": _digest(file), "epoch": epoch}
+            self._copy = {"name": name, "sha256": digest_of_file(file), "epoch": epoch}
         self._recorder.set_tags(self._run_id, {TAG: json.dumps(self._copy)})
         self._copied = time.monotonic()
 
@@ -97,7 +97,7 @@ def _first(files: Sequence[Path], cell: str, digest: str = "") -> tuple[dict[str
     wrong: list[str] = []
     for file in files:
         try:
-            if digest and _digest(file) != digest:
+            if digest and digest_of_file(file) != digest:
                 raise _refused(file, "got another than its tag says")
             return _read(file, cell), wrong
         except UsageError as error:
@@ -128,8 +128,3 @@ def clear(finished: Iterable[Run], tracker: Tracker) -> None:
         # A spool is there whose run another process has finished meanwhile: `deliver` says so, and people decide.
         if run.tags.get("cell") in there and not (tracker.checkpoints / run.tags["cell"] / SPOOL).is_file():
             rmtree(tracker.checkpoints / run.tags["cell"], ignore_errors=True)  # another may do the same
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -16,7 +16,7 @@ from analysis.wording import listing, plural
 from pipeline import checkpoint
 from pipeline.analyze import PAIRS_FILE, SITE, Derived, derive, site_of
 from pipeline.checks import Checks
-from pipeline.config import RunConfig
+from pipeline.config import RunConfig, digest_of_file
 from pipeline.console import duration, say
 from pipeline.errors import UsageError
 from pipeline.estimate import epoch_seconds
@@ -24,7 +24,6 @@ from pipeline.evidence import (
     LEDGER_FILE,
     MANIFEST_FILE,
     TAG,
-    digest_of_file,
     digest_of_text,
     found,
     left_out,

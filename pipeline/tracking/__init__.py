@@ -8,13 +8,14 @@ from pipeline.tracking.link import AwayError, at_once
 from pipeline.tracking.memory import MemoryTracker
 from pipeline.tracking.model_registry import MOST_LETTERS, Version
 from pipeline.tracking.ownership import BrokenError, BusyError, Check, LostError, retaken
-from pipeline.tracking.run import Run, Status
+from pipeline.tracking.run import SEALED, Run, Status
 from pipeline.tracking.spool import FILE as SPOOL
 from pipeline.tracking.spool import alone
 
 __all__ = [
     "DELIVER",
     "MOST_LETTERS",
+    "SEALED",
     "SPOOL",
     "AwayError",
     "BrokenError",

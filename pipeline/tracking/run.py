@@ -6,6 +6,8 @@ from typing import Literal
 
 EPOCH = "train/epoch"
 """The metric that counts the epochs of a run."""
+SEALED = "sha256/"
+"""How the tag of a run begins that holds the digest of a file, by its path among the artifacts."""
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 
 

@@ -9,8 +9,9 @@ from pipeline import cells as cells_module
 from pipeline import comparison as module
 from pipeline.__main__ import main
 from pipeline.comparison import compare
+from pipeline.config import digest_of_file
 from pipeline.errors import UsageError
-from pipeline.evidence import LEDGER_FILE, TAG, digest_of_file, replace_text
+from pipeline.evidence import LEDGER_FILE, TAG, replace_text
 from pipeline.stored_study import find_study, read_ledger
 from pipeline.study import load_study
 from pipeline.tracking import MemoryTracker

@@ -10,8 +10,9 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.comparison import compare
+from pipeline.config import digest_of_file
 from pipeline.errors import UsageError
-from pipeline.evidence import TAG, digest_of_file
+from pipeline.evidence import TAG
 from pipeline.promotion.promote import promote
 from pipeline.removal import remove
 from pipeline.stored_study import find_study
