@@ -12,12 +12,13 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.config import digest_of_file
 from pipeline.errors import RunError, UsageError
 from pipeline.tracking import link
 from pipeline.tracking.base import Tracker, ending
 from pipeline.tracking.link import AwayError
 from pipeline.tracking.ownership import BusyError, Check
-from pipeline.tracking.run import Row, Run
+from pipeline.tracking.run import SEALED, Row, Run
 from pipeline.tracking.spool import FILE, MARK, Entry, Spool, alone
 
 HURRY_SECONDS = 5.0
@@ -223,7 +224,8 @@ class Delivered:
 def deliver(spool: Spool, tracker: Tracker) -> Run:
     """Send what nobody sends any more, own its run meanwhile, remove it, and return the run.
 
-    OvertakenError where another process has finished the cell, BusyError where one works on it.
+    UsageError where files are gone that were not sent, OvertakenError where another process has finished the cell, BusyError where
+    one works on it.
     """
     head = spool.head
     runs = {run.id: run for run in tracker.find(cell=head["cell"])}
@@ -237,6 +239,8 @@ def deliver(spool: Spool, tracker: Tracker) -> Run:
         )
     owned = {"cell": head["cell"]}
     known = head["run"] or (list(runs)[-1] if runs else "")
+    if not known or runs[known].status != "FINISHED":
+        _check_files(spool, tracker, known)
     run_id = known or tracker.sole(
         head["name"], owned, tags=head["tags"], parent=head["parent"], adopted=head["adopted"]
     )
@@ -252,6 +256,23 @@ def deliver(spool: Spool, tracker: Tracker) -> Run:
             run = tracker.get(run_id)
     spool.discard()
     return run
+
+
+def _check_files(spool: Spool, tracker: Tracker, run_id: str) -> None:
+    """Refuse a spool that says of files what neither it nor the run holds, as after a power failure."""
+    tags = {tag: value for entry in spool.entries for tag, value in entry.get("tags", {}).items()}
+    sealed = {tag.removeprefix(SEALED): digest for tag, digest in tags.items() if tag.startswith(SEALED)}
+    noted = [entry for entry in spool.entries if entry["verb"] == "log_file"]
+    files = {f"{entry['into']}/{entry['name']}".removeprefix("/"): spool.place(entry, entry["name"]) for entry in noted}
+    files = {path: file for path, file in files.items() if file.is_file()}
+    if run_id and (sent := sealed.keys() - files.keys()):
+        files |= tracker.fetch_all(run_id, sent)
+    for path, digest in sealed.items():
+        if path not in files or digest_of_file(files[path]) != digest:
+            raise UsageError(
+                f"{spool.file}: must be there with the files of its run, got {'another' if path in files else 'no'} {path}. "
+                "The command that trained it records the run anew, from the checkpoint beside that file."
+            )
 
 
 def _overtaken(spool: Spool, run: Run) -> OvertakenError:

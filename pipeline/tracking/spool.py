@@ -3,6 +3,7 @@
 `CHECKPOINTS/CELL/spool.jsonl` has a line for each thing; the files among them lie in `spool/` beside it until they are sent.
 """
 
+import errno
 import json
 import os
 import threading
@@ -139,11 +140,13 @@ class Spool(Recorder):
 
     @contextmanager
     def _filling(self) -> Iterator[Path]:
-        """Give the folder of the next entry, to be filled within."""
+        """Give the folder of the next entry, to be filled within: the disk has its files before the line that names them."""
         folder = self._files / str(len(self.entries))
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             yield folder
+            for path in (*folder.iterdir(), folder, self._files, self.file.parent):
+                _flush(path)
 
     def set_status(self, run_id: str, status: Status) -> None:
         """Note the status."""
@@ -207,6 +210,18 @@ class Spool(Recorder):
             "log_model", name=name, card=card, weights=weights.name, config=config.name, folder=kept.name,
             example={str(name): column.tolist() for name, column in example.items()},
         )  # fmt: skip
+
+
+def _flush(path: Path) -> None:
+    """Wait until the disk has a file, or the names in a folder where its file system can say that."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    finally:
+        os.close(opened)
 
 
 def alone(checkpoints: Path, cell: str, patience: float, waits: Waits) -> AbstractContextManager[Check]:

@@ -4,6 +4,7 @@ import errno
 import importlib
 import json
 import os
+import stat
 import sys
 import threading
 from pathlib import Path
@@ -13,10 +14,10 @@ import torch
 
 from pipeline.__main__ import main
 from pipeline.errors import DiskError, UsageError
-from pipeline.evidence import read
+from pipeline.evidence import Evidence, read
 from pipeline.settings import build_run
 from pipeline.study import Cell
-from pipeline.tracking import LostError, MemoryTracker, UnsentError, connect, deliver_all, link, ownership
+from pipeline.tracking import SEALED, LostError, MemoryTracker, UnsentError, connect, deliver_all, link, ownership
 from pipeline.tracking.delivery import send
 from pipeline.tracking.run import EPOCH
 from pipeline.tracking.spool import Spool
@@ -347,6 +348,27 @@ def test_a_file_of_the_spool_that_finds_no_room_is_named_by_its_folder(left, mon
     assert spool.entries == entries
 
 
+def test_files_are_on_the_disk_before_the_line_that_names_them(left, monkeypatch):
+    spool, synced = Spool.left(left), []
+    monkeypatch.setattr(os, "fsync", lambda opened: synced.append(os.fstat(opened).st_ino))
+    spool.log_text("", "deep/history.json", "[]")
+    entry = spool.entries[-1]
+    file = spool.place(entry, "history.json")
+    named = [file, file.parent, file.parent.parent, left, spool.file]
+    assert synced == [path.stat().st_ino for path in named]
+
+
+def test_a_folder_whose_file_system_knows_no_flushing_does_not_end_a_run(left, monkeypatch):
+    def unknown(opened):
+        if stat.S_ISDIR(os.fstat(opened).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", unknown)
+    spool = Spool.left(left)
+    spool.log_text("", "history.json", "[]")
+    assert Spool.left(left).entries == spool.entries
+
+
 def test_an_entry_that_finds_no_room_leaves_the_spool_as_it_was(left, monkeypatch):
     whole, spool = (left / "spool.jsonl").read_bytes(), Spool.left(left)
 
@@ -371,6 +393,43 @@ def test_rows_that_the_store_has_are_left_out_and_what_is_sent_again_changes_not
     assert memory.history[run] == [(1, {"epoch": 1, "loss": 0.5}), (2, {"epoch": 2, "loss": 0.1 + 0.2})]
     assert memory.fetch(run, "deep/a.txt").read_text() == "text"
     assert not list(left.glob("spool/*"))
+
+
+@pytest.fixture
+def whole(memory):
+    """The spool of a run that came to its end, with a file, and the store that lacks it."""
+    run = memory.create("tiny", tags={"cell": "x"})
+    head = {"name": "tiny", "cell": "x", "tags": {}, "parent": None, "adopted": None}
+    spool = Spool.begin(memory.checkpoints / "x", run=run, lease="", **head)
+    evidence = Evidence(spool, run)
+    evidence.log_text("deep/a.txt", "text")
+    evidence.seal()
+    spool.set_status(run, "FINISHED")
+    return spool, spool.place(spool.entries[1], "a.txt"), memory, run
+
+
+@pytest.mark.parametrize(
+    ("lose", "got"), [(Path.unlink, "no"), (lambda file: file.write_text(""), "another")], ids=["gone", "empty"]
+)
+def test_a_run_whose_file_a_power_failure_took_is_not_finished(whole, lose, got):
+    spool, file, store, run = whole
+    lose(file)
+    [said] = deliver_all(store)
+    assert said.run is None
+    assert said.said.startswith(
+        f"{spool.file}: must be there with the files of its run, got {got} deep/a.txt. The command"
+    )
+    assert spool.file.is_file()
+    assert store.get(run).status == "RUNNING"
+    assert not [tag for tag in store.get(run).tags if tag.startswith(SEALED)]
+
+
+def test_a_file_that_is_gone_because_it_was_sent_is_not_missed(whole):
+    _, file, store, run = whole
+    store.log_file(run, file, "deep")
+    file.unlink()
+    [said] = deliver_all(store)
+    assert said.run.status == "FINISHED"
 
 
 def test_copies_of_a_checkpoint_do_not_pile_up(left):
