@@ -386,11 +386,14 @@ class Lease(Ownership):
         still = set(watches)
         dead: set[str] = set()
         while still - dead:
-            for run in self._store.get_all(sorted(still - dead)).values():
+            found = self._store.get_all(sorted(still))
+            for run in found.values():
                 if watches[run.id].dead(run.tags):
                     dead.add(run.id)
                 elif watches[run.id].alive:
                     still.discard(run.id)
+            still &= found.keys()  # one that is deleted meanwhile is not to be ended
+            dead &= still
             if still - dead:
                 time.sleep(WATCH_SECONDS)
         for run_id in self._win(sorted(dead)) if dead else []:

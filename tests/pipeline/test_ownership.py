@@ -151,6 +151,24 @@ def test_a_sweep_of_leases_ends_the_dead_and_leaves_the_living(leased):
     assert not one.get(dead).tags["lease"]
 
 
+def test_a_sweep_ends_where_a_run_that_it_watches_is_deleted(leased, monkeypatch):
+    one, other = leased
+    deleted, dead = one.create("deleted", tags={}), one.create("dead", tags={})
+    get_all, looks = other.get_all, []
+
+    def look(run_ids):
+        looks.append(list(run_ids))
+        assert len(looks) < 1000
+        if len(looks) == 2:
+            one.delete(deleted)
+        return get_all(run_ids)
+
+    monkeypatch.setattr(other, "get_all", look)
+    other.sweep()
+    assert [run.status for run in one.find()] == ["KILLED"]
+    assert looks[0] == [deleted, dead]
+
+
 def test_a_lease_with_a_young_beat_costs_a_sweep_no_look(leased, monkeypatch):
     one, other = leased
     one.create("run", tags={})
