@@ -361,10 +361,20 @@ class Lease(Ownership):
         done = threading.Event()
 
         def beat() -> None:
+            last, late = time.time(), False
             while not done.wait(BEAT_SECONDS):
-                # A store that is away for a while gets the next beat; a lease that is lost is noticed by the check.
-                with suppress(UsageError, RunError):
-                    self._store.set_tags(run_id, {"beat": repr(time.time())})
+                # Once a beat was late the lease may be another's, and beats must not keep that alive when its owner is gone.
+                now = time.time()
+                late = late or now - last > DEAD_SECONDS / 2
+                try:
+                    if late:
+                        self._check(run_id)
+                    self._store.set_tags(run_id, {"beat": repr(now)})
+                    last = now
+                except LostError:
+                    return
+                except (UsageError, RunError):  # a store that is away for a while gets the next beat
+                    pass
 
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()

@@ -108,6 +108,26 @@ def test_a_lease_whose_owner_has_stopped_is_taken_and_the_owner_that_comes_back_
     assert "error" not in other.get(run).tags
 
 
+def test_an_owner_that_comes_back_does_not_keep_the_lease_of_another_alive(leased, monkeypatch):
+    one, other = leased
+    run = one.create("run", tags={})
+    awake, set_tags = threading.Event(), MemoryTracker.set_tags
+
+    def asleep(run_id, tags):  # what it was about to write is written when it comes back
+        awake.wait()
+        set_tags(one, run_id, tags)
+
+    with one.own(run):
+        monkeypatch.setattr(one, "set_tags", asleep)
+        with other.own(run, 60):
+            monkeypatch.setattr(other, "set_tags", lambda *_: None)  # as if it was killed
+            awake.set()
+            began = time.monotonic()
+            with Lease(one).own(run, 10 * ownership.DEAD_SECONDS, lambda: None) as check:
+                check()
+            assert time.monotonic() - began >= ownership.DEAD_SECONDS
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("x")])
 def test_whatever_ends_an_owner_that_has_lost_its_run_leaves_the_run_alone(leased, error):
     one, other = leased
