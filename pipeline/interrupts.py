@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from types import FrameType
 from typing import Any
 
@@ -15,6 +16,8 @@ INSISTING_SECONDS = 5.0
 """How long after the first interrupt another one is a person's who will not wait for a database."""
 KINDS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
 """The signals that may interrupt; the last one is an interrupt that was dropped, tried again."""
+_waiting = ContextVar("waiting", default=False)
+"""Whether interrupts wait for the end of a block."""
 
 
 def interrupt(_signal: int, _frame: object) -> None:
@@ -55,10 +58,13 @@ def keep_interrupts(again: Callable[[int, object], None]) -> Callable[[Any], obj
 def undisturbed() -> Iterator[None]:
     """Let an interrupt wait for the end of the block, a transaction of a database; one that comes later again does not.
 
+    A block within another one is a part of that one.
+
     SQLAlchemy does not always roll back a transaction that an interrupt breaks off. Its connection keeps the lock for as
     long as the traceback lives, and the same process then waits for that lock when it closes its runs.
     """
-    if threading.current_thread() is not threading.main_thread():  # signals are handled in that one alone
+    # Signals are handled in the main thread alone.
+    if _waiting.get() or threading.current_thread() is not threading.main_thread():
         yield
         return
     came: list[tuple[int, float]] = []
@@ -75,6 +81,7 @@ def undisturbed() -> Iterator[None]:
 
     with ExitStack() as after:
         after.callback(tell)  # the last one: the handlers are there again
+        after.callback(_waiting.reset, _waiting.set(True))
         for kind, handler in handlers.items():
             after.callback(signal.signal, kind, handler)
             signal.signal(kind, hear)

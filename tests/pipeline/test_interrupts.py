@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 
 import pytest
 
@@ -50,6 +51,20 @@ def test_an_interrupt_that_comes_later_again_does_not_wait(monkeypatch):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGTERM)
         pytest.fail("the second signal waited, too")
+
+
+@pytest.mark.parametrize("depth", [2, 3])
+def test_an_interrupt_that_comes_later_again_does_not_wait_for_outer_blocks(monkeypatch, depth):
+    monkeypatch.setattr("pipeline.interrupts.INSISTING_SECONDS", 0.0)
+    with pytest.raises(KeyboardInterrupt), ExitStack() as blocks:  # noqa: PT012 - what the block does
+        for _ in range(depth):
+            blocks.enter_context(undisturbed())
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+        pytest.fail("the second signal waited, too")
+    assert all(signal.getsignal(kind) is interrupt for kind in KINDS)
+    with undisturbed():
+        assert signal.getsignal(signal.SIGINT) is not interrupt
 
 
 def test_a_signal_that_is_ignored_stays_ignored():
