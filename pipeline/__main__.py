@@ -539,9 +539,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _open_streams()
     options = vars(parse(arguments))
     signal.signal(signal.SIGTERM, interrupt)
-    unraisable = keep_interrupts(interrupt)
     try:
-        _run(options.pop("verb"), options)
+        with keep_interrupts(interrupt):
+            _run(options.pop("verb"), options)
     except KeyboardInterrupt:
         print("interrupted: the same command goes on where this one stopped.", file=sys.stderr)
         return 130
@@ -564,8 +564,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
-    finally:
-        sys.unraisablehook = unraisable
     return 0
 
 

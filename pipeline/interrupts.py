@@ -36,8 +36,9 @@ def _nothing(_signal: int, _frame: object) -> None:
     pass
 
 
-def keep_interrupts(again: Callable[[int, object], None]) -> Callable[[Any], object]:
-    """Call `again`, as a handler of signals, for an interrupt that came while Python cleaned up; return the hook before.
+@contextmanager
+def keep_interrupts(again: Callable[[int, object], None]) -> Iterator[None]:
+    """Call `again`, as a handler of signals, for an interrupt that comes within the block while Python cleans up.
 
     What is raised there, as in a callback of a weak reference, is dropped with a traceback: the process would go on.
     """
@@ -49,9 +50,16 @@ def keep_interrupts(again: Callable[[int, object], None]) -> Callable[[Any], obj
         else:
             before(dropped)
 
-    signal.signal(signal.SIGALRM, again)
+    handler = signal.signal(signal.SIGALRM, again)
     sys.unraisablehook = heard
-    return before
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+        left, _ = signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+        if left:  # the block has ended first
+            again(signal.SIGALRM, None)
 
 
 @contextmanager

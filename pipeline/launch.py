@@ -231,7 +231,6 @@ def _start_worker(
     # Ctrl-C reaches every process of the terminal: a worker gets that signal and then the launcher's SIGTERM.
     signal.signal(signal.SIGTERM, _interrupt_once)
     signal.signal(signal.SIGINT, _interrupt_once)
-    keep_interrupts(_interrupt_once)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with_parent, daemon=True).start()
     complete.wait()
@@ -253,10 +252,11 @@ def _end_with_parent() -> None:
 
 def _in_worker(task: Task) -> Any:  # noqa: ANN401
     try:
-        # Within the `try`: from here on a signal raises KeyboardInterrupt, which must not reach the pool.
-        _worker["busy"] = True
-        result = attempt(_worker["work"], task, _tell_parent)
-        _worker["busy"] = False
+        with keep_interrupts(_interrupt_once):
+            # Within the `try`: from here on a signal raises KeyboardInterrupt, which must not reach the pool.
+            _worker["busy"] = True
+            result = attempt(_worker["work"], task, _tell_parent)
+            _worker["busy"] = False
     except KeyboardInterrupt:
         # The pool would keep this process for the next task. Its runs are closed; nothing else is left to do.
         os._exit(INTERRUPTED)

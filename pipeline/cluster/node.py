@@ -5,10 +5,9 @@ import os
 import pickle
 import platform
 import signal
-import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import metadata
@@ -105,15 +104,12 @@ def _prepare(environment: Mapping[str, str], folder: str) -> None:
 @contextmanager
 def _interrupted_once() -> Iterator[None]:
     """Take the first of the interrupts that the driver sends, and then set the handlers back: Ray gives this process other tasks."""
-    before = {kind: signal.getsignal(kind) for kind in (signal.SIGTERM, signal.SIGINT)}
-    signal.signal(signal.SIGINT, interrupt_once)
-    unraisable = keep_interrupts(interrupt_once)
-    try:
-        yield
-    finally:
-        sys.unraisablehook = unraisable
-        for kind, handler in before.items():
-            signal.signal(kind, handler)
+    with ExitStack() as after:
+        for kind in (signal.SIGTERM, signal.SIGINT):
+            after.callback(signal.signal, kind, signal.getsignal(kind))
+        signal.signal(signal.SIGINT, interrupt_once)
+        with keep_interrupts(interrupt_once):
+            yield
 
 
 @cache

@@ -38,11 +38,16 @@ def interrupt_first(task, notify):
 
 
 def interrupt_while_python_cleans_up(_task=None, _notify=None):
-    """Have an interrupt raised where Python drops what is raised, and wait for longer than a test does."""
-    thing = type("Thing", (), {})()
-    _reference = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGTERM))
-    del thing
+    """Have an interrupt dropped, and wait for longer than a test does."""
+    drop_interrupt(signal.SIGTERM)
     time.sleep(100)
+
+
+def drop_interrupt(kind):
+    """Have an interrupt raised where Python drops what is raised."""
+    thing = type("Thing", (), {})()
+    _reference = weakref.ref(thing, lambda _: os.kill(os.getpid(), kind))
+    del thing
 
 
 def ignore_interrupts(_task, notify):

@@ -5,6 +5,7 @@ import importlib
 import json
 import os
 import re
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 from pipeline.__main__ import main
 from pipeline.comparison import compare
 from pipeline.errors import RunError, UsageError
+from pipeline.interrupts import KINDS
 from pipeline.place import ROOT
 from pipeline.stored_study import find_study
 from pipeline.study import load_study
@@ -117,6 +119,16 @@ def test_tasks_say_what_they_do_and_one_that_fails_is_not_tried_again(joined, la
     assert sorted(heard) == [("working on", 1), ("working on", 3), ("working on", 13)]
     assert list(dict(cluster.run_tasks([5], launched.greet, workers=2, notify=heard.append)).values()) == [None]
     assert "hello 5\n" in capsys.readouterr().out
+
+
+def test_a_task_leaves_no_handler_of_signals_and_no_timer_to_the_next_one(launched, monkeypatch):
+    node = importlib.import_module("pipeline.cluster.node")
+    monkeypatch.setattr("pipeline.interrupts.SOON_SECONDS", 100.0)
+    before = {kind: signal.getsignal(kind) for kind in KINDS}
+    with pytest.raises(KeyboardInterrupt), node._interrupted_once():
+        launched.drop_interrupt(signal.SIGINT)
+    assert {kind: signal.getsignal(kind) for kind in KINDS} == before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
 
 
 def test_a_task_that_ends_its_process_is_given_up_whatever_becomes_of_its_twin(joined, launched):

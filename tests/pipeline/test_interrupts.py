@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from pipeline.interrupts import KINDS, interrupt, undisturbed
+from pipeline.interrupts import KINDS, interrupt, keep_interrupts, undisturbed
 from pipeline.place import ROOT
 
 
@@ -87,6 +87,17 @@ def test_another_thread_leaves_the_handlers_alone():
     assert seen == [interrupt]
 
 
+def test_an_interrupt_that_is_dropped_at_the_end_of_a_block_is_raised_there_and_no_timer_goes_on(launched, monkeypatch):
+    monkeypatch.setattr("pipeline.interrupts.SOON_SECONDS", 100.0)
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    hook = sys.unraisablehook
+    with pytest.raises(KeyboardInterrupt), keep_interrupts(interrupt):
+        launched.drop_interrupt(signal.SIGINT)
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+    assert signal.getsignal(signal.SIGALRM) is signal.SIG_IGN
+    assert sys.unraisablehook is hook
+
+
 @pytest.mark.slow
 def test_a_store_is_not_locked_by_a_transaction_that_was_interrupted(mlflow_store):
     """Without `undisturbed`, an interrupt often leaves a lock, for which the process waits when it closes the run."""
@@ -95,7 +106,8 @@ import os, random, signal, threading
 from pipeline.interrupts import interrupt, keep_interrupts
 from pipeline.tracking.mlflow_tracker import MlflowTracker
 signal.signal(signal.SIGINT, interrupt)
-keep_interrupts(interrupt)
+keeping = keep_interrupts(interrupt)
+keeping.__enter__()
 tracker = MlflowTracker("sqlite:///{mlflow_store}")
 rng = random.Random(0)
 for number in range(100):
