@@ -24,7 +24,7 @@ from tempfile import gettempdir
 from types import ModuleType
 from typing import Any, Protocol, TypeVar
 
-from pipeline.errors import RunError, UsageError, disk_error
+from pipeline.errors import RunError, UsageError, disk_error, one_line
 from pipeline.interrupts import interrupt_once, keep_interrupts
 from pipeline.place import ROOT
 
@@ -121,17 +121,12 @@ def run_tasks(
     # Workers wait for this: a pool that breaks while tasks are submitted forgets the process that it starts just then,
     # and waits for its end for ever.
     complete = context.Event()
-    # The pool starts a process as a task is submitted and keeps none of them public, so its processes are those that
-    # are there after the last task, and were not before the first.
-    others = multiprocessing.active_children()
     pool = ProcessPoolExecutor(len(first), context, _start_worker, (work, messages, dict(os.environ), complete))
-    # For workers Ctrl-C waits until `_start_worker` has set what it does. Here it is delivered within the `try`.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    with _main_aside():
-        futures: dict[Future[Result | Exception], Task] = {pool.submit(_in_worker, task): task for task in first}
-    processes = [process for process in multiprocessing.active_children() if process not in others]
+    futures: dict[Future[Result | Exception], Task] = {}
+    processes: list[BaseProcess] = []
     try:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        with _starting(len(first), processes):
+            futures |= _submitted(pool, first)
         complete.set()
         # No more at once than at first: for them the pool has processes.
         room = len(futures)
@@ -142,7 +137,7 @@ def run_tasks(
             _hear(messages, notify)
             for future in finished:
                 yield futures.pop(future), future.result()
-            futures |= {pool.submit(_in_worker, task): task for task in islice(offered, room - len(futures))}
+            futures |= _submitted(pool, islice(offered, room - len(futures)))
     except BrokenProcessPool as broken:
         # The other workers know nothing of it, and their runs must be closed before this process reports its end.
         _end(processes)
@@ -159,9 +154,13 @@ def run_tasks(
     finally:
         # An interrupt, or a caller that stopped listening. Workers are ended before the pool is shut down, because
         # that waits for the tasks that have begun, which may be hours of training.
-        if futures:
+        if futures or not complete.is_set():
             _end(processes)
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _submitted(pool: ProcessPoolExecutor, tasks: Iterable[Task]) -> dict[Future[Any], Task]:
+    return {pool.submit(_in_worker, task): task for task in tasks}
 
 
 def _hear(messages: SimpleQueue[Any], notify: Notify) -> None:
@@ -170,17 +169,27 @@ def _hear(messages: SimpleQueue[Any], notify: Notify) -> None:
 
 
 @contextmanager
-def _main_aside() -> Iterator[None]:
-    """Start processes that know no main module: they would run a user's script once more, guarded or not.
+def _starting(count: int, processes: list[BaseProcess]) -> Iterator[None]:
+    """Start so many processes, which are added to `processes` as far as they were started. Ctrl-C waits meanwhile.
 
-    What they need lies in modules of this project.
+    They know no main module, because they would run a user's script once more, guarded or not: what they need lies in
+    modules of this project. For them Ctrl-C waits until `_start_worker` has set what it does.
     """
+    # The pool keeps no process public, so its processes are those that are there in the end, and were not before.
+    others = multiprocessing.active_children()
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
+    except OSError as error:
+        raise RunError(
+            f"--workers: must be as many as this machine can start, got {count} ({one_line(error)}). Give fewer."
+        ) from error
     finally:
+        processes += [process for process in multiprocessing.active_children() if process not in others]
         sys.modules["__main__"] = main
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def cores() -> int:

@@ -1,3 +1,4 @@
+import errno
 import multiprocessing
 import os
 import re
@@ -49,6 +50,24 @@ def test_an_interrupt_of_the_launcher_stops_the_workers(launched):
     with pytest.raises(KeyboardInterrupt):
         list(run_tasks([1, 2], launched.interrupt_first, workers=2, notify=interrupt))
     assert time.monotonic() - began < 50  # of the 100 seconds that the other would take
+
+
+@pytest.mark.parametrize("started", [0, 1])
+def test_a_worker_that_cannot_be_started_ends_the_others_and_leaves_ctrl_c_as_it_was(launched, monkeypatch, started):
+    submit, before = launch.ProcessPoolExecutor.submit, multiprocessing.active_children()
+
+    def full(pool, *task):
+        if len(pool._processes) == started:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return submit(pool, *task)
+
+    monkeypatch.setattr(launch.ProcessPoolExecutor, "submit", full)
+    with pytest.raises(
+        RunError, match=r"^--workers: must be as many as this machine can start, got 2 \(OSError: .*Too many"
+    ):
+        list(run_tasks([1, 2], launched.double, workers=2, notify=print))
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    assert multiprocessing.active_children() == before
 
 
 INTERRUPTED = """
