@@ -8,7 +8,7 @@ from analysis.results import ResultsError
 from analysis.wording import plural
 from models.config import ModelError
 from pipeline.console import say
-from pipeline.errors import UsageError
+from pipeline.errors import UNREACHED, UsageError
 
 WRONG = (UsageError, ResultsError, ModelError, FloatingPointError)
 """What a check that does not hold raises, with one line."""
@@ -28,6 +28,8 @@ class Checks:
         self.done += 1
         try:
             detail, value = check()
+        except UNREACHED:
+            raise
         except WRONG as error:
             self.failed.append(what)
             say(f"FAILS  {what}: {error}")

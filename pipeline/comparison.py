@@ -9,7 +9,7 @@ from math import inf
 from analysis.figures.parts.style import colours
 from pipeline.cells import CellTask, Workers, failure_of, identities_of, train_cells
 from pipeline.console import say
-from pipeline.errors import RunError, TimeUpError, disk_error, one_line
+from pipeline.errors import AwayError, RunError, TimeUpError, disk_error, one_line
 from pipeline.launch import Launch, run_tasks
 from pipeline.looks import check_looks, take_stored_looks, wanted_cells
 from pipeline.manifest import CellEntry, Manifest
@@ -24,7 +24,7 @@ from pipeline.stored_study import (
     write_manifest,
 )
 from pipeline.study import Cell, Study
-from pipeline.tracking import DELIVER, AwayError, BusyError, Connection, Run, Tracker, UnsentError, retaken
+from pipeline.tracking import DELIVER, BusyError, Connection, Run, Tracker, UnsentError, retaken
 from pipeline.unfinished import clear
 
 

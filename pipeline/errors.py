@@ -74,6 +74,16 @@ class DiskError(UsageError):
     """A place has no room, or cannot be written to. What was stored before is whole."""
 
 
+class AwayError(UsageError):
+    """The store does not answer, or answers that it cannot now; what was asked may have been done."""
+
+    why = "no answer"
+    """What was got instead of an answer, in a few words."""
+
+
+UNREACHED = (AwayError, DiskError)
+"""What says nothing of the thing that was asked for."""
+
 NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 """What the system says where a file cannot be written."""
 NOT_STORED = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR)

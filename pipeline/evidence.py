@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.config import digest_of_file
-from pipeline.errors import UsageError, one_line
+from pipeline.errors import UNREACHED, UsageError, one_line
 from pipeline.tracking import SEALED, Recorder, Run, Tracker
 
 TAG = SEALED
@@ -162,6 +162,8 @@ def add_outputs(run_id: str, files: Mapping[str, Path], tracker: Tracker) -> Non
     digests = {path: digest_of_file(file) for path, file in files.items()}
     try:
         earlier = outputs(tracker.get(run_id), tracker)
+    except UNREACHED:
+        raise
     except UsageError:  # it has changed: what it says of earlier files is worth nothing
         earlier = {}
     replace_text(run_id, OUTPUTS_FILE, json.dumps({**earlier, **digests}, indent=2), tracker)
@@ -170,8 +172,8 @@ def add_outputs(run_id: str, files: Mapping[str, Path], tracker: Tracker) -> Non
 def outputs(run: Run, tracker: Tracker) -> dict[str, str]:
     """Return the digests of what analyses have stored with a run, by path; none where nothing has digests."""
     files = found(run, [OUTPUTS_FILE], tracker)
-    digests: dict[str, str] = json.loads(files[OUTPUTS_FILE].read_text(encoding="utf-8")) if files else {}
-    return digests
+    with reading(run, OUTPUTS_FILE, tracker):
+        return dict(json.loads(files[OUTPUTS_FILE].read_text(encoding="utf-8"))) if files else {}
 
 
 def digest_of_text(text: str) -> str:

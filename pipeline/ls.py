@@ -9,7 +9,7 @@ from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from pipeline.console import say, show
-from pipeline.errors import UsageError, unknown
+from pipeline.errors import UNREACHED, UsageError, unknown
 from pipeline.place import own_file
 from pipeline.registries import names
 
@@ -137,6 +137,8 @@ def _progress(run: "Run", tracker: "Tracker") -> str:
         cells = read_manifest(run, tracker).cells
     except FileNotFoundError:
         return "ended before its first run"
+    except UNREACHED:
+        raise
     except UsageError:
         return "its study.json has changed"
     return f"{sum(bool(entry.run_id) for entry in cells)} of {len(cells)} runs"

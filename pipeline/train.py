@@ -16,6 +16,7 @@ from pipeline.console import say
 from pipeline.costs import PeakMemory
 from pipeline.data import Splits
 from pipeline.epoch_metrics import curves_of, metrics_of
+from pipeline.errors import AwayError
 from pipeline.evidence import Evidence
 from pipeline.identity import commit, identity
 from pipeline.machine import processor, resolve_device
@@ -34,7 +35,7 @@ from pipeline.run_record import (
 )
 from pipeline.streams import stream_tags
 from pipeline.study import Cell
-from pipeline.tracking import AwayError, Check, Recorder, Run, Tracker, alone, at_once, retaken, spooled
+from pipeline.tracking import Check, Recorder, Run, Tracker, alone, at_once, retaken, spooled
 from pipeline.training.choice import History, best_epoch, out_of_patience
 from pipeline.training.loop import Epoch, fit
 from pipeline.training.start import start

@@ -21,8 +21,8 @@ from typing import Any
 from pipeline import checkpoint
 from pipeline.config import digest_of_file
 from pipeline.console import say
-from pipeline.errors import UsageError
-from pipeline.tracking import SPOOL, AwayError, Recorder, Run, Tracker
+from pipeline.errors import AwayError, UsageError
+from pipeline.tracking import SPOOL, Recorder, Run, Tracker
 
 FILE = "last.pt"
 EARLIER = "previous.pt"

@@ -4,7 +4,7 @@ from functools import cache
 
 from pipeline.tracking.base import Recorder, Stopped, Tracker
 from pipeline.tracking.delivery import DELIVER, UnsentError, deliver_all, spooled
-from pipeline.tracking.link import AwayError, at_once
+from pipeline.tracking.link import at_once
 from pipeline.tracking.memory import MemoryTracker
 from pipeline.tracking.model_registry import MOST_LETTERS, Version
 from pipeline.tracking.ownership import BrokenError, BusyError, Check, LostError, retaken
@@ -17,7 +17,6 @@ __all__ = [
     "MOST_LETTERS",
     "SEALED",
     "SPOOL",
-    "AwayError",
     "BrokenError",
     "BusyError",
     "Check",

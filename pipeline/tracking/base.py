@@ -11,8 +11,8 @@ from uuid import uuid4
 import pandas as pd
 
 from pipeline.config import digest_of
-from pipeline.errors import TimeUpError, UsageError, without_secrets
-from pipeline.tracking.link import AwayError, at_once
+from pipeline.errors import AwayError, TimeUpError, UsageError, without_secrets
+from pipeline.tracking.link import at_once
 from pipeline.tracking.model_registry import ModelRegistry
 from pipeline.tracking.ownership import HOLD_SECONDS, BusyError, Check, LostError, Ownership
 from pipeline.tracking.run import Row, Run, Status

@@ -13,10 +13,9 @@ from typing import Any
 import pandas as pd
 
 from pipeline.config import digest_of_file
-from pipeline.errors import RunError, UsageError
+from pipeline.errors import AwayError, RunError, UsageError
 from pipeline.tracking import link
 from pipeline.tracking.base import Tracker, ending
-from pipeline.tracking.link import AwayError
 from pipeline.tracking.ownership import BusyError, Check
 from pipeline.tracking.run import SEALED, Row, Run
 from pipeline.tracking.spool import FILE, MARK, Entry, Spool, alone

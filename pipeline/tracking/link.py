@@ -14,7 +14,7 @@ from urllib.error import HTTPError, URLError
 from filelock import FileLock, Timeout
 
 from pipeline.console import say
-from pipeline.errors import UsageError
+from pipeline.errors import AwayError
 
 PATIENCE_SECONDS = 90.0
 """How long a call is repeated, and the end of a run waits, while nothing comes through."""
@@ -31,13 +31,6 @@ STALE_SECONDS = 30.0
 
 
 _hurried = ContextVar("hurried", default=False)
-
-
-class AwayError(UsageError):
-    """The store does not answer, or answers that it cannot now; what was asked may have been done."""
-
-    why = "no answer"
-    """What was got instead of an answer, in a few words."""
 
 
 @contextmanager

@@ -59,13 +59,13 @@ from requests.exceptions import RetryError
 from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from pipeline.errors import RunError, UsageError, causes, disk_error, one_line, without_secrets
+from pipeline.errors import AwayError, RunError, UsageError, causes, disk_error, one_line, without_secrets
 from pipeline.interrupts import undisturbed
 from pipeline.parcel import packed_code, pins
 from pipeline.place import ROOT
 from pipeline.tracking import pyfunc
 from pipeline.tracking.base import Tracker
-from pipeline.tracking.link import AwayError, Link, ask, wait_for
+from pipeline.tracking.link import Link, ask, wait_for
 from pipeline.tracking.model_registry import ModelRegistry
 from pipeline.tracking.ownership import ByLocks, DatabaseLocks, FileLocks, Lease, Ownership
 from pipeline.tracking.relocation import check_place

@@ -2,12 +2,14 @@
 
 import json
 from shutil import copyfile
+from unittest.mock import Mock
 
 import pandas as pd
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.errors import UsageError
+from pipeline.checks import Checks
+from pipeline.errors import AwayError, DiskError, UsageError
 from pipeline.evidence import TAG, Evidence, add_outputs, found, outputs, replace_text
 from pipeline.ls import LISTS
 from pipeline.run_record import concluded
@@ -209,6 +211,40 @@ def test_outputs_of_several_analyses_have_their_digests_and_a_list_that_has_chan
         outputs(memory.get(run), memory)
     add_outputs(run, {"two": workplace / "two"}, memory)
     assert set(outputs(memory.get(run), memory)) == {"two"}
+
+
+def test_a_list_of_outputs_that_cannot_be_reached_is_not_taken_for_one_that_has_changed(memory, workplace, monkeypatch):
+    run = memory.create("run", tags={})
+    (workplace / "one").write_text("one")
+    add_outputs(run, {"one": workplace / "one"}, memory)
+    for error in (AwayError("away"), DiskError("full")):
+        with monkeypatch.context() as patched:
+            patched.setattr(memory, "fetch", Mock(side_effect=error))
+            with pytest.raises(type(error)):
+                add_outputs(run, {"two": workplace / "one"}, memory)
+    assert set(outputs(memory.get(run), memory)) == {"one"}
+
+
+@pytest.mark.parametrize("text", ['{"one": ', "[1]"])
+def test_a_list_of_outputs_of_older_code_that_cannot_be_read_begins_anew(memory, workplace, text):
+    run = memory.create("run", tags={})
+    memory.log_text(run, "digests.json", text)
+    with pytest.raises(UsageError, match=r"digests\.json must be readable, got .*Run analyze"):
+        outputs(memory.get(run), memory)
+    (workplace / "one").write_text("one")
+    add_outputs(run, {"one": workplace / "one"}, memory)
+    assert set(outputs(memory.get(run), memory)) == {"one"}
+
+
+@pytest.mark.parametrize("error", [AwayError("away"), DiskError("full")], ids=["away", "full"])
+def test_a_store_that_cannot_be_reached_is_no_study_that_has_changed(store, monkeypatch, error):
+    monkeypatch.setattr("pipeline.tracking.connect", lambda: store)
+    monkeypatch.setattr("pipeline.ls.is_store", lambda: True)
+    monkeypatch.setattr(store, "fetch", Mock(side_effect=error))
+    with pytest.raises(type(error)):
+        LISTS["studies"]()
+    with pytest.raises(type(error)):
+        Checks().hold("a file", lambda: store.fetch("run", "file"))
 
 
 def test_a_scalar_is_recorded_again_only_where_it_is_another(memory):

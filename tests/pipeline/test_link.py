@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.tracking import AwayError, link
+from pipeline.errors import AwayError
+from pipeline.tracking import link
 from pipeline.tracking.link import Link, at_once
 
 AWAY, BACK = "is away", "is back"
