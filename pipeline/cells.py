@@ -214,7 +214,11 @@ def _look(
 
 def failure_of(tags: Mapping[str, str]) -> RunError:
     """Return the error by which another process has failed to train a cell, from the tags of its run."""
-    return RunError(tags.get("error") or f"{tags.get('owner', 'another process')} failed to train it")
+    error = tags.get("error", "").partition("\n")[0].rstrip(".") or "it does not say by what"
+    return RunError(
+        f"run: must be trained to its end, got one that {tags.get('owner', 'another process')} failed to train ({error}). "
+        "Correct that, and run the same command again."
+    )
 
 
 def _work(task: CellTask, notify: Notify) -> Outcome:

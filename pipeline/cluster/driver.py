@@ -277,9 +277,16 @@ def _result(ref: Any, losses: int) -> Any:  # noqa: ANN401 - of any task
     except LOST as error:
         if losses + 1 < MOST_LOSSES:
             return _Lost()
-        return RunError(f"its worker was lost {MOST_LOSSES} times, the last time by {one_line(error)}")
+        return _ended(f"one lost {MOST_LOSSES} times, the last time by {one_line(error)}")
     except ray_errors.RayError as error:
-        return RunError(one_line(error))
+        return _ended(one_line(error))
+
+
+def _ended(got: str) -> RunError:
+    return RunError(
+        f"worker: must live to the run's end, got {got.rstrip('.')}. If its memory did not suffice, raise --memory-per-run; "
+        "run the same command again, it goes on."
+    )
 
 
 def _nodes() -> list[dict[str, Any]]:

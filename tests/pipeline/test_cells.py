@@ -127,7 +127,11 @@ def test_a_cell_that_another_process_failed_to_train_meanwhile_is_not_tried_agai
         raise ValueError("unlucky")
 
     monkeypatch.setattr(module, "run_cell", failing)
-    with pytest.raises(RunError, match=r"sincos/seed-1: RunError: ValueError: unlucky \(3 of 4 runs are finished"):
+    said = (
+        r"sincos/seed-1: RunError: run: must be trained to its end, got one that process \d+ on \S+ failed to train "
+        r"\(ValueError: unlucky\)\. Correct that, and run the same command again\. \(3 of 4 runs are finished"
+    )
+    with pytest.raises(RunError, match=said):
         compare(study, memory, workers=1, device="cpu")
     assert "sincos/seed-1" not in tried
 

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -138,8 +139,26 @@ def test_a_task_that_ends_its_process_is_given_up_whatever_becomes_of_its_twin(j
     assert [task for task, _ in ended] == [1, 1]
     for _, error in ended:
         assert isinstance(error, RunError)
-        assert "its worker was lost 3 times" in str(error)
+        assert "worker: must live to the run's end, got one lost 3 times" in str(error)
     assert heard == [1] * 6
+
+
+@pytest.mark.parametrize(
+    ("error", "got"),
+    [
+        (ray.exceptions.WorkerCrashedError(), "one lost 3 times, the last time by WorkerCrashedError: The worker died"),
+        (ray.exceptions.OutOfMemoryError("Task was killed.\nMore"), "OutOfMemoryError: Task was killed. If its memory"),
+    ],
+    ids=["lost", "out of memory"],
+)
+def test_a_worker_that_is_given_up_is_said_with_what_to_do(monkeypatch, error, got):
+    driver = importlib.import_module("pipeline.cluster.driver")
+    monkeypatch.setattr(driver.ray, "get", Mock(side_effect=error))
+    said = str(driver._result(None, driver.MOST_LOSSES - 1))
+    assert said.startswith(f"worker: must live to the run's end, got {got}")
+    assert said.endswith(
+        ". If its memory did not suffice, raise --memory-per-run; run the same command again, it goes on."
+    )
 
 
 def test_a_cluster_without_room_ends_the_work_unless_it_is_done(joined, launched, monkeypatch):
