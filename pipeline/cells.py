@@ -167,10 +167,12 @@ def train_cells(
     )
     looked = -inf
 
-    def heard(message: tuple[str, float, str]) -> None:
-        name, took, _ = message
-        learned[by_name[name].cell.model] = took
-        meter.advance(*message)
+    def heard(message: tuple[str, float | None, str]) -> None:
+        name, took, text = message
+        model = by_name[name].cell.model
+        if took is not None:
+            learned[model] = took
+        meter.advance(name, learned[model], text)
 
     with meter:
         for task, result in workers.launch(offers, _work, workers=count, notify=heard):
@@ -223,12 +225,14 @@ def failure_of(tags: Mapping[str, str]) -> RunError:
 
 def _work(task: CellTask, notify: Notify) -> Outcome:
     """Train one cell, in whichever process this is."""
-    began = time.monotonic()
+    began: float | None = None
 
     def report(cell: Cell, history: History) -> None:
         nonlocal began
         now = time.monotonic()
-        notify((cell.name, now - began, f"{cell.name} {log_line(history[-1], cell.config.train.epochs)}"))
+        # Nobody knows what the first one took: other processes were waited for before it, and data loaded.
+        took = None if began is None else now - began
+        notify((cell.name, took, f"{cell.name} {log_line(history[-1], cell.config.train.epochs)}"))
         began = now
 
     tracker = task.connection.tracker

@@ -9,19 +9,20 @@ import sys
 import threading
 import time
 from math import inf
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from pipeline import cells as module
 from pipeline.__main__ import main
-from pipeline.cells import CellTask, Offers
+from pipeline.cells import CellTask, Estimate, Offers
 from pipeline.comparison import compare
 from pipeline.errors import RunError, TimeUpError
 from pipeline.place import ROOT
 from pipeline.stored_study import STUDY_KIND, find_study
 from pipeline.study import Cell, load_study
-from pipeline.tracking import MemoryTracker, connect
+from pipeline.tracking import Connection, MemoryTracker, connect
 from pipeline.train import run_cell
 
 
@@ -68,6 +69,48 @@ def test_a_command_whose_time_is_over_says_what_is_left_and_goes_on_later(workpl
     monkeypatch.setattr("pipeline.placement.EXTRA_SECONDS", 0.0)
     assert main([*command, "--time-left", "600"]) == 0
     assert [run.status for run in tracker.find()] == ["FINISHED"] * 3
+
+
+def test_what_comes_before_the_first_epoch_of_a_cell_is_not_taken_for_an_epoch(memory, study, monkeypatch):
+    clock, fit = SimpleNamespace(now=0.0), module.run_cell
+
+    def waits(cell, *arguments, report, **named):
+        def epoch(*told):
+            clock.now += 1.0
+            report(*told)
+
+        clock.now += 1000.0
+        return fit(cell, *arguments, report=epoch, **named)
+
+    monkeypatch.setattr(module, "run_cell", waits)
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    told = []
+    cell = study.cells()[0]
+    module._work(CellTask(cell, "cpu", Connection(memory), "", probed=False), told.append)
+    assert [(name, took) for name, took, _ in told] == [(cell.name, None), (cell.name, 1.0)]
+
+
+def test_a_time_that_an_epoch_took_decides_what_still_fits(memory, study, monkeypatch):
+    """Of the first, of which nobody knows what it took, nothing is learned."""
+    monkeypatch.setattr(
+        module, "estimated", lambda cells, *_: Estimate({c.name: 2 for c in cells}, {c.name: 5.0 for c in cells})
+    )
+    tasks = [
+        CellTask(cell, "cpu", Connection(memory), "", probed=False) for cell in study.cells() if cell.model == "none"
+    ]
+    identities = module.identities_of([task.cell for task in tasks], "cpu")
+
+    def left(took):
+        def launch(offers, _work, *, workers, notify):  # noqa: ARG001 - of every launcher
+            for task in offers:
+                notify((task.cell.name, took, "an epoch"))
+                yield task, module.Outcome("run", reused=False)
+
+        left = []
+        list(module.train_cells(tasks, identities, module.Workers(1, launch, time.monotonic() + 600), left))
+        return len(left)
+
+    assert (left(None), left(1000.0)) == (0, 1)
 
 
 def test_a_second_process_helps_and_each_cell_is_trained_once(memory, study):
