@@ -125,7 +125,10 @@ class Stack:
 
     @contextlib.contextmanager
     def background(self, *words):
-        """Run the pipeline meanwhile: a function that says whether it still runs, and must have succeeded if not."""
+        """Run the pipeline meanwhile: a function that says whether it still runs, and must have succeeded if not.
+
+        Its attribute `said` returns what the pipeline has printed so far.
+        """
         command = ["docker", "compose", "run", "--rm", "-T", *words]
         file = self.folder.parent / f"background-{len(list(self.folder.parent.iterdir()))}.log"
         with (
@@ -137,6 +140,7 @@ class Stack:
                 assert not training.poll(), file.read_text()
                 return training.poll() is None
 
+            runs.said = file.read_text
             try:
                 yield runs
             finally:

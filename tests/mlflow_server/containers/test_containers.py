@@ -294,10 +294,13 @@ def test_a_study_that_starts_while_the_server_is_away_waits_for_it(stack):
     file = study(stack, "early", **{"train.learning_rate": 0.0025})
     stack.compose("stop", "mlflow")
     with stack.background("--no-deps", "pipeline", "compare", "--config", file) as trains:
-        wait_for(lambda: "pipeline-run" in stack.run("docker", "ps", "--format={{.Names}}"))
-        time.sleep(10)  # meanwhile it looks at the store for the first time
+        wait_for(lambda: trains() and "does not answer yet" in trains.said())
         stack.compose("start", "mlflow")
         wait_for(lambda: not trains(), seconds=300)
+    runs = """SELECT runs.status FROM runs
+        JOIN params ON params.run_uuid = runs.run_uuid AND params.key = 'train.learning_rate' AND params.value = '0.0025'
+        JOIN metrics ON metrics.run_uuid = runs.run_uuid AND metrics.key = 'train/loss' GROUP BY runs.run_uuid, runs.status"""
+    assert stack.sql("mlflow", runs) == [("FINISHED",)] * 2
 
 
 def test_the_dashboard_shows_the_trials(stack):
