@@ -58,10 +58,11 @@ class Inference:
         which are standardised as those of the training data were. A model of images also takes `images` alone, rows of
         pixels from 0 to 255, of which events are made as in training. DataError, which says the first thing that is wrong.
 
-        With `anytime`, also the answer after each event: `anytime_class` (list of L) and `anytime_probabilities` (L lists of C).
+        Only the first `data.max_events` events count, as in training. With `anytime`, also the answer after each of these:
+        `anytime_class` (list of L) and `anytime_probabilities` (L lists of C).
         """
         columns = self._columns(events)
-        dataset = self._of_images(columns["images"]) if "images" in columns else self._of_lists(columns)
+        dataset = self.cut(self._of_images(columns["images"]) if "images" in columns else self._of_lists(columns))
         probabilities_NC = self.probabilities(dataset)
         predicted_N = probabilities_NC.argmax(1)
         told: dict[str, Any] = {
@@ -74,6 +75,11 @@ class Inference:
             told["anytime_class"] = [self.names(rows_LC.argmax(1)) for rows_LC in after_each]
             told["anytime_probabilities"] = [rows_LC.tolist() for rows_LC in after_each]
         return pd.DataFrame(told)
+
+    def cut(self, dataset: EventDataset) -> EventDataset:
+        """Return sequences with only the events that training would have kept: the first `data.max_events` of each."""
+        most = self.config.data.max_events
+        return dataset if most is None else dataset.truncate(most)
 
     def probabilities(self, dataset: EventDataset) -> NDArray[np.float64]:
         """Return the probabilities (N, C) of sequences whose features are standardised; DataError where one has no code."""
@@ -123,14 +129,13 @@ class Inference:
         side = isqrt(int(self.shape["horizon"]))
         images = np.stack([_pixels(row, f"image {i}", side) for i, row in enumerate(rows)])
         unlabelled = images, np.zeros(len(images), dtype=np.int64)
-        dataset = events_of_images(
+        return events_of_images(
             unlabelled,
             threshold=data.threshold,
             intensities=data.intensities,
             name=data.name,
             class_names=data.class_names,
         )
-        return dataset if data.max_events is None else dataset.truncate(data.max_events)
 
     def _columns(self, events: object) -> Mapping[str, Sequence[object]]:
         """Return the columns of a request by their names."""
@@ -155,13 +160,17 @@ class Inference:
         return {name: frame[name].tolist() for name in wanted}
 
     def _check_times(self, times_L: NDArray[np.float64], where: str) -> None:
-        """Refuse what no training set can hold: it refuses the same, and an encoding would answer without having learned."""
-        horizon = self.shape["horizon"]
+        """Refuse what no training set can hold: it refuses the same, and an encoding would answer without having learned.
+
+        Events that are cut off may lie past the horizon.
+        """
+        horizon, kept = self.shape["horizon"], slice(self.config.data.max_events)
+        inside = np.isfinite(times_L) & (times_L >= 0)
         with np.errstate(over="ignore"):
-            outside = ~((times_L >= 0) & (times_L.astype(np.float32) < horizon))  # NaN compares as false
-        if outside.any():
+            inside[kept] &= times_L[kept].astype(np.float32) < horizon
+        if not inside.all():
             rule = f"must be finite, at least 0 and below {horizon:g}, the horizon of the training data"
-            raise DataError(f"{where}: {rule}, got {times_L[outside][0]:.12g}. Leave such events out.")
+            raise DataError(f"{where}: {rule}, got {times_L[~inside][0]:.12g}. Leave such events out.")
         falls = np.flatnonzero(times_L[1:] < times_L[:-1])
         if len(falls):
             first, second = times_L[falls[0] : falls[0] + 2]

@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from pyarrow import parquet
 
+from analysis.wording import plural
 from pipeline.console import Meter, phase, say
 from pipeline.data import DataError, EventDataset
 from pipeline.data.events_file import EventsFileConfig, opened
@@ -33,7 +34,7 @@ from pipeline.inference import Inference
 
 PART = 2**18
 """Events of a part, or one sequence."""
-FORM = 1
+FORM = 2
 """Form of the parts; another number where they change, so that old ones are not taken."""
 ENDING = ".parquet"
 ASKED = "asked.json"
@@ -146,7 +147,8 @@ def read_events(
 ) -> Sequences:
     """Return the events of the file by sequence, in files of a folder.
 
-    DataError where the file cannot be read, or a time is past the horizon and `late` ones are not taken.
+    DataError where the file cannot be read, or the time of an event that the model takes is past the horizon and `late` ones
+    are not taken.
     """
     rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
@@ -161,7 +163,10 @@ def read_events(
             raise
         rule = f"must be numbers in the unit {request.time_unit} of the training data"
         raise error(f"column {request.time_column}", rule, "dates or durations", "Convert them.") from refused
-    horizon, largest = inference.shape["horizon"], events.elapsed.largest
+    horizon, largest, most = inference.shape["horizon"], events.elapsed.largest, inference.config.data.max_events
+    if most is not None and np.diff(events.elapsed.offsets).max() > most:
+        largest = events.elapsed.largest_of(most)
+        events.elapsed.notes.append(f"only the first {plural(most, 'event')} of each sequence count, as in training")
     if not late and (largest >= horizon or np.float32(largest) >= horizon):
         rule = f"must be below {horizon:g}, the horizon of the training data"
         raise error(f"column {request.time_column}", rule, f"{largest:.12g}", "Leave such events out.")
@@ -190,11 +195,11 @@ def _score(inference: Inference, events: Sequences, folder: Path, where: str) ->
 
 
 def dataset_of(inference: Inference, events: Sequences, part: tuple[int, int], where: str) -> EventDataset:
-    """Return the sequences from the first to before the second number as the model takes them."""
+    """Return the sequences from the first to before the second number as the model takes them, with the events that it takes."""
     a, b = part
     offsets, features = events.elapsed.offsets, events.features
     table = None if features is None else features[offsets[a] : offsets[b]]
-    return EventDataset(
+    dataset = EventDataset(
         times=torch.from_numpy(events.elapsed.units(a, b).astype(np.float32)),
         offsets=torch.from_numpy(offsets[a : b + 1] - offsets[a]),
         labels=torch.zeros(b - a, dtype=torch.int64),
@@ -204,6 +209,7 @@ def dataset_of(inference: Inference, events: Sequences, part: tuple[int, int], w
         time_unit=inference.shape["time_unit"],
         name=where,
     )
+    return inference.cut(dataset)
 
 
 def _as_tensor(inference: Inference, table: NDArray[np.float64], where: str) -> torch.Tensor:

@@ -85,6 +85,11 @@ class Elapsed:
         clock = _Clock(column, origin, unit if per_second else "", per_second)
         return cls(ticks_N, offsets, starts, clock, float(clock.units(np.asarray(largest))), notes)
 
+    def largest_of(self, most: int) -> float:
+        """Return the largest elapsed time among the first `most` events of each sequence, in units."""
+        lasts = taken(self.ticks, np.minimum(self.offsets[1:], self.offsets[:-1] + most) - 1)
+        return float(self.clock.units((lasts - self.starts).max(keepdims=True))[0])
+
     def check_largest(self) -> None:
         """Refuse times past which float32 does not even keep whole numbers apart."""
         if self.largest > LARGEST_TIME:

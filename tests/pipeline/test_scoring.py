@@ -9,7 +9,12 @@ from pyarrow import parquet
 
 from pipeline import scoring
 from pipeline.__main__ import main
+from pipeline.data import DataError
+from pipeline.data.split import stratified_order
 from pipeline.inference import Inference
+from pipeline.settings import build_run
+from pipeline.study import Cell
+from pipeline.train import run_cell
 
 URI = "models:/waves@champion"
 
@@ -188,6 +193,64 @@ def test_an_output_that_another_process_writes_is_one_line(workplace, capsys):
         assert run() == 2
         assert "--output: must be written by one process" in capsys.readouterr().err
     assert run() == 0
+
+
+def trained_on(path, memory, tiny, **settings):
+    """Return the uri of a model that was trained on a file of events, its predictions, and the places of its test sequences."""
+    data = {"data.name": "events_file", "data.path": path, "data.validation_size": 16}
+    own = {name: value for name, value in tiny.items() if not name.startswith("data.")}
+    cell = Cell("scalar", build_run({**own, **data, "model.embedding.name": "scalar", **settings}))
+    run_id = run_cell(cell, memory, device="cpu", report=lambda *_: None).run_id
+    labels = pd.read_csv(path).groupby("id")["label"].first().to_numpy()
+    tested = np.sort(stratified_order(labels, cell.config.data.split_seed)[: round(0.2 * len(labels))])
+    return f"runs:/{run_id}/scalar", pd.read_parquet(memory.fetch(run_id, "predictions.parquet")), tested
+
+
+def labelled(sequences=100, seed=0):
+    """Return events of sequences of 8 to 19 events that ascend by 1 or so, with the class of each sequence."""
+    generator = np.random.default_rng(seed)
+    lengths = generator.integers(8, 20, sequences)
+    times = np.concatenate([generator.uniform(0, 2, length).cumsum() for length in lengths])
+    return pd.DataFrame({"id": np.repeat(np.arange(sequences), lengths), "time": times}).assign(
+        label=lambda events: events["id"] % 2
+    )
+
+
+@pytest.mark.parametrize("settings", [{"data.max_events": 5}, {}], ids=["cut", "whole"])
+def test_the_file_of_the_training_is_answered_as_in_training_and_has_not_moved(
+    memory, tiny, monkeypatch, capsys, settings
+):
+    labelled().to_csv("events.csv", index=False)
+    uri, predictions, tested = trained_on("events.csv", memory, tiny, **settings)
+    monkeypatch.setattr("pipeline.ls.check_store", lambda: None)
+    monkeypatch.setattr("pipeline.verbs.connect", lambda: memory)
+    monkeypatch.setattr(scoring, "PART", 200)
+    assert run("events.csv", uri=uri) == 0
+    note = "data: only the first 5 events of each sequence count, as in training"
+    assert (note in capsys.readouterr().out) == bool(settings)
+    scored = pd.read_parquet("scored.parquet").iloc[tested]
+    assert scored["class"].astype(int).tolist() == predictions["predicted"].tolist()
+    highest = scored[["probability_0", "probability_1"]].max(axis=1)
+    assert highest.to_numpy() == pytest.approx(predictions["confidence"].to_numpy(), abs=1e-6)
+    assert main(["drift", "--model", uri, "--input", "events.csv"]) == 0
+    said = capsys.readouterr().out
+    assert "No distribution of 7 moved by more than a little." in said
+    assert not any(line.startswith("moved") for line in said.splitlines())
+    assert (note in said) == bool(settings)
+
+
+def test_an_event_past_the_horizon_that_is_cut_off_does_not_matter(untrained, workplace):
+    files = untrained(workplace, **{"data.name": "events_file", "data.path": "own.csv", "data.max_events": 2})
+    for times, refused in (([1, 5, 300, 2, 4], False), ([1, 300, 301, 2, 4], True)):
+        pd.DataFrame({"id": [1, 1, 1, 2, 2], "time": times}).to_parquet("events.parquet")
+        if refused:
+            with pytest.raises(
+                DataError, match="column time: must be below 20, the horizon of the training data, got 300"
+            ):
+                scoring.score_file(files, workplace / "events.parquet", workplace / "scored.parquet")
+        else:
+            scoring.score_file(files, workplace / "events.parquet", workplace / "scored.parquet")
+            assert len(pd.read_parquet("scored.parquet")) == 2
 
 
 def test_the_horizon_counts_from_the_first_event_of_each_sequence_where_training_does(untrained, workplace):

@@ -92,11 +92,31 @@ def test_images_are_answered_as_their_events_are(untrained, tmp_path, settings):
     kept = [at for at in range(20) if at not in (3, 4)]
     assert rows[kept] == pytest.approx(expected[kept], abs=1e-6)
     if not features:
-        times = [np.flatnonzero(image.reshape(-1) / 255 > config.threshold)[: config.max_events] for image in images]
+        times = [np.flatnonzero(image.reshape(-1) / 255 > config.threshold) for image in images]
         assert rows == pytest.approx(probabilities(served, times), abs=1e-6)
     as_parquet_has_them = [np.array([*image, None], dtype=object)[:-1] for image in images]
     again = served.predict(None, pd.DataFrame({"images": as_parquet_has_them}))
     assert np.array(again["probabilities"].tolist()) == pytest.approx(rows)
+
+
+def test_events_that_training_cuts_off_do_not_count(untrained, tmp_path):
+    served = loaded(untrained(tmp_path, features=1, **{"data.name": "synthetic", "data.max_events": 2}))
+    times, tables = [[1, 5, 9, 300], [], [3, 4], [7]], [[[100], [110], [120], [130]], [], [[90], [95]], [[80]]]
+    rows = probabilities(served, times, features=tables)
+    assert rows == pytest.approx(
+        probabilities(served, [row[:2] for row in times], features=[table[:2] for table in tables])
+    )
+    answers = served.predict(None, {"times": times, "features": tables}, {"anytime": True})
+    assert [len(told) for told in answers["anytime_probabilities"]] == [2, 0, 2, 1]
+    assert [told[-1] for told in answers["anytime_probabilities"] if told] == [
+        told for told, row in zip(answers["probabilities"], times, strict=True) if row
+    ]
+    for wrong, said in (
+        ([1, 20, 30], "and below 20"),
+        ([1, 5, 9, 3], "must ascend"),
+        ([1, 5, math.nan], "must be finite"),
+    ):
+        assert said in refusal(served, {"times": [wrong], "features": [[[100]] * len(wrong)]})
 
 
 BLACK = [[0] * 28] * 28
@@ -236,8 +256,9 @@ def test_a_served_model_answers_the_test_set_as_the_study_reported(mlflow_store,
     small = {"data.name": "mnist_sample", "data.max_events": 12, "model.hidden_dim": 16, "train.epochs": 2}
     cell = Cell("small", build_run({**small, "model.embedding.name": "kan_mammote", "model.embedding.dim": 4}))
     run_id = run_cell(cell, mlflow_tracker, device="cpu", report=lambda *_: None).run_id
-    test = cell.config.data.load().test
+    test = cell.config.data.model_copy(update={"max_events": None}).load().test
     times = [test.times[a:b].tolist() for a, b in pairwise(test.offsets.tolist())]
+    assert max(map(len, times)) > 12
     assert isinstance(times[0][0], int)
     with served(f"runs:/{run_id}/small", mlflow_store) as port:
         address = f"http://127.0.0.1:{port}/invocations"
@@ -258,7 +279,7 @@ def test_a_served_model_answers_the_test_set_as_the_study_reported(mlflow_store,
         assert status == 200
         [told] = body["predictions"]
         assert told["anytime_class"][-1] == told["class"]
-        assert len(told["anytime_probabilities"]) == len(times[0])
+        assert len(told["anytime_probabilities"]) == min(len(times[0]), 12)
 
         for rows, said in {
             "[]": "request: must be a table with the column times, or the column images, and no other, got none.",
