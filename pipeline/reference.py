@@ -35,15 +35,16 @@ class Reference:
     predicted: NDArray[np.int64]
     """How often each class is predicted (C,)."""
     held_out: str
-    """The split that those answers are of: validation, or test where there is none."""
+    """The split that those answers are of: the first of validation, test and train in which a sequence has events."""
 
     @classmethod
     def of(cls, splits: Splits, inference: Inference) -> Self:
         """Return the reference of a model; the same data and weights give the same one."""
         train = _drawn(splits.train, MOST_TRAINED, "train")
         times_N, offsets = train.times.numpy(), train.offsets.numpy()
-        held_out = "validation" if len(splits.validation) else "test"
-        probabilities_nC = inference.probabilities(_drawn(getattr(splits, held_out), MOST_HELD_OUT, "held_out"))
+        held_out = next((name for name in ("validation", "test") if len(getattr(splits, name).times)), "train")
+        answered = _drawn(getattr(splits, held_out), MOST_HELD_OUT, "held_out")
+        probabilities_nC = inference.probabilities(answered) if len(answered) else np.zeros((0, answered.classes))
         return cls(
             {name: Sketch.of(values) for name, values in numbers_of_sequences(times_N, offsets).items()},
             {name: Sketch.of(values) for name, values in numbers_of_events(times_N, offsets).items()},

@@ -184,6 +184,18 @@ def test_a_reference_is_small_and_the_same_again(files):
     assert Reference.of(Splits(train, held_out, held_out), Inference(*files)).to_json() == told
 
 
+@pytest.mark.parametrize("held_out", ["validation", "test", "train", None])
+def test_a_reference_is_of_the_first_split_that_has_events(files, held_out):
+    parts = ("validation", "test", "train")
+    filled = parts[parts.index(held_out) :] if held_out else ()
+    splits = Splits(**{part: dataset_of(rows_of(20, 1) if part in filled else [[]] * 20) for part in parts})
+    reference = Reference.of(splits, Inference(*files))
+    assert reference.held_out == (held_out or "train")
+    assert reference.confidence.size == reference.predicted.sum() == (20 if held_out else 0)
+    told = reference.to_json()
+    assert Reference.from_json(told).to_json() == told
+
+
 def test_the_numbers_of_sequences_are_those_of_each_alone():
     rows = [np.array([3.0]), np.array([0.0, 0.0]), np.array([1.0, 4.0, 4.5, 9.0]), np.array([2, 2.5, 8.0])]
     dataset = dataset_of(rows)
