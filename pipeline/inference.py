@@ -22,6 +22,7 @@ from pipeline.checkpoint import load
 from pipeline.config import RunConfig
 from pipeline.data import DataError, EventDataset, Standardization
 from pipeline.data.columns import LARGEST_FEATURE
+from pipeline.data.elapsed import Origin
 from pipeline.data.mnist import ImageEventsConfig, events_of_images
 from pipeline.training.evaluation import EVALUATION_BATCH, predict
 
@@ -47,6 +48,8 @@ class Inference:
             horizon=self.shape["horizon"], feature_dim=self.shape["feature_dim"], classes=self.shape["classes"]
         )
         self.model.load_state_dict(load(weights)["model"])
+        # Models that were stored earlier say only what was asked for, which may be `auto`.
+        self.time_origin: Origin = self.shape.get("time_origin", getattr(self.config.data, "time_origin", "zero"))
         standardization = self.shape["standardization"]
         self._standardization = standardization and Standardization(**standardization)
 
@@ -54,9 +57,10 @@ class Inference:
         """Return `predicted` (number of the class), `class` (its name) and `probabilities` (list of C) of each row.
 
         A row of the frame `events` (or of a dict of lists) holds `times` (list of L, ascending, in the unit of the training
-        data, from 0 to below its horizon, as in training) and, where the model has features, `features` (L lists of F),
-        which are standardised as those of the training data were. A model of images also takes `images` alone, rows of
-        pixels from 0 to 255, of which events are made as in training. DataError, which says the first thing that is wrong.
+        data, from 0 to below its horizon, as in training; the first is 0 if times count from it) and, where the model has
+        features, `features` (L lists of F), which are standardised as those of the training data were. A model of images also
+        takes `images` alone, rows of pixels from 0 to 255, of which events are made as in training. DataError, which says the
+        first thing that is wrong.
 
         Only the first `data.max_events` events count, as in training. With `anytime`, also the answer after each of these:
         `anytime_class` (list of L) and `anytime_probabilities` (L lists of C).
@@ -171,6 +175,9 @@ class Inference:
         if not inside.all():
             rule = f"must be finite, at least 0 and below {horizon:g}, the horizon of the training data"
             raise DataError(f"{where}: {rule}, got {times_L[~inside][0]:.12g}. Leave such events out.")
+        if self.time_origin == "sequence" and len(times_L) and times_L[0] != 0:
+            rule = "must begin at 0, because times count since the first of each sequence, as in training"
+            raise DataError(f"{where}: {rule}, got {times_L[0]:.12g}. Subtract the first time from all.")
         falls = np.flatnonzero(times_L[1:] < times_L[:-1])
         if len(falls):
             first, second = times_L[falls[0] : falls[0] + 2]

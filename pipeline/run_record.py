@@ -135,7 +135,7 @@ def pack(cell: Cell, recorder: Recorder, run_id: str, weights: Path) -> None:
     splits = cell.config.data.load()
     standardization = splits.standardization and asdict(splits.standardization)
     shape = {name: getattr(splits.test, name) for name in ("horizon", "feature_dim", "classes", "class_names")}
-    shape |= {"time_unit": splits.test.time_unit, "standardization": standardization}
+    shape |= {"time_unit": splits.test.time_unit, "time_origin": splits.time_origin, "standardization": standardization}
     with TemporaryDirectory() as scratch:
         description = Path(scratch) / "description.json"
         described = {"config": cell.config.model_dump(mode="json"), "shape": shape}

@@ -122,14 +122,14 @@ def request_of(inference: Inference, source: Path) -> tuple[Request, EventsFileC
     trained, shape = inference.config.data, inference.shape
     if isinstance(trained, EventsFileConfig):
         settings = trained.model_copy(update={"path": str(source)})
-        if settings.time_origin == "file":
+        if inference.time_origin == "file":
             raise UsageError(
                 "--model: must be one whose times do not count from the first of its training file, got one with "
                 "data.time_origin file. Train it on times from which that is subtracted."
             )
     else:
         names = tuple(f"feature_{number}" for number in range(shape["feature_dim"]))
-        settings = EventsFileConfig(path=str(source), feature_columns=names, time_origin="zero")
+        settings = EventsFileConfig(path=str(source), feature_columns=names, time_origin=inference.time_origin)
     request = Request(
         id_column=settings.id_column,
         time_column=settings.time_column,
@@ -138,6 +138,7 @@ def request_of(inference: Inference, source: Path) -> tuple[Request, EventsFileC
         origin=settings.time_origin,
         time_unit=shape["time_unit"],
         centred=False,
+        auto_origin=inference.time_origin,
     )
     return request, settings
 

@@ -14,6 +14,7 @@ import torch
 from pydantic import Field
 
 from models.config import Config
+from pipeline.data.elapsed import Origin
 from pipeline.data.events import DataError, EventDataset
 from pipeline.data.split import grouped_order, stratified_order
 from pipeline.data.standardization import Standardization
@@ -28,6 +29,8 @@ class Splits:
     test: EventDataset
     standardization: Standardization | None = None
     """How the features were standardised, by the training split; None where they are as they were given."""
+    time_origin: Origin = "zero"
+    """From where times count; never `auto`."""
     notes: tuple[str, ...] = ()
     """What was converted, and what is to be known of the data, a sentence each."""
 

@@ -56,8 +56,17 @@ class Elapsed:
     """What was converted, a sentence each."""
 
     @classmethod
-    def of(cls, ticks_N: NDArray[Any], offsets: NDArray[np.int64], column: Times, origin: Origin, unit: str) -> Self:
-        """Say what the ticks (N,) of sequences that are sorted stand for."""
+    def of(
+        cls,
+        ticks_N: NDArray[Any],
+        offsets: NDArray[np.int64],
+        column: Times,
+        origin: Origin,
+        unit: str,
+        *,
+        auto: Origin = "auto",
+    ) -> Self:
+        """Say what the ticks (N,) of sequences that are sorted stand for; `auto` is the origin that training found for `auto`."""
         kind, per_second, notes = column.kind, column.per_second, []
         firsts, lasts = taken(ticks_N, offsets[:-1]), taken(ticks_N, offsets[1:] - 1)
         if kind == "number" and column.whole and column.scale == 1:
@@ -69,7 +78,7 @@ class Elapsed:
                 kind, per_second = "date", PER_SECOND[since]
                 notes.append(f"{column.where}: whole numbers such as {ticks_N[0]} were taken as {since} since 1970")
         if origin == "auto":
-            origin = "sequence" if kind.startswith("date") else "zero"
+            origin = _origin_of(kind, auto, column)
         if per_second is None and origin == "zero":
             column.check_outside()
         starts = _starts(firsts, origin)
@@ -143,6 +152,14 @@ def _known_unit(unit: str) -> str:
         rule = f"must be a unit of dates and durations ({', '.join(UNITS)})"
         raise DataError(f"data.time_unit: {rule}, got {unit!r}. Choose one, or leave it out.")
     return unit
+
+
+def _origin_of(kind: str, trained: Origin, column: Times) -> Origin:
+    """Return from where times of a kind count; DataError for dates where those of the training counted as they stand."""
+    origin: Origin = "sequence" if kind.startswith("date") else "zero"
+    if trained == "zero" and origin == "sequence":
+        column.refuse("must be times that count as they stand, as in training", "dates", "Convert them.")
+    return origin if trained == "auto" else trained
 
 
 def _starts(firsts: NDArray[Any], origin: Origin) -> NDArray[Any]:

@@ -41,7 +41,7 @@ MOST_NAMES = 12
 """Columns that a message names before it counts the rest."""
 FEWEST_SEQUENCES = 3
 """Sequences that a class needs: one for training, one for validation, one for the test."""
-FORM = 2
+FORM = 3
 """Form of what is kept of a large file; another number where the reading changes, so that old files are not taken."""
 UNNAMED = "step"
 """What a unit of time is called that nobody named."""
@@ -156,6 +156,7 @@ class EventsFileConfig(GivenConfig):
         of_test = "data.test_fraction" if self.test_size is None else "data.test_size or data.test_fraction"
         self.check_split_classes(splits, f"Raise {of_test}")
         about = self.grouped(folder).about
+        splits = replace(splits, time_origin=about.time_origin)
         if self.standardize:
             return standardized(splits, self.feature_columns, about.centres, about.notes)
         return replace(splits, notes=tuple(about.notes))

@@ -38,6 +38,8 @@ class Request:
     """Whether features are kept relative to the middle of their range, which keeps digits that float32 would lose."""
     group_column: str = ""
     """"" where sequences have no groups."""
+    auto_origin: Origin = "auto"
+    """What an origin `auto` stands for; by default it follows from the kind of the times."""
 
     @property
     def columns(self) -> list[str]:
@@ -58,6 +60,8 @@ class About:
     """What was converted, a sentence each."""
     time_unit: str
     """The unit of dates and durations; "" for numbers."""
+    time_origin: Origin
+    """From where times count; never `auto`."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +184,7 @@ class _Reading:
         times = elapsed.rounded(self.folder)
         kept, centres = self._centred(features)
         notes = [*elapsed.notes, *self._notes()]
-        about = About(labels, centres, notes, elapsed.clock.unit)
+        about = About(labels, centres, notes, elapsed.clock.unit, elapsed.clock.origin)
         return Grouped(times, offsets, self._places(self.labels, order), kept, self._places(self.groups, order), about)
 
     def _places(self, column: Keys | None, order: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -194,7 +198,8 @@ class _Reading:
         return Sequences(replace(elapsed, notes=[*elapsed.notes, *self._notes()]), features, ids)
 
     def _told(self, ticks: NDArray[Any], offsets: NDArray[np.int64]) -> Elapsed:
-        return Elapsed.of(ticks, offsets, self.times, self.request.origin, self.request.time_unit)
+        request = self.request
+        return Elapsed.of(ticks, offsets, self.times, request.origin, request.time_unit, auto=request.auto_origin)
 
     def _by_sequence(
         self,

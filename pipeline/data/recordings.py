@@ -11,7 +11,7 @@
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -95,6 +95,7 @@ class RecordingsConfig(GivenConfig):
         )
         self.check_split_classes(splits, of_test)
         note = f"times are whole units of {self.time_step} us since the first event of the recording, rounded down"
+        splits = replace(splits, time_origin="sequence")
         return standardized(splits, FEATURES, [0.0] * len(FEATURES), [note])
 
     def _found(self) -> list[_File]:

@@ -1,5 +1,6 @@
 """Files of events, classified in parts by a stored model: the numbers of serving, and the same bytes after an interrupt."""
 
+import json
 import types
 
 import numpy as np
@@ -237,6 +238,42 @@ def test_the_file_of_the_training_is_answered_as_in_training_and_has_not_moved(
     assert "No distribution of 7 moved by more than a little." in said
     assert not any(line.startswith("moved") for line in said.splitlines())
     assert (note in said) == bool(settings)
+
+
+def test_times_of_a_new_file_count_from_where_they_did_in_training(memory, tiny, workplace):
+    events = labelled()
+    seconds = (3600 * events["time"]).round().astype(int)
+    dates = pd.Timestamp("2024-03-04T10:00") + pd.to_timedelta(seconds, unit="s")
+    events.assign(time=dates).to_csv("events.csv", index=False)
+    uri, predictions, tested = trained_on("events.csv", memory, tiny, **{"data.time_unit": "hour", "data.horizon": 100})
+    files = memory.model_files(uri)
+    since_1970 = pd.Timestamp("2024-03-04T10:00").timestamp() + seconds
+    for times in (dates, since_1970.astype(int), 10 + seconds / 3600):
+        events.assign(time=times).to_csv("new.csv", index=False)
+        scoring.score_file(files, workplace / "new.csv", workplace / "scored.parquet")
+        scored = pd.read_parquet("scored.parquet").iloc[tested]
+        highest = scored[["probability_0", "probability_1"]].max(axis=1)
+        assert highest.to_numpy() == pytest.approx(predictions["confidence"].to_numpy(), abs=1e-5)
+    assert len(Inference(*files).answers({"times": [[0, 0.5], [], [0]]})) == 3
+    with pytest.raises(DataError, match=r"times of sequence 1: must begin at 0, .*, got 10\. Subtract the first time"):
+        Inference(*files).answers({"times": [[0, 0.5], [10, 10.5]]})
+
+
+def test_dates_are_refused_where_times_counted_as_they_stand(untrained, workplace):
+    description, weights = untrained(workplace, **{"data.name": "events_file", "data.path": "own.csv"})
+    told = json.loads(description.read_text())
+    told["shape"]["time_unit"] = "hour"
+    dates = pd.Timestamp("2024-03-04T10:00") + pd.to_timedelta([0, 30, 60, 15], unit="min")
+    pd.DataFrame({"id": [1, 1, 1, 2], "time": dates}).to_parquet("events.parquet")
+    source, output = workplace / "events.parquet", workplace / "scored.parquet"
+    description.write_text(json.dumps(told))
+    scoring.score_file((description, weights), source, output)  # a model that was stored before origins were
+    told["shape"]["time_origin"] = "zero"
+    description.write_text(json.dumps(told))
+    with pytest.raises(
+        DataError, match="column time: must be times that count as they stand, as in training, got dates"
+    ):
+        scoring.score_file((description, weights), source, output)
 
 
 def test_an_event_past_the_horizon_that_is_cut_off_does_not_matter(untrained, workplace):

@@ -245,7 +245,9 @@ def test_dates_are_elapsed_minutes_of_their_sequence_across_a_change_of_the_cloc
     assert splits.train.times.tolist() == [0, 15, 40] * len(splits.train)
     assert splits.train.time_unit == "minute"
     assert splits.notes[0].endswith("are told in the unit minute, since the first of each sequence")
+    assert splits.time_origin == "sequence"
     by_file = load(path, time_unit="minute", time_origin="file")
+    assert by_file.time_origin == "file"
     assert sorted(by_file.train.times.unique().tolist())[:3] == [0, 10, 15]
 
 

@@ -76,6 +76,7 @@ def test_place_and_polarity_are_features_that_the_training_split_standardises(fo
         expected = (features(split) - trained.mean(0)) / trained.std(0)
         np.testing.assert_allclose(split.features.numpy(), expected, atol=1e-6)
     np.testing.assert_allclose(splits.standardization.means, trained.mean(0), rtol=1e-12)
+    assert splits.time_origin == "sequence"
     assert splits.notes == ("times are whole units of 1000 us since the first event of the recording, rounded down",)
 
 
