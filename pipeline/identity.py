@@ -36,8 +36,8 @@ FOLLOWED = ("models", "pipeline.training", "pipeline.seeding")
 """Where the code of a run is followed: the data and the settings count by their own hashes."""
 SKIPPED = ("diagnostics", "angular_frequencies", "idle", "effective", "state_dict", "load_state_dict", "__getstate__")
 """Methods of models that describe, store, or identify, and change no number."""
-IDLE_CALLS = ("seed_of",)
-"""Functions that return their first argument where the streams of a run vary together, as before they could vary apart."""
+IDLE_CALLS = {"seed_of": "vary", "without_losses": "patience"}
+"""Functions whose call counts as its first argument where a setting of the training is idle: earlier runs keep their identity."""
 
 
 SHARED = (
@@ -80,8 +80,9 @@ def _settings(config: RunConfig) -> dict[str, object]:
 
 def code_digest(config: RunConfig) -> str:
     """Return the SHA-256 of the code behind a run, and of the versions of the libraries that its model computes with."""
-    apart = config.train.vary != "together"
-    return _code(config.model, (*SHARED, *map(place_of, _chosen(config.train))), apart).digest
+    settings = config.train.idle()
+    idle = tuple(call for call, setting in IDLE_CALLS.items() if setting in settings)
+    return _code(config.model, (*SHARED, *map(place_of, _chosen(config.train))), idle).digest
 
 
 def _chosen(config: TrainConfig) -> list[Callable[..., object]]:
@@ -91,9 +92,9 @@ def _chosen(config: TrainConfig) -> list[Callable[..., object]]:
 
 
 @cache
-def _code(model: AnyModel, training: tuple[Definition, ...], apart: bool) -> Code:
+def _code(model: AnyModel, training: tuple[Definition, ...], idle: tuple[str, ...]) -> Code:
     roots = {*training, *_built(model).classes}
-    return code_of(roots, followed=FOLLOWED, skipped=SKIPPED, idle_calls=() if apart else IDLE_CALLS)
+    return code_of(roots, followed=FOLLOWED, skipped=SKIPPED, idle_calls=idle)
 
 
 @cache

