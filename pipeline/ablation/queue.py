@@ -22,7 +22,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy import URL, create_engine, inspect, make_url
+from sqlalchemy import URL, Engine, create_engine, inspect, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
@@ -326,8 +326,8 @@ def left_of(study: AblationStudy, url: str) -> tuple[list[str], int]:
         return [name for name, _ in lacking], len(lacking)
     queue = Queue(study, url)
     try:
-        left = [place.point for place in queue.open_trials()] + [name for name, _ in queue.lacking()]
-        return left, len(queue.places()) + len(queue.lacking())
+        points = [name for name, _ in queue.lacking()]
+        return [place.point for place in queue.open_trials()] + points, len(queue.places()) + len(points)
     finally:
         queue.close()
 
@@ -351,24 +351,34 @@ def forget(name: str, url: str) -> None:
 
 
 def _is_there(url: str) -> bool:
-    """Say whether a database is there without creating it."""
-    return not url.startswith("sqlite") or Path(str(make_url(url).database)).is_file()
+    """Say whether a database is there and has Optuna's tables, without creating either."""
+    if url.startswith("sqlite") and not Path(str(make_url(url).database)).is_file():
+        return False
+    with _answering(url):
+        return inspect(_engine(url)).has_table("studies")
 
 
 def _connect(url: str) -> RDBStorage:
+    # Two processes that meet a new database would both create its tables.
+    with _answering(url), locks_of(_engine(url)).lock("tables"):
+        return RDBStorage(url, engine_kwargs=_engine_arguments(make_url(url)))
+
+
+def _engine(url: str) -> Engine:
+    engine = create_engine(url, poolclass=NullPool, **_engine_arguments(make_url(url)))
+    if inspect(engine).has_table("experiments"):  # both keep the version of their tables in one table of the same name
+        raise UsageError(
+            f"--storage: must be a database for Optuna alone, got {url}, which is a tracking store of MLflow. "
+            "Name another one; without --storage and OPTUNA_STORAGE a local SQLite file is used."
+        )
+    return engine
+
+
+@contextmanager
+def _answering(url: str) -> Iterator[None]:
+    """Name the database that does not answer."""
     try:
-        arguments = _engine_arguments(make_url(url))
-        engine = create_engine(url, poolclass=NullPool, **arguments)
-        if inspect(engine).has_table(
-            "experiments"
-        ):  # both keep the version of their tables in one table of the same name
-            raise UsageError(
-                f"--storage: must be a database for Optuna alone, got {url}, which is a tracking store of MLflow. "
-                "Name another one; without --storage and OPTUNA_STORAGE a local SQLite file is used."
-            )
-        # Two processes that meet a new database would both create its tables.
-        with locks_of(engine).lock("tables"):
-            return RDBStorage(url, engine_kwargs=arguments)
+        yield
     except (SQLAlchemyError, ImportError, OSError, optuna.exceptions.OptunaError, RuntimeError, ValueError) as error:
         if full := disk_error(error, url):
             raise full from error

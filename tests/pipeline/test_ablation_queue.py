@@ -11,11 +11,12 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
-from sqlalchemy import create_engine, event
+from sqlalchemy import create_engine, event, inspect
+from sqlalchemy.pool import NullPool
 
 from pipeline.ablation import queue as queues
 from pipeline.ablation.pruning import STARTUP_TRIALS, SameEpochMedian
-from pipeline.ablation.queue import Queue
+from pipeline.ablation.queue import Queue, forget, left_of, runs_of_trials
 from pipeline.ablation.reading import load_ablation
 from pipeline.launch import run_tasks
 from pipeline.tracking.ownership import clock, locks_of
@@ -227,6 +228,20 @@ def test_the_tables_of_a_new_database_are_created_by_one_whatever_the_working_fo
         assert not opened.wait(0.3)
     meeting.join(timeout=60)
     assert opened.is_set()
+
+
+@pytest.mark.parametrize("kind", ["storage", "postgres"])
+def test_who_only_looks_makes_no_tables(study, open_queue, kind, request):
+    storage = request.getfixturevalue(kind)
+    engine = create_engine(storage, poolclass=NullPool)
+    with engine.connect():  # makes the file of SQLite
+        assert left_of(study, storage) == ([point.name for point in study.points], 12)
+        assert runs_of_trials(storage) == {}
+        forget(study.name, storage)
+    assert inspect(engine).get_table_names() == []
+    open_queue(storage).fill()
+    assert left_of(study, storage) == ([point.name for point in study.points], 12)
+    assert runs_of_trials(storage) == {study.name: set()}
 
 
 def waiting(folder, count):
