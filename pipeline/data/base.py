@@ -11,8 +11,10 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 
+from analysis.wording import plural
 from models.config import Config
 from pipeline.data.elapsed import Origin
 from pipeline.data.events import DataError, EventDataset
@@ -111,31 +113,49 @@ def _load(config: DatasetConfig, folder: Path, stamp: tuple[int, ...]) -> Splits
         if groups is None
         else grouped_order(labels, groups, config.split_seed)
     )
-    room = len(pool) - config.validation_size
-    train_size = room if config.train_size is None else config.train_size
-    if not 0 < train_size <= room:
-        if config.train_size is None:
-            raise DataError(
-                f"data.validation_size: must leave sequences to train on, got {config.validation_size} of the {len(pool)} that "
-                f"{config.name} has beside the test set. Give --data.validation_size {len(pool) // 5}, or more sequences."
-            )
-        raise DataError(
-            f"data.train_size: must fit with data.validation_size into the {len(pool)} sequences of {config.name}, got "
-            f"{config.train_size} and {config.validation_size}. Lower data.train_size or data.validation_size."
-        )
+    trained, chosen, notes = _cut(config, order, groups)
     test_size = len(test) if config.test_size is None else config.test_size
     if test_size > len(test):
         raise DataError(
             f"data.test_size: must fit into the {len(test)} test sequences of {config.name}, got {test_size}. Lower it."
         )
     test_order = stratified_order(test.labels.numpy(), config.split_seed)
-    # Training takes from one end of the order and validation from the other: changing one size leaves the other set alone.
-    trained, chosen = order[:train_size], order[room:]
-    if groups is not None:  # the group that the cut goes through belongs to validation
-        trained = trained[~np.isin(groups[trained], groups[chosen])]
     splits = Splits(
         train=pool.select(torch.from_numpy(trained).sort().values),
         validation=pool.select(torch.from_numpy(chosen).sort().values),
         test=test.select(torch.from_numpy(test_order[:test_size]).sort().values),
     )
-    return config.prepared(splits, folder)
+    splits = config.prepared(splits, folder)
+    return replace(splits, notes=(*splits.notes, *notes))
+
+
+def _cut(
+    config: DatasetConfig, order: NDArray[np.int64], groups: NDArray[np.int64] | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64], list[str]]:
+    """Return the sequences to train on, those to choose the epoch by, and what is to be known of that."""
+    room = max(len(order) - config.validation_size, 0)
+    # Training takes from one end of the order and validation from the other: changing one size leaves the other set alone.
+    free, chosen = order[:room], order[room:]
+    if groups is not None:  # training has nothing of the group that the cut goes through
+        free = free[~np.isin(groups[free], groups[chosen])]
+    parted = room - len(free)
+    train_size = config.train_size or len(free)
+    if 0 < train_size <= len(free):
+        said = f"training leaves out {plural(parted, 'sequence')}, because validation has others of the same group"
+        return free[:train_size], chosen, [said] if parted and config.train_size is None else []
+    if parted and not len(free):
+        raise DataError(
+            f"data.validation_size: must leave groups to train on, got {config.validation_size} of the {len(order)} sequences that "
+            f"{config.name} has beside the test set, and the other {parted} are of a group that validation has a part of. "
+            "Lower data.validation_size, or give another data.split_seed."
+        )
+    if config.train_size is None:
+        raise DataError(
+            f"data.validation_size: must leave sequences to train on, got {config.validation_size} of the {len(order)} that "
+            f"{config.name} has beside the test set. Give --data.validation_size {len(order) // 5}, or more sequences."
+        )
+    less = f", less {parted} whose group is in validation" if parted else ""
+    raise DataError(
+        f"data.train_size: must fit with data.validation_size into the {len(order)} sequences of {config.name}{less}, got "
+        f"{config.train_size} and {config.validation_size}. Lower data.train_size or data.validation_size."
+    )

@@ -4,6 +4,7 @@ import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
 
+from analysis.wording import plural
 from pipeline.data import DATASETS, AnyDataset, DataError
 from pipeline.data.base import data_folder
 from pipeline.data.mnist import MNISTSampleConfig
@@ -71,8 +72,10 @@ def test_validation_may_be_empty_and_training_then_has_all(config):
     assert len(everything.validation) == 0
     both = len(splits.train) + len(splits.validation)
     # Of a group that the cut between the two goes through, training has nothing.
-    cut = 0 if everything.train.groups is None else int(torch.bincount(everything.train.groups).max()) - 1
-    assert both <= len(everything.train) <= both + cut or len(everything.train) == config.train_size
+    parted = len(everything.train) - both
+    said = (f"training leaves out {plural(parted, 'sequence')}, because validation has others of the same group",)
+    assert len(everything.train) == config.train_size or splits.notes == (said if parted else ())
+    assert everything.notes == ()
 
 
 @EACH

@@ -1,5 +1,6 @@
 """A file of one's own: what is read from it, what is refused, and with which line."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -350,6 +351,57 @@ def test_sequences_of_a_group_are_in_one_split_and_the_test_set_has_one_of_each(
     assert len(train) == sum(1 + person % 3 for person in set(train))
     assert torch.equal(splits.train.labels, torch.tensor(train) % 2)
     assert splits.digest == load(path, group_column="person", test_fraction=0.25, validation_size=15).digest
+
+
+def dominated(singles, dominant=300):
+    """A person with most of the sequences, and others with one each."""
+    rows = [
+        {"id": i, "time": float(i % 7 + k), "label": "ab"[i % 2], "size": i % 5, "person": min(i, singles)}
+        for i in range(singles + dominant)
+        for k in range(2)
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize("settings", [{}, {"feature_columns": ["size"]}, {"train_size": 5}])
+def test_a_group_that_leaves_nothing_to_train_on_is_refused(write, settings):
+    with pytest.raises(DataError) as caught:
+        load(write(dominated(12)), group_column="person", validation_size=100, split_seed=7, **settings)
+    assert str(caught.value) == (
+        "data.validation_size: must leave groups to train on, got 100 of the 309 sequences that events_file has beside the test "
+        "set, and the other 209 are of a group that validation has a part of. Lower data.validation_size, or give another data.split_seed."
+    )
+
+
+def test_sequences_that_a_cut_through_their_group_leaves_out_are_counted(write):
+    path = write(dominated(60))
+    settings = {"group_column": "person", "validation_size": 100}
+    splits = load(path, **settings)
+    everything = load(path, group_column="person", validation_size=0).train
+    left_out = len(everything) - len(splits.train) - len(splits.validation)
+    assert left_out > 200
+    assert splits.notes == (
+        f"training leaves out {left_out} sequences, because validation has others of the same group",
+    )
+    few = load(path, **settings, train_size=10)
+    assert len(few.train) == 10
+    assert few.notes == ()  # so many were asked for
+    with pytest.raises(
+        DataError,
+        match=rf"data\.train_size: must fit .*, less {left_out} whose group is in validation, got 150 and 100",
+    ):
+        load(path, **settings, train_size=150)
+
+
+def test_only_validation_may_be_empty(write):
+    splits = load(write(table()), validation_size=0)
+    nothing = splits.train.select(torch.arange(0))
+    EventsFileConfig().check_split_classes(splits, "")
+    for split in ("train", "test"):
+        with pytest.raises(
+            DataError, match=f"{split} split: must have sequences of each class, got none of class .* in its 0"
+        ):
+            EventsFileConfig().check_split_classes(replace(splits, **{split: nothing}), "")
 
 
 def test_without_groups_a_run_is_what_it_was(write):
