@@ -103,7 +103,7 @@ def verdict(row: pd.Series, times: Times) -> str:
     most = min(row["reference"], (times.distinct_gaps if row["sees"] == GAP else times.distinct_times) - 1)
     if row["rank"] < min(COLLAPSED, LOST * most):
         return "collapsed"
-    return "fits" if row["resolved"] <= times.median_gap else "blurs"
+    return "fits" if row["resolved"] <= times.median_gap or _is_gapless(times) else "blurs"
 
 
 def fitting_scale(times: Times, choices: Sequence[Scale]) -> Scale:
@@ -129,7 +129,8 @@ def shortlist(judged: pd.DataFrame, times: Times) -> dict[str, str]:
         chosen["position"] = (
             f"the baseline: a free code for each of the {times.horizon:,.0f} times, {share:.3g} events for each"
         )
-    fits = fits[~fits["table"] & ~(_is_regular(times) & fits["sees"].isin([GAP, BOTH]))]
+    gaps_are_one = _is_regular(times) or _is_gapless(times)
+    fits = fits[~fits["table"] & ~(gaps_are_one & fits["sees"].isin([GAP, BOTH]))]
     kinds = {
         "encodings of time without parameters": fits[(fits["sees"] == TIME) & (fits["trained"] == 0)],
         "trained encodings of time": fits[(fits["sees"] == TIME) & (fits["trained"] > 0)],
@@ -147,6 +148,11 @@ def shortlist(judged: pd.DataFrame, times: Times) -> dict[str, str]:
 def _is_regular(times: Times) -> bool:
     """Say whether all gaps are one and the same."""
     return len(times.positive) > 0 and times.ties == 0 and bool(times.positive[0] == times.positive[-1])
+
+
+def _is_gapless(times: Times) -> bool:
+    """Say whether times differ between sequences, but within none."""
+    return len(times.positive) == 0 and not times.is_constant
 
 
 def _constant(times: Times) -> str:
@@ -205,6 +211,15 @@ def _regular(times: Times) -> str:
     return f"All gaps are {times.positive[0]:g} {times.unit}: a gap says nothing, and a time no more than the place in the sequence."
 
 
+def _gapless(times: Times) -> str:
+    if not _is_gapless(times):
+        return ""
+    return (
+        "No gap is above 0: all events of a sequence are at one time, so only times can tell sequences apart, and no encoding is "
+        "judged by the gaps that it tells apart."
+    )
+
+
 def _off_scale(times: Times) -> str:
     if times.is_constant or not times.late or FIT_LATE[0] <= times.late <= FIT_LATE[1]:
         return ""
@@ -230,6 +245,7 @@ RULES: dict[str, Callable[[Times], str]] = {
     "range": _wide,
     "ties": _tied,
     "regular": _regular,
+    "gapless": _gapless,
 }
 """What there is to mind about times, in words, or "" where it does not hold."""
 

@@ -18,6 +18,7 @@ VERDICTS = {
     "constant": "gives one code to all events.",
     "refused": "cannot take these times.",
 }
+GAPLESS = VERDICTS | {"fits": "takes the times and keeps its effective rank; there is no gap above 0 to tell apart."}
 METHOD = (
     (
         "Effective rank: the exponential of the entropy of the normalised squared singular values of the codes, columns "
@@ -98,7 +99,7 @@ def doctor_page(
         *_figure(shown, "units"),
         "## Encodings",
         *_figure(shown, "encodings"),
-        *_table(advice.encodings, times.unit),
+        *_table(advice.encodings, times.unit, GAPLESS if "gapless" in advice.minded else VERDICTS),
         "## How it was measured",
         *METHOD,
     ]
@@ -132,7 +133,7 @@ def _figure(shown: Mapping[str, str], stem: str) -> list[str]:
     return [shown[stem]] if stem in shown else []
 
 
-def _table(encodings: pd.DataFrame, unit: str) -> list[str]:
+def _table(encodings: pd.DataFrame, unit: str, meanings: Mapping[str, str]) -> list[str]:
     """Return what was measured of each encoding, what the verdicts mean, and why some are refused."""
     header = (
         "Encoding",
@@ -155,7 +156,7 @@ def _table(encodings: pd.DataFrame, unit: str) -> list[str]:
         )
         for _, row in encodings.iterrows()
     ]
-    meant = [f"**{verdict}**: {VERDICTS[verdict]}" for verdict in VERDICTS if verdict in set(encodings["verdict"])]
+    meant = [f"**{verdict}**: {said}" for verdict, said in meanings.items() if verdict in set(encodings["verdict"])]
     refused = encodings[encodings["refused"] != ""].groupby("refused", sort=False)["name"].agg(list)
     why = [f"{', '.join(f'`{name}`' for name in names)}: {plain(str(said))}" for said, names in refused.items()]
     return [

@@ -303,6 +303,13 @@ def test_the_settings_of_an_encoding_count():
     assert told["verdict"].to_dict() == {"sincos": "fits", "of t/T": "blurs"}
 
 
+def test_sequences_of_one_event_do_not_blur():
+    single = {"data.name": "synthetic", "data.longest": 1, "data.validation_size": 16, "data.train_size": 64}
+    told = doctor.advice_on(variants("none", "sincos", "lete", **single)).set_index("model")
+    assert told["verdict"].to_dict() == {"none": "constant", "sincos": "fits", "lete": "fits"}
+    assert told["median_gap"].isna().all()
+
+
 def test_models_that_differ_in_more_than_the_encoding_are_told_from_others():
     wide = variants("lete", **{"model.hidden_dim": 16})["lete"]
     told = doctor.advice_on({**variants("scalar", "sincos"), "wide": wide}).set_index("model")["besides"]

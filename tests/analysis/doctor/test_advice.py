@@ -52,6 +52,26 @@ def test_a_verdict_follows_from_rank_and_gap(known, said):
     assert verdict(pd.Series(encoding(**known)), STEADY) == said
 
 
+@pytest.mark.parametrize(
+    "times", [times_of(*([time] for time in range(64))), times_of([3, 3], [40, 40, 40], [90])], ids=["single", "tied"]
+)
+def test_without_gaps_an_encoding_is_judged_by_its_rank_alone(times):
+    rows = [
+        encoding("none", rank=0.0, sees="nothing", resolved=np.nan),
+        encoding("waves", resolved=np.nan),
+        encoding("flat", rank=0.1, resolved=np.nan),
+        encoding("gaps", sees="gap", rank=0.0, resolved=np.nan),
+        encoding("both", sees="time and gap", resolved=np.nan),
+    ]
+    advice = advise(times, pd.DataFrame(rows), {}, curve())
+    assert list(advice.encodings["verdict"]) == ["constant", "fits", "collapsed", "constant", "fits"]
+    assert list(advice.shortlist) == ["none", "waves"]
+    assert "no encoding is judged by the gaps" in advice.minded["gapless"]
+    page = doctor_page("one", times, advice, curve(), sampled=(), notes=())
+    assert "there is no gap above 0 to tell apart" in page
+    assert "tells the median gap apart" not in page
+
+
 def test_few_distinct_times_are_no_collapse_of_the_encoding():
     row = pd.Series(encoding(rank=1.9, reference=31.3))
     assert verdict(row, times_of([0, 1, 2, 0.5])) == "fits"  # of 3 directions that 4 times can have
@@ -72,6 +92,8 @@ def test_few_distinct_times_are_no_collapse_of_the_encoding():
         (times_of([0, 1, 2, 3]), {"regular", "scale"}),
         (times_of([0, 100, 200]), {"regular"}),
         (times_of([0, 0, 100, 200]), {"ties"}),
+        (times_of([100, 100], [200, 200]), {"ties", "gapless"}),
+        (times_of([100], [200]), {"gapless"}),
         (times_of([2999, 2999.1, 2999.2, 2999.3]), {"range"}),
     ],
     ids=lambda given: "+".join(sorted(given)) or "nothing" if isinstance(given, set) else "of",
@@ -136,7 +158,8 @@ def test_gaps_that_are_all_one_are_not_encoded():
 
 def test_of_a_constant_time_the_control_alone_is_left():
     times = times_of([5, 5], [5, 5])
-    advice = advise(times, pd.DataFrame([encoding("none", rank=0.0), encoding(rank=0.0)]), {}, curve())
+    first_alone = encoding("kan_mammote", sees="time and gap", rank=1.0, resolved=np.nan)  # it tells the first event
+    advice = advise(times, pd.DataFrame([encoding("none", rank=0.0), encoding(rank=0.0), first_alone]), {}, curve())
     assert list(advice.shortlist) == ["none"]
     assert (advice.scale.factor, advice.rate) == (1, 0.1)
     assert "Time carries nothing" in advice.minded["constant"]
