@@ -1,1 +1,1 @@
-"""Studies as files that travel: written from a store, checked without one, and taken into another."""
+"""Exchange of studies as files: exported from a store, verified without a store, and imported into another store."""

@@ -1,7 +1,7 @@
-"""An archive of evidence as a ZIP file: the same members give the same bytes, and no member is taken before it was looked at.
+"""An archive of evidence as a ZIP file: the same members give the same bytes, and every member is checked before it is read.
 
-Members are stored as they are: a compressed one would have other bytes by another version of zlib. Archives that somebody
-has packed anew, compressed, are read all the same.
+Members are stored without compression: another version of zlib would compress them to other bytes. Archives that were
+packed again with compression are read, too.
 """
 
 import hashlib
@@ -16,23 +16,23 @@ from uuid import uuid4
 from pipeline.errors import UsageError, one_line, writing
 
 MADE = (1980, 1, 1, 0, 0, 0)
-"""The time that all members have; ZIP knows none before."""
+"""The time of all members: the earliest that ZIP can store."""
 UNIX = 3
-"""The system that ZIP is told to come from, whatever this one is."""
+"""The operating system that is written into every archive, whichever system writes it."""
 MEMBER = re.compile(r"(?:[\w+-][\w+.-]*/)*[\w+-][\w+.-]*", re.ASCII)
-"""What a member may be called: no part of it begins with a dot, and none is empty, so that it lies below where it is put."""
+"""Allowed names of members. No part is empty or begins with a dot, so a member cannot be unpacked outside of its folder."""
 MOST_MEMBERS = 100_000
 LARGEST_MEMBER, MOST_BYTES = 2**28, 2**31
-"""Most bytes of a member, and of all of them."""
+"""Largest size of a member, and of all members together, in bytes."""
 ANOTHER = "Ask for another copy."
-"""What to do about an archive that does not hold."""
+"""Advice at the end of an error about a damaged or changed archive."""
 
 Members = Mapping[str, bytes]
 """The content of an archive by the names of its members."""
 
 
 def write(file: Path, members: Members) -> None:
-    """Write an archive, whole or not at all."""
+    """Write an archive atomically; UsageError if its folder does not exist."""
     temporary = file.with_name(f".{file.name}.{uuid4().hex}.tmp")
     try:
         with writing(file), zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
@@ -48,7 +48,10 @@ def write(file: Path, members: Members) -> None:
 
 
 def read(file: Path) -> dict[str, bytes]:
-    """Return the content of an archive; UsageError where it is none, is broken, or holds what no archive of ours does."""
+    """Return the content of an archive.
+
+    UsageError if it cannot be read, is no ZIP file, is damaged, or has members that an archive of this project cannot have.
+    """
     try:
         with zipfile.ZipFile(file) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
@@ -58,7 +61,7 @@ def read(file: Path) -> dict[str, bytes]:
         raise UsageError(
             f"{file}: must be a whole ZIP file, got one that is not ({one_line(error)}). {ANOTHER}"
         ) from None
-    except (RuntimeError, NotImplementedError, EOFError, zlib.error) as error:  # of a member: a password, a compression
+    except (RuntimeError, NotImplementedError, EOFError, zlib.error) as error:  # a password, an unknown compression
         raise UsageError(f"{file}: must be readable, got {one_line(error)}. {ANOTHER}") from None
     except OSError as error:
         raise UsageError(f"{file}: must be a readable file, got {error.strerror}. Check the path.") from None

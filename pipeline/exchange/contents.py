@@ -1,18 +1,18 @@
-"""What an archive of evidence holds: a study, what was declared of it, and its finished runs, without the store they were in.
+"""The contents of an archive of evidence: a study, its declaration and its finished runs, independent of their store.
 
 | member | holds |
 |---|---|
-| `evidence.json` | the version of the format, and tags and params of the study's run |
-| `study.json` | the manifest, whose cells have no runs: a run is found by its cell |
-| `plan.json`, `looks.json` | what was declared before the first training, and the ledger of looks, as they were stored |
-| `advice.json` | what the encoding doctor said before the first training, as it was stored |
-| `runs/CELL/run.json` | name, tags, params and every recorded number of a run, and the digest of each of its files |
-| `runs/CELL/...` | its files, as they were stored |
-| `report/...` | texts that follow from all of this |
-| `ro-crate-metadata.json`, `croissant.json` | the same for programs that know other formats (`crate.py`) |
-| `signature.json` | who signed it, where somebody did (`signature.py`) |
+| `evidence.json` | the version of the format, and the tags and params of the study's run |
+| `study.json` | the manifest; its cells have no run ids, because a run is found by its cell |
+| `plan.json`, `looks.json` | the declaration from before the first training, and the ledger of looks, as stored |
+| `advice.json` | the advice of the encoding doctor from before the first training, as stored |
+| `runs/CELL/run.json` | name, tags, params and every recorded metric value of a run, and the digest of each of its files |
+| `runs/CELL/...` | the files of the run, as stored |
+| `report/...` | texts that are computed from the members above |
+| `ro-crate-metadata.json`, `croissant.json` | descriptions of the archive in formats of other programs (`crate.py`) |
+| `signature.json` | the signature, if the archive was signed (`signature.py`) |
 
-The names are part of the format: whoever changes one of them, or what stands behind it, counts up `VERSION`.
+The names are part of the format: a change of a name, or of the content under it, requires a higher `VERSION`.
 """
 
 import json
@@ -46,14 +46,14 @@ CLASSES, ENVIRONMENT, CONFUSION = "classes.json", "environment.json", "confusion
 PROBES, WEIGHTS = "probes/", "checkpoints/best.pt"
 CRATE, CROISSANT, SIGNATURE = "ro-crate-metadata.json", "croissant.json", "signature.json"
 NEEDED = (CONFIG, HISTORY, PREDICTIONS, CLASSES, ENVIRONMENT, CONFUSION)
-"""Files that every run has."""
+"""Files that every run must have."""
 
 Record = TypeVar("Record", bound=BaseModel)
 Parsed = TypeVar("Parsed")
 
 
 class Index(BaseModel):
-    """What the archive is, and the run of its study."""
+    """The format of the archive, and the run of its study."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -72,9 +72,9 @@ class RunRecord(BaseModel):
     tags: dict[str, str]
     params: dict[str, str]
     metrics: list[tuple[str, int, int, float]]
-    """Name, step, milliseconds since 1970 and value of every number that was recorded, ascending."""
+    """Name, step, milliseconds since 1970 and value of every recorded metric value, ascending."""
     files: dict[str, str]
-    """The SHA-256 of each of its files by path, also of weights that stayed behind."""
+    """The SHA-256 of each file of the run, by path; it includes weights that the archive leaves out."""
 
     @property
     def last(self) -> dict[str, float]:
@@ -85,15 +85,15 @@ class RunRecord(BaseModel):
 
 @dataclass(frozen=True)
 class Contents:
-    """An archive that was read, or is to be written."""
+    """An archive that was read, or that will be written."""
 
     file: Path
-    """Where it is, for messages."""
+    """The file of the archive, for messages."""
     members: Members
 
     @cached_property
     def index(self) -> Index:
-        """What the archive is."""
+        """The index; UsageError if the archive is not one of this project, or has another version of the format."""
         if INDEX not in self.members:
             raise UsageError(
                 f"{self.file}: must be an archive of a study, got one without {INDEX}. Name one of `export`."
@@ -110,17 +110,17 @@ class Contents:
 
     @cached_property
     def manifest(self) -> Manifest:
-        """What the study consists of."""
+        """The manifest of the study."""
         return self._record(MANIFEST, Manifest)
 
     @cached_property
     def declaration(self) -> Declaration:
-        """What was declared."""
+        """The declaration of the study."""
         return self._record(PLAN, Declaration)
 
     @cached_property
     def advice(self) -> pd.DataFrame | None:
-        """What the encoding doctor said; None of a study that it said nothing of."""
+        """The advice of the encoding doctor; None if the study has none."""
         if ADVICE not in self.members:
             return None
         with self.reading(ADVICE):
@@ -137,11 +137,11 @@ class Contents:
 
     @property
     def cells(self) -> Iterator[tuple[CellEntry, RunRecord]]:
-        """The cells that have a run, and it."""
+        """The cells that have a run, each with its run."""
         return ((entry, self.runs[entry.cell]) for entry in self.manifest.cells if entry.cell in self.runs)
 
     def content(self, cell: str, path: str) -> bytes:
-        """Return a file of a run."""
+        """Return a file of a run; UsageError if the archive lacks it."""
         name = f"{RUNS}{cell}/{path}"
         if name not in self.members:
             raise UsageError(f"{self.file}: {name} must be there, got none. {ANOTHER}")
@@ -156,23 +156,23 @@ class Contents:
         return list(self.parsed(cell, HISTORY, json.loads))
 
     def predictions(self, cell: str) -> pd.DataFrame:
-        """Return the answers of a run."""
+        """Return the predictions of a run, one row per test sequence."""
         return self.parsed(cell, PREDICTIONS, _table)
 
     def parsed(self, cell: str, path: str, parse: Callable[[bytes], Parsed]) -> Parsed:
-        """Return a file of a run as `parse` reads it; UsageError names one that cannot be read."""
+        """Return a file of a run as `parse` reads it; UsageError if it is missing or cannot be read."""
         content = self.content(cell, path)
         with self.reading(f"{RUNS}{cell}/{path}"):
             return parse(content)
 
     @contextmanager
     def reading(self, name: str) -> Iterator[None]:
-        """Name the member where what is read of it within is not what it should hold."""
+        """Turn an error while the member `name` is read into a UsageError that names it."""
         try:
             yield
         except (UsageError, ResultsError):
             raise
-        # Of whatever a member may hold in place of what it should; pyarrow's errors are among them.
+        # Any unexpected content can raise one of these, pyarrow's errors included.
         except (
             ValueError,
             TypeError,
@@ -202,9 +202,10 @@ def _table(content: bytes) -> pd.DataFrame:
 
 
 def results_of(contents: Contents) -> Results:
-    """Return the tables that analyses see, each run under the name of its cell.
+    """Return the tables that analyses read; the id of a run is that of its cell.
 
-    They are those of `load_results` but for the events of sequences, which are of the data and do not travel.
+    They equal those of `load_results`, without the events of sequences: these belong to the data, which archives do not contain.
+    UsageError if the archive has no finished run.
     """
     runs, curves, predictions = [], [], []
     probes: dict[str, list[pd.DataFrame]] = {}
@@ -240,14 +241,14 @@ def results_of(contents: Contents) -> Results:
 
 
 def load(file: Path) -> Contents:
-    """Read an archive; UsageError where it is not one of ours. What it says is not checked yet."""
+    """Read an archive; UsageError if it is not one of this project. Its statements are not verified here."""
     contents = Contents(file, archive.read(file))
     _ = contents.index, contents.manifest, contents.declaration, contents.advice, contents.runs
     return contents
 
 
 def canonical(value: Mapping[str, Any]) -> bytes:
-    """Return a mapping as JSON, the same bytes for the same values; what is no finite number becomes text."""
+    """Return a mapping as JSON, the same bytes for the same values; NaN and infinities become text."""
     return f"{json.dumps(_finite(value), sort_keys=True, allow_nan=False)}\n".encode()
 
 

@@ -1,7 +1,7 @@
-"""An archive of evidence as other programs know it: an RO-Crate, with a description of its answers in Croissant.
+"""Descriptions of an archive of evidence for other programs: RO-Crate metadata, and a Croissant description of its predictions.
 
 Sources: RO-Crate 1.1 (https://w3id.org/ro/crate/1.1), Croissant 1.0 (http://mlcommons.org/croissant/1.0). Both are JSON-LD.
-The metadata of the crate also lists the SHA-256 of every other member, by which an archive is checked.
+The metadata of the crate also lists the SHA-256 of every other member; archives are verified against that list.
 """
 
 import json
@@ -45,7 +45,7 @@ VOCABULARY = {
         )
     },
 }  # fmt: skip
-"""The context that Croissant prescribes."""
+"""The JSON-LD context that Croissant prescribes."""
 ANSWERS = {
     "sample_id": ("sc:Integer", "Number of the test sequence."),
     "length": ("sc:Integer", "How many events it has."),
@@ -54,17 +54,20 @@ ANSWERS = {
     "confidence": ("sc:Float", "Probability of that class by the model."),
     "log_likelihood": ("sc:Float", "Natural logarithm of the probability of the true class by the model."),
 }
-"""Columns of the answers of a run, with their types and meanings."""
+"""Columns of the predictions of a run, with their types and meanings."""
 
 
 def described(contents: Contents) -> dict[str, bytes]:
-    """Return the two documents about an archive that holds all else."""
+    """Return the two documents about an archive that has all its other members."""
     croissant = {CROISSANT: canonical(_croissant(contents))}
     return {**croissant, CRATE: canonical(_crate(contents, {**contents.members, **croissant}))}
 
 
 def changed(contents: Contents) -> list[str]:
-    """Return, a line each, where the members are not those that the metadata of the crate list."""
+    """Return one line for each difference between the members and the list in the metadata of the crate.
+
+    UsageError if the archive has no such metadata, or unreadable ones.
+    """
     members = {name: content for name, content in contents.members.items() if name != SIGNATURE}
     try:
         listed = {
@@ -189,7 +192,7 @@ def _croissant(contents: Contents) -> dict[str, Any]:
 
 
 def _head(contents: Contents) -> dict[str, Any]:
-    """Return what both documents say of the whole."""
+    """Return the fields about the whole archive that both documents share."""
     manifest = contents.manifest
     data = " ".join(f"{name}: {said}" for name, said in _data(contents))
     return {
@@ -198,7 +201,7 @@ def _head(contents: Contents) -> dict[str, Any]:
             f"What {plural(len(contents.runs), 'run')} of {plural(len(manifest.variants), 'model')} answered, how they were "
             f"trained and what follows from it. The data of the study are not part of it. {data}"
         ),
-        # Of its declaration, which is when the study was made public to itself: the time of an export would change the bytes.
+        # The day of the declaration, because the time of the export would make the bytes differ from export to export.
         "datePublished": contents.declaration.declared,
         "identifier": manifest.id,
         "license": LICENCE,
@@ -206,7 +209,7 @@ def _head(contents: Contents) -> dict[str, Any]:
 
 
 def _data(contents: Contents) -> Iterator[tuple[str, str]]:
-    """Yield each data set of the study, with what is known of it."""
+    """Yield the name of each data set of the study, with a description."""
     seen = set()
     for entry, record in contents.cells:
         name, content = record.tags.get("dataset", "unknown"), record.tags.get("data_digest", "")

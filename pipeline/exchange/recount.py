@@ -1,6 +1,6 @@
-"""Verification of an archive from itself alone: everything that follows from answers and histories is computed anew.
+"""Verification of an archive by itself: everything that follows from predictions and histories is computed again.
 
-Neither torch, MLflow nor Optuna is imported, no store is opened, and nothing of an archive is run.
+Neither torch, MLflow nor Optuna is imported, no store is opened, and no code of the archive is executed.
 """
 
 import json
@@ -48,15 +48,15 @@ from pipeline.rows import COSTS, COUNTS, SCORES, row_of_run, scores_of_history, 
 from pipeline.texts import numbers_of, texts_of
 
 SAME = 1e-9
-"""Most by which the same number differs, relative to itself, that other versions of a library have computed."""
+"""Largest relative difference between two values of the same number, computed with different versions of a library."""
 Check = Callable[[], str]
-"""Raises UsageError where something does not hold, or returns what was found."""
+"""A check: it returns a description of what it found, or raises UsageError."""
 
 
 def verify_file(file: Path, key: Ed25519PublicKey | None = None) -> None:
-    """Check an archive, a line each, and where a key is given that its owner has signed it.
+    """Verify an archive and print one line for each check; with a `key`, also verify that its owner signed the archive.
 
-    RunError where something does not hold, UsageError where it is no archive of ours.
+    RunError if a check fails, UsageError if the file is not an archive of this project.
     """
     contents, checks = load(file), Checks()
     for name, check in evidence(contents, key):
@@ -72,7 +72,7 @@ def verify_file(file: Path, key: Ed25519PublicKey | None = None) -> None:
 
 
 def evidence(contents: Contents, key: Ed25519PublicKey | None = None) -> Iterator[tuple[str, Check]]:
-    """Yield the checks of all that was measured, and of who signed it; what analyses made of it is not looked at."""
+    """Yield the checks of the measurements and of the signature, by name; the results of analyses are not checked here."""
     if key or SIGNATURE in contents.members:
         yield "signature", lambda: check_signature(contents, key)
     yield "files", lambda: _files(contents)
@@ -84,7 +84,7 @@ def evidence(contents: Contents, key: Ed25519PublicKey | None = None) -> Iterato
 
 
 def report_of(contents: Contents) -> dict[str, bytes]:
-    """Return the members that follow from the others: the report without figures, and its tables."""
+    """Return the members that are computed from the others: the report without figures, and its tables."""
     texts, _, _ = _derived(contents)[1]
     return {f"{REPORT}{name}": text.encode() for name, text in texts.items()}
 
@@ -140,7 +140,7 @@ def _variants(contents: Contents) -> None:
 
 
 def _run(contents: Contents, entry: CellEntry, record: RunRecord) -> str:
-    """Check the files of a run against the digests with it, and what follows from them against what was recorded."""
+    """Check the files of a run against their recorded digests, and the numbers that follow from them against the recorded ones."""
     place = f"{RUNS}{entry.cell}/"
     for path in NEEDED:
         contents.content(entry.cell, path)
@@ -159,7 +159,7 @@ def _run(contents: Contents, entry: CellEntry, record: RunRecord) -> str:
 
 
 def _recounted(contents: Contents, entry: CellEntry, record: RunRecord) -> str:
-    """Compute anew what follows from the files of a run."""
+    """Compute the numbers that follow from the files of a run, and compare them with the recorded ones."""
     place = f"{RUNS}{entry.cell}/"
     _ = row_of_run(record.tags, record.last), dict(contents.parsed(entry.cell, ENVIRONMENT, json.loads))
     history, predictions = contents.history(entry.cell), contents.predictions(entry.cell)
@@ -180,7 +180,7 @@ def _recounted(contents: Contents, entry: CellEntry, record: RunRecord) -> str:
 
 
 def _identity(contents: Contents, entry: CellEntry, record: RunRecord) -> None:
-    """Check that the run is the one that the manifest names, and was asked for as it says."""
+    """Check that the run is the one that the manifest names, with the settings, data and code that were declared."""
     place = f"{RUNS}{entry.cell}/"
     for tag, value in {"cell": entry.cell, "variant": entry.variant, "seed": str(entry.seed)}.items():
         if record.tags.get(tag) != value:
@@ -242,7 +242,7 @@ def _derived(contents: Contents) -> tuple[str, Derived]:
 
 
 def _without_figures(finding: Finding) -> Finding:
-    """Leave the figures out, which are drawn from the tables and do not travel."""
+    """Leave out the figures: they are drawn from the tables, and archives do not contain them."""
     return Finding(**{**vars(finding), "figures": {}})
 
 
@@ -268,7 +268,7 @@ def _same_text(contents: Contents, name: str, text: str) -> str:
 
 
 def _values(name: str, text: str) -> Any:  # noqa: ANN401 - JSON has no type
-    """Return a text as values that can be compared one by one; of one that holds no table, the text."""
+    """Return the values of a JSON or CSV text, to compare them one by one; any other text is returned unchanged."""
     try:
         if name.endswith(".json"):
             return json.loads(text)

@@ -34,23 +34,23 @@ from pipeline.tracking import Run, Tracker
 OF_STORE = frozenset(
     "ownership owner lease beat spool request checkpoint packaged imported left_out error stopped".split()  # noqa: SIM905
 )
-"""Tags that say how a run came into its store, and not what it is."""
+"""Tags that say how a run came into its store, not what the run is."""
 OF_MLFLOW = "mlflow."
 COMMIT = "mlflow.source.git.commit"
-"""The one tag of MLflow's that says what a run is."""
+"""The only tag of MLflow that says what a run is."""
 
 
 def travels(tag: str) -> bool:
-    """Say whether a tag is part of the evidence."""
+    """Return whether a tag is part of the evidence."""
     return tag not in OF_STORE and not tag.startswith(TAG) and (tag == COMMIT or not tag.startswith(OF_MLFLOW))
 
 
 def export_study(
     study: StoredStudy, tracker: Tracker, file: Path, *, weights: bool, key: Ed25519PrivateKey | None = None
 ) -> None:
-    """Write a study to a file, signed where a key is given.
+    """Write a study to a file, signed if a key is given; the weights are included if `weights` is true.
 
-    UsageError where the study does not hold what its runs answered, before anything is written.
+    UsageError, before anything is written, if a check of the evidence fails, if no run is finished, or for an ablation study.
     """
     if study.parent.tags.get("kind") != STUDY_KIND:
         raise UsageError(f"export: must be a study of compare, got the ablation study {study.name}. Name another one.")
@@ -64,7 +64,7 @@ def export_study(
     if not contents.runs:
         raise UsageError(f"export: must have a finished run, got none of study {study.id}. Run compare to train it.")
     for name, check in evidence(contents):
-        if name != "files":  # of which the digests are written now
+        if name != "files":  # the list of their digests does not exist yet
             check()
     contents = Contents(file, {**members, **report_of(contents)})
     members = {**contents.members, **described(contents)}
@@ -91,7 +91,7 @@ def _of_study(study: StoredStudy, tracker: Tracker) -> dict[str, bytes]:
 
 
 def _of_run(run: Run, entry: CellEntry, tracker: Tracker, *, weights: bool) -> dict[str, bytes]:
-    """Return the record of a run and its files; tables of probes as their code measures them now."""
+    """Return the record of a run and its files; of tables of probes, only those that the current code of a probe measured."""
     measured = set(table_paths().values())
     digests = {
         path: digest

@@ -1,7 +1,7 @@
-"""The signature of an archive: Ed25519 (RFC 8032) over the metadata of the crate, which list the SHA-256 of every other member.
+"""The signature of an archive: Ed25519 (RFC 8032) over the crate's metadata, which list the SHA-256 of every other member.
 
 Keys are files as `ssh-keygen -t ed25519` or `openssl genpkey -algorithm ed25519` write them. The same key signs the same bytes
-with the same signature, so a signed archive has the same bytes each time, too.
+with the same signature, so repeated exports of a signed archive have the same bytes.
 """
 
 import hashlib
@@ -26,24 +26,24 @@ from pipeline.exchange.archive import ANOTHER, Members
 from pipeline.exchange.contents import CRATE, SIGNATURE, Contents, canonical
 
 LARGEST_KEY = 2**16
-"""Bytes of a file that may hold a key."""
+"""Number of bytes that are read from a key file."""
 MAKE = "`ssh-keygen -t ed25519 -f NAME` makes a private and a public one."
 
 
 class Signature(BaseModel):
-    """Who signed what, in base64."""
+    """A signature: the key and the signed member; bytes are in base64."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     algorithm: Literal["ed25519"] = "ed25519"
     signed: Literal["ro-crate-metadata.json"] = "ro-crate-metadata.json"
     public_key: str
-    """The 32 bytes of the key."""
+    """The 32 bytes of the public key."""
     signature: str
 
 
 def private_key(file: Path) -> Ed25519PrivateKey:
-    """Read a private key; UsageError where the file holds none of this kind."""
+    """Read a private key; UsageError if the file has no Ed25519 key, or one with a passphrase."""
     content = _read(file, "--sign")
     for load in (load_ssh_private_key, load_pem_private_key):
         try:
@@ -60,7 +60,7 @@ def private_key(file: Path) -> Ed25519PrivateKey:
 
 
 def public_key(file: Path) -> Ed25519PublicKey:
-    """Read a public key; UsageError where the file holds none of this kind."""
+    """Read a public key; UsageError if the file has no Ed25519 key."""
     content = _read(file, "--key")
     for load in (load_ssh_public_key, load_pem_public_key):
         try:
@@ -73,7 +73,7 @@ def public_key(file: Path) -> Ed25519PublicKey:
 
 
 def signed(members: Members, key: Ed25519PrivateKey) -> dict[str, bytes]:
-    """Return the member that signs an archive."""
+    """Return the member with the signature of an archive."""
     signature = Signature(
         public_key=b64encode(key.public_key().public_bytes_raw()).decode(),
         signature=b64encode(key.sign(members[CRATE])).decode(),
@@ -82,7 +82,10 @@ def signed(members: Members, key: Ed25519PrivateKey) -> dict[str, bytes]:
 
 
 def check_signature(contents: Contents, wanted: Ed25519PublicKey | None = None) -> str:
-    """Return whose signature an archive has; UsageError where it is not that of what it holds, or not by the key that is wanted."""
+    """Return by which key an archive is signed.
+
+    UsageError if the signature does not match the contents, or if it is not by the key `wanted`, if that is given.
+    """
     by = f"by the key {fingerprint(wanted)}" if wanted else f"by the key that {SIGNATURE} names"
     try:
         found = Signature.model_validate_json(contents.members[SIGNATURE])
@@ -99,7 +102,7 @@ def check_signature(contents: Contents, wanted: Ed25519PublicKey | None = None) 
 
 
 def fingerprint(public: Ed25519PublicKey) -> str:
-    """Return what `ssh-keygen -l` prints of a key."""
+    """Return the fingerprint of a key as `ssh-keygen -l` prints it."""
     blob = b64decode(public.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).split()[1])
     return f"SHA256:{b64encode(hashlib.sha256(blob).digest()).decode().rstrip('=')}"
 

@@ -1,7 +1,7 @@
-"""Import: an archive as a study of a store, whose cells are found there as finished.
+"""Import: an archive becomes a study of a store, whose cells count there as finished.
 
-Everything is looked at before anything is written. A run becomes FINISHED when all of it is there, and the manifest comes
-last: what was broken off is no evidence, and the same command goes on with it.
+Everything is checked before anything is written. A run becomes FINISHED when all of it is written, and the manifest is written
+last: an interrupted import is therefore no evidence, and the same command continues it.
 """
 
 import json
@@ -42,16 +42,16 @@ IMPORTED = "imported"
 TABLES = (CONFUSION, "classification_report.json")
 """Files of a run that the tracking UI shows as tables."""
 PROCESSOR = "processor"
-"""Tag of a run: what it was trained on. Runs from before there was one lack it."""
+"""Tag of a run: the processor that it was trained on. Runs of earlier versions lack it."""
 SAME_CODE = ("settings", "data_digest", "code_digest")
 """Parts of a variant's identity that must be the same in both halves of a study."""
 MAY_DIFFER = ("torch_version", "precision", "device", "lstm_kernel")
-"""Parts that may differ, which is said."""
+"""Parts of a variant's identity that may differ; differences are reported."""
 
 
 @dataclass(frozen=True)
 class _Known:
-    """What a store has of the study already."""
+    """The part of the study that the store has already."""
 
     parent: Run | None
     manifest: Manifest | None
@@ -61,7 +61,7 @@ class _Known:
 
 
 def import_file(file: Path, tracker: Tracker) -> None:
-    """Take an archive into a store; UsageError where it does not hold, or says something else than the store."""
+    """Import an archive into a store; UsageError if a check of it fails, or if it contradicts the store."""
     contents = load(file)
     for _, check in evidence(contents):
         check()
@@ -90,16 +90,16 @@ def _known(contents: Contents, tracker: Tracker) -> _Known:
     parents = tracker.find(kind=STUDY_KIND, study=contents.manifest.id)
     if not parents:
         return _Known(None, None, None, runs)
-    parent = parents[-1]  # the oldest, as `Tracker.sole` has it
+    parent = parents[-1]  # the oldest, as in `Tracker.sole`
     try:
         manifest = read_manifest(parent, tracker)
-    except FileNotFoundError:  # a study that ended before its first run, or an import that was broken off
+    except FileNotFoundError:  # the study ended before its first run, or an import was interrupted
         manifest = None
     return _Known(parent, manifest, declared_of(parent, tracker), runs)
 
 
 def _check_runs(contents: Contents, known: _Known, tracker: Tracker) -> None:
-    """Refuse a cell whose run in the store has given other answers."""
+    """Refuse a cell whose run in the store made other predictions."""
     for entry, record in contents.cells:
         if (run := known.runs.get(entry.cell)) is None or run.tags.get(TAG + PREDICTIONS) == record.files[PREDICTIONS]:
             continue
@@ -151,7 +151,7 @@ def _check_study(contents: Contents, known: _Known) -> list[str]:
 
 
 def _other_processors(contents: Contents, known: _Known, tracker: Tracker) -> list[str]:
-    """Say where one study is put together from runs of several processors, whose last bits may differ."""
+    """Return a note if the merged study has runs of several processors: the last bits of their numbers may differ."""
     held = [entry.run_id for entry in known.manifest.cells if entry.run_id] if known.manifest else []
     ours = {run.tags.get(PROCESSOR) for run in tracker.get_all(held).values()}
     theirs = {record.tags.get(PROCESSOR) for record in contents.runs.values()}
@@ -160,7 +160,10 @@ def _other_processors(contents: Contents, known: _Known, tracker: Tracker) -> li
 
 
 def _merged(theirs: Manifest, ours: Manifest | None) -> Manifest:
-    """Return one manifest with the cells of both; the store's come first, and its plan stays."""
+    """Return a manifest with the cells of both; the store's cells come first, and its plan is kept.
+
+    UsageError if the run of a model and seed was trained as another cell in the store.
+    """
     if ours is None:
         return theirs
     mine = {(entry.model, entry.seed): entry for entry in ours.cells}
@@ -198,7 +201,7 @@ def _write(contents: Contents, known: _Known, manifest: Manifest, tracker: Track
 
 
 def _declare(contents: Contents, parent: str, tracker: Tracker) -> None:
-    """Store the plan, the ledger, the advice, and what else the run of a study says of it."""
+    """Store the plan, the ledger, the advice, and the params and data sets of the run of a study."""
     tracker.log_params(parent, contents.index.params)
     for entry, record in _one_a_data_set(contents):
         _record_data(contents, entry, record, parent, tracker)
@@ -211,9 +214,10 @@ def _declare(contents: Contents, parent: str, tracker: Tracker) -> None:
 
 
 def _put(contents: Contents, entry: CellEntry, record: RunRecord, parent: str, tracker: Tracker) -> str:
-    """Write one run, or what is missing of it, and return its id. It is FINISHED when all is there."""
+    """Write one run, or the part of it that is missing, and return its id; the run becomes FINISHED at the end."""
     begun = tracker.find(cell=entry.cell, **{IMPORTED: "true"})
-    tags = {tag: value for tag, value in record.tags.items() if travels(tag) and tag != "kind"}  # which is of studies
+    # `kind` is a tag of studies.
+    tags = {tag: value for tag, value in record.tags.items() if travels(tag) and tag != "kind"}
     tags |= {"cell": entry.cell, IMPORTED: "true"}
     run_id = begun[-1].id if begun else tracker.create(record.name, parent=parent, tags=tags)
     with tracker.hold(run_id):
@@ -240,12 +244,12 @@ def _put_files(contents: Contents, cell: str, paths: list[str], run_id: str, tra
 
 
 def _rows(record: RunRecord) -> Iterator[Row]:
-    """Yield the numbers of a run as rows, those of one moment together."""
+    """Yield the recorded values of a run as rows; values of the same step and time share a row."""
     rows: dict[tuple[int, int, int], dict[str, float]] = {}
     for name, step, milliseconds, value in record.metrics:
         again = 0
         while name in (row := rows.setdefault((step, milliseconds, again), {})):
-            again += 1  # another value of the same moment
+            again += 1  # another value of the same metric at the same time
         row[name] = value
     for (step, milliseconds, _), metrics in sorted(rows.items(), key=lambda item: item[0]):
         yield Row(step, milliseconds, metrics)

@@ -43,8 +43,8 @@ __all__ = [
 def connect(uri: str | None = None, database: str | None = None, experiment: str | None = None) -> Tracker:
     """Connect to a store, by default the one that `MLFLOW_TRACKING_URI` names, or else SQLite in this folder.
 
-    `database`, by default `OPTUNA_STORAGE`, is one that all who share a server can lock runs by, where it is PostgreSQL.
-    A process that is told the `experiment` can begin while a server is away.
+    `database`, by default `OPTUNA_STORAGE`, is used by all processes that share a server to lock runs, if it is PostgreSQL.
+    A process that is given the id of the `experiment` can begin while the server is unreachable.
     """
     from pipeline.tracking.mlflow_tracker import MlflowTracker  # noqa: PLC0415 - importing MLflow takes seconds
 
@@ -53,14 +53,14 @@ def connect(uri: str | None = None, database: str | None = None, experiment: str
 
 @cache
 def connect_once(uri: str, *more: str) -> Tracker:
-    """Return this process's tracker of a store, which all its tasks share."""
+    """Return the tracker of a store that all tasks of this process share."""
     return connect(uri, *more)
 
 
 class Connection:
-    """A tracker that goes with a task to another process, which connects when it first asks.
+    """A tracker that is sent with a task to another process, where it connects at first use.
 
-    Not when the task arrives there: an error would then break the pool of processes instead of ending the task.
+    It does not connect when the task is unpickled: an error would then break the pool of processes instead of ending the task.
     """
 
     def __init__(self, tracker: Tracker) -> None:
@@ -69,7 +69,7 @@ class Connection:
 
     @property
     def tracker(self) -> Tracker:
-        """The tracker, of this process."""
+        """The tracker of this process."""
         return self._tracker
 
     def __reduce__(self) -> "tuple[type[_Remote], tuple[str, ...]]":
@@ -77,7 +77,7 @@ class Connection:
 
 
 class _Remote(Connection):
-    """The same in another process."""
+    """A connection that has arrived in another process."""
 
     def __init__(self, *address: str) -> None:
         self._address = address

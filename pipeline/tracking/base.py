@@ -1,4 +1,4 @@
-"""What a tracker is: a few verbs over runs, and the rule that a run is RUNNING only while a process owns it."""
+"""The interface of a tracker: a few verbs over runs, and the rule that a run is RUNNING only while a process owns it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -18,19 +18,19 @@ from pipeline.tracking.ownership import HOLD_SECONDS, BusyError, Check, LostErro
 from pipeline.tracking.run import Row, Run, Status
 
 ERROR_FILE = "error.txt"
-"""Artifact of a run: the traceback of what it failed by last."""
+"""Artifact of a run: the traceback of its latest failure."""
 
 
-class Stopped(Exception):  # noqa: N818 - no error: what was asked for
-    """Work on a run was ended on purpose: it ends KILLED, with the reason as its tag `stopped`."""
+class Stopped(Exception):  # noqa: N818 - not an error: the stop was asked for
+    """Work on a run was stopped on purpose: the run ends KILLED, with the reason as its tag `stopped`."""
 
 
 class Recorder(ABC):
-    """What is written to runs. Explicit run ids everywhere; no active run."""
+    """The verbs that write to runs. Every verb takes a run id; there is no active run."""
 
     @property
     def takes_copies(self) -> bool:
-        """Whether the copy of a checkpoint would soon be in the store."""
+        """Whether a copy of a checkpoint would soon reach the store."""
         return True
 
     @abstractmethod
@@ -43,7 +43,7 @@ class Recorder(ABC):
 
     @abstractmethod
     def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
-        """Set the params that the run does not have yet: a param can be written once."""
+        """Set the params that the run does not have yet: MLflow lets a param be written only once."""
 
     @abstractmethod
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
@@ -86,23 +86,26 @@ class Tracker(Recorder):
     """Where runs are recorded."""
 
     uri: str
-    """Address of the store, for people: without a password."""
+    """Address of the store for display, without a password."""
     checkpoints: Path
-    """Folder of the checkpoints of unfinished runs: all who share the store see it where it is a file."""
+    """Folder of the checkpoints of unfinished runs. If the store is a file, all processes that share it see this folder."""
     remote = False
-    """Whether others who share the store do not see `checkpoints`."""
+    """Whether other processes that share the store may be unable to see `checkpoints`."""
     spools = False
-    """Whether a cell records to a spool, because the store may be away or slow."""
+    """Whether a cell records to a spool, because the store may be unreachable or slow."""
     ownership: Ownership
-    """What keeps the processes that share the store apart."""
+    """The mechanism that keeps two processes from working on the same run."""
 
     @abstractmethod
     def address(self) -> tuple[str, ...]:
-        """Return what `connect` needs to reach the same runs from another process; UsageError where none can."""
+        """Return the arguments with which `connect` reaches the same runs from another process.
+
+        UsageError if no other process can reach them.
+        """
 
     @property
     def folders(self) -> list[Path]:
-        """Folders that all who share the store must see."""
+        """Folders that every process that shares the store must see."""
         return []
 
     @property
@@ -112,12 +115,12 @@ class Tracker(Recorder):
 
     @property
     def ui(self) -> str:
-        """How people look at the runs: the store's address, or a command that shows them."""
+        """How a person views the runs: the store's address, or a command that shows them."""
         return self.uri
 
     @property
     def site(self) -> str:
-        """The address before those of pages; nothing where there are none."""
+        """The base address of the store's web pages; empty if the store has none."""
         return ""
 
     @abstractmethod
@@ -134,7 +137,7 @@ class Tracker(Recorder):
 
     @abstractmethod
     def get_all(self, run_ids: Collection[str]) -> dict[str, Run]:
-        """Return those of the runs that there are, by their ids, in one search for hundreds of them."""
+        """Return the runs that exist among `run_ids`, by id; one search covers hundreds of ids."""
 
     @abstractmethod
     def find(self, *, status: str | None = None, **tags: str) -> list[Run]:
@@ -148,41 +151,41 @@ class Tracker(Recorder):
 
     @abstractmethod
     def log_rows(self, run_id: str, rows: Sequence[Row]) -> None:
-        """Record rows of metrics in as few calls as the store takes; one that it has with the same time stays one."""
+        """Record rows of metrics in as few calls as possible; a row that the store has with the same time is not doubled."""
 
     @abstractmethod
     def read_rows(self, run_id: str) -> list[Row]:
-        """Return every number that was recorded, each as a row of its own."""
+        """Return every metric value that was recorded, each as a row of its own."""
 
     @abstractmethod
     def read_params(self, run_id: str) -> dict[str, str]:
         """Return the params of a run."""
 
     def log_files(self, run_id: str, files: Sequence[tuple[Path, str]]) -> None:
-        """Store files as artifacts of the same names, each in its folder."""
+        """Store `files`, pairs of a local file and an artifact folder; each file keeps its name."""
         for file, folder in files:
             self.log_file(run_id, file, folder)
 
     def show_tables(self, run_id: str, paths: Collection[str]) -> None:
-        """Have the tracking UI show these artifacts as tables, where it can."""
+        """Make the tracking UI show these artifacts as tables, if it can."""
 
     @abstractmethod
     def fetch(self, run_id: str, path: str) -> Path:
-        """Return a local file with the artifact `path`; FileNotFoundError where the run has none."""
+        """Return a local file with the artifact `path`; FileNotFoundError if the run has no such artifact."""
 
     @abstractmethod
     def delete_artifacts(self, run_id: str, folder: str) -> None:
-        """Delete a folder of artifacts, where there is one."""
+        """Delete a folder of artifacts, if it exists."""
 
     @abstractmethod
     def model_files(self, uri: str) -> tuple[Path, Path]:
         """Return local files with the description and the weights of a model, `models:/NAME@ALIAS` or `runs:/RUN/NAME`.
 
-        UsageError where the store has none there, or one of another kind.
+        UsageError if the store has no model at that address, or one that is not this project's.
         """
 
     def fetch_all(self, run_id: str, paths: Collection[str]) -> dict[str, Path]:
-        """Return local files with those of the artifacts `paths` that the run has."""
+        """Return local files of the artifacts `paths`, by path; artifacts that the run does not have are left out."""
         found = {}
         for path in paths:
             with suppress(FileNotFoundError):
@@ -190,22 +193,25 @@ class Tracker(Recorder):
         return found
 
     def artifacts(self, run_id: str) -> str:
-        """Return where the artifacts of a run lie, for people."""
+        """Return where the artifacts of a run lie, for display."""
         del run_id
         return self.uri
 
     def page(self, run_id: str, artifact: str = "") -> str:
-        """Return the address below the site of the run's page, or of the one that shows an artifact of it."""
+        """Return the address, relative to `site`, of the run's page, or of the page that shows one of its artifacts."""
         del run_id, artifact
         return ""
 
     def view(self, key: str, *, charts: bool = False) -> str:
-        """Return the address below the site of the list of runs as it was saved under a key, or of its `charts`."""
+        """Return the address, relative to `site`, of the list of runs that was saved under a key, or of its `charts`."""
         del key, charts
         return ""
 
     def save_view(self, key: str, name: str, run_ids: Sequence[str], metrics: Sequence[str]) -> None:
-        """Save, where the store has pages, under this name a list of these runs that shows these metrics, the first one's best on top."""
+        """Save a view of these runs under a name, if the store has pages.
+
+        The view shows `metrics` and sorts the runs by the first of them, the best on top.
+        """
 
     def sole(
         self,
@@ -216,9 +222,9 @@ class Tracker(Recorder):
         parent: str | None = None,
         adopted: str | None = None,
     ) -> str:
-        """Return the oldest run that has the tags `identity`: all processes that ask at once get the same one.
+        """Return the oldest run that has the tags `identity`: processes that ask at the same time get the same run.
 
-        Where the store has none it is created, or is the run `adopted` that somebody created for it.
+        If the store has no such run, it is created with `tags`; if the run `adopted` is given, that run gets the tags instead.
         """
 
         def find() -> str | None:
@@ -231,7 +237,7 @@ class Tracker(Recorder):
             if not adopted:
                 run_id = self.create(name, parent=parent, tags={**tags, **identity, **request})
                 if request:
-                    # It is sent again where its answer was lost, and the store then holds each of what was sent.
+                    # MLflow repeats a request whose answer was lost, and the store may then hold one run for each attempt.
                     for run in self.find(**request):
                         if run.id != run_id:
                             self.delete(run.id)
@@ -250,10 +256,11 @@ class Tracker(Recorder):
     def own(
         self, run_id: str, patience: float = HOLD_SECONDS, waits: Callable[[str], None] | None = None
     ) -> Iterator[Check]:
-        """Keep all others who share the store from a run meanwhile; what it yields raises LostError where that failed.
+        """Own a run while the context is open, against every process that shares the store.
 
-        BusyError where another process has it for longer than `patience` seconds; `waits` is told who, once. UsageError where
-        it is owned in another way than runs are owned here.
+        The check that it yields raises LostError once the run is no longer owned. BusyError if another process owns the run for
+        longer than `patience` seconds; `waits` is called once, with the owner. UsageError if the run's owner uses another kind of
+        ownership than this tracker.
         """
 
         def told() -> None:
@@ -278,13 +285,13 @@ class Tracker(Recorder):
 
     @contextmanager
     def ending(self, run_id: str, check: Check) -> Iterator[None]:
-        """Work on a run that is owned, which ends as its work does."""
+        """Work on an owned run, and end the run with the status that the work ends with."""
         with ending(self, self.get(run_id), check, self.ownership.tags()):
             yield
 
     @contextmanager
     def hold(self, run_id: str) -> Iterator[Check]:
-        """Own a run, and work on it until it ends."""
+        """Own a run, work on it, and end it with the status that the work ends with."""
         with self.own(run_id) as check, self.ending(run_id, check):
             yield check
 
@@ -300,10 +307,10 @@ class Tracker(Recorder):
 
 @contextmanager
 def ending(recorder: Recorder, run: Run, check: Check, tags: Mapping[str, str]) -> Iterator[None]:
-    """Work on a run that is owned: it ends FINISHED, or KILLED after an interrupt, or FAILED with its error as a tag.
+    """Work on an owned run: it ends FINISHED, KILLED after an interrupt or a stop, or FAILED with its error as a tag.
 
-    It begins with these tags. The traceback of a defect is kept as a file. A run that was lost to another process is left as it is,
-    and so is one whose store is away.
+    `tags` are set first. The traceback of an unexpected error is stored as an artifact. A run that was lost to another process
+    is left as it is, and so is a run whose store cannot be reached.
     """
     check()
     recorder.set_tags(run.id, {**tags, **{tag: "" for tag in ("error", "stopped") if run.tags.get(tag)}})
@@ -328,7 +335,8 @@ def ending(recorder: Recorder, run: Run, check: Check, tags: Mapping[str, str]) 
             check()
             recorder.set_tags(run.id, {"error": without_secrets(f"{type(error).__name__}: {error}")[:4000]})
             recorder.set_status(run.id, "FAILED")
-            if not isinstance(error, UsageError):  # whose line says all; and files that were moved would be begun anew
+            # The line of a UsageError says all. If the files of the store were moved, writing one would start a new folder.
+            if not isinstance(error, UsageError):
                 recorder.log_text(run.id, ERROR_FILE, without_secrets(format_exc()))
         raise
     check()

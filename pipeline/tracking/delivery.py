@@ -1,4 +1,4 @@
-"""Delivery of spools to the store: by a thread while they are written, or later, by whoever finds them."""
+"""Delivery of spools to the store: by a thread while they are written, or later, by any process that finds them."""
 
 import threading
 import time
@@ -21,7 +21,7 @@ from pipeline.tracking.run import SEALED, Row, Run
 from pipeline.tracking.spool import FILE, MARK, Entry, Spool, alone
 
 HURRY_SECONDS = 5.0
-"""How long a process that was interrupted goes on sending."""
+"""How long an interrupted process continues sending."""
 DELIVER = "`python -m pipeline deliver`"
 
 
@@ -35,11 +35,11 @@ class OvertakenError(UsageError):
 
 @contextmanager
 def spooled(folder: Path, tracker: Tracker, run: Run, check: Check, head: Mapping[str, Any]) -> Iterator[Spool]:
-    """Work on a run by way of a spool in `folder`, sent meanwhile; in the end everything is sent, or UnsentError says no.
+    """Work on a run through a spool in `folder`, which a thread sends at the same time.
 
-    A run without an id is one that could not be looked up, because the store is away: it is looked up in the end, or
-    created, by what `head` says of it: the cell, its tags, the run's parent, the run that it adopts. What the spool's `check`
-    raises ends the work.
+    At the end everything is in the store, or UnsentError is raised. A run without an id could not be looked up, because the store
+    is unreachable: it is looked up, or created, at the end, from `head`: its cell, its tags, its parent, the run that it adopts.
+    An error that the spool's `check` raises ends the work.
     """
     lease = tracker.ownership.tags().get("lease", "")
     spool = Spool.begin(folder, run=run.id, name=run.name, lease=lease, **head)
@@ -50,7 +50,7 @@ def spooled(folder: Path, tracker: Tracker, run: Run, check: Check, head: Mappin
             yield spool
     except BaseException as error:
         hurries = not isinstance(error, Exception)
-        with suppress(Exception):  # what ended the work is what is said
+        with suppress(Exception):  # the error that ended the work is the one to report
             if delivery and delivery.finish(*((0.0, HURRY_SECONDS) if hurries else (link.PATIENCE_SECONDS, inf))):
                 spool.discard()
         raise
@@ -71,7 +71,7 @@ def spooled(folder: Path, tracker: Tracker, run: Run, check: Check, head: Mappin
 
 
 class _Delivery:
-    """A thread that sends a spool to a run, which is owned, while it is written."""
+    """A thread that sends a spool to its owned run while the spool is written."""
 
     def __init__(self, spool: Spool, tracker: Tracker, run_id: str, check: Check) -> None:
         self._spool, self._tracker, self._run_id, self._check = spool, tracker, run_id, check
@@ -81,7 +81,10 @@ class _Delivery:
         threading.Thread(target=self._work, name=f"delivery of {spool.file}", daemon=True).start()
 
     def finish(self, patience: float, limit: float) -> bool:
-        """Send the rest, and say whether that was done before nothing came through for `patience`, or `limit`, seconds."""
+        """Send the rest, and return whether everything was sent.
+
+        Sending stops when nothing has come through for `patience` seconds, or after `limit` seconds in all.
+        """
         spool, began = self._spool, time.monotonic()
 
         def over() -> bool:
@@ -128,9 +131,9 @@ class _Delivery:
 
 
 def send(spool: Spool, entries: Sequence[Entry], tracker: Tracker, run_id: str) -> Iterator[int]:
-    """Send entries to a run in few calls, and yield after each group of them how many that were.
+    """Send entries to a run in few calls, and yield the size of each group of entries once it is sent.
 
-    What is sent again changes nothing: a file that is gone was sent, and of the rows those go that the run lacks.
+    Sending an entry again changes nothing: a file that is gone was sent before, and only rows that the run lacks are sent.
     """
     for kind, group in groupby(entries, _kind):
         items = list(group)
@@ -211,17 +214,17 @@ _SENDERS: dict[str, Callable[[Spool, Sequence[Entry], Tracker, str], None]] = {
 
 @dataclass(frozen=True)
 class Delivered:
-    """What became of a spool that was found."""
+    """The outcome for one spool that was found."""
 
     name: str
     run: Run | None
-    """The run that it was sent to; None where it stays."""
+    """The run that the spool was sent to; None if the spool was kept."""
     said: str
-    """What was sent, or why it stays."""
+    """What was sent, or why the spool was kept."""
 
 
 def deliver(spool: Spool, tracker: Tracker) -> Run:
-    """Send what nobody sends any more, own its run meanwhile, remove it, and return the run.
+    """Send a spool whose process no longer sends it, remove it, and return its run, which is owned during that.
 
     UsageError where files are gone that were not sent, OvertakenError where another process has finished the cell, BusyError where
     one works on it.
@@ -282,14 +285,14 @@ def _overtaken(spool: Spool, run: Run) -> OvertakenError:
 
 
 def deliver_all(tracker: Tracker) -> Iterator[Delivered]:
-    """Send the spools below the folder of checkpoints that no process works on, and yield what became of each."""
+    """Send the spools below the folder of checkpoints that no process works on, and yield the outcome of each."""
     for file in sorted(tracker.checkpoints.glob(f"*/{FILE}")):
-        with suppress(_InUse, FileNotFoundError):  # or gone meanwhile
+        with suppress(_InUse, FileNotFoundError):  # another process uses it, or has removed it since the search
             if delivered := _deliver_left(file.parent, tracker):
                 yield delivered
 
 
-class _InUse(Exception):  # noqa: N818 - no error
+class _InUse(Exception):  # noqa: N818 - not an error
     pass
 
 
@@ -299,7 +302,7 @@ def _deliver_left(folder: Path, tracker: Tracker) -> Delivered | None:
 
     with alone(tracker.checkpoints, folder.name, 0, in_use):
         spool = Spool.left(folder)
-        if not spool.entries:  # its process ended before it had written a line
+        if not spool.entries:  # its process ended before it wrote a line
             spool.discard()
             return None
         name, what = spool.head["name"], _described(spool.entries)
@@ -309,7 +312,7 @@ def _deliver_left(folder: Path, tracker: Tracker) -> Delivered | None:
             raise
         except (UsageError, RunError) as error:
             if isinstance(error, OvertakenError) and not spool.complete:
-                spool.discard()  # what is left of a run that did not come to its end is worth nothing then
+                spool.discard()  # part of a run is worth nothing once another process has finished the cell
                 return None
             return Delivered(name, None, str(error))
     return Delivered(name, run, what)

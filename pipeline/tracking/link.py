@@ -1,4 +1,4 @@
-"""The link to a tracking server: calls that fail are repeated for a while, and who waits is told once."""
+"""The link to a tracking server: failed calls are repeated for a while, and the user is told about the wait once."""
 
 import multiprocessing
 import os
@@ -17,17 +17,17 @@ from pipeline.console import say
 from pipeline.errors import AwayError
 
 PATIENCE_SECONDS = 90.0
-"""How long a call is repeated, and the end of a run waits, while nothing comes through."""
+"""How long a call is repeated, and how long the end of a run waits, while nothing comes through."""
 RETRY_SECONDS = 1.0
-"""How long after a failure a call is repeated."""
+"""Seconds between a failed call and its repetition."""
 START_SECONDS = 30.0
-"""How long a server that does not answer the first call is asked again: one that is restarted is away for some seconds."""
+"""How long the first call is repeated if the server does not answer: a restart takes some seconds."""
 CONNECT_SECONDS = 5
 """How long a tracking server may take to answer the first call."""
 TOLD_SECONDS = 3.0
-"""How long a server must be away to be worth a line."""
+"""How long a server must be unreachable before a line about it is printed."""
 STALE_SECONDS = 30.0
-"""After how long a failure that nobody repeated counts no more, once something else has come through."""
+"""Age at which a failure whose call was not repeated stops counting, once another call has come through."""
 
 
 _hurried = ContextVar("hurried", default=False)
@@ -35,7 +35,7 @@ _hurried = ContextVar("hurried", default=False)
 
 @contextmanager
 def at_once() -> Iterator[None]:
-    """Repeat no call meanwhile: somebody waits for the end of this."""
+    """Repeat no failed call while the context is open, because somebody waits for its end."""
     token = _hurried.set(True)
     try:
         yield
@@ -44,13 +44,16 @@ def at_once() -> Iterator[None]:
 
 
 def wait_for(uri: str) -> None:
-    """Ask a server whether it is there, for a while: whoever starts during its restart must not fail."""
+    """Wait up to `START_SECONDS` until a server answers: a process that starts during a restart must not fail.
+
+    OSError if the server does not answer in that time, or if `uri` is no address.
+    """
     deadline, told = time.monotonic() + START_SECONDS, False
     while True:
         try:
             return ask(uri)
         except OSError as error:
-            # An address that is none has a text as its reason. A name may be unknown while its container is away.
+            # An invalid address has a text as its reason. A host name may be unknown while its container restarts.
             hopeless = isinstance(error, URLError) and not isinstance(error.reason, OSError)
             if hopeless or time.monotonic() >= deadline:
                 raise
@@ -61,7 +64,10 @@ def wait_for(uri: str) -> None:
 
 
 def ask(uri: str) -> None:
-    """Ask a server whether it is there: MLflow itself would try for minutes. The address is one without a user."""
+    """Ask a server once whether it answers: MLflow itself would try for minutes. `uri` must not contain a user.
+
+    OSError if it does not answer; an answer with an error status counts as an answer.
+    """
     try:
         urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=CONNECT_SECONDS).close()  # noqa: S310 - the user's own server
     except HTTPError:
@@ -71,13 +77,13 @@ def ask(uri: str) -> None:
 
 
 class Link:
-    """What one process knows of whether a server is there.
+    """What one process knows about whether a server is reachable.
 
-    It is known by verb: a server that reads but cannot write is away for who writes.
+    Failures are counted by verb: a server that can read but not write is unreachable for a process that writes.
     """
 
     def __init__(self, uri: str, locks: Path) -> None:
-        """Know nothing yet. `locks` is a folder in which the processes of one command agree who of them says it."""
+        """Start without failures. `locks` is a folder in which the processes of one command agree which of them reports."""
         self.uri = uri
         self._mutex = threading.RLock()
         self._failing: dict[str, tuple[float, float]] = {}
@@ -87,11 +93,11 @@ class Link:
 
     @property
     def away(self) -> bool:
-        """Whether a call has failed since one of its kind came through."""
+        """Whether a call has failed since the last success of its verb."""
         return bool(self._failing)
 
     def answered(self, verb: str, began: float) -> None:
-        """Note that a call came through that began then; one from before the failure says nothing."""
+        """Note that a call that began at `began` came through; a call from before the failure proves nothing."""
         if not self._failing:
             return
         with self._mutex:
@@ -105,9 +111,9 @@ class Link:
                 self._speaker.release()
 
     def failed(self, verb: str, error: AwayError, began: float) -> bool:
-        """Note that a call failed that began then; say whether it is to be repeated here, after a pause that this makes.
+        """Note that a call that began at `began` failed; pause, and return whether the caller should repeat it.
 
-        Only the main thread waits so: the others have loops of their own.
+        Only the main thread pauses and repeats: other threads have retry loops of their own.
         """
         with self._mutex:
             now = time.monotonic()
@@ -128,6 +134,6 @@ class Link:
         try:
             Path(self._speaker.lock_file).parent.mkdir(parents=True, exist_ok=True)
             self._speaker.acquire(timeout=0)
-        except Timeout:  # another process of this command says it
+        except Timeout:  # another process of this command reports it
             return
         say(f"the tracking server {self.uri} is away ({error.why}): training goes on, and what it records is kept")

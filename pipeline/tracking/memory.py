@@ -32,7 +32,7 @@ class MemoryTracker(Tracker):
         self.params: dict[str, dict[str, Any]] = {}
         self.history: dict[str, list[tuple[int, dict[str, float]]]] = {}
         self.rows: dict[str, list[Row]] = {}
-        """The same as `history`, with the times."""
+        """The content of `history`, with times."""
         self.datasets: dict[str, str] = {}
         self._registry = MemoryRegistry(lambda run_id: (folder / run_id / "model").is_dir())
 
@@ -62,7 +62,7 @@ class MemoryTracker(Tracker):
         return self._runs[run_id]
 
     def get_all(self, run_ids: Collection[str]) -> dict[str, Run]:
-        """Return the runs that there are."""
+        """Return the runs that exist."""
         return {run_id: self._runs[run_id] for run_id in run_ids if run_id in self._runs}
 
     def find(self, *, status: str | None = None, **tags: str) -> list[Run]:
@@ -88,7 +88,7 @@ class MemoryTracker(Tracker):
         self._keep(run_id, step, metrics)
 
     def log_rows(self, run_id: str, rows: Sequence[Row]) -> None:
-        """Append them one by one."""
+        """Append the rows that the run does not have."""
         for row in rows:
             if row not in self.rows[run_id]:
                 self.rows[run_id].append(row)
@@ -99,7 +99,7 @@ class MemoryTracker(Tracker):
         self._runs[run_id] = replace(self._runs[run_id], metrics={**self._runs[run_id].metrics, **metrics})
 
     def read_rows(self, run_id: str) -> list[Row]:
-        """Take the rows apart."""
+        """Split the rows into one for each value."""
         return [
             Row(row.step, row.milliseconds, {name: value})
             for row in self.rows[run_id]

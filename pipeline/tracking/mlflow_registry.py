@@ -16,7 +16,7 @@ class MlflowRegistry(ModelRegistry):
     """Registered models beside the runs of a tracker."""
 
     def __init__(self, tracker: MlflowTracker) -> None:
-        """Use the store of a tracker, and its link where that is a server."""
+        """Use the store of a tracker, and its link if the store is a server."""
         self.uri, self.link = tracker.uri, tracker.link
         self._client, self._experiment = tracker._client, tracker._experiment  # noqa: SLF001 - a part of the tracker
 
@@ -63,7 +63,7 @@ class MlflowRegistry(ModelRegistry):
             if error.error_code != NO_SUCH:
                 raise
             self._client.create_registered_model(name)
-        # By its place: MLflow would look for `models:/ID` in the store that is active, which is another one here.
+        # The model is given by its place: MLflow would look for `models:/ID` in its active store, which is another one here.
         version = self._client.create_model_version(
             name, model.artifact_location, run_id, dict(tags), model_id=model.model_id
         )
@@ -76,7 +76,7 @@ class MlflowRegistry(ModelRegistry):
 
     @_mapped
     def point(self, alias: str, version: Version) -> None:
-        """Set the alias, which MLflow takes from the version that has it."""
+        """Set the alias; MLflow removes it from the version that had it."""
         self._client.set_registered_model_alias(version.name, alias, str(version.number))
 
     def page(self, version: Version) -> str:

@@ -23,8 +23,8 @@ from typing import Any, ParamSpec, TypeVar
 from urllib.error import URLError
 from urllib.parse import unquote, urlsplit
 
-# A request is repeated for some seconds, because one of hundreds must not end the whole call; by default that is minutes without a word.
-# What lasts longer is for the link to the server, which says so.
+# A request is repeated for some seconds, because one failure among hundreds must not end the whole call. MLflow's default is to
+# repeat it for minutes without a message. The link to the server deals with longer failures, and reports them.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
@@ -74,47 +74,47 @@ from pipeline.tracking.run import Row, Run, Status
 DEFAULT_URI = "sqlite:///mlflow.db"
 EXPERIMENT = "lstm-time-embeddings"
 KINDS = re.compile(r"(https?|sqlite|postgresql(\+\w+)?)://")
-"""How the address of a store begins."""
+"""The beginning of the address of a store."""
 PARAM_LENGTH = 6000
-"""Longest param that MLflow takes."""
+"""Longest param that MLflow takes, in characters."""
 PAGE = 1000
-"""Runs that a search returns at once."""
+"""Runs in one page of a search."""
 IDS = 200
-"""Runs that a search asks for by their ids: an address of a server takes some thousand characters."""
+"""Run ids in one search: the URL of a request holds some thousand characters."""
 KEPT = 16
-"""Of how many runs downloads are kept at a time: who reads files of a run has them until so many others were asked for."""
+"""Number of runs whose downloads are kept: the files of a run stay until files of so many other runs were asked for."""
 UNFIT = re.compile(r"[/:.%\"']")
-"""What no name of a model may hold."""
+"""Characters that the name of a model must not contain."""
 PLAIN = re.compile(r"[\w .:/+-]*", re.ASCII)
-"""A value that a filter can hold."""
+"""Values that can be written into a filter of a search."""
 EXPERIMENT_KIND = "mlflow.experimentKind"
 """The tag by which the UI shows an experiment as training, not as a language application."""
 MODE = "workflowType=machine_learning"
-"""What the address of a page ends with: without it the UI opens in the mode that it was in last, at first that of language models."""
+"""The end of the address of a page: without it, the UI opens in the mode used last, which is at first that of language models."""
 VIEW_TAG = "mlflow.sharedViewState."
-"""How the tag of an experiment begins that holds a shared view of its runs."""
+"""Prefix of the tag of an experiment that holds a shared view of its runs."""
 MOST_IN_VIEW = 100
-"""Runs that a view names: a tag of an experiment takes 5,000 letters."""
+"""Most runs that a view names: a tag of an experiment holds 5,000 characters."""
 TABLES_TAG = "mlflow.loggedArtifacts"
 """The tag by which the UI knows which artifacts are tables."""
 
 LOST = (ConnectionError, TimeoutError, URLError, requests.ConnectionError, requests.Timeout, RetryError)
-"""What is raised where a server is not reached, or answers with a status that says it may do so later, as 500 and 503 do."""
+"""Exceptions of a server that is unreachable, or whose status says that it may answer later, such as 500 and 503."""
 CODE = "code.zip"
 """The file of a model that holds the modules of the project."""
 NEWEST = 8
-"""Of the models of a store, how many a new one may share its code with: the older, the likelier they have another version."""
+"""Number of newest models of a store whose code is compared with that of a new model: older ones rarely have the same version."""
 UPLOADS = 16
-"""Files that go to a server at once: a package of a model has some hundred."""
+"""Files that are uploaded to a server at once: the package of a model has some hundred."""
 BATCH = 1000
 """Metrics that MLflow takes in one call."""
 REPEATABLE = ("set_status", "set_tags", "log_params")
-"""What may be asked again of a local store, whatever came of it before."""
+"""Verbs that can be repeated on a local store whether or not the first call took effect."""
 LOCKED_SECONDS = 60.0
-"""How long a local store that is locked is asked again. SQLite waits for a lock but for where two processes that read want to write:
-one of them is refused at once."""
+"""How long a call of a locked local store is repeated. SQLite waits for a lock by itself, with one exception: if two processes that
+are reading both want to write, it refuses one of them at once."""
 
-# It writes the traceback of each error of the database, which is said in one line here.
+# This logger prints the traceback of each database error, which is reported in one line here.
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 P = ParamSpec("P")
@@ -122,9 +122,9 @@ R = TypeVar("R")
 
 
 def _mapped(method: Callable[P, R]) -> Callable[P, R]:
-    """Turn the exceptions of MLflow and of what lies below it into one line that names the store.
+    """Turn the exceptions of MLflow, and of the layers below it, into one line that names the store.
 
-    What a server does not answer is asked again, for as long as its link says. A call of a database is not interrupted.
+    A call that a server does not answer is repeated for as long as its link says. A call of a database is not interrupted.
     """
 
     @wraps(method)
@@ -134,7 +134,7 @@ def _mapped(method: Callable[P, R]) -> Callable[P, R]:
         while True:
             began = time.monotonic()
             try:
-                if link and link.away:  # a look that fails soon
+                if link and link.away:  # a quick check, which fails sooner than the call would
                     ask(link.uri)
                 with nullcontext() if getattr(args[0], "spools", True) else undisturbed():
                     answer = method(*args, **kwargs)
@@ -157,10 +157,10 @@ def _mapped(method: Callable[P, R]) -> Callable[P, R]:
 
 
 def _explained(error: Exception, uri: str, verb: str) -> UsageError | RunError:
-    """Return the error of a store that does not answer, or of one that could not do what it was told."""
+    """Return the error to raise: the store does not answer, or it could not do what it was asked for."""
     if said := disk_error(error, f"tracking store {uri}, its artifacts or {gettempdir()}"):
         return said
-    if isinstance(error, CommandError):  # of Alembic, which knows the versions of the tables
+    if isinstance(error, CommandError):  # raised by Alembic, which checks the version of the tables
         return UsageError(
             f"MLFLOW_TRACKING_URI: must be a store whose tables this MLflow knows, got {uri} ({one_line(error)}). "
             "Name another one where Optuna keeps its studies there, or install the version of MLflow that made it."
@@ -196,7 +196,7 @@ def _in_words(error: BaseException) -> str:
 
 
 def _is_lost_connection(error: BaseException) -> bool:
-    if isinstance(error, DBAPIError):  # without a statement it was raised by connecting
+    if isinstance(error, DBAPIError):  # an error without a statement was raised while connecting
         return error.statement is None or error.connection_invalidated
     return isinstance(error, LOST)
 
@@ -206,10 +206,10 @@ class MlflowTracker(Tracker):
 
     @_mapped
     def __init__(self, uri: str | None = None, database: str | None = None, experiment: str | None = None) -> None:
-        """Connect to `uri`, by default `MLFLOW_TRACKING_URI` or the local SQLite store; `UsageError` if none answers.
+        """Connect to `uri`, by default `MLFLOW_TRACKING_URI` or the local SQLite store; `UsageError` if it does not answer.
 
-        Where that is a server, runs are owned by locks of `database`, by default `OPTUNA_STORAGE`, if it is PostgreSQL.
-        A process that is told the id of the `experiment` asks the store nothing now: it may be away.
+        If `uri` is a server and `database`, by default `OPTUNA_STORAGE`, is PostgreSQL, runs are owned by locks of `database`.
+        With the id of the `experiment`, no request is made now, so the server may be unreachable.
         """
         self._address = uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
         self.uri = without_secrets(self._address)
@@ -226,14 +226,14 @@ class MlflowTracker(Tracker):
         self._places: dict[str, str] = {}
         self._downloaded: dict[str, Path] = {}
         self.ownership, self.checkpoints, self.remote = self._owning()
-        # Two processes that meet a new store would both migrate it. A server does that before it answers.
+        # Two processes that open a new store would both create its tables. A server does that before it answers.
         with self.ownership.locks.lock("store") if isinstance(self.ownership, ByLocks) else nullcontext():
             self._client = MlflowClient(self._absolute)
             self._experiment = experiment or self._open_experiment()
         self.link = Link(self.uri, self.checkpoints / "locks") if self.spools else None
 
     def _owning(self) -> tuple[Ownership, Path, bool]:
-        """Return what keeps processes apart, the folder of checkpoints, and whether others do not see that."""
+        """Return the ownership, the folder of checkpoints, and whether other processes may be unable to see that folder."""
         folder = Path("checkpoints")
         if self.uri.startswith("sqlite"):
             file = Path(str(make_url(self._absolute).database))
@@ -251,7 +251,7 @@ class MlflowTracker(Tracker):
             ) from error
 
     def _open_experiment(self) -> str:
-        """Return the id of the experiment, which is created where the store has none."""
+        """Return the id of the experiment, which is created if the store lacks it."""
         wanted = os.environ.get("MLFLOW_EXPERIMENT_ID")
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
         if not wanted:
@@ -280,7 +280,7 @@ class MlflowTracker(Tracker):
         return str(wanted)
 
     def _create_experiment(self, name: str) -> str:
-        """Create it, with the folder of its files: by that the next process knows that it sees the same one."""
+        """Create the experiment and the folder of its files, by which the next process knows that it sees the same files."""
         wanted = str(self._client.create_experiment(name))
         for folder in _folders(self._client.get_experiment(wanted)) if self.remote and not self.spools else ():
             folder.mkdir(parents=True, exist_ok=True)
@@ -290,13 +290,13 @@ class MlflowTracker(Tracker):
     def create(self, name: str, *, parent: str | None = None, tags: Mapping[str, str]) -> str:
         """Create a run in the experiment."""
         nested = {"mlflow.parentRunId": parent} if parent else {}
-        described = {**tags, **self.ownership.tags(), **_source(), **tags, **nested}  # in this order, and tags win
+        described = {**tags, **self.ownership.tags(), **_source(), **tags, **nested}  # `tags` come first, and win
         run = self._client.create_run(self._experiment, run_name=name, tags=described)
         return self._run(run).id
 
     @_mapped
     def delete(self, run_id: str) -> None:
-        """Delete the run; the store keeps it out of sight, and nobody works on it there."""
+        """End the run, and delete it; MLflow keeps a deleted run, hidden."""
         self._client.set_terminated(run_id, "KILLED")
         self._client.delete_run(run_id)
 
@@ -306,7 +306,7 @@ class MlflowTracker(Tracker):
         return self._run(self._client.get_run(run_id))
 
     def address(self) -> tuple[str, ...]:
-        """Return the store's address, that of the database whose locks own its runs, and the experiment of a server."""
+        """Return the store's address, that of the database whose locks own its runs, and, for a server, the experiment."""
         return (self._address, self._database, self._experiment) if self.spools else (self._address, self._database)
 
     @_mapped
@@ -321,7 +321,7 @@ class MlflowTracker(Tracker):
     @_mapped
     def find(self, *, status: str | None = None, **tags: str) -> list[Run]:
         """Search the experiment by status and tags."""
-        # A filter has no way to escape quotes. Names that people give may hold them; they are compared here.
+        # A filter has no way to escape quotes. Names that users choose may contain them, so such values are compared here.
         free = {key: value for key, value in tags.items() if not PLAIN.fullmatch(value)}
         wanted = [f"tags.`{key}` = '{value}'" for key, value in tags.items() if key not in free]
         wanted += [f"attributes.status = '{status}'"] if status else []
@@ -360,7 +360,7 @@ class MlflowTracker(Tracker):
         self._client.log_batch(run_id, params=missing)
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Log one row, with the same time however often it is tried."""
+        """Log one row; every repetition of the call has the same time."""
         self.log_rows(run_id, [Row(step, int(time.time() * 1000), metrics)])
 
     @_mapped
@@ -401,7 +401,7 @@ class MlflowTracker(Tracker):
         try:
             self._client.log_inputs(run_id, inputs)
         except MlflowException:
-            # MLflow looks before it writes: another process may have recorded the same data set meanwhile.
+            # MLflow searches before it writes: another process may have recorded the same data set in between.
             self._client.log_inputs(run_id, inputs)
 
     @_mapped
@@ -422,14 +422,14 @@ class MlflowTracker(Tracker):
 
     @_mapped
     def log_files(self, run_id: str, files: Sequence[tuple[Path, str]]) -> None:
-        """Store the files side by side, because a slow server takes its time for each."""
+        """Store the files in parallel, because a slow server takes a while for each."""
         repository = self._repository(run_id)
         with ThreadPoolExecutor(UPLOADS) as pool:
             list(pool.map(lambda file: repository.log_artifact(str(file[0]), file[1] or None), files))
 
     @_mapped
     def show_tables(self, run_id: str, paths: Collection[str]) -> None:
-        """Add them to the tag by which the UI knows them."""
+        """Add the paths to the tag by which the UI knows tables."""
         shown = json.loads(self._client.get_run(run_id).data.tags.get(TABLES_TAG, "[]"))
         if new := [entry for path in paths if (entry := {"path": path, "type": "table"}) not in shown]:
             self._client.set_tag(run_id, TABLES_TAG, json.dumps([*shown, *new]))
@@ -440,7 +440,7 @@ class MlflowTracker(Tracker):
     ) -> None:
         """Store the classifier as an MLflow pyfunc whose code is the project's own."""
         name = UNFIT.sub("_", name)
-        # MLflow would itself create the model's entry, and read the history of each metric of the run, one call after another.
+        # If MLflow created the model's entry itself, it would read the history of each metric of the run, one call after another.
         run = self._client.get_run(run_id)
         entry = self._client.create_logged_model(
             self._experiment, name, run_id, {"mlflow.note.content": card}, run.data.params, "classifier"
@@ -448,12 +448,12 @@ class MlflowTracker(Tracker):
         try:
             self._client.log_outputs(run_id, [LoggedModelOutput(entry.model_id, step=0)])
         except MlflowException as error:
-            # It was sent again, because its answer was lost. The entry is new: a row of it can only be this one.
+            # The request was repeated because its answer was lost. The entry is new, so its row can only be from this request.
             if "unique" not in str(error).lower():
                 raise
 
         class OfRun(Model):
-            """A model that says of which run it is."""
+            """A model that names its run."""
 
             def __init__(self, **named: Any) -> None:  # noqa: ANN401
                 super().__init__(**{**named, "run_id": run_id})
@@ -476,19 +476,22 @@ class MlflowTracker(Tracker):
         self._share(run_id, weights, entry.artifact_location)
 
     def _link_metrics(self, run: Any, model_id: str) -> None:  # noqa: ANN401 - mlflow is untyped here
-        """Record the numbers of a run with its model and its data set, too; for the run they are the rows that it has."""
+        """Record the metrics of a run for its model and its data set, too; the run itself already has these rows."""
         used = next((each.dataset for each in run.inputs.dataset_inputs), None)
         about = (model_id, used and used.name, used and used.digest, run.info.run_id)
         rows = [
             Metric(row.key, row.value, row.timestamp, row.step, *about)
-            for row in run.data._metric_objs  # noqa: SLF001 - what is public leaves the times out
+            for row in run.data._metric_objs  # noqa: SLF001 - the public attribute lacks the times
             if "/" not in row.key
         ]
         if rows:
             self._client.log_batch(run.info.run_id, metrics=rows)
 
     def _share(self, run_id: str, weights: Path, model: str) -> None:
-        """Let the package of a model share files, where it lies in a folder here: the weights with its run, the code with others."""
+        """Replace files of a model's package by hard links, if it lies in a folder of this machine.
+
+        The weights are linked to those of its run, the code to that of another model.
+        """
         run, package = (urlsplit(place) for place in (self._place(run_id), model))
         if not {run.scheme, package.scheme} <= {"", "file"}:
             return
@@ -503,10 +506,10 @@ class MlflowTracker(Tracker):
 
     @contextmanager
     def _as_active(self) -> Iterator[None]:
-        """Make the store and the experiment MLflow's active ones, where a model goes, and then those of the caller again.
+        """Make the store and the experiment the active ones of MLflow, which stores models there; restore the caller's at the end.
 
-        A run that the caller has open is in another store or experiment, where MLflow would look for the model's run.
-        MLflow also writes both to the environment, where the next store of this process would take them for the user's.
+        An open run of the caller is set aside: it is in another store or experiment, where MLflow would look for the model's run.
+        MLflow also writes both to the environment, where the next tracker of this process would take them for the user's choice.
         """
         given = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID")}
         # MLflow has no public call for what is active.
@@ -535,11 +538,11 @@ class MlflowTracker(Tracker):
 
     @_mapped
     def fetch_all(self, run_id: str, paths: Collection[str]) -> dict[str, Path]:
-        """Look into each folder of artifacts once."""
+        """List each folder of artifacts only once."""
         return self._fetched(run_id, paths)
 
     def _fetched(self, run_id: str, paths: Collection[str]) -> dict[str, Path]:
-        """Return artifacts: where they lie, or else downloads, which stay until `KEPT` other runs were asked for files."""
+        """Return the artifacts where they lie, or downloads, which stay until `KEPT` other runs were asked for files."""
         place = urlsplit(self._place(run_id))
         if place.scheme in ("", "file") and (folder := Path(unquote(place.path))).is_dir():
             return {path: folder / path for path in paths if (folder / path).is_file()}
@@ -562,7 +565,7 @@ class MlflowTracker(Tracker):
 
     @_mapped
     def model_files(self, uri: str) -> tuple[Path, Path]:
-        """Return downloads of the files that `log_model` has stored."""
+        """Return downloads of the files that `log_model` stored."""
         try:
             with self._as_active():
                 folder = Path(
@@ -580,7 +583,7 @@ class MlflowTracker(Tracker):
 
     @_mapped
     def delete_artifacts(self, run_id: str, folder: str) -> None:
-        """Delete them from the artifact store, which the client has no call for."""
+        """Delete the folder from the artifact store itself: MLflow's client has no call for that."""
         repository = self._repository(run_id)
         if repository.list_artifacts(folder):
             repository.delete_artifacts(folder)
@@ -591,7 +594,7 @@ class MlflowTracker(Tracker):
         return self._place(run_id)
 
     def _place(self, run_id: str) -> str:
-        """Return where the artifacts of a run lie, which is for ever."""
+        """Return where the artifacts of a run lie; the place is cached because it never changes."""
         return self._places.get(run_id) or self._places[self.get(run_id).id]
 
     def _repository(self, run_id: str) -> Any:  # noqa: ANN401 - mlflow is untyped here
@@ -604,14 +607,14 @@ class MlflowTracker(Tracker):
         return folder
 
     def _run(self, run: Any) -> Run:  # noqa: ANN401 - mlflow is untyped here
-        """Return a run as ours, and remember where its artifacts lie."""
+        """Return MLflow's run as a `Run`, and remember where its artifacts lie."""
         self._places[run.info.run_id] = run.info.artifact_uri
         return Run(run.info.run_id, run.info.run_name, run.info.status, dict(run.data.tags), dict(run.data.metrics))
 
     @property
     @_mapped
     def folders(self) -> list[Path]:
-        """Return the folder of an SQLite store, and that of artifacts which clients write themselves."""
+        """Return the folder of an SQLite store, and the folder of artifacts if clients write them directly."""
         artifacts = _folders(self._client.get_experiment(self._experiment))
         return artifacts if self.remote else [self.checkpoints.parent, *artifacts]
 
@@ -627,23 +630,23 @@ class MlflowTracker(Tracker):
         """Return the server's address, or the command that serves a local store."""
         if self.spools:
             return self.site.rstrip("/")
-        # Elsewhere, as in the folder of a notebook, no relative path leads there from the next terminal.
+        # In another working folder, such as that of a notebook, a relative path would not lead there from the next terminal.
         here = Path.cwd() == ROOT
         command = ".venv/bin/mlflow" if here else str(Path(sys.executable).with_name("mlflow"))
         return shlex.join([command, "ui", "--backend-store-uri", self.uri if here else without_secrets(self._absolute)])
 
     @property
     def site(self) -> str:
-        """Return the server's address, or that at which the command serves a local store.
+        """Return the server's address, or the address at which `mlflow ui` serves a local store.
 
-        `MLFLOW_PUBLIC_URL` is the one for people, where this process reaches the server by a name that only containers know.
+        `MLFLOW_PUBLIC_URL` is the address for browsers, if this process reaches the server by a name that only containers know.
         """
         if not self.spools:
             return "http://127.0.0.1:5000/"
         return f"{(os.environ.get('MLFLOW_PUBLIC_URL') or self.uri).rstrip('/')}/"
 
     def page(self, run_id: str, artifact: str = "") -> str:
-        """Return the run's page in the MLflow UI, from its root."""
+        """Return the run's page in the MLflow UI, relative to its root."""
         shown = f"/artifacts/{artifact}" if artifact else ""
         return f"#/experiments/{self._experiment}/runs/{run_id}{shown}?{MODE}"
 
@@ -654,7 +657,7 @@ class MlflowTracker(Tracker):
 
     @_mapped
     def save_view(self, key: str, name: str, run_ids: Sequence[str], metrics: Sequence[str]) -> None:
-        """Save what the UI's own "Save view" would, as a tag of the experiment: the menu "Views" lists it by its name."""
+        """Save a tag of the experiment as the UI's own "Save view" does: the menu "Views" lists it by its name."""
         columns = [f"metrics.`{metric}`" for metric in metrics]
         wanted = ", ".join(f"'{run_id}'" for run_id in run_ids)
         view = {
@@ -674,7 +677,7 @@ class MlflowTracker(Tracker):
 
 
 class _Uploads(MlflowArtifactsRepository):
-    """Artifacts behind a tracking server, of which a folder goes there side by side, as the package of a model does."""
+    """Artifacts behind a tracking server; the files of a folder, such as the package of a model, are uploaded in parallel."""
 
     def log_artifacts(self, local_dir: str, artifact_path: str | None = None) -> None:
         """Store the files of a folder."""
@@ -690,7 +693,7 @@ _artifact_repository_registry.register("mlflow-artifacts", _Uploads)  # type: ig
 
 
 def _link(copy: Path, file: Path) -> None:
-    """Replace a copy of a file by a second name of it."""
+    """Replace a copy of a file by a hard link to it."""
     if not copy.is_file():
         return
     link = copy.with_name(f".{copy.name}")
@@ -700,7 +703,7 @@ def _link(copy: Path, file: Path) -> None:
 
 
 def _is_same(one: Path, other: Path) -> bool:
-    """Return whether two files are there and have the same bytes."""
+    """Return whether two files exist and have the same bytes."""
     try:
         return cmp(one, other, shallow=False)
     except OSError:
@@ -708,7 +711,7 @@ def _is_same(one: Path, other: Path) -> bool:
 
 
 def _age(folder: Path) -> float:
-    """Return a number that is the smaller the newer a folder is; of one that is deleted meanwhile, any."""
+    """Return a sort key by which newer folders come first; 0 for a folder that was deleted since it was listed."""
     try:
         return -folder.stat().st_mtime
     except FileNotFoundError:
@@ -716,18 +719,19 @@ def _age(folder: Path) -> float:
 
 
 def _source() -> dict[str, str]:
-    """Return the tags by which the UI says who has created a run, and with what."""
+    """Return the tags by which the UI shows who created a run, and with which program."""
     try:
         user = getpass.getuser()
-    except (ImportError, KeyError, OSError):  # a user that the system has no name for, as in some containers
+    except (ImportError, KeyError, OSError):  # a user without a name on this system, as in some containers
         user = "unknown"
     return {"mlflow.user": user, "mlflow.source.name": "python -m pipeline", "mlflow.source.type": "LOCAL"}
 
 
 def _absolute(uri: str) -> str:
-    """Return the address for MLflow, which keeps one store per address for as long as a process lives.
+    """Return the address with an absolute path, because MLflow keeps one store per address for the life of a process.
 
-    The relative path of an SQLite store means another store once the working folder has changed.
+    The relative path of an SQLite store would mean another store once the working folder has changed. UsageError for a
+    database in memory.
     """
     if not uri.startswith("sqlite"):
         return uri
@@ -746,6 +750,6 @@ def _owning_by(database: str) -> Ownership:
 
 
 def _folders(experiment: Any) -> list[Path]:  # noqa: ANN401 - mlflow is untyped here
-    """Return the folder in which clients write the artifacts of an experiment, where it is one."""
+    """Return the folder in which clients write the artifacts of an experiment; empty if they are not written to a folder."""
     place = urlsplit(str(experiment.artifact_location))
     return [Path(unquote(place.path))] if place.scheme in ("", "file") else []

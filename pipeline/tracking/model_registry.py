@@ -1,4 +1,4 @@
-"""The registry of models: versions under a name, and the aliases by which they are loaded; and its twin in memory."""
+"""The registry of models: versions under a name, and the aliases by which they are loaded; with a twin in memory for tests."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
@@ -12,13 +12,16 @@ class Version:
     name: str
     number: int
     run_id: str
-    """The run that holds it; empty where it was registered without one."""
+    """The run that holds the model; empty if it was registered without a run."""
     tags: dict[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
 
 
 class ModelRegistry(ABC):
-    """Where models are registered. Who writes to it keeps others from that by a run that stands for the name (`Tracker.own`)."""
+    """The registry of models of a store.
+
+    A process that writes to it must own the run that stands for the registered name (`Tracker.own`), so that only one writes.
+    """
 
     @abstractmethod
     def versions(self, name: str) -> list[Version]:
@@ -26,49 +29,49 @@ class ModelRegistry(ABC):
 
     @abstractmethod
     def of_runs(self, run_ids: Collection[str]) -> list[Version]:
-        """Return the versions of these runs, under whatever name, without their aliases."""
+        """Return the versions of these runs, under any name, without their aliases."""
 
     @abstractmethod
     def add(self, name: str, run_id: str, tags: Mapping[str, str]) -> Version:
-        """Register the model of a run as a new version; FileNotFoundError where the run holds none."""
+        """Register the model of a run as a new version; FileNotFoundError if the run has no model."""
 
     @abstractmethod
     def describe(self, version: Version, text: str) -> None:
-        """Give a version its description in Markdown, of at most MOST_LETTERS."""
+        """Set the description of a version, in Markdown, of at most `MOST_LETTERS` characters."""
 
     @abstractmethod
     def point(self, alias: str, version: Version) -> None:
-        """Let an alias of the name point to a version, and to no other."""
+        """Point an alias of the name to this version only."""
 
     def page(self, version: Version) -> str:
-        """Return the address of the version's page below the store's site; nothing where there are no pages."""
+        """Return the address of the version's page, relative to the store's site; empty if the store has no pages."""
         del version
         return ""
 
     def of_alias(self, name: str, alias: str) -> Version | None:
-        """Return the version that an alias points to, where it points to one."""
+        """Return the version that an alias points to; None if the alias is not set."""
         return next((version for version in self.versions(name) if alias in version.aliases), None)
 
 
 MOST_LETTERS = 5000
-"""Letters of a description that every database behind MLflow takes."""
+"""Length of a description, in characters, that every database behind MLflow takes."""
 
 
 class MemoryRegistry(ModelRegistry):
     """Versions in memory."""
 
     def __init__(self, has_model: Callable[[str], bool]) -> None:
-        """Start empty; `has_model` says of a run whether it holds a model."""
+        """Start empty; `has_model` tells for a run id whether the run has a model."""
         self._has_model = has_model
         self._versions: dict[str, list[Version]] = {}
         self.descriptions: dict[tuple[str, int], str] = {}
 
     def versions(self, name: str) -> list[Version]:
-        """Return copies."""
+        """Return a copy of the list of versions."""
         return list(self._versions.get(name, ()))
 
     def of_runs(self, run_ids: Collection[str]) -> list[Version]:
-        """Look through all names."""
+        """Search under all names."""
         return [version for known in self._versions.values() for version in known if version.run_id in run_ids]
 
     def add(self, name: str, run_id: str, tags: Mapping[str, str]) -> Version:

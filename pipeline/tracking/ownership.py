@@ -1,15 +1,17 @@
-"""Who owns a run: one process of all that share its store, kept apart by what the store itself can do.
+"""Ownership of runs: at most one of the processes that share a store works on a run.
 
-| store | ownership | falls when its process dies |
+The mechanism depends on what the store can do:
+
+| store | ownership | released after its process dies |
 |---|---|---|
 | SQLite | a lock on a file beside the database | at once |
 | PostgreSQL, or a server with one beside it | an advisory lock of its own connection | at once, or when keep-alives fail |
-| a server alone | a lease, renewed by a beat | when the beat has stood still for `DEAD_SECONDS` |
+| a server alone | a lease, renewed by a heartbeat | when the heartbeat has stood still for `DEAD_SECONDS` |
 
 The API of MLflow has no compare-and-set. The lease is taken by Fischer's timed mutual exclusion (Lamport, "A fast mutual
-exclusion algorithm", ACM Transactions on Computer Systems 5, 1987): who finds the run free writes its name, waits for longer
-than a write takes, and owns the run if its name still stands there. Whoever wrote last owns it, and an owner looks before it
-records anything.
+exclusion algorithm", ACM Transactions on Computer Systems 5, 1987): a process that finds the run free writes its name, waits
+for longer than a write takes, and owns the run if its name is still there. The last process that wrote owns the run, and an
+owner checks its ownership before it records anything.
 """
 
 import os
@@ -38,32 +40,34 @@ from pipeline.tracking.run import Run
 
 Result = TypeVar("Result")
 Check = Callable[[], None]
-"""Raises LostError where the run is no longer owned."""
+"""Raises LostError if the run is no longer owned."""
 Waits = Callable[[], None]
-"""Called once when somebody else is found to own the run."""
+"""Called once when another process is found to own the run."""
 
 HOLD_SECONDS = 2.0
-"""How long a process that does not want to wait for a run waits nevertheless: `sweep` owns it for a moment."""
+"""How long a process waits for a run even if it does not want to wait: `sweep` owns a run only for a moment."""
 POLL_SECONDS = 0.2
-"""How often a lock of a database is tried again."""
+"""Seconds between two attempts to take a lock of a database."""
 KEEPALIVES = {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "4"}
-"""Settings of a PostgreSQL session: 30 s after the last sign of a client's machine the server ends it, and frees its locks."""
+"""Settings of a PostgreSQL session: 30 s after the last sign of a client's machine, the server ends the session and frees its
+locks."""
 ANSWERS = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4, "tcp_user_timeout": 30_000}
-"""The same the other way round: so long does a client wait for a server's machine."""
+"""The same limits for the client: it waits 30 s for a sign of the server's machine."""
 BEAT_SECONDS = 10.0
-"""How often a lease is renewed."""
+"""Seconds between two heartbeats, which renew a lease."""
 DEAD_SECONDS = 45.0
-"""After how long without a beat, by the clock of who watches, the owner of a lease is gone."""
+"""Seconds without a heartbeat, by the clock of the watching process, after which the owner of a lease counts as gone."""
 SETTLE_SECONDS = 1.0
-"""How long a lease settles: a write must be shorter."""
+"""How long a process waits between writing its name on a run and reading it back; a write must take less."""
 WATCH_SECONDS = 2.0
-"""How often a lease is looked at. Who could not look for three times as long begins to watch anew."""
+"""Seconds between two looks at a lease. A watcher that could not look for three times as long starts watching anew."""
 AWAY_SECONDS = 60.0
-"""How long a database that does not answer, as when it restarts, is waited for."""
+"""How long to wait for a database that does not answer, for example because it restarts."""
 RESTARTS = 10
-"""How many restarts of that database work outlives; one that keeps no connection would otherwise be asked for ever."""
+"""How many restarts of the database work survives. Without a limit, a database that drops every connection would be retried
+forever."""
 OLD_SECONDS = 60.0
-"""A lease whose last beat is younger by the clocks of both machines is not even watched for being dead."""
+"""A lease whose last heartbeat is younger than this, by comparing the clocks of both machines, is not watched at all."""
 
 
 class BusyError(UsageError):
@@ -75,11 +79,14 @@ class LostError(RunError):
 
 
 class BrokenError(LostError):
-    """The lock of the run fell with its connection, as by a restart of the database; whoever takes it again goes on."""
+    """The lock of the run was released because its connection broke, as in a restart of the database; it can be taken again."""
 
 
 def retaken(work: Callable[[], Result]) -> Result:
-    """Do work that owns runs, and again each time that their locks fall with a connection; the work finds what is done."""
+    """Return the result of `work`, which owns runs; repeat it up to `RESTARTS` times if a broken connection releases its locks.
+
+    `work` must skip what is already done.
+    """
     for _ in range(RESTARTS):
         with suppress(BrokenError):
             return work()
@@ -87,7 +94,7 @@ def retaken(work: Callable[[], Result]) -> Result:
 
 
 def whoami() -> str:
-    """Return this process, for people."""
+    """Return a readable name of this process."""
     return f"process {os.getpid()} on {socket.gethostname()}"
 
 
@@ -95,41 +102,44 @@ class Ownership(ABC):
     """Owns runs, by their ids, against all processes that share the store."""
 
     kind: str
-    """Which ownership it is: a run is owned by one of its kind, or not seen to be owned. Without quotes."""
+    """The name of the mechanism: owners are only seen by processes that use the same one. It must not contain quotes."""
 
     @abstractmethod
     def tags(self) -> dict[str, str]:
-        """Return the tags of a run that this process creates."""
+        """Return the ownership tags of a run that this process creates."""
 
     @abstractmethod
     def own(self, run_id: str, patience: float, waits: Waits) -> AbstractContextManager[Check]:
-        """Own a run meanwhile; BusyError where another process has owned it for `patience` seconds."""
+        """Own a run while the context is open; BusyError if another process still owns it after `patience` seconds."""
 
-    def inherit(self, leases: Sequence[str]) -> None:  # noqa: B027 - nothing to do for most
-        """Take it that the owners of leases, processes of this machine, are gone; what falls by itself needs no telling."""
+    def inherit(self, leases: Sequence[str]) -> None:  # noqa: B027 - most kinds have nothing to do here
+        """Treat the owners of `leases`, processes of this machine, as gone; locks are released without such a hint."""
 
     @abstractmethod
     def orphans(self, runs: Sequence[Run]) -> Iterator[str]:
-        """Yield each of the runs, all RUNNING, whose owner is gone; it is owned here while it is looked at."""
+        """Yield those of the runs, all RUNNING, whose owner is gone; each is owned here while the caller handles it."""
 
     @abstractmethod
     def first(self, what: str, find: Callable[[], str | None], create: Callable[[], str]) -> tuple[str, str | None]:
-        """Return the run that `find` finds, or else `create` makes, the same in all processes, and one made in vain."""
+        """Return the run that `find` returns, or else one that `create` makes: all processes get the same run.
+
+        The second value is a run that was created in vain, because another process created an older one; otherwise None.
+        """
 
 
 # ------------------------------------------------------------------------------------------------------------- locks
 
 
 class Locks(Protocol):
-    """Locks by name that fall with the process."""
+    """Locks by name, which are released when the process dies."""
 
     def lock(self, name: str, patience: float = inf) -> AbstractContextManager[Check]:
-        """Keep all others from `name` meanwhile; BusyError after `patience` seconds of waiting."""
+        """Hold the lock `name` while the context is open; BusyError after `patience` seconds of waiting."""
 
 
 @dataclass(frozen=True)
 class FileLocks:
-    """Locks on files of a folder: they bind whoever sees the folder, whatever its own working folder."""
+    """Locks on files of a folder: they bind every process that sees the folder, whatever its working folder is."""
 
     folder: Path
 
@@ -140,7 +150,10 @@ class FileLocks:
 
     @contextmanager
     def lock(self, name: str, patience: float = inf) -> Iterator[Check]:
-        """Lock the file of `name`. It goes while it is locked: who waits for it finds it gone, and looks again."""
+        """Lock the file of `name`.
+
+        The file is deleted while it is still locked: a process that waits for it finds it gone and tries again.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         file = FileLock(self.folder / f"{digest_of(name)[:24]}.lock")
         try:
@@ -167,14 +180,17 @@ class DatabaseLocks:
 
     @property
     def identity(self) -> str:
-        """What tells this database from all others, whatever its address."""
+        """A text that identifies this database, whatever address reaches it."""
         with self.engine.connect() as connection:
             asked = "SELECT system_identifier, (SELECT oid FROM pg_database WHERE datname = current_database())"
             return "-".join(map(str, connection.execute(text(f"{asked} FROM pg_control_system()")).one()))
 
     @contextmanager
     def lock(self, name: str, patience: float = inf) -> Iterator[Check]:
-        """Lock a number made of `name`. What fails while the lock falls has failed by that: it raises BrokenError."""
+        """Lock a number that is computed from `name`.
+
+        An error within the context is raised as BrokenError if the lock was released in the meantime: that is its cause.
+        """
         key = {"key": int(digest_of(name)[:15], 16)}
         with self._connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             try:
@@ -189,7 +205,7 @@ class DatabaseLocks:
                 self._check(connection, key, name)
                 raise
             finally:
-                with suppress(SQLAlchemyError):  # a connection that is gone has taken the lock with it
+                with suppress(SQLAlchemyError):  # the lock of a broken connection is released already
                     connection.execute(text("SELECT pg_advisory_unlock(:key)"), key)
 
     @staticmethod
@@ -235,7 +251,7 @@ def locks_of(engine: Engine) -> Locks:
 
 
 def clock(engine: Engine) -> float:
-    """Return the time in seconds that all who share the database agree on."""
+    """Return the time, in seconds since 1970, that all processes that share the database agree on."""
     if engine.dialect.name == "sqlite":
         return time.time()
     with engine.connect() as connection:
@@ -250,7 +266,7 @@ class ByLocks(Ownership):
     locks: Locks
 
     def tags(self) -> dict[str, str]:
-        """Say who creates the run; its lock alone decides who owns it."""
+        """Return tags that name the creator of the run; the lock alone decides who owns it."""
         return {"ownership": self.kind, "owner": whoami()}
 
     @contextmanager
@@ -265,13 +281,13 @@ class ByLocks(Ownership):
             yield check
 
     def orphans(self, runs: Sequence[Run]) -> Iterator[str]:
-        """Yield the runs whose lock can be had."""
+        """Yield the runs whose lock is free."""
         for run in runs:
             with suppress(BusyError), self.locks.lock(run.id, 0):
                 yield run.id
 
     def first(self, what: str, find: Callable[[], str | None], create: Callable[[], str]) -> tuple[str, str | None]:
-        """Find or create it while all others are kept from that."""
+        """Find or create the run under a lock that other processes need for the same."""
         with self.locks.lock(what):
             return find() or create(), None
 
@@ -280,7 +296,7 @@ class ByLocks(Ownership):
 
 
 class Tags(Protocol):
-    """What a lease needs of a store."""
+    """The part of a store that a lease needs."""
 
     def get(self, run_id: str) -> Run:
         """Return a run."""
@@ -293,7 +309,7 @@ class Tags(Protocol):
 
 
 class Lease(Ownership):
-    """Ownership by tags of the run: `lease`, the name of the owner, and `beat`, which it renews."""
+    """Ownership by tags of the run: `lease`, the name of the owner, and `beat`, the time of its last heartbeat."""
 
     kind = "lease"
 
@@ -306,16 +322,16 @@ class Lease(Ownership):
         self._inherited: set[str] = set()
 
     def inherit(self, leases: Sequence[str]) -> None:
-        """Wait no longer for the beats of those."""
+        """Take over runs of these leases without waiting for their heartbeats."""
         self._inherited.update(leases)
 
     def tags(self) -> dict[str, str]:
-        """Own the run from its creation on."""
+        """Return tags by which the run is owned from its creation on."""
         return {"ownership": self.kind, "owner": whoami(), "lease": self._name, "beat": repr(time.time())}
 
     @contextmanager
     def own(self, run_id: str, patience: float, waits: Waits) -> Iterator[Check]:
-        """Take the lease, and renew it by a thread."""
+        """Take the lease, and renew it in a thread."""
         with self._mutex:
             if run_id in self._owned:
                 raise _busy(run_id)
@@ -332,7 +348,7 @@ class Lease(Ownership):
         began, watch, told = time.monotonic(), _Watch(), False
         while True:
             tags = self._store.get(run_id).tags
-            if tags.get("lease") == self._name:  # created here, or not given back because the store was away
+            if tags.get("lease") == self._name:  # created here, or not given back because the store was unreachable
                 return
             free = tags.get("lease", "") in {"", *self._inherited}
             if (free or watch.dead(tags)) and self._win([run_id]):
@@ -345,7 +361,7 @@ class Lease(Ownership):
             time.sleep(WATCH_SECONDS)
 
     def _win(self, run_ids: Sequence[str]) -> list[str]:
-        """Write this process's name on runs, let that settle, and return those that still bear it."""
+        """Write this process's name on runs, wait until that has settled, and return the runs that still bear it."""
         for run_id in run_ids:
             self._store.set_tags(run_id, self.tags())
         time.sleep(SETTLE_SECONDS)
@@ -383,12 +399,12 @@ class Lease(Ownership):
         finally:
             done.set()
             thread.join(BEAT_SECONDS)
-            with suppress(LostError, UsageError), at_once():  # where the store is away, the lease dies with its beat
+            with suppress(LostError, UsageError), at_once():  # without the store, the lease expires with its heartbeat
                 self._check(run_id)
                 self._store.set_tags(run_id, {"lease": "", "beat": ""})
 
     def orphans(self, runs: Sequence[Run]) -> Iterator[str]:
-        """Watch the runs whose last beat looks old, all at once, and yield those that stay still."""
+        """Watch all runs whose last heartbeat looks old at the same time, and yield those without a new one."""
         old = [run for run in runs if time.time() - float(run.tags.get("beat") or 0) > OLD_SECONDS]
         if old:
             say(f"watching for {DEAD_SECONDS:.0f} s whether the owners of {len(old)} run(s) are gone")
@@ -411,7 +427,7 @@ class Lease(Ownership):
             self._store.set_tags(run_id, {"lease": "", "beat": ""})
 
     def first(self, what: str, find: Callable[[], str | None], create: Callable[[], str]) -> tuple[str, str | None]:
-        """Create it, and look whether another process has done so in the same moment: the older one stays."""
+        """Create the run, and check whether another process created one at the same moment: the older one stays."""
         del what
         if known := find():
             return known, None
@@ -423,21 +439,21 @@ class Lease(Ownership):
 
 
 class _Watch:
-    """What one process sees of the beats of another, by its own clock."""
+    """What one process sees of the heartbeats of another, by its own clock."""
 
     def __init__(self) -> None:
         self._mark: tuple[str, str] | None = None
         self._since = self._looked = 0.0
         self.alive = False
-        """A beat was seen."""
+        """Whether a heartbeat was seen."""
 
     def dead(self, tags: Mapping[str, str]) -> bool:
-        """Look at a lease, and say whether it has stood still for too long."""
+        """Look at a lease, and return whether it has had no heartbeat for `DEAD_SECONDS`."""
         now, mark = time.monotonic(), (tags.get("lease", ""), tags.get("beat", ""))
         if mark != self._mark:
             self.alive = self._mark is not None
             self._mark, self._since = mark, now
-        elif now - self._looked > 3 * WATCH_SECONDS:  # the store was away, for the owner too
+        elif now - self._looked > 3 * WATCH_SECONDS:  # the store was unreachable, for the owner too
             self._since = now
         self._looked = now
         return now - self._since >= DEAD_SECONDS

@@ -28,17 +28,17 @@ SIGNATURE = ModelSignature(
     ),
     params=ParamSchema([ParamSpec("anytime", DataType.boolean, default=False)]),
 )
-"""What a stored model gives, and its parameter.
+"""The outputs of a stored model, and its parameter.
 
-What it takes is not in it: by a schema MLflow would refuse whole numbers, drop columns that it does not know, and answer in
-many lines. The model checks what it is given itself, and the example that is stored with it shows what that is.
+The signature has no input schema: with one, MLflow would refuse whole numbers, drop columns that it does not know, and report
+errors in many lines. The model checks its input itself, and the example that is stored with it shows the form of an input.
 """
 
 
 class RequestError(MlflowException):
     """A request that cannot be answered, with HTTP status 400.
 
-    MLflow's server writes the whole request before the message of an exception; that of this one stays the line that it is.
+    MLflow's server prepends the whole request to the message of an exception; this exception's message stays one line.
     """
 
     def __init__(self, line: str) -> None:
@@ -75,7 +75,7 @@ class EventClassifier(PythonModel):
     ) -> pd.DataFrame:
         """Return `predicted` (number of the class), `class` (its name) and `probabilities` (list of C) of each row.
 
-        With `params={"anytime": True}` also the answers after each event; RequestError for what cannot be answered.
+        With `params={"anytime": True}`, also return the answers after each event. RequestError if a row cannot be answered.
         """
         del context
         try:

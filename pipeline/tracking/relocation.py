@@ -1,6 +1,6 @@
-"""Where an SQLite store looks for its files: absolute addresses, which stay those of the folder that it was made in.
+"""Relocation of an SQLite store: it holds absolute addresses of its files, which a move of its folder leaves unchanged.
 
-MLflow has no command that changes them. A folder that was copied would go on writing into the one that it was copied from.
+MLflow has no command that changes them. A copied store would continue to write into the folder that it was copied from.
 """
 
 import sqlite3
@@ -19,14 +19,15 @@ ADDRESSES = (
     ("model_versions", "storage_location"),
 )
 """Tables and columns of MLflow that hold addresses of files."""
-
-
 WAIT_SECONDS = 60
-"""How long another process may keep the database from being read or written."""
+"""How long to wait while another process locks the database."""
 
 
 def check_place(uri: str, database: Path, location: str) -> None:
-    """Refuse a store whose folder was moved or copied, and one whose files are gone; `location` is that of its experiment."""
+    """Raise UsageError if a store's folder was moved or copied, or if its files are gone.
+
+    `location` is the address of the artifacts of its experiment.
+    """
     folder = _folder(location)
     if not folder:
         return
@@ -51,7 +52,11 @@ def check_place(uri: str, database: Path, location: str) -> None:
 
 
 def relocate(database: Path) -> list[tuple[str, str, int]]:
-    """Let an SQLite store use the files that lie beside it; return what addresses began with, begin with now, and their number."""
+    """Point the addresses of an SQLite store to the files that lie beside it.
+
+    Return, for each change, the old and the new beginning of addresses and the number of addresses that were changed. UsageError
+    if `database` is no store of this MLflow.
+    """
     try:
         with (
             FileLocks.beside(database).lock("store"),
@@ -70,7 +75,10 @@ def relocate(database: Path) -> list[tuple[str, str, int]]:
 
 
 def _change(database: Path, location: str) -> tuple[str, str] | None:
-    """Return what the address of an experiment's files begins with, and with what it would find those beside the store."""
+    """Return the beginning of an experiment's address, and the one by which it would find the files beside the store.
+
+    None if nothing has to change.
+    """
     folder = _folder(location)
     if not folder or _beside(database, folder) == folder or not _beside(database, folder).is_dir():
         return None
@@ -84,7 +92,7 @@ def _replace(connection: sqlite3.Connection, old: str, new: str, table: str, col
 
 
 def _folder(location: str) -> Path | None:
-    """Return the folder at an address; None where it is not on this machine."""
+    """Return the folder at an address; None if it is not on this machine."""
     scheme = urlsplit(location).scheme
     if scheme not in ("", "file"):
         return None

@@ -1,6 +1,6 @@
-"""What deleted runs leave in an MLflow store: entries of models, and files of a store on this machine.
+"""Removal of what deleted runs leave behind: entries of models, and files of an MLflow store on this machine.
 
-MLflow marks a run as deleted and keeps its files; `mlflow gc` removes them from a server.
+MLflow only marks a run as deleted and keeps its files; `mlflow gc` removes the files of a server.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from pipeline.tracking.mlflow_tracker import PAGE, MlflowTracker
 
 
 def local_folder(place: str, run_id: str) -> Path | None:
-    """Return the folder that holds everything of a run whose artifacts lie at `place`; None where that is not on this machine."""
+    """Return the folder that holds all files of a run whose artifacts lie at `place`; None if it is not on this machine."""
     parts = urlsplit(place)
     folder = Path(unquote(parts.path))
     if parts.scheme not in ("", "file") or not folder.is_dir():
@@ -21,7 +21,7 @@ def local_folder(place: str, run_id: str) -> Path | None:
 
 
 def models_of(tracker: MlflowTracker, run_ids: list[str]) -> dict[str, Path | None]:
-    """Return the models that were stored with these runs, by their ids, and their folders on this machine."""
+    """Return the models that were stored with these runs: model id to folder, None if the folder is not on this machine."""
     client, found = tracker._client, {}  # noqa: SLF001 - a part of the tracker
     for run_id in run_ids:
         for model in client.search_logged_models([tracker._experiment], f"source_run_id = '{run_id}'"):  # noqa: SLF001
@@ -35,7 +35,7 @@ def delete_model(tracker: MlflowTracker, model_id: str) -> None:
 
 
 def deleted_runs(tracker: MlflowTracker) -> dict[str, Path]:
-    """Return the runs that were deleted and still have files on this machine, and their folders."""
+    """Return the deleted runs that still have files on this machine: run id to folder."""
     client, found, token = tracker._client, {}, None  # noqa: SLF001
     while True:
         page = client.search_runs([tracker._experiment], "", ViewType.DELETED_ONLY, PAGE, page_token=token)  # noqa: SLF001

@@ -25,7 +25,7 @@ class Run:
     @property
     def epochs(self) -> int:
         """How many epochs are recorded."""
-        return int(max(self.metrics.get(name, 0) for name in (EPOCH, "epoch")))  # the second of earlier versions
+        return int(max(self.metrics.get(name, 0) for name in (EPOCH, "epoch")))  # earlier versions wrote `epoch`
 
 
 @dataclass(frozen=True)
@@ -34,5 +34,5 @@ class Row:
 
     step: int
     milliseconds: int
-    """When they were recorded, since 1970."""
+    """Time of recording, in milliseconds since 1970."""
     metrics: Mapping[str, float]

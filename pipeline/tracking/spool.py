@@ -1,6 +1,6 @@
-"""The spool of a cell: all that its run records, in order, in a file, until it is known to be in the store.
+"""The spool of a cell: a file with everything that its run records, in order, until the store is known to have it.
 
-`CHECKPOINTS/CELL/spool.jsonl` has a line for each thing; the files among them lie in `spool/` beside it until they are sent.
+`CHECKPOINTS/CELL/spool.jsonl` has one line for each entry; the files of entries lie in `spool/` beside it until they are sent.
 """
 
 import errno
@@ -25,32 +25,35 @@ from pipeline.tracking.run import Status
 FILE = "spool.jsonl"
 FILES = "spool"
 MARK = "spool"
-"""The tag of a run that tells from which spool it was recorded."""
+"""The tag of a run that holds the token of the spool that it was recorded from."""
 
 Entry = dict[str, Any]
-"""One thing that was recorded: `verb`, and what it was told."""
+"""One recorded call: its `verb`, and its arguments."""
 
 
 class Spool(Recorder):
-    """What one process records of one run, whose id it may not know yet: it does not look at those that it is told."""
+    """What one process records of one run. The run's id may not be known yet: the `run_id` of every call is ignored."""
 
     def __init__(self, folder: Path) -> None:
-        """Write to this folder, that of the cell's checkpoint."""
+        """Write to `folder`, the folder of the cell's checkpoint."""
         self.file = folder / FILE
         self._files = folder / FILES
         self.news = threading.Condition()
-        """Notified when there is an entry more, or one has been sent."""
+        """Notified when an entry was added or sent."""
         self.entries: list[Entry] = []
         self.sent = 0
         """How many of the entries are known to be in the store."""
         self.problem: Exception | None = None
-        """Why the rest can never be sent."""
+        """The error because of which the rest can never be sent."""
         self.run_id = ""
-        """The run that it was sent to, when all is sent."""
+        """The run that the spool was sent to; empty until everything is sent."""
 
     @classmethod
     def begin(cls, folder: Path, **head: object) -> Self:
-        """Begin a spool with what tells its run. One that was left there goes: the checkpoint holds all that it held."""
+        """Begin a spool whose `head` identifies its run.
+
+        A spool that was left in the folder is removed: the checkpoint has its content.
+        """
         spool = cls(folder)
         spool.discard()
         folder.mkdir(parents=True, exist_ok=True)
@@ -59,7 +62,10 @@ class Spool(Recorder):
 
     @classmethod
     def left(cls, folder: Path) -> Self:
-        """Return the spool that a process has left in a folder; a last line that was broken off counts as not written."""
+        """Return the spool that a process left in a folder; an incomplete last line counts as not written.
+
+        UsageError if the file is no spool.
+        """
         spool = cls(folder)
         lines = spool.file.read_text(encoding="utf-8").split("\n")
         try:
@@ -74,7 +80,7 @@ class Spool(Recorder):
 
     @property
     def head(self) -> Entry:
-        """What tells the run: token, name, cell, tags, parent; and, where it is known, its id and the lease that owned it."""
+        """The identity of the run: token, name, cell, tags, parent; and, if known, its id and the lease that owned it."""
         return self.entries[0]
 
     @property
@@ -84,11 +90,11 @@ class Spool(Recorder):
 
     @property
     def leases(self) -> list[str]:
-        """The leases of the processes that have worked on it, or have begun to send it."""
+        """The leases of the processes that worked on the run or began to send the spool."""
         return [entry["lease"] for entry in self.entries if "lease" in entry]
 
     def taken(self, lease: str) -> None:
-        """Note who goes on to send it: where that breaks off, the next one need not wait for the lease to die."""
+        """Note the lease of a process that sends the spool: if that process dies, the next one need not wait for the lease."""
         self._append("taken", lease=lease)
 
     @property
@@ -98,17 +104,17 @@ class Spool(Recorder):
 
     @property
     def takes_copies(self) -> bool:
-        """Whether no file waits to be sent: copies must not pile up while a server is away."""
+        """Whether no file waits to be sent: copies must not pile up while a server is unreachable."""
         with self.news:
             return not any("folder" in entry for entry in self.entries[self.sent :])
 
     def check(self) -> None:
-        """Raise what keeps it from ever being sent: the run was lost, say, or the store refuses something."""
+        """Raise the error that keeps the spool from ever being sent: the run was lost, say, or the store refuses an entry."""
         if self.problem:
             raise self.problem
 
     def discard(self) -> None:
-        """Remove it."""
+        """Remove the spool and its files."""
         self.file.unlink(missing_ok=True)
         rmtree(self._files, ignore_errors=True)
 
@@ -133,7 +139,7 @@ class Spool(Recorder):
                         left = left[file.write(left) :]
                     os.fsync(file.fileno())
                 except OSError:
-                    file.truncate(begin)  # else the next entry would be part of this line
+                    file.truncate(begin)  # otherwise the next entry would continue this line
                     raise
             self.entries.append(entry)
             self.news.notify_all()
@@ -164,12 +170,12 @@ class Spool(Recorder):
         self._append("log_params", params=dict(params))
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Note a row with the time."""
+        """Note a row with the current time."""
         del run_id
         self._append("log_metrics", step=step, milliseconds=int(time.time() * 1000), metrics=dict(metrics))
 
     def log_scalars(self, run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Note metrics of one value."""
+        """Note metrics that have one value each."""
         del run_id
         self._append("log_scalars", step=step, metrics=dict(metrics))
 
@@ -194,14 +200,14 @@ class Spool(Recorder):
         self._append("log_file", name=file.name, into=folder, folder=kept.name)
 
     def log_table(self, run_id: str, path: str, table: pd.DataFrame) -> None:
-        """Keep a table as a file, and note that it is one."""
+        """Keep a table as a file, and note that the file is a table."""
         self.log_text(run_id, path, self.table_text(table))
         self._append("show_table", path=path)
 
     def log_model(
         self, run_id: str, *, name: str, card: str, weights: Path, config: Path, example: pd.DataFrame
     ) -> None:
-        """Keep copies of what the model is made of."""
+        """Keep copies of the files that the model is made of."""
         del run_id
         with self._filling() as kept:
             for file in (weights, config):
@@ -225,5 +231,8 @@ def _flush(path: Path) -> None:
 
 
 def alone(checkpoints: Path, cell: str, patience: float, waits: Waits) -> AbstractContextManager[Check]:
-    """Keep other processes of this machine from the spool of a cell meanwhile; BusyError where one has it for too long."""
+    """Lock the spool of a cell against other processes of this machine while the context is open.
+
+    BusyError if another process holds it for longer than `patience` seconds.
+    """
     return ByLocks("files", FileLocks(checkpoints / "locks")).own(cell, patience, waits)

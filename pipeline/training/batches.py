@@ -1,4 +1,4 @@
-"""Which sequences make up which update: a way for each value of `train.batching`."""
+"""The division of a split into batches: a function for each value of `train.batching`."""
 
 import torch
 from torch import Generator, Tensor
@@ -8,11 +8,14 @@ from pipeline.data import EventDataset
 from pipeline.seeding import generator_for, seed_of
 
 BUCKET_POOL = 50
-"""Batches whose sequences are sorted by length together under `batching: bucketed`."""
+"""Number of batches whose sequences are sorted by length together under `batching: bucketed`."""
 
 
 def batches_of(dataset: EventDataset, config: RunConfig, number: int) -> list[Tensor]:
-    """Return the batches of indices of epoch `number`, from the stream (seed, "order", epoch)."""
+    """Return the batches of epoch `number`, drawn from the random stream (seed, "order", epoch).
+
+    Each batch is a tensor (B,) of indices into the split; the last one may be smaller than `train.batch_size`.
+    """
     generator = generator_for(seed_of(config.seed, config.train.vary, "order"), "order", number)
     return BATCHINGS[config.train.batching](dataset, config.train.batch_size, generator)
 
@@ -23,7 +26,7 @@ def random_batches(dataset: EventDataset, size: int, generator: Generator) -> li
 
 
 def bucketed_batches(dataset: EventDataset, size: int, generator: Generator) -> list[Tensor]:
-    """Group similar lengths within pools of `BUCKET_POOL` batches, and shuffle the batches."""
+    """Group sequences of similar length within pools of `BUCKET_POOL` batches, and shuffle the batches."""
     order_N = torch.randperm(len(dataset), generator=generator)
     batches: list[Tensor] = []
     lengths_N = dataset.lengths.cpu()

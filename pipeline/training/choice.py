@@ -1,11 +1,14 @@
-"""Which epoch of a run counts, and when a run stops early."""
+"""The choice of the epoch whose results count, and early stopping."""
 
 History = list[dict[str, float]]
 """The metrics of each epoch, with its number as `epoch`."""
 
 
 def best_epoch(history: History) -> int:
-    """Return the epoch with the best validation accuracy (then loss, then the earlier); the last without validation."""
+    """Return the number of the epoch with the highest validation accuracy; without a validation split, the last epoch.
+
+    Ties are broken by the lower validation loss, then by the earlier epoch.
+    """
     if "validation/accuracy" not in history[-1]:
         return int(history[-1]["epoch"])
     best = max(history, key=lambda row: (row["validation/accuracy"], -row["validation/loss"], -row["epoch"]))

@@ -1,4 +1,4 @@
-"""Answers of a model over a split, and their score.
+"""The predictions of a model over a split, and their score.
 
 Letters: B sequences of a batch, N sequences of a split, C classes.
 """
@@ -14,7 +14,7 @@ from models.classifier import Classifier
 from pipeline.data import EventDataset
 
 EVALUATION_BATCH = 512
-"""Sequences evaluated at once."""
+"""Sequences in a batch of an evaluation."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Score:
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
-    """Return the context that runs the recurrent layers in `precision`; embeddings leave it by themselves."""
+    """Return the context that runs the recurrent layers in `precision`, fp32 or bf16; embeddings always compute in fp32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
@@ -45,20 +45,20 @@ def predict(model: Classifier, dataset: EventDataset, precision: str = "fp32") -
 
 @dataclass(frozen=True)
 class Evaluation(Score):
-    """A score, and the answers that it is of."""
+    """A score, with the predictions that it was computed from."""
 
     log_probabilities: Tensor
     """(N, C), in the split's own order."""
 
 
 def score(log_probabilities_NC: Tensor, labels_N: Tensor) -> Score:
-    """Return the score of log-probabilities (N, C) against labels (N,)."""
+    """Return the score of log-probabilities (N, C), in nats, against labels (N,)."""
     loss = nn.functional.nll_loss(log_probabilities_NC, labels_N)
     return Score(loss.item(), (log_probabilities_NC.argmax(1) == labels_N).double().mean().item())
 
 
 def evaluate(model: Classifier, dataset: EventDataset, precision: str) -> Evaluation:
-    """Return the score of a model over a split, with its answers."""
+    """Return the score of a model over a split, with its predictions."""
     log_probabilities_NC = predict(model, dataset, precision)
     scored = score(log_probabilities_NC, dataset.labels.cpu())
     return Evaluation(scored.loss, scored.accuracy, log_probabilities_NC)

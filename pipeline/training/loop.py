@@ -1,7 +1,7 @@
 """The training loop, as a generator of epochs; stopping it is a `break`.
 
 Every number that it yields follows from (config, data, processor): the order of the data and the masks of dropout are
-drawn from streams named by (seed, epoch), so a run that is resumed after an epoch goes on as if it had not stopped.
+drawn from streams named by (seed, epoch), so a run that is resumed after an epoch continues as if it had not stopped.
 
 Letters: B sequences of a batch, C classes, S updates of an epoch.
 """
@@ -24,14 +24,14 @@ from pipeline.training.start import Training
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one pass over the training split did."""
+    """The results of one pass over the training split."""
 
     number: int
-    """From 1."""
+    """Number of the epoch, from 1."""
     train: Score
     """Running mean over the epoch, in training mode."""
     validation: Evaluation | None
-    """None where the data set has no validation split."""
+    """None if the data set has no validation split."""
     test: Evaluation
     seconds: float
     """Wall-clock seconds of training, evaluation excluded."""
@@ -39,10 +39,10 @@ class Epoch:
     gradient_norm: float
     """Mean norm of the gradient over the updates, before clipping."""
     diagnostics: dict[str, float] = field(default_factory=dict)
-    """Scalars of the embedding, such as gate loads, at the last batch."""
+    """Scalars of the embedding, such as gate loads, from the last batch."""
 
     def metrics(self) -> dict[str, float]:
-        """Return the epoch as named scalars, `split/metric` where a split is meant."""
+        """Return the epoch as named scalars; those of a split are named `split/metric`."""
         scores = {"train": self.train, "validation": self.validation, "test": self.test}
         return {
             **{f"{split}/loss": score.loss for split, score in scores.items() if score},
@@ -55,7 +55,7 @@ class Epoch:
 
 
 def fit(training: Training, splits: Splits, config: RunConfig, precision: str) -> Iterator[Epoch]:
-    """Train from where `training` stands to the last epoch, yielding each epoch when it is done and evaluated.
+    """Train from the current epoch of `training` to the last one, and yield each epoch once it is evaluated.
 
     `precision` is fp32 or bf16. Raises FloatingPointError after an epoch in which a loss or gradient was not finite.
     """
@@ -89,7 +89,7 @@ def _train_epoch(
 ) -> tuple[Score, float]:
     """Pass once over the split; return the running score and the mean gradient norm.
 
-    Losses and norms stay on the device until the epoch is over: reading one would make the processor wait for the device.
+    Losses and norms stay on the device until the end of the epoch: reading one would make the processor wait for the device.
     """
     model, optimizer = training.model.train(), training.optimizer
     losses: list[Tensor] = []
@@ -120,23 +120,29 @@ def _train_epoch(
 
 
 def _balanced(dataset: EventDataset) -> Tensor:
-    """Return n / (K n_k) of each class (C,) of a split that holds n sequences of K classes; 0 where a class has none."""
+    """Return the weight n / (K n_k) of each class, (C,), for n sequences, n_k of them of class k, and K classes that occur.
+
+    The weight of a class without sequences is 0.
+    """
     count_C = torch.bincount(dataset.labels, minlength=dataset.classes)
     return len(dataset) / (int((count_C > 0).sum()) * count_C.clamp(min=1)) * (count_C > 0)
 
 
 def _weighted(logits_BC: Tensor, labels_B: Tensor, weights_C: Tensor) -> Tensor:
-    """Return the mean over the batch of weighted losses.
+    """Return the mean over the batch of the weighted losses of logits (B, C).
 
-    Not over the weights that happen to be in it: a rare class would weigh more alone than beside another of its kind,
-    and a batch computed in parts would have another gradient.
+    The sum is divided by B, not by the sum of the weights in the batch, as torch does: then the weight of a sequence does not
+    depend on the others in its batch, and a batch that is computed in parts has the same gradient.
     """
     losses_B = nn.functional.cross_entropy(logits_BC, labels_B, reduction="none")
     return (losses_B * weights_C[labels_B]).mean()
 
 
 def _clip(groups: list[list[Tensor]], limit: float) -> Tensor:
-    """Clip the gradient of each group of weights to a norm of `limit`, if it is not 0; return the norm of all before."""
+    """Clip the gradient of each group of weights to a norm of `limit`, unless `limit` is 0.
+
+    Return the norm of the gradient of all groups before clipping.
+    """
     norms = []
     for weights in groups:
         norms.append(nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None]))
@@ -146,7 +152,7 @@ def _clip(groups: list[list[Tensor]], limit: float) -> Tensor:
 
 
 def _check_finite(what: str, values_S: Tensor, epoch: int) -> None:
-    """Raise FloatingPointError with the first of the values (S,) of an epoch that is not finite."""
+    """Raise FloatingPointError with the first of the values (S,) of an epoch that is not finite, if there is one."""
     wrong_S = ~torch.isfinite(values_S)
     if bool(wrong_S.any()):
         step = int(wrong_S.nonzero()[0])

@@ -1,4 +1,4 @@
-"""How weights are updated: an optimiser for each value of `train.optimizer`."""
+"""Optimisers: a function for each value of `train.optimizer`."""
 
 import inspect
 from typing import Any, TypeVar, cast
@@ -11,7 +11,7 @@ from pipeline.config import TrainConfig
 
 Kind = TypeVar("Kind", bound=type[Optimizer])
 Groups = list[dict[str, Any]]
-"""Weights with the settings that they have apart from the others, as torch takes them."""
+"""Parameter groups of torch: weights with settings of their own."""
 
 
 def optimizer_of(model: Classifier, config: TrainConfig) -> Optimizer:
@@ -20,7 +20,7 @@ def optimizer_of(model: Classifier, config: TrainConfig) -> Optimizer:
 
 
 def weight_groups(model: Classifier, config: TrainConfig) -> Groups:
-    """Return the trained weights, and apart from them the frequencies that have a rate of their own, if there are any."""
+    """Return the trained weights as one group, and the frequencies with a rate of their own, if there are any, as a second."""
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     held = {id(weight) for weight in model.embedding.raw_frequencies()} if config.frequency_rate < 1 else set()
     frequencies = [weight for weight in trained if id(weight) in held]
@@ -32,9 +32,10 @@ def weight_groups(model: Classifier, config: TrainConfig) -> Groups:
 
 
 def _eager(kind: Kind) -> Kind:
-    """Return an optimiser that computes what `kind` does, and never imports torch's compiler.
+    """Return an optimiser that computes what `kind` does but never imports torch's compiler.
 
-    torch keeps its compiler away from these methods by wrappers that import it, which takes seconds and 70 MB in each process.
+    torch wraps these methods to exclude them from compilation; the wrappers import the compiler, which takes seconds and 70 MB in
+    each process.
     """
     plain = {
         name: inspect.unwrap(getattr(kind, name))
@@ -44,12 +45,12 @@ def _eager(kind: Kind) -> Kind:
 
 
 def adamw(weights: Groups, config: TrainConfig) -> Optimizer:
-    """Return AdamW, whose decay is apart from the gradient."""
+    """Return AdamW, whose weight decay is decoupled from the gradient."""
     return _eager(AdamW)(weights, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
 
 
 def adam(weights: Groups, config: TrainConfig) -> Optimizer:
-    """Return Adam, whose decay is an L2 gradient."""
+    """Return Adam, whose weight decay is an L2 penalty that is added to the gradient."""
     return _eager(Adam)(weights, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
 
 

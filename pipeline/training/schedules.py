@@ -1,4 +1,4 @@
-"""How the learning rate changes from epoch to epoch: a schedule for each name of `train.scheduler`."""
+"""Learning-rate schedules, one step per epoch: a function for each name of `train.scheduler`."""
 
 import math
 from typing import Any
@@ -25,14 +25,14 @@ def step(optimizer: Optimizer, settings: Any, _epochs: int) -> LRScheduler:  # n
 
 
 def cosine(optimizer: Optimizer, settings: Any, epochs: int) -> LRScheduler:  # noqa: ANN401 - a CosineSchedule
-    """Let the rate fall along half a cosine to `final_fraction` of its start."""
+    """Let the rate fall along half a period of a cosine to `final_fraction` of its initial value."""
     final = settings.final_fraction
     return LambdaLR(optimizer, lambda epoch: final + (1 - final) * (1 + math.cos(math.pi * epoch / epochs)) / 2)
 
 
 def plateau(optimizer: Optimizer, settings: Any, _epochs: int) -> LRScheduler:  # noqa: ANN401 - a PlateauSchedule
     """Multiply the rate by `factor` when validation accuracy has not risen for `plateau_epochs` epochs."""
-    # torch waits for one epoch more than its patience, and takes a rise of less than its threshold for none.
+    # torch waits for one epoch more than its patience, and ignores a rise smaller than its threshold.
     patience = settings.plateau_epochs - 1
     return ReduceLROnPlateau(optimizer, "max", factor=settings.factor, patience=patience, threshold=0.0)
 

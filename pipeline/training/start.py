@@ -1,4 +1,4 @@
-"""A model at the beginning of its training, and what a checkpoint holds of it."""
+"""The state of a training: how it begins, and the part of it that a checkpoint holds."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,13 +18,13 @@ from pipeline.training.schedules import schedule_of
 
 @dataclass
 class Training:
-    """A model in training: what a checkpoint holds."""
+    """A model in training, with everything that a checkpoint holds."""
 
     model: Classifier
     optimizer: Optimizer
     scheduler: LRScheduler
     epoch: int = 0
-    """Epochs done."""
+    """Number of completed epochs."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return weights, optimizer, scheduler and position as tensors and plain values."""
@@ -58,7 +58,7 @@ def build(config: RunConfig, splits: Splits) -> Classifier:
 
 
 def check_fit(config: RunConfig, splits: Splits) -> None:
-    """Raise `ModelError` unless the model can take every event of the data: no run shall begin that cannot end."""
+    """Raise `ModelError` unless the model accepts every event of the data, so that no run begins that cannot end."""
     _check_size(config, splits.train.feature_dim)
     model = build(config, splits)
     for split in (splits.train, splits.validation, splits.test):
@@ -66,8 +66,8 @@ def check_fit(config: RunConfig, splits: Splits) -> None:
 
 
 def _check_size(config: RunConfig, feature_dim: int) -> None:
-    """Refuse a backbone that memory does not hold; the sizes of embeddings have limits of their own."""
-    with torch.device("meta"):  # of each tensor its size alone
+    """Refuse a backbone that does not fit in memory; the sizes of embeddings have limits of their own."""
+    with torch.device("meta"):  # tensors with a size but no data
         layers = config.model.layers(config.model.embedding.dim + feature_dim)
         size = sum(part.nbytes for layer in layers for part in layer.parameters())
     # The weights, their gradients, and the two means of Adam.
