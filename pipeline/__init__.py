@@ -1,7 +1,7 @@
-"""Getting data, training, tracking and the verbs of the command line.
+"""Loading of data, training, tracking, and the verbs of the command line.
 
-`from pipeline import compare` is the door for notebooks and scripts (`pipeline/api`). What it needs is imported when it is
-asked for: `import pipeline` costs nothing.
+`from pipeline import compare` is the entry point for notebooks and scripts (`pipeline/api`). Its modules are imported on
+first use, so `import pipeline` itself is fast.
 """
 
 from importlib import import_module

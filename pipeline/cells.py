@@ -1,7 +1,7 @@
-"""The cells of a study on their way to workers: which comes next, what other processes train, and what fits into the time left.
+"""The distribution of a study's cells to workers: their order, cells that other processes train, and the time that is left.
 
-A cell that another process trains is left to it at first. When nothing else is left it is waited for, one after another for a
-while, so that whoever waits goes on with the cell of a process that has died.
+A cell that another process trains is left to that process at first. When no other cell is left, this process waits for such
+cells in turn, each for a while, so that it can take over the cell of a process that died.
 """
 
 import time
@@ -27,14 +27,14 @@ from pipeline.training.choice import History
 from pipeline.unfinished import newest
 
 BUSY_SECONDS = 20.0
-"""How long the cell of another process is waited for before the next one is."""
+"""How long to wait for the cell of another process before waiting for the next one."""
 LOOK_SECONDS = 5.0
-"""How often, at most, the store is asked what other processes have done."""
+"""Least seconds between two requests to the store for what other processes have done."""
 
 
 @dataclass(frozen=True)
 class CellTask:
-    """One cell, for whichever process trains it."""
+    """One cell to train, as it is sent to a worker."""
 
     cell: Cell
     device: str
@@ -42,12 +42,12 @@ class CellTask:
     parent: str
     probed: bool
     patience: float = 0.0
-    """How long it is waited for where another process has it."""
+    """How many seconds to wait for the cell if another process trains it."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is to be trained of cells, by name, and what an epoch of each takes."""
+    """The epochs that cells have left, and the seconds of one epoch, both by the cells' names."""
 
     epochs: Mapping[str, int]
     seconds: Mapping[str, float]
@@ -58,7 +58,7 @@ class Estimate:
 
 
 def identities_of(cells: Sequence[Cell], device: str) -> dict[str, dict[str, str]]:
-    """Return what each cell is, by its name; UsageError where two are the same."""
+    """Return the identity of each cell, by the cell's name; UsageError if two cells have the same."""
     identities = {cell.name: identity(cell.config, cell.config.data.load(), device) for cell in cells}
     owners: dict[str, str] = {}
     for name, tags in identities.items():
@@ -70,7 +70,7 @@ def identities_of(cells: Sequence[Cell], device: str) -> dict[str, dict[str, str
 
 
 def estimated(cells: Sequence[Cell], device: str, epochs: Mapping[str, int]) -> Estimate:
-    """Train a few updates of each model to see how long its cells take; `epochs` are those that are left of each, by name."""
+    """Train a few updates of each model to estimate how long its cells take; `epochs` are those that each cell has left, by name."""
     phase("estimating how long that takes")
     one_a_model = {cell.model: cell for cell in cells}
     seconds = {model: epoch_seconds(cell.config, device) for model, cell in one_a_model.items()}
@@ -78,7 +78,7 @@ def estimated(cells: Sequence[Cell], device: str, epochs: Mapping[str, int]) -> 
 
 
 def epochs_left(cell: Cell, key: str, tracker: Tracker) -> int:
-    """Return how many epochs the checkpoint on this machine, if there is one, leaves of a cell."""
+    """Return how many epochs a cell has left after its checkpoint on this machine; all of them without a checkpoint."""
     state, _ = newest(tracker.checkpoints / key, key)
     return cell.config.train.epochs - int(state.get("epoch", 0))
 
@@ -91,14 +91,14 @@ def ordered(cells: Sequence[Cell], estimate: Estimate, workers: int) -> list[Cel
 
 
 class Offers:
-    """Cells, one after another, as workers ask for them. It may have none now, and another one when a result has come."""
+    """An iterator of cells for workers that ask for one. It may be exhausted and have another cell later, after a result."""
 
     def __init__(self, tasks: Sequence[CellTask], seconds: Callable[[CellTask], float], ends: float) -> None:
-        """Offer these, in this order, as long as the seconds that one takes fit into the time until `ends`, of `time.monotonic`."""
+        """Offer `tasks` in this order, each only if its `seconds` fit into the time until `ends`, of `time.monotonic`."""
         self._free, self._busy = deque(tasks), deque[CellTask]()
         self._seconds, self._ends = seconds, ends
         self.left: list[CellTask] = []
-        """Those that did not fit."""
+        """Tasks that did not fit into the time."""
 
     def __iter__(self) -> Iterator[CellTask]:
         return self
@@ -112,16 +112,16 @@ class Offers:
         raise StopIteration
 
     def postpone(self, task: CellTask) -> None:
-        """Offer a cell again when those that nobody has are gone."""
+        """Offer a cell again after all cells that no other process trains."""
         self._busy.append(task)
 
     @property
     def waiting(self) -> list[CellTask]:
-        """Those that are still to be offered."""
+        """Tasks that are still to be offered."""
         return [*self._free, *self._busy]
 
     def drop(self, tasks: Sequence[CellTask]) -> None:
-        """Offer these no more."""
+        """Stop offering these tasks."""
         names = {task.cell.name for task in tasks}
         self._free = deque(task for task in self._free if task.cell.name not in names)
         self._busy = deque(task for task in self._busy if task.cell.name not in names)
@@ -129,12 +129,12 @@ class Offers:
 
 @dataclass(frozen=True)
 class Workers:
-    """What trains cells, and until when."""
+    """The workers that train cells, and their deadline."""
 
     count: int
     launch: Launch
     ends: float = inf
-    """When the time is over, of `time.monotonic`."""
+    """The deadline, of `time.monotonic`."""
 
 
 def train_cells(
@@ -146,8 +146,8 @@ def train_cells(
 ) -> Iterator[tuple[CellTask, Outcome | Exception]]:
     """Train cells in workers and yield each when it ends, with its outcome or the error that ended it.
 
-    Those for which the time does not suffice are added to `left`. A cell that another process has failed to train is not
-    tried again, unless it is one of `failed`, by their identities: those had failed before this command.
+    Cells for which the time does not suffice are added to `left`. A cell that failed in another process is not tried again,
+    unless its identity is in `failed`: those cells had failed before this command began.
     """
     if not tasks:
         return
@@ -193,7 +193,7 @@ def train_cells(
 def _look(
     offers: Offers, identities: Mapping[str, Mapping[str, str]], failed: frozenset[str]
 ) -> Iterator[tuple[CellTask, Outcome | Exception]]:
-    """Take out of the offers what other processes have ended, and yield it; put off what they train."""
+    """Remove from the offers the cells that other processes have ended, and yield them; postpone the cells that they train."""
     waiting = offers.waiting
     if not waiting:
         return
@@ -240,7 +240,7 @@ def _work(task: CellTask, notify: Notify) -> Outcome:
         task.cell, tracker, device=task.device, report=report, parent=task.parent, patience=task.patience
     )
     if task.probed:
-        # The run is trained, whatever a probe does; the analysis measures again what is missing, and meets its error.
+        # An error of a probe must not fail the trained run; the analysis repeats a missing measurement and raises its error.
         with suppress(Exception):
             probe_tables([(outcome.run_id, task.cell.model, task.cell.config.seed)], tracker)
     return outcome

@@ -1,7 +1,7 @@
 """Checkpoints: written atomically with their digest, read without unpickling code.
 
-A checkpoint is the ZIP archive that torch writes. Its comment, which torch does not read, holds the SHA-256 of all bytes
-before it. They are compared before anything of the archive is looked at.
+A checkpoint is the ZIP archive that torch writes. The comment of the archive, which torch ignores, holds the SHA-256 of all
+bytes before it. The digest is compared before the archive is read.
 """
 
 import hashlib
@@ -16,13 +16,13 @@ import torch
 from pipeline.errors import UsageError, writing
 
 MARK = b"sha256 "
-"""How the comment begins."""
+"""The beginning of the comment."""
 REMEDY = "Delete it to train from the start."
 COMMENT = len(MARK) + 2 * hashlib.sha256().digest_size
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Write tensors and plain values so that `path` holds either the old checkpoint or the new one, whole; DiskError where it cannot."""
+    """Write tensors and plain values atomically: `path` holds either the old or the new checkpoint. DiskError if writing fails."""
     archive = BytesIO()
     torch.save(state, archive)
     # The last two bytes of an archive without a comment are the comment's length.
@@ -41,9 +41,9 @@ def save(path: Path, state: dict[str, Any]) -> None:
 
 
 def load(path: Path, *, older: bool = True) -> dict[str, Any]:
-    """Read what `save` wrote, onto the CPU; UsageError where the file is not as it was written.
+    """Read what `save` wrote, onto the CPU; UsageError if the file is missing, damaged or changed.
 
-    Where `older`, a file that holds no digest is taken as it is: it was written before there were any.
+    With `older`, a file without a digest is accepted: early versions wrote none.
     """
     try:
         content = path.read_bytes()
@@ -56,7 +56,7 @@ def load(path: Path, *, older: bool = True) -> dict[str, Any]:
         raise _wrong(path, "got one without its digest, cut, changed or written by older code")
     try:
         state: Any = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file raises whatever torch runs into
+    except Exception as error:  # a damaged file can raise any exception in torch
         raise _wrong(path, f"got one that breaks off or holds code ({type(error).__name__})") from error
     if not isinstance(state, dict):
         raise _wrong(path, f"got a {type(state).__name__}")

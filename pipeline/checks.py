@@ -1,4 +1,4 @@
-"""Checks of what is stored or was sent, each of which is said."""
+"""Checks of a stored study or an archive, each reported in a line."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from pipeline.console import say
 from pipeline.errors import UNREACHED, UsageError
 
 WRONG = (UsageError, ResultsError, ModelError, FloatingPointError)
-"""What a check that does not hold raises, with one line."""
+"""Errors that a failing check raises."""
 
 T = TypeVar("T")
 
@@ -24,7 +24,10 @@ class Checks:
     failed: list[str] = field(default_factory=list)
 
     def hold(self, what: str, check: Callable[[], tuple[str, T]]) -> T | None:
-        """Make one check, which raises an error of `WRONG` or returns what it found; say how it went."""
+        """Make one check and print its outcome; return the value that it found, or None if it failed.
+
+        `check` returns a description and a value, or raises an error of `WRONG`.
+        """
         self.done += 1
         try:
             detail, value = check()
@@ -38,7 +41,7 @@ class Checks:
         return value
 
     def conclude(self, title: str) -> bool:
-        """Say whether all of them hold."""
+        """Print a summary, and return whether all checks hold."""
         if self.failed:
             say(f"{title} does not verify: {len(self.failed)} of {plural(self.done, 'check')} fail")
         else:

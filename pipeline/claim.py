@@ -1,4 +1,4 @@
-"""Hold a published accuracy against a stored study; nothing is trained."""
+"""Comparison of a published accuracy with a stored study; nothing is trained."""
 
 from typing import Literal
 
@@ -18,7 +18,10 @@ def place_claim(
     runs: int,
     chosen_on: Literal["test", "validation"],
 ) -> Placed:
-    """Say whether an accuracy, in [0, 1], is what a model of the study would score; by default on as many sequences."""
+    """Print and return how an accuracy in [0, 1] compares with what a model of the study would score.
+
+    `tests` is the number of test sequences behind the accuracy, by default that of the study; `runs` is the number of runs.
+    """
     results = load_results(study, tracker, allow_missing=True, probes=False)
     claim = Claim(model, accuracy, tests or len(results.test_set.label), runs, chosen_on)
     placed = place(results, claim)

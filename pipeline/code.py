@@ -1,12 +1,12 @@
 """The code that a computation consists of, and a digest of it.
 
-From a few roots, functions and classes, the code is followed through the names that it uses: a definition that is named
-belongs to it, one beside it in the same file does not. What decides no number is left out of the digest: docstrings,
-comments, layout, annotations, what an error says, and checks (functions whose names begin with `check`), which raise or
-do nothing. Definitions count under their own names, not under the file that they stand in.
+The code is followed from a few roots, functions and classes, through the names that it uses: a definition that is used
+belongs to it, another one in the same file does not. The digest leaves out what cannot change a number: docstrings,
+comments, layout, annotations, error messages, and checks (functions whose names begin with `check`), which raise or do
+nothing. Definitions count under their own names, not under the names of their files.
 
-A registry, a dictionary from names to the project's functions, is not followed: only its chosen entry is a root. Of a
-config only the methods count, because its values have a hash of their own (`Config.effective`).
+A registry, a dictionary from names to the project's functions, is not followed: only its chosen entry is a root. Only the
+methods of a config count, because its values have a hash of their own (`Config.effective`).
 """
 
 import ast
@@ -23,26 +23,26 @@ from typing import Any
 from pipeline.place import ROOT
 
 PACKAGES = ("models", "pipeline", "analysis")
-"""The project's own packages: what is not of them counts by the version of its library."""
+"""The project's own packages: other code counts by the version of its library."""
 LIBRARIES = {"numba": "numba", "kan": "pykan", "mamba_ssm": "mamba-ssm"}
-"""Packages beside torch that a model may compute with, by the name they are imported under."""
+"""Packages besides torch that a model may compute with: import name to distribution name."""
 CONFIG = ("models.config", "Config")
 VALIDATORS = ("field_validator", "model_validator")
 MODULE = "*"
-"""In place of a name: the module itself."""
+"""Stands in place of a name for the module itself."""
 Definition = tuple[str, str]
-"""A module and the name of something at its top level; `Class.method` for one method alone."""
+"""A module and a name at its top level; `Class.method` means a single method."""
 EMPTY: Mapping[str, Iterable[Definition]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Code:
-    """What was found from some roots."""
+    """The definitions and libraries that were found from some roots."""
 
     definitions: dict[Definition, str]
     """Digest of each definition."""
     libraries: frozenset[str] = field(default_factory=frozenset)
-    """Names under which foreign packages are imported."""
+    """Import names of packages that are not the project's own."""
 
     @property
     def digest(self) -> str:
@@ -78,12 +78,12 @@ def code_of(
     registries: bool = False,
     idle_calls: Iterable[str] = (),
 ) -> Code:
-    """Return the code of `roots` and of all that it names in the modules below `followed`.
+    """Return the code of `roots` and of all definitions that they use in the modules below `followed`.
 
-    `skipped` are names of methods that compute nothing that counts. `methods` belong to objects that the code is handed,
-    so that no name leads to them: they count where an attribute of their name is used. With `registries` those are
-    followed, too, for code that may use every entry. `idle_calls` are names of functions that return their first argument
-    here: it counts as if it stood in their place.
+    `skipped` are names of methods that change no number. `methods` belong to objects that the code receives as arguments, so no
+    name leads to them: they count if an attribute of their name is used. With `registries`, registries are followed, too, for
+    code that may use every entry. `idle_calls` are names of functions that return their first argument here: a call counts as
+    that argument.
     """
     followed, skipped, idle = tuple(followed), frozenset(skipped), frozenset(idle_calls)
     definitions: dict[Definition, str] = {}
@@ -114,7 +114,7 @@ class _Module:
     nodes: dict[str, ast.stmt]
     """Functions, classes and assignments, by name."""
     imports: dict[str, Definition]
-    """Where a name comes from; the second part is empty where it is a module."""
+    """The origin of each imported name; the second part is empty if the name is a module."""
 
 
 @cache
@@ -122,7 +122,7 @@ def _module(name: str) -> _Module:
     tree = ast.parse(_file(name).read_text(encoding="utf-8"))
     nodes = {target: node for node in _statements(tree.body) for target in _targets(node)}
     imports: dict[str, Definition] = {}
-    for node in ast.walk(tree):  # an import within a function, too: the costly ones are there
+    for node in ast.walk(tree):  # includes imports within functions, where slow ones are placed
         imports |= _imported(node)
     return _Module(nodes, imports)
 
@@ -133,7 +133,7 @@ def _file(module: str) -> Path:
 
 
 def _statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield the statements of a body and of the branches in it."""
+    """Yield the statements of a body and of its `if` and `try` branches."""
     for node in body:
         if isinstance(node, ast.If | ast.Try):
             yield from _statements(part for part in ast.iter_child_nodes(node) if isinstance(part, ast.stmt))
@@ -166,7 +166,7 @@ def _part_of(module: str, name: str) -> Definition:
 
 
 def _resolved(module: str, used: str) -> Definition:
-    """Return where a dotted name that a module uses is defined; of a foreign package only its name."""
+    """Return where a dotted name that a module uses is defined; for another package, only the package's name."""
     first, _, rest = used.partition(".")
     while True:
         here = _module(module)
@@ -216,7 +216,10 @@ def _is_config(module: str, name: str) -> bool:
 def _cleaned(
     definition: Definition, skipped: frozenset[str], idle: frozenset[str]
 ) -> tuple[str, frozenset[str], frozenset[str]]:
-    """Return the digest of a definition without what decides no number, and the dotted names and the attributes it uses."""
+    """Return the digest of a cleaned definition, the dotted names that it uses, and its attributes.
+
+    Cleaning removes what cannot change a number.
+    """
     module, name = definition
     tree = _Cleaner(skipped, idle, config=_is_config(module, name)).visit(deepcopy(_node(module, name)))
     parts = [part for part in ast.walk(tree) if isinstance(part, ast.Name | ast.Attribute)]
@@ -235,7 +238,7 @@ def _node(module: str, name: str) -> ast.stmt:
 
 
 def _dotted(node: ast.Name | ast.Attribute) -> str:
-    """Return `a.b.c` of names and attributes; "" where it begins with something else."""
+    """Return `a.b.c` for a chain of attributes of a name; "" if the chain begins with another expression."""
     if isinstance(node, ast.Name):
         return node.id
     before = _dotted(node.value) if isinstance(node.value, ast.Name | ast.Attribute) else ""
@@ -243,21 +246,21 @@ def _dotted(node: ast.Name | ast.Attribute) -> str:
 
 
 class _Cleaner(ast.NodeTransformer):
-    """Takes out of a definition what decides no number."""
+    """Removes from a definition what cannot change a number."""
 
     def __init__(self, skipped: frozenset[str], idle: frozenset[str], *, config: bool) -> None:
-        """`config` says that the definition is a config: its fields go, whose values have a hash of their own."""
+        """Remember what to remove; with `config` the fields are removed, because their values have a hash of their own."""
         self.skipped, self.idle, self.config, self.depth = skipped, idle, config, 0
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
-        """Visit what is below; a block from which all was taken does nothing."""
+        """Visit the children; put `pass` into a block that became empty."""
         super().generic_visit(node)
         if getattr(node, "body", None) == []:
             node.body = [ast.Pass()]  # type: ignore[attr-defined]
         return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST | None:
-        """Leave out annotations, and methods that are skipped, check, or validate."""
+        """Leave out annotations, and methods that are skipped, checks, or validators."""
         nested, self.depth = self.depth > 0, self.depth + 1
         if nested and (node.name in self.skipped or _checks(node.name) or any(map(_validates, node.decorator_list))):
             self.depth -= 1
@@ -268,7 +271,7 @@ class _Cleaner(ast.NodeTransformer):
         return cleaned
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
-        """Note that what follows are its members."""
+        """Note that the functions within are methods."""
         self.depth += 1
         cleaned = self.generic_visit(node)
         self.depth -= 1
@@ -287,17 +290,17 @@ class _Cleaner(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_If(self, node: ast.If) -> ast.AST | None:
-        """Leave out what only raises."""
+        """Leave out an `if` that only raises."""
         if all(isinstance(part, ast.Raise) for part in node.body) and not node.orelse:
             return None
         return self.generic_visit(node)
 
     def visit_Raise(self, node: ast.Raise) -> ast.Raise:
-        """Leave out what an error says."""
+        """Leave out the message of an error."""
         return ast.Raise(node.exc.func if isinstance(node.exc, ast.Call) else node.exc, None)
 
     def visit_Assert(self, _node: ast.Assert) -> None:
-        """Leave it out: it raises or does nothing."""
+        """Leave out an assertion: it raises or does nothing."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         """Leave out docstrings and calls of checks."""
@@ -311,16 +314,16 @@ class _Cleaner(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        """Put the first argument of an idle call in its place."""
+        """Replace an idle call by its first argument."""
         is_idle = isinstance(node.func, ast.Name) and node.func.id in self.idle
         found: ast.AST = self.visit(node.args[0]) if is_idle else self.generic_visit(node)
         return found
 
     def visit_Import(self, _node: ast.Import) -> None:
-        """Leave it out: what is used of it is followed."""
+        """Leave out an import: the imported names that are used are followed."""
 
     def visit_ImportFrom(self, _node: ast.ImportFrom) -> None:
-        """Leave it out, too."""
+        """Leave out an import, as above."""
 
 
 def _checks(name: str) -> bool:

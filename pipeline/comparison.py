@@ -1,4 +1,4 @@
-"""Train a study: every variant over every seed, under one parent run; what is finished already is reused."""
+"""Training of a study: every variant with every seed, under one parent run; finished runs are reused."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -39,14 +39,15 @@ def compare(
     launch: Launch = run_tasks,
     ends: float = inf,
 ) -> str:
-    """Train what is missing of a study and return the id of its parent run.
+    """Train the missing cells of a study and return the id of its parent run.
 
-    A study whose plan has looks is trained up to each of them, and then only the variants with an undecided pair.
-    `adopted` is a run that somebody created for this call: it becomes the parent where the study has none yet. Where an
-    analysis follows, runs are `probed` by the workers that trained them, since the analysis itself is one process.
+    If the plan has looks, the study is trained up to the first look, and after each look only variants with an undecided pair
+    continue. `adopted` is a run that the caller created: it becomes the parent if the study has none yet. With `probed`, the
+    workers also measure the probes of the runs that they train, because the analysis that follows runs in one process.
 
     Processes that train the same study share its cells: the first conducts it, the others help and wait for its end.
-    `launch` starts the workers. TimeUpError where cells are left that would last beyond `ends`, of `time.monotonic`.
+    `launch` starts the workers. RunError if cells fail; TimeUpError if cells are left that would last beyond `ends`, of
+    `time.monotonic`.
     """
     with_these = Workers(workers, launch, ends)
     return retaken(lambda: _compare(study, tracker, with_these, device, adopted, probed=probed))
@@ -82,7 +83,7 @@ def _compare(
 
 
 def _conducts(tracker: Tracker, parent: str, held: ExitStack) -> bool:
-    """Hold the run of the study until `held` closes; say no where another process holds it."""
+    """Hold the run of the study until `held` closes; return False if another process holds it."""
     try:
         held.enter_context(tracker.hold(parent))
     except BusyError:
@@ -109,7 +110,7 @@ def _conduct(training: "_Training", known: Mapping[str, Run]) -> str:
     plan_hash = declare(study.plan, cells, identities, finished=finished, tracker=tracker, parent=parent)
     for cell in cells:
         if cell.name in finished and PACKAGED not in finished[cell.name].tags:
-            package(cell, tracker, finished[cell.name].id)  # what a trial of an ablation study trained lacks it
+            package(cell, tracker, finished[cell.name].id)  # trials of ablation studies do not store a model
     runs = {key: run.id for key, run in ended.items()}
     if not study.plan.looks:
         training.train(cells, runs, plan_hash)
@@ -124,12 +125,12 @@ def _conduct(training: "_Training", known: Mapping[str, Run]) -> str:
 
 
 HELP_SECONDS = 5.0
-"""How often a process that has nothing left to help with looks whether the study is still conducted."""
+"""Seconds between two checks of a helping process whether it can help, and whether the study is still conducted."""
 
 
 @dataclass(frozen=True)
 class _Training:
-    """How the cells of a study are trained."""
+    """The training of the cells of a study, with everything that it needs."""
 
     study: Study
     tracker: Tracker
@@ -140,22 +141,25 @@ class _Training:
     device: str
     probed: bool
     failed: frozenset[str]
-    """Identities of the cells that had failed before: they are tried again, once."""
+    """Identities of the cells that had failed before this command: they are tried once more."""
     errors: dict[str, Exception] = field(default_factory=dict)
-    """What ended cells, by their names."""
+    """The errors of failed cells, by the cells' names."""
     helped: set[str] = field(default_factory=set)
-    """Names of cells that were finished when this process helped."""
+    """Names of the cells that this process has already helped with."""
 
     def train(self, cells: Sequence[Cell], runs: Mapping[str, str], plan_hash: str) -> dict[str, str]:
-        """Train those of the cells that have no run yet, and return the new runs; both are by the cells' identities."""
+        """Train the cells that have no run in `runs`, and return the new runs; both map identities of cells to run ids.
+
+        RunError if cells failed, TimeUpError if the time did not suffice.
+        """
         manifest = _manifest(self.study, cells, self.identities, plan_hash).with_runs(runs)
         write_manifest(manifest, self.tracker, self.parent)
         trained: dict[str, str] = {}
         try:
             left = self._train(cells, runs, trained)
-        finally:  # also after an interrupt: writing it after every cell would cost the square of their number
+        finally:  # also after an interrupt; writing it after every cell would take time quadratic in their number
             if trained:
-                with suppress(AwayError):  # the runs are found without it
+                with suppress(AwayError):  # the runs can be found without the manifest
                     write_manifest(manifest.with_runs(trained), self.tracker, self.parent)
         errors = {cell.name: self.errors[cell.name] for cell in cells if cell.name in self.errors}
         _check_errors(errors, len(cells) - len(errors) - len(left), len(cells), self.tracker)
@@ -163,9 +167,9 @@ class _Training:
         return trained
 
     def help(self) -> bool:
-        """Train what another process, which conducts the study, has not come to yet; say whether there was anything."""
+        """Train cells that the conducting process has not begun yet; return whether there were any."""
         parent = self.tracker.get(self.parent)
-        if not parent.tags.get("plan_hash"):  # it is declared before the first run
+        if not parent.tags.get("plan_hash"):  # the study must be declared before its first run
             return False
         cells = self.cells
         if self.study.plan.looks:
@@ -179,7 +183,7 @@ class _Training:
         return True
 
     def ended(self, known: Mapping[str, Run]) -> dict[str, Run]:
-        """Return those of the runs that are finished, and keep the errors of those that have failed since this command began."""
+        """Return the finished runs of `known`, and keep the errors of cells that failed since this command began."""
         for cell in self.cells:
             run = known.get(key := self.identities[cell.name]["cell"])
             if run and run.status == "FAILED" and key not in self.failed:
@@ -187,7 +191,10 @@ class _Training:
         return {key: run for key, run in known.items() if run.status == "FINISHED"}
 
     def _train(self, cells: Sequence[Cell], runs: Mapping[str, str], trained: dict[str, str]) -> list[CellTask]:
-        """Train what neither has a run nor has failed, add its runs to `trained`, and return what there was no time for."""
+        """Train the cells that neither have a run nor failed, and add their runs to `trained`.
+
+        Return the tasks for which the time did not suffice. DiskError if a disk is full or cannot be written to.
+        """
         pending = [cell for cell in cells if self.identities[cell.name]["cell"] not in runs]
         say(
             f"{self.study.name} (study {self.study.id}): {len(cells) - len(pending)} of {len(cells)} runs are finished, "
@@ -201,7 +208,7 @@ class _Training:
         ]
         for task, result in train_cells(tasks, self.identities, self.workers, left, self.failed):
             if isinstance(result, Exception) and (full := disk_error(result)):
-                raise full from result  # no other cell would fare better
+                raise full from result  # every other cell would fail in the same way
             if isinstance(result, Exception):
                 self.errors[task.cell.name] = result
             else:

@@ -14,7 +14,7 @@ from pipeline.data import AnyDataset
 from pipeline.data.mnist import EventMNISTConfig
 
 MOST_DIGITS = 1000
-"""Seeds of `train.vary` all are below it: a digit for each stream."""
+"""Seeds under `train.vary` `all` must be below this: each stream is decided by one of three digits."""
 
 
 class ConstantSchedule(Config):
@@ -141,10 +141,10 @@ class RunConfig(Config):
 
 
 def config_hash(config: RunConfig) -> str:
-    """Return the SHA-256 of what `config` asks for without its seed: equal for the seeds of one variant.
+    """Return the SHA-256 of a config without its seed: equal for all seeds of one variant.
 
-    Settings without effect are left out, so that one that is new makes no other study of those from before it. The
-    precision is as it was asked for. A file of the user's counts by its content.
+    Settings without effect are left out, so a setting that is added to the project does not change the hash of earlier studies.
+    The precision counts as requested, `auto` included. A user's file counts by its content.
     """
     train = {**config.train.effective(), "precision": config.train.precision}
     return digest_of({"model": config.model.effective(), "train": train, "data": config.data.identity()})

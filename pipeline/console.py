@@ -1,4 +1,4 @@
-"""What a person sees while it runs: lines, tables, and progress with the time left."""
+"""Output in the terminal: lines, tables, and progress with the time left."""
 
 import os
 import sys
@@ -15,18 +15,18 @@ from rich.table import Table
 from pipeline.errors import printable
 
 QUIET_SECONDS = 15.0
-"""Where output is no terminal, lines of progress come at most this often."""
+"""Least seconds between two lines of progress if the output is not a terminal."""
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() or os.environ.get("COLUMNS") else 160)
 
 
 def say(text: str = "") -> None:
-    """Print a line. Whatever names in it hold, it stays one, and what cannot be printed is escaped."""
+    """Print one line; line breaks and other unprintable characters in it are escaped."""
     console.print(printable(text), markup=False, soft_wrap=True)
 
 
 def phase(text: str) -> None:
-    """Say what begins, which may take a while without a word."""
+    """Announce a phase of work that may take a while without output."""
     say(f"{text} ...")
 
 
@@ -35,7 +35,7 @@ def show(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "")
     table = Table(title=title or None, title_justify="left", box=None, header_style="bold", title_style="bold")
     for number, (column, *cells) in enumerate(zip(columns, *rows, strict=True)):
         numbers = sum(cell[:1].isdigit() or cell[:1] in {"-", "+"} for cell in cells)
-        # Names stay whole and other words are folded, never cut: they are there to be copied.
+        # Names stay on one line and other words are folded, never truncated, so that they can be copied.
         justify: Literal["right", "left"] = "right" if 2 * numbers > len(cells) else "left"
         table.add_column(column, justify=justify, overflow="fold", no_wrap=number == 0)
     for row in rows:
@@ -52,7 +52,7 @@ def duration(seconds: float) -> str:
 
 
 class Meter:
-    """Progress over the epochs of several runs, whose cost differs."""
+    """Progress over the epochs of several runs with different costs."""
 
     def __init__(
         self,
@@ -64,14 +64,14 @@ class Meter:
         what: str = "training",
         beside: float = 0.0,
     ) -> None:
-        """Take, by run, the number of epochs to come and the seconds of one; and how many runs go on at once.
+        """Take, by run, the number of epochs left and the seconds of one epoch, and the number of runs at a time.
 
-        `unit` is what epochs are called, `what` the work. `beside` are the seconds that a run takes besides its epochs.
+        `unit` is the displayed name of epochs, `what` that of the work. `beside` are the seconds of a run outside of its epochs.
         """
         self._left = dict(epochs)
         self._seconds = dict(seconds)
         self._total = self._rest = sum(epochs.values())
-        # Kept, not counted anew after each epoch of each of thousands of runs.
+        # A running sum: adding up thousands of runs after each epoch would be slow.
         self._cost = sum(count * seconds[run] + beside for run, count in epochs.items())
         self._beside = dict.fromkeys(epochs, beside)
         self._workers = workers
@@ -81,16 +81,16 @@ class Meter:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), count)
         self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._shown: Any = None
-        """Handle of the bar in the output of a notebook, where it is shown: rich's own way there needs ipywidgets."""
+        """Display handle of the bar in a notebook: rich's own display there needs ipywidgets."""
         self._task = self._bar.add_task(what, total=self._total, left=duration(self.seconds_left))
 
     @property
     def seconds_left(self) -> float:
-        """The time that the runs will take that have not ended."""
+        """Estimated seconds until all runs have ended."""
         return max(0.0, self._cost) / self._workers
 
     def advance(self, run: str, seconds: float, text: str) -> None:
-        """Count one epoch of a run, which took `seconds`; `text` says what it brought."""
+        """Count one epoch of a run, which took `seconds`; `text` describes its result."""
         self._set(run, max(self._left.get(run, 0) - 1, 0), seconds)
         done, left = self._total - self._rest, duration(self.seconds_left)
         self._bar.update(self._task, completed=done, left=left)
@@ -101,7 +101,7 @@ class Meter:
             say(f"{done}/{self._total} {self._unit}, {left} left; {text}")
 
     def end(self, run: str) -> None:
-        """Strike out what a run has left, because it stopped early, failed, or was finished elsewhere."""
+        """Remove the rest of a run that stopped early, failed, or was finished by another process."""
         if run in self._left:
             self._set(run, 0, self._seconds[run])
             self._cost -= self._beside.pop(run, 0.0)

@@ -1,4 +1,4 @@
-"""What a trained model costs: arithmetic of one answer, and memory of its training."""
+"""The costs of a model: floating-point operations of one prediction, and the memory of its training."""
 
 import ctypes
 import re
@@ -18,21 +18,21 @@ from pipeline.data import EventDataset
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 RESET_PEAK = "5"
-"""What Linux wants to be told to start its record of the largest resident set anew (man 5 proc)."""
+"""Written to `clear_refs`, this makes Linux reset its record of the largest resident set (man 5 proc)."""
 
 
 @torch.no_grad()
 def flops_of(model: Classifier, dataset: EventDataset) -> int:
     """Return the floating-point operations of one forward pass over the sequence of median length.
 
-    Counted are matrix products and convolutions, a multiplication and an addition as two; elementwise work is not.
+    Matrix products and convolutions count, a multiplication and an addition as two operations; elementwise work does not.
     """
     middle_1 = dataset.lengths.cpu().argsort(stable=True)[len(dataset) // 2][None]
     batch = dataset.to(torch.device("cpu")).batch(middle_1)
     plain_model = deepcopy(model).cpu().eval()
     if isinstance(plain_model, RecurrentClassifier):
         plain_model.compiled = False
-    # A fused recurrent layer hides its products from the counter, so the plain one runs, on the processor.
+    # A fused recurrent layer hides its products from the counter, so torch's plain layer runs instead, on the CPU.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="TF32 acceleration on top of oneDNN")
         plain, products = torch.backends.mkldnn.flags(enabled=False), _Products()
@@ -44,8 +44,8 @@ def flops_of(model: Classifier, dataset: EventDataset) -> int:
 class _Products(TorchDispatchMode):
     """Counts the operations of matrix products and convolutions by torch's formulas.
 
-    It is `torch.utils.flop_counter.FlopCounterMode` without the wrapper that keeps torch's compiler away, which imports that
-    compiler: seconds and 70 MB in each process.
+    It is `torch.utils.flop_counter.FlopCounterMode` without the wrapper that excludes it from compilation: the wrapper imports
+    torch's compiler, which takes seconds and 70 MB in each process.
     """
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class _Products(TorchDispatchMode):
         given = dict(kwargs or {})
         formula: Callable[..., int] | None = flop_registry.get(func.overloadpacket)
         if formula is None:
-            with self:  # what is made of products counts as they do
+            with self:  # an operation that consists of products counts as the sum of them
                 parts = func.decompose(*args, **given)
             if parts is not NotImplemented:
                 return parts
@@ -72,10 +72,10 @@ class _Products(TorchDispatchMode):
 
 
 class PeakMemory:
-    """The most memory that is used from now on, over what is used now: of the device, or of this process on a CPU."""
+    """The peak memory from now on, above what is used now: of the GPU, or of this process on a CPU."""
 
     def __init__(self, device: torch.device, earlier: float = 0) -> None:
-        """Start measuring; `earlier` is the most bytes that a part of the same work used before."""
+        """Start measuring; `earlier` is the peak in bytes of an earlier part of the same work."""
         self.device, self.earlier = device, earlier
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
@@ -88,7 +88,7 @@ class PeakMemory:
             self.before = None
 
     def metrics(self) -> dict[str, float]:
-        """Return `peak_memory_bytes`; nothing where the system does not tell."""
+        """Return `peak_memory_bytes`; empty if the system does not report it."""
         if self.before is None:
             return {}
         peak = torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else _status("VmHWM")
@@ -96,19 +96,19 @@ class PeakMemory:
 
 
 def peak_resident() -> int | None:
-    """Return the largest resident set in bytes that this process has had; None where the system does not tell."""
+    """Return the largest resident set of this process, in bytes; None if the system does not report it."""
     return _status("VmHWM") if STATUS.exists() else None
 
 
 def _return_freed() -> None:
-    """Give back memory that is kept for later, which would else hide what is allocated next; the C library's where it can."""
+    """Return freed memory to the system: memory that is kept for reuse would hide the next allocations from the measurement."""
     workspace.release()
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
         trim(0)
 
 
 def _status(name: str) -> int:
-    """Return a size of this process in bytes, as Linux reports it in kibibytes."""
+    """Return a size of this process in bytes, from the kibibytes that Linux reports."""
     found = re.search(rf"^{name}:\s+(\d+) kB$", STATUS.read_text(), re.MULTILINE)
     assert found is not None  # noqa: S101  Linux has had the line since 2.6
     return 1024 * int(found[1])

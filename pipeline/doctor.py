@@ -1,4 +1,4 @@
-"""The encoding doctor: what the event times of a data set hold, and which encodings can work on them, before any training.
+"""The encoding doctor: statistics of the event times of a data set, and which encodings can represent them, before any training.
 
 Letters: N events, n sequences, T sampled events, G gaps, D width of the code.
 """
@@ -42,32 +42,32 @@ from pipeline.seeding import seed_for
 from pipeline.study import name_of
 
 MOST_EVENTS = 2_000_000
-"""Events that are looked at; of more, those of a sample of the sequences."""
+"""Most events that are examined; of a larger data set, a sample of the sequences is examined."""
 CODED, MOVED, RESCALED = 5_000, 500, 2_000
-"""Most events, drawn of those, whose codes are taken for an effective rank, for the gaps told apart, and for each unit."""
+"""Most events whose codes are computed: for an effective rank, for the smallest gap told apart, and for each unit."""
 APART = 0.1
-"""Share of the distance of two unrelated codes from which two times count as told apart, as in the encoding microscope."""
+"""Two times count as told apart from this share of the distance of two unrelated codes on, as in the encoding microscope."""
 RAW = ("sincos", "lete")
-"""The encodings of raw times by which units are compared."""
+"""The encodings of raw times with which units are compared."""
 SHOWN_UNITS = (0.1, 1e5)
-"""Late times between which units are compared."""
+"""Range of the late time, in a unit, within which that unit is compared."""
 
 
 @dataclass(frozen=True)
 class Read:
-    """What was read of a data set."""
+    """The times that were read from a data set."""
 
     times: Times
     units: Mapping[str, float]
-    """The units in which the times can be told, each with the factor that the numbers get; none of plain numbers."""
+    """The units in which the times can be expressed, each with the factor that converts the times to it; empty for plain numbers."""
     sampled: tuple[str, ...]
-    """On what it rests where that is not all, a sentence each."""
+    """Sentences about the sample that was examined; empty if everything was."""
     notes: tuple[str, ...]
-    """What was converted."""
+    """Conversions that were made while reading."""
 
 
 def examine(config: RunConfig, output: Path) -> None:
-    """Say what the times of a data set hold, and write the page into `output`."""
+    """Print what the times of a data set allow, and write the page into `output`."""
     check_writable(output)
     name = Path(config.data.path).name if isinstance(config.data, EventsFileConfig) else config.data.name
     phase("reading the times")
@@ -117,7 +117,7 @@ def examine(config: RunConfig, output: Path) -> None:
 
 
 def _command(data: DatasetConfig, models: Sequence[str], others: Mapping[str, object]) -> str:
-    """Return the command that trains these encodings on the data, with every setting that is not the default."""
+    """Return the command that trains these encodings on the data, with every setting that differs from its default."""
     given = {"name": data.name, **data.model_dump(mode="json", exclude_defaults=True)}
     texts = {f"data.{name}": value for name, value in given.items()} | dict(others)
     flags = [
@@ -133,7 +133,7 @@ def _text(value: object) -> str:
 
 
 def read_times(config: DatasetConfig) -> Read:
-    """Return the times of a data set, of a file before float32 rounds them; DataError if it cannot be read."""
+    """Return the times of a data set, those of a file before they are rounded to float32; DataError if it cannot be read."""
     if isinstance(config, EventsFileConfig):
         return _of_file(config)
     return _of_splits(config.load())
@@ -153,7 +153,7 @@ def _of_splits(splits: Splits) -> Read:
         names=[names[place] for place in chosen],
         unit=splits.train.time_unit,
         horizon=splits.train.horizon,
-        collisions=0,  # they are in float32, or whole
+        collisions=0,  # these times are float32 or whole numbers already, so nothing was rounded
     )
     return Read(known, {}, sampled, splits.notes)
 
@@ -181,7 +181,7 @@ def _of_file(config: EventsFileConfig) -> Read:
 
 
 def _sample(offsets: NDArray[np.int64]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Return the sequences to look at, in their order, and a sentence where they are not all."""
+    """Return the sequences to examine, in their order, and a sentence about the sample unless it is all of them."""
     count, events = len(offsets) - 1, int(offsets[-1])
     if not events:
         raise DataError("data: must have events, got none. Lower data.threshold, or give other data.")
@@ -198,7 +198,7 @@ def _sample(offsets: NDArray[np.int64]) -> tuple[NDArray[np.int64], tuple[str, .
 
 
 def _drawn(times: Times) -> Iterator[str]:
-    """Yield on how many events the codes rest, where that is not all."""
+    """Yield a sentence about the number of events whose codes were computed, if it is not all of them."""
     if len(times.times) > CODED:
         yield (
             f"Effective ranks are those of {CODED:,} events, and gaps told apart of {MOVED:,}, drawn by chance (streams doctor/coded "
@@ -209,7 +209,7 @@ def _drawn(times: Times) -> Iterator[str]:
 def _gathered(
     values: NDArray[Any], offsets: NDArray[np.int64], chosen: NDArray[np.int64], most: int | None = None
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Return the values of some sequences end to end, of each the first so many, and their offsets."""
+    """Return the values of the sequences `chosen`, concatenated, and their offsets; at most the first `most` of each sequence."""
     lengths = np.diff(offsets)[chosen]
     lengths = lengths if most is None else lengths.clip(max=most)
     ends = np.concatenate([[0], np.cumsum(lengths)])
@@ -218,14 +218,14 @@ def _gathered(
 
 
 def _with_gaps(differences_N: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the differences to the event before, NaN for the first of each sequence."""
+    """Return differences (N,) to the previous event with NaN for the first event of each sequence."""
     gaps = differences_N.astype(np.float64)
     gaps[offsets[:-1][np.diff(offsets) > 0]] = np.nan
     return gaps
 
 
 def measure(times: Times, encodings: Mapping[str, TimeEmbeddingConfig]) -> pd.DataFrame:
-    """Return a row for each of these embeddings, by their names: what `analysis.doctor.advise` takes."""
+    """Return a table with one row per embedding, as `analysis.doctor.advise` takes it."""
     times_N = torch.from_numpy(times.times).float()
     first_N = torch.from_numpy(np.isnan(times.gaps))
     before_N = torch.where(first_N, times_N, times_N.roll(1))
@@ -263,7 +263,7 @@ def measure(times: Times, encodings: Mapping[str, TimeEmbeddingConfig]) -> pd.Da
 
 
 def by_unit(times: Times, units: Mapping[str, float]) -> pd.DataFrame:
-    """Return the effective rank of the encodings of raw times in each unit that could be chosen; no rows of a constant time."""
+    """Return the effective rank of the encodings of raw times in each unit that could be chosen; no rows if the time is constant."""
     rows: list[dict[str, Any]] = []
     low, high = SHOWN_UNITS
     choices = scales(times, units)
@@ -281,7 +281,7 @@ def by_unit(times: Times, units: Mapping[str, float]) -> pd.DataFrame:
 
 
 def _draw(stream: str, events: Tensor, most: int) -> Tensor:
-    """Return at most so many of the events, drawn by chance, in their order."""
+    """Return at most `most` of the events, drawn at random, in their order."""
     if len(events) <= most:
         return events
     generator = np.random.default_rng(seed_for(0, "doctor", stream))
@@ -297,7 +297,10 @@ def _seen(embedding: TimeEmbedding) -> str:
 
 
 def _codes(embedding: TimeEmbedding, before_T: Tensor, times_T: Tensor, first_T: Tensor) -> Tensor:
-    """Return the codes (T, D) of events at `times_T`, each after one at `before_T`, or alone where it is the first."""
+    """Return the codes (T, D) of events at `times_T`, each preceded by an event at `before_T` unless it is the first one.
+
+    FloatingPointError if a code is not finite.
+    """
     lengths_T = torch.where(first_T, 1, 2)
     codes_TD = last_codes(embedding, torch.stack([before_T, times_T], dim=1), lengths_T)
     if not codes_TD.isfinite().all():
@@ -308,7 +311,7 @@ def _codes(embedding: TimeEmbedding, before_T: Tensor, times_T: Tensor, first_T:
 def _resolved(
     embedding: TimeEmbedding, before_T: Tensor, times_T: Tensor, *, steps_G: Tensor, spread_D: Tensor, horizon: float
 ) -> float:
-    """Return the least of the gaps (G,) by which an event must come later for its code to be told apart; NaN for none."""
+    """Return the smallest of the gaps (G,) by which an event must come later for its code to be told apart; NaN if none suffices."""
     kept_D = spread_D > CONSTANT
     if not len(times_T) or not kept_D.any():
         return float("nan")
@@ -328,10 +331,10 @@ def _resolved(
 
 
 def advice_on(variants: Mapping[str, RunConfig]) -> pd.DataFrame:
-    """Return the verdict on the encoding of each variant, at the settings that it has there; no rows where no advice is given.
+    """Return the verdict on the encoding of each variant, at the variant's settings; no rows if no advice is given.
 
-    There is none on a class that was handed over, whose code may be anything, nor on variants that have one encoding, or
-    different data, or data without events.
+    No advice is given on a class that the user handed over, because its code may do anything, and none if all variants have the
+    same encoding, if they have different data, or if the data have no events.
     """
     listed = {
         name: config for name, config in variants.items() if not isinstance(config.model.embedding, OwnEmbeddingConfig)
@@ -355,6 +358,6 @@ def advice_on(variants: Mapping[str, RunConfig]) -> pd.DataFrame:
 
 
 def _besides(config: RunConfig) -> str:
-    """Return a digest of the settings of a model and its training besides the encoding."""
+    """Return a digest of the settings of a model and its training without those of the encoding."""
     rest = config.model_dump(mode="json", exclude={"seed": True, "data": True, "model": {"embedding": True}})
     return digest_of(rest)[:12]

@@ -1,8 +1,8 @@
-"""Watch: compare the sequences of a file, and a stored model's answers to them, with the reference that the model carries.
+"""Detection of drift: the sequences of a file, and a stored model's predictions for them, compared with the model's reference.
 
-The file is read as `predict` reads one: put by sequence on disk, in parts. Memory holds the ids, some numbers of each
-sequence, and a part. Times past the horizon are looked at, too, as they are what drift brings; the model is not asked about
-such sequences.
+The file is read as by `predict`: its events are sorted by sequence on disk and processed in parts. Memory holds the ids, some
+numbers of each sequence, and one part. Times past the horizon are examined, too, because they are a sign of drift; the model
+makes no predictions for such sequences.
 """
 
 import time
@@ -26,10 +26,10 @@ ENDING = ".html"
 
 
 def watch(uri: str, model: tuple[Path, Path], source: Path, output: Path | None) -> None:
-    """Say what moved since the training of a model, and write a page where it has a place.
+    """Print what has changed since the training of a model, and write a page if `output` is given.
 
-    `model` are its description and its weights. That something moved is no error. UsageError where the model has no
-    reference, or the file cannot be read.
+    `model` are the files of its description and its weights. A change is not an error. UsageError if the model has no
+    reference, or if the file cannot be read.
     """
     inference = Inference(*model)
     if inference.reference is None:
@@ -56,7 +56,7 @@ def watch(uri: str, model: tuple[Path, Path], source: Path, output: Path | None)
 
 
 def check_page(output: Path | None) -> None:
-    """Refuse an output that is no page in a folder that is there."""
+    """Refuse an output whose name does not end in `.html`, or whose folder does not exist."""
     if output and (output.suffix != ENDING or output.is_dir()):
         raise UsageError(f"--output: must be a file that ends in {ENDING}, got {output}. Name one.")
     if output and not output.parent.is_dir():
@@ -64,10 +64,10 @@ def check_page(output: Path | None) -> None:
 
 
 class _Seen:
-    """What a file holds: some numbers of each sequence, and counts of all events at the cut points of the reference."""
+    """Statistics of a file: some numbers of each sequence, and counts of all events at the cut points of the reference."""
 
     def __init__(self, reference: Reference, inference: Inference, events: Sequences, where: str) -> None:
-        """Go through the file."""
+        """Read the file part by part."""
         self._reference, self._shape = reference, inference.shape
         self._notes = list(events.elapsed.notes)
         self._predicted = np.zeros_like(reference.predicted)
@@ -100,7 +100,7 @@ class _Seen:
         self._samples = {name: np.concatenate([empty, *parts]) for name, parts in samples.items()}
 
     def compared(self, source: str, uri: str) -> Drift:
-        """Compare with the reference."""
+        """Return the comparison with the reference."""
         reference = self._reference
         sketches = {**reference.sequences, "confidence": reference.confidence}
         trained, answered = sketches["length"].size, reference.confidence.size

@@ -1,4 +1,4 @@
-"""What the user gave cannot be done: one line that says where, what must hold, what was given and what to do."""
+"""Errors for the user: one line that says where, what must hold, what was given, and what to do."""
 
 import difflib
 import errno
@@ -17,38 +17,38 @@ if TYPE_CHECKING:  # the command line catches these errors, and its `--help` mus
     from pydantic_core import ErrorDetails
 
 LISTED = 12
-"""Names are listed in full up to this many."""
+"""Most names that a message lists."""
 
 SHOWN = 160
-"""Characters of a word that a message shows; of a longer one it shows the beginning."""
+"""Characters of a word that a message shows; a longer word is cut at its end."""
 LONGEST_LINE = 2000
-"""Characters of a message; a longer one loses its middle."""
+"""Longest message, in characters; a longer one loses its middle."""
 
 Model = TypeVar("Model", bound="BaseModel")
 
 
 SECRETS = (
-    (re.compile(r"(\bhttps?://)[^\s/?#]*@"), r"\1"),  # a token may stand in place of the user
+    (re.compile(r"(\bhttps?://)[^\s/?#]*@"), r"\1"),  # the user name is removed, too, because it may be a token
     (re.compile(r"(\b(?!https?:)[\w+.-]{1,40}://[^\s:/@]*:)\S*@"), r"\1***@"),
     (re.compile(r"(\b\w{0,40}(?:password|passwd|secret|token)=)[^\s&]+", re.IGNORECASE), r"\1***"),
 )
-"""Where text holds secrets, in addresses of servers and databases, and what is put in their place."""
+"""Patterns of secrets in text, in addresses of servers and databases, with their replacements."""
 
 
 def without_secrets(text: str) -> str:
-    """Return text without the passwords and tokens that addresses in it hold."""
+    """Return text without the passwords and tokens of the addresses in it."""
     for pattern, instead in SECRETS:
         text = pattern.sub(instead, text)
     return text
 
 
 def printable(text: str) -> str:
-    """Return text as one line that any terminal can print: what cannot be printed, a line break say, is escaped."""
+    """Return text as one line that any terminal can print: unprintable characters, such as line breaks, are escaped."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def plain(text: str) -> str:
-    """Return text as one line that any terminal can print, without secrets, and nothing without end."""
+    """Return text as one printable line, without secrets, and with long words and long text shortened."""
     line = printable(without_secrets(text))
     line = re.sub(rf"\S{{{SHOWN + 40},}}", lambda word: f"{word[0][:SHOWN]}... ({len(word[0])} characters)", line)
     return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE // 2]} ... {line[-LONGEST_LINE // 4 :]}"
@@ -58,20 +58,20 @@ class UsageError(ValueError):
     """`where: what must hold, got value. what to do.`; the command line prints it and ends with exit code 2."""
 
     def __init__(self, message: str) -> None:
-        """Keep the message as one line, whatever the user wrote into it."""
+        """Keep the message as one line, whatever text of the user it contains."""
         super().__init__(plain(message))
 
 
 class RunError(RuntimeError):
-    """Work that was begun and failed; what was finished before is stored. The command line ends with exit code 1."""
+    """Work that began and failed; what was finished before is stored. The command line ends with exit code 1."""
 
 
 class TimeUpError(RunError):
-    """Work that was ended because the time for it is over; the same command goes on. The command line ends with exit code 75."""
+    """Work that was stopped because its time is over; the same command continues it. The command line ends with exit code 75."""
 
 
 class DiskError(UsageError):
-    """A place has no room, or cannot be written to. What was stored before is whole."""
+    """A disk is full, or a place on it cannot be written to. What was stored before is complete."""
 
 
 class AwayError(UsageError):
@@ -85,19 +85,22 @@ UNREACHED = (AwayError, DiskError)
 """What says nothing of the thing that was asked for."""
 
 NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
-"""What the system says where a file cannot be written."""
+"""Errors of the system if a file cannot be written."""
 NOT_STORED = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR)
-"""The same of an SQLite database."""
+"""Errors of SQLite if a database cannot be written."""
 
 
 def disk_error(error: BaseException, place: object = "disk") -> DiskError | None:
-    """Return the error of a disk that is behind another one, if it is; `place` is where, if the system does not say it."""
+    """Return a DiskError if a full or unwritable disk caused an error, otherwise None.
+
+    `place` is named in the message if the system does not name the file.
+    """
     if isinstance(error, DiskError):
         return error
     for cause in causes(error):
         if isinstance(cause, OSError) and cause.errno in NOT_WRITTEN:
             return _unwritable(cause.filename or place, str(cause.strerror))
-        # The lowest byte is the kind of an extended code.
+        # The lowest byte of an extended code is its kind.
         if isinstance(cause, sqlite3.Error) and getattr(cause, "sqlite_errorcode", 0) & 0xFF in NOT_STORED:
             return _unwritable(place, str(cause))
     return None
@@ -112,7 +115,7 @@ def _unwritable(place: object, reason: str) -> DiskError:
 
 @contextmanager
 def writing(place: object) -> Iterator[None]:
-    """Name the place that has no room, or cannot be written to."""
+    """Turn errors of a full or unwritable disk into a DiskError that names the place."""
     try:
         yield
     except OSError as error:
@@ -122,7 +125,7 @@ def writing(place: object) -> Iterator[None]:
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and what led to it, the newest first, each once: an error that is raised again may lead to itself."""
+    """Yield an error and its causes, the newest first, each once: an error that is raised again may be its own cause."""
     seen = set[int]()
     while error and id(error) not in seen:
         seen.add(id(error))
@@ -131,15 +134,16 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def one_line(error: BaseException) -> str:
-    """Return the type of an error and the first line of what it says, without secrets."""
+    """Return the type of an error and the first line of its message, without secrets."""
     lines = without_secrets(str(error)).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def unknown(what: str, name: object, known: Iterable[str], where: str = "") -> UsageError:
-    """Return the error for a `name` that is not among the known ones, with the closest of them.
+    """Return the error for a `name` that is not known, with the closest known name as a hint.
 
-    It stands for itself, or is the value of the setting `where`. A file of this name that no registry lists is named instead.
+    `where` is the setting that has the name as its value, if there is one. If a file defines the name but no registry lists it,
+    the error says that instead.
     """
     if forgotten := unlisted(str(name)):
         return UsageError(f"{where or name}: {forgotten}")
@@ -152,12 +156,12 @@ def unknown(what: str, name: object, known: Iterable[str], where: str = "") -> U
 
 
 def shown(value: object) -> str:
-    """Return a value as a message shows it: what JSON has a word for in that word."""
+    """Return a value as a message shows it: None and booleans as in JSON, everything else as in Python."""
     return json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
 
 
 def check_memory(where: str, what: str, size: float, remedy: str) -> None:
-    """Refuse what needs more bytes than this machine has memory."""
+    """Raise UsageError if `what` needs more than the memory of this machine; `size` is in bytes."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if size > memory:
         needs = f"which needs about {size / 1e9:,.0f} GB of {memory / 1e9:,.0f} GB"
@@ -165,9 +169,9 @@ def check_memory(where: str, what: str, size: float, remedy: str) -> None:
 
 
 def validate(kind: type[Model], tree: Mapping[str, Any], where: str = "") -> Model:
-    """Validate a nested mapping as `kind`; the first thing wrong with it becomes a `UsageError`.
+    """Validate a nested mapping as `kind`; the first problem becomes a `UsageError`.
 
-    Text of digits is no number, and a whole number is written without a fraction or an exponent.
+    Types are strict: text of digits is not a number, and an integer must not have a fraction or an exponent.
     """
     from pydantic import ValidationError  # noqa: PLC0415 - as above
 
@@ -201,7 +205,7 @@ MUST = {
     "model_type": OBJECT,
     "model_attributes_type": OBJECT,
 }
-"""What must hold, by pydantic's type of error."""
+"""The rule that a message states, by pydantic's type of error."""
 
 
 def _explain(detail: "ErrorDetails", tree: Mapping[str, Any], where: str) -> UsageError:
@@ -222,7 +226,7 @@ def _explain(detail: "ErrorDetails", tree: Mapping[str, Any], where: str) -> Usa
 
 
 def _location(loc: tuple[str | int, ...], tree: object) -> list[str]:
-    """Return the keys of `loc` that the tree really has: pydantic adds the tags of unions."""
+    """Return the keys of `loc` that exist in the tree: pydantic adds the tags of unions."""
     path: list[str] = []
     for key in loc:
         if isinstance(tree, Mapping) and key in tree:

@@ -1,4 +1,4 @@
-"""How long training will take, from a few updates of each model."""
+"""Estimates of the duration of training, from a few updates of each model."""
 
 import torch
 
@@ -9,25 +9,26 @@ from pipeline.training.loop import fit
 from pipeline.training.start import start
 
 ESTIMATE_BATCHES = 4
-"""Batches that are trained to estimate how long an epoch takes."""
+"""Number of batches that are trained to estimate the duration of an epoch."""
 EVALUATION_COST = 0.35
-"""Time of evaluating a sequence over the time of training on it."""
+"""Time of evaluating a sequence, divided by the time of training on it."""
 
 STORING_SECONDS = 1.2
-"""What a run takes beside its epochs: it is opened, evaluated and stored with its model. Eight small runs on SQLite took 1.15 s each."""
+"""Seconds of a run outside of its epochs: opening, evaluation, and storing with its model. Eight small runs on SQLite took 1.15 s
+each."""
 
 ANALYSIS_SECONDS = 30.0
-"""What the analysis takes after the last run, with its figures: 28 s for 20 runs of 1,000 test sequences."""
+"""Seconds of the analysis after the last run, with its figures: 28 s for 20 runs of 1,000 test sequences."""
 
 
 def epoch_seconds(config: RunConfig, device: str) -> float:
-    """Estimate the seconds of one epoch from a few updates on the first sequences; 0 where they fail.
+    """Estimate the seconds of one epoch from a few updates on the first sequences; 0 if they fail.
 
-    A model that cannot be trained must not keep others from it. Its run meets the same failure, and records it.
+    A model that cannot be trained must not stop the others. Its run will fail in the same way, and record the error.
     """
     try:
         return _epoch_seconds(config, device)
-    except Exception:  # noqa: BLE001 - whatever a model of a user's own raises; its run raises it again
+    except Exception:  # noqa: BLE001 - a user's model may raise anything; its run raises it again
         return 0.0
 
 

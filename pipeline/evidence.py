@@ -1,8 +1,8 @@
-"""Evidence: the files that numbers come from, stored with their digests, and compared with them before they are read.
+"""Evidence: the files from which numbers are computed, stored with digests that are checked before each reading.
 
-The SHA-256 of a file is a tag of its run, `sha256/predictions.parquet` say: the file lies with the artifacts, its digest in
-the database, and a file of another run or one that has changed does not fit. Runs of older code have no such tags; their
-files are taken as they are, and who reads them says so.
+The SHA-256 of a file is a tag of its run, such as `sha256/predictions.parquet`: the file lies with the artifacts, its digest in
+the database, so a file of another run or a changed file is detected. Runs of older code have no such tags; their files are
+accepted as they are, and readers report that.
 """
 
 import hashlib
@@ -23,26 +23,26 @@ TAG = SEALED
 MANIFEST_FILE = "study.json"
 """Artifact of the parent run of a study: which run holds each of its cells."""
 PLAN_FILE = "plan.json"
-"""Artifact of the parent run: what was declared before the first training."""
+"""Artifact of the parent run: the declaration from before the first training."""
 LEDGER_FILE = "looks.json"
-"""Artifact of the parent run of a study with looks: what was seen and decided at each, as a table of the tracking UI."""
+"""Artifact of the parent run of a study with looks: the results and decisions of each look, as a table of the tracking UI."""
 ADVICE_FILE = "advice.json"
-"""Artifact of the parent run: what the encoding doctor said of its models before the first training, as a table of the tracking UI."""
+"""Artifact of the parent run: the encoding doctor's advice from before the first training, as a table of the tracking UI."""
 OUTPUTS_FILE = "digests.json"
-"""Artifact of the parent run: the digests of all that analyses have stored with it, by path."""
+"""Artifact of the parent run: the digests of all files that analyses stored with it, by path."""
 LEFT_OUT = "left_out"
-"""Tag of a run that was imported without its weights: the path of that file, whose digest it has."""
+"""Tag of a run that was imported without its weights: the path of that file. The run has a digest of it nevertheless."""
 SAME = 1e-9
-"""Most by which the same score differs that was added up in another order."""
+"""Largest absolute difference between two values of the same score that were summed in different orders."""
 PROBE_FOLDER = "probes/"
-"""Folder of artifacts for what was measured on a trained model, which can be measured again."""
+"""Folder of artifacts with measurements on a trained model, which can be repeated."""
 
 
 class Evidence:
-    """Stores files of a run, and makes their digests tags of it when all are there."""
+    """Stores files of a run, and sets their digests as tags of the run once all files are stored."""
 
     def __init__(self, recorder: Recorder, run_id: str) -> None:
-        """Store files of this run."""
+        """Store files with the run `run_id`."""
         self.recorder, self.run_id = recorder, run_id
         self._digests: dict[str, str] = {}
 
@@ -62,7 +62,7 @@ class Evidence:
         self._digests[TAG + path] = digest_of_text(self.recorder.table_text(table))
 
     def seal(self) -> None:
-        """Make the digests tags of the run."""
+        """Set the digests of the stored files as tags of the run."""
         if self._digests:
             self.recorder.set_tags(self.run_id, self._digests)
 
@@ -70,7 +70,7 @@ class Evidence:
 def replace_text(run_id: str, path: str, text: str, tracker: Tracker) -> None:
     """Store text as the artifact `path` in place of an earlier one.
 
-    Meanwhile its tag holds both digests: whoever is killed here leaves one of both files, and it fits.
+    The tag holds both digests until the new file is stored: if the process is killed in between, either file fits the tag.
     """
     tag, digest = TAG + path, digest_of_text(text)
     before = tracker.get(run_id).tags.get(tag, "")
@@ -80,7 +80,7 @@ def replace_text(run_id: str, path: str, text: str, tracker: Tracker) -> None:
 
 
 def read(run: Run, paths: Collection[str], tracker: Tracker) -> dict[str, Path]:
-    """Return local files with these artifacts of a run; UsageError names one that is missing or has changed."""
+    """Return local files with these artifacts of a run; UsageError if one is missing or has changed."""
     files = found(run, paths, tracker)
     for path in paths:
         if path not in files:
@@ -89,7 +89,10 @@ def read(run: Run, paths: Collection[str], tracker: Tracker) -> dict[str, Path]:
 
 
 def found(run: Run, paths: Collection[str], tracker: Tracker) -> dict[str, Path]:
-    """Return local files with those of the artifacts that there are; UsageError names one that does not fit its digest."""
+    """Return local files with the artifacts that the run has.
+
+    UsageError if one has changed, or is missing although the run has its digest.
+    """
     files = tracker.fetch_all(run.id, paths)
     for path in paths:
         if TAG + path in run.tags and path not in files and not left_out(run, path):
@@ -100,12 +103,12 @@ def found(run: Run, paths: Collection[str], tracker: Tracker) -> dict[str, Path]
 
 
 def left_out(run: Run, path: str) -> bool:
-    """Say whether a file of a run stayed where the run was imported from."""
+    """Return whether a run was imported without this file."""
     return run.tags.get(LEFT_OUT) == path
 
 
 def check(run: Run, path: str, file: Path, tracker: Tracker) -> None:
-    """Refuse a file that is not what was stored as the artifact `path`; one without a digest is taken as it is."""
+    """Raise UsageError if a file is not the stored artifact `path`; a file without a digest is accepted."""
     stored = run.tags.get(TAG + path, "").split()
     if stored and (digest := digest_of_file(file)) not in stored:
         said = f"must be as it was stored (SHA-256 {stored[0][:12]}), got another file ({digest[:12]})"
@@ -114,7 +117,7 @@ def check(run: Run, path: str, file: Path, tracker: Tracker) -> None:
 
 @contextmanager
 def reading(run: Run, path: str, tracker: Tracker) -> Iterator[None]:
-    """Name the artifact where what is read of it within is not what it should hold: the files of older code have no digest."""
+    """Turn an error while an artifact is read into a UsageError that names it: files of older code have no digest to check."""
     try:
         yield
     except UsageError:
@@ -124,7 +127,7 @@ def reading(run: Run, path: str, tracker: Tracker) -> Iterator[None]:
 
 
 def check_scalars(run: Run, path: str, numbers: Mapping[str, float], tracker: Tracker) -> None:
-    """Refuse an artifact from which other numbers follow than those that were logged."""
+    """Raise UsageError if the numbers computed from an artifact differ from the logged ones."""
     for name, number in numbers.items():
         if not isclose(number, run.metrics.get(name, number), rel_tol=0, abs_tol=SAME):
             said = f"must give the {name} that was logged, {run.metrics[name]:.10g}, got {number:.10g}"
@@ -132,7 +135,7 @@ def check_scalars(run: Run, path: str, numbers: Mapping[str, float], tracker: Tr
 
 
 def unfit(run: Run, path: str, said: str, tracker: Tracker) -> UsageError:
-    """Return the error of an artifact, with what mends it."""
+    """Return the error for an artifact, with the way to repair it."""
     delete = f"`MLFLOW_TRACKING_URI={tracker.uri} .venv/bin/mlflow runs delete --run-id {run.id}`"
     if path == MANIFEST_FILE:
         mend = "Run the same compare (or ablate) again, which writes it anew."
@@ -158,7 +161,7 @@ def _missing(run: Run, path: str, tracker: Tracker) -> UsageError:
 
 
 def add_outputs(run_id: str, files: Mapping[str, Path], tracker: Tracker) -> None:
-    """Store the digests of files that were stored with a run, by their paths, beside those of earlier ones."""
+    """Add the digests of files that were stored with a run, by path, to the digests of earlier files."""
     digests = {path: digest_of_file(file) for path, file in files.items()}
     try:
         earlier = outputs(tracker.get(run_id), tracker)
@@ -170,12 +173,12 @@ def add_outputs(run_id: str, files: Mapping[str, Path], tracker: Tracker) -> Non
 
 
 def outputs(run: Run, tracker: Tracker) -> dict[str, str]:
-    """Return the digests of what analyses have stored with a run, by path; none where nothing has digests."""
+    """Return the digests of the files that analyses stored with a run, by path; empty if there are none."""
     files = found(run, [OUTPUTS_FILE], tracker)
     with reading(run, OUTPUTS_FILE, tracker):
         return dict(json.loads(files[OUTPUTS_FILE].read_text(encoding="utf-8"))) if files else {}
 
 
 def digest_of_text(text: str) -> str:
-    """Return the SHA-256 of text as it is stored."""
+    """Return the SHA-256 of text, encoded as it is stored, in UTF-8."""
     return hashlib.sha256(text.encode()).hexdigest()
