@@ -1,4 +1,4 @@
-"""What a command would train, where, and how long that takes: it is said, and nothing is started."""
+"""The forecast of `--plan`: what a command would train, where, and for how long. Nothing is started."""
 
 from collections.abc import Sequence
 
@@ -12,15 +12,16 @@ from pipeline.study import Cell, Study
 from pipeline.tracking import Tracker
 
 FIRST = 3
-"""How many of its runs the line of a worker names."""
+"""Number of runs that the line of a worker names."""
 
 
 def forecast(
     study: Study, tracker: Tracker | None, places: Sequence[str], device: str, time_left: float | None
 ) -> None:
-    """Say what a study would train; `tracker` is nothing where there is no store yet.
+    """Print what a study would train; `tracker` is None if there is no store yet.
 
-    `places` are the name of the worker, or of the node, of each run that goes on at once; `time_left` is in seconds.
+    `places` has one entry for each run that is trained at the same time: the name of its worker or node. `time_left` is in
+    seconds.
     """
     cells = study.cells()
     identities = identities_of(cells, device)

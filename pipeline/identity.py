@@ -1,7 +1,7 @@
-"""What a run is: all that decides its numbers, and nothing else. Equal cells have equal results.
+"""The identity of a run: everything that decides its numbers, and nothing else. Cells with the same identity have equal results.
 
 A cell is identified by the settings that have an effect, the seed, the content of the data, the code that its training
-executes (`pipeline/code.py`), the version of torch, the precision, the kind of device, and what an LSTM runs in.
+executes (`pipeline/code.py`), the version of torch, the precision, the kind of device, and the kernel of an LSTM.
 `docs/decisions/0013-identity.md` says what is covered and why.
 """
 
@@ -31,9 +31,9 @@ from pipeline.training.schedules import SCHEDULES
 from pipeline.training.start import start
 
 ANY_HORIZON = 64
-"""Horizon of a model that is built to see which code it is made of: long enough for every setting."""
+"""Horizon of a model that is built only to inspect its classes: long enough for every setting."""
 FOLLOWED = ("models", "pipeline.training", "pipeline.seeding")
-"""Where the code of a run is followed: the data and the settings count by their own hashes."""
+"""Packages in which the code of a run is followed: data and settings have hashes of their own."""
 SKIPPED = ("diagnostics", "angular_frequencies", "idle", "effective", "state_dict", "load_state_dict", "__getstate__")
 """Methods of models that describe, store, or identify, and change no number."""
 IDLE_CALLS = {"seed_of": "vary", "without_losses": "patience"}
@@ -45,14 +45,14 @@ SHARED = (
     ("pipeline.data.events", "EventDataset.batch"),
     ("pipeline.data.events", "EventDataset.lengths"),
 )
-"""What every training executes."""
+"""The code that every training executes."""
 
 
 def identity(config: RunConfig, splits: Splits, device: str) -> dict[str, str]:
     """Return what decides the numbers of a run, by name.
 
-    `cell` is the hash of all of it, `variant` the hash of all but the seed, and `shared_code_digest` the digest of the code
-    that all runs share: where it differs, models are compared that were not trained alike.
+    `cell` is the hash of all parts, `variant` the hash of all parts except the seed, and `shared_code_digest` the digest of the
+    code that all runs share: models whose `shared_code_digest` differs were not trained in the same way.
     """
     resolved = resolve_device(device)
     parts = {
@@ -71,7 +71,7 @@ def identity(config: RunConfig, splits: Splits, device: str) -> dict[str, str]:
 
 
 def _settings(config: RunConfig) -> dict[str, object]:
-    """Return the settings that have an effect; those of the data show in its content."""
+    """Return the settings that have an effect; those of the data are covered by the digest of its content."""
     train = config.train.effective()
     if not _built(config.model).frequencies:
         train.pop("frequency_rate")
@@ -86,7 +86,7 @@ def code_digest(config: RunConfig) -> str:
 
 
 def _chosen(config: TrainConfig) -> list[Callable[..., object]]:
-    """Return the optimiser, the way of batching, and the schedule if it ever acts."""
+    """Return the chosen functions for optimiser and batching, and for the schedule if it ever changes the learning rate."""
     chosen: list[Callable[..., object]] = [OPTIMIZERS[config.optimizer], BATCHINGS[config.batching]]
     return chosen + ([SCHEDULES[config.scheduler.name]] if config.scheduler.changes(config.epochs) else [])
 
@@ -104,7 +104,7 @@ def shared_code_digest() -> str:
 
 
 class _Built:
-    """A model that was built to see what it is made of."""
+    """Properties of a model that was built only to inspect it."""
 
     def __init__(self, config: AnyModel) -> None:
         with torch.random.fork_rng(devices=[]):
@@ -114,9 +114,9 @@ class _Built:
         own = config.embedding
         named = own.project_names() if isinstance(own, OwnEmbeddingConfig) else set()
         self.classes = {place_of(kind) for kind in kinds if kind.__module__.startswith("models.")} | named
-        """The classes of its modules, the configs that built them, and what the source of a user's own class names of ours."""
+        """The classes of its modules, their configs, and the names of this project that the source of a user's own class uses."""
         self.frequencies = any(weight.requires_grad for weight in model.embedding.raw_frequencies())
-        """Whether it trains frequencies that may have a rate of their own."""
+        """Whether the model trains frequencies that may have a learning rate of their own."""
         self.has_lstm = any(isinstance(module, nn.LSTM) for module in model.modules())
 
 
@@ -127,7 +127,7 @@ def _built(config: AnyModel) -> _Built:
 
 @cache
 def commit() -> dict[str, str]:
-    """Return the git commit and whether the tree differs from it; of an installed package its version."""
+    """Return the git commit and whether the working tree differs from it; for an installed package, its version."""
     if not is_checkout():
         with suppress(metadata.PackageNotFoundError):
             return {"package_version": metadata.version(DISTRIBUTION)}

@@ -1,6 +1,6 @@
-"""A trained model away from its run: raw lists of events in, classes and probabilities out.
+"""Inference with a stored model, independent of its run: raw lists of events in, classes and probabilities out.
 
-A stored model carries this module and what it imports, and nothing else of the project (`pipeline/parcel.py`).
+A stored model contains this module and the modules that it imports, and nothing else of the project (`pipeline/parcel.py`).
 
 Letters: N sequences, L events of one, F features of an event, C classes.
 """
@@ -30,7 +30,7 @@ LARGEST_PIXEL = 255
 
 
 class Inference:
-    """Classifies sequences of timed events given as lists of raw times, with features where the model has them."""
+    """Classifies sequences of timed events, given as lists of raw times, with features if the model takes them."""
 
     def __init__(self, description: Path, weights: Path, *, trusted: bool = False) -> None:
         """Rebuild a model from the description that was stored with it, and from its weights.
@@ -86,7 +86,10 @@ class Inference:
         return dataset if most is None else dataset.truncate(most)
 
     def probabilities(self, dataset: EventDataset) -> NDArray[np.float64]:
-        """Return the probabilities (N, C) of sequences whose features are standardised; DataError where one has no code."""
+        """Return the probabilities (N, C) of sequences whose features are standardised.
+
+        DataError if the embedding refuses a time.
+        """
         try:
             self.model.check(dataset.times, dataset.gaps)
         except ModelError as error:
@@ -95,13 +98,16 @@ class Inference:
         return probabilities_NC
 
     def _after_each(self, dataset: EventDataset, sequence: int) -> NDArray[np.float64]:
-        """Return the probabilities (L, C) after each event of a sequence: those of the events up to there, for any backbone."""
+        """Return the probabilities (L, C) after each event of a sequence.
+
+        Each row is computed from the events up to that one, so it works for any backbone.
+        """
         lengths_L = torch.arange(1, int(dataset.lengths[sequence]) + 1)
         parts = [dataset.beginnings(sequence, lengths) for lengths in lengths_L.split(EVALUATION_BATCH) if len(lengths)]
         return np.concatenate([np.zeros((0, dataset.classes)), *map(self.probabilities, parts)])
 
     def standardised(self, features: NDArray[np.float64], where: str) -> NDArray[np.float64]:
-        """Return features (N, F) as the model is given them; DataError where float32 does not hold one."""
+        """Return standardised features (N, F), as the model takes them; DataError if one is not finite in float32."""
         with np.errstate(over="ignore", invalid="ignore"):
             standard = self._standardization.apply(features) if self._standardization else features
         wrong = ~(np.abs(standard) <= LARGEST_FEATURE)
@@ -127,7 +133,7 @@ class Inference:
         )
 
     def _of_images(self, rows: Sequence[object]) -> EventDataset:
-        """Return the events of images, as training made them."""
+        """Return the events of images, converted as in training."""
         data = self.config.data
         assert isinstance(data, ImageEventsConfig)  # noqa: S101 - others have no such column
         side = isqrt(int(self.shape["horizon"]))
@@ -142,7 +148,7 @@ class Inference:
         )
 
     def _columns(self, events: object) -> Mapping[str, Sequence[object]]:
-        """Return the columns of a request by their names."""
+        """Return the columns of a request by name; DataError if a column is missing or unknown, or if there is no row."""
         wanted = ["times", "features"] if self.shape["feature_dim"] else ["times"]
         rule = f"must be a table with the column{'s' * (len(wanted) > 1)} {' and '.join(wanted)}"
         try:
@@ -195,7 +201,7 @@ class Inference:
 
 
 def _pixels(given: object, where: str, side: int) -> NDArray[np.uint8]:
-    """Return an image of so many rows and columns."""
+    """Return an image of `side` rows and columns; DataError for another size, or for a value that is no pixel."""
     pixels = _numbers(given, where, 2)
     if pixels.shape != (side, side):
         raise DataError(
@@ -209,7 +215,7 @@ def _pixels(given: object, where: str, side: int) -> NDArray[np.uint8]:
 
 
 def _numbers(given: object, where: str, dimensions: int) -> NDArray[np.float64]:
-    """Return a list of numbers, or with 2 dimensions a list of equally long ones, as float64."""
+    """Return a list of numbers, or with 2 `dimensions` a list of equally long lists of numbers, as float64."""
     rule = f"must be a list of {'numbers' if dimensions == 1 else 'lists of numbers, all equally long'}"
     row = given.tolist() if isinstance(given, np.ndarray) else given  # Parquet gives arrays of arrays
     if not isinstance(row, list | tuple):

@@ -1,4 +1,4 @@
-"""Interrupts: what a signal does, and where it waits."""
+"""Interrupts: the handlers of signals, and blocks that delay an interrupt."""
 
 import signal
 import sys
@@ -11,9 +11,9 @@ from types import FrameType
 from typing import Any
 
 SOON_SECONDS = 0.01
-"""After how long an interrupt is tried again that was dropped."""
+"""Seconds after which a dropped interrupt is tried again."""
 INSISTING_SECONDS = 5.0
-"""How long after the first interrupt another one is a person's who will not wait for a database."""
+"""An interrupt that comes this long after the first one is not delayed: the user does not want to wait for a database."""
 KINDS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
 """The signals that may interrupt; the last one is an interrupt that was dropped, tried again."""
 _waiting = ContextVar("waiting", default=False)
@@ -28,7 +28,7 @@ def interrupt(_signal: int, _frame: object) -> None:
 def interrupt_once(_signal: int, _frame: object) -> None:
     """Interrupt this process; a second signal must not disturb the closing of its runs."""
     for kind in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(kind, _nothing)  # SIG_IGN makes Python complain of a signal that is already on its way
+        signal.signal(kind, _nothing)  # with SIG_IGN, Python would report an error for a signal that is already pending
     raise KeyboardInterrupt
 
 
@@ -40,13 +40,14 @@ def _nothing(_signal: int, _frame: object) -> None:
 def keep_interrupts(again: Callable[[int, object], None]) -> Iterator[None]:
     """Call `again`, as a handler of signals, for an interrupt that comes within the block while Python cleans up.
 
-    What is raised there, as in a callback of a weak reference, is dropped with a traceback: the process would go on.
+    Python drops an exception that is raised there, as in a callback of a weak reference: it prints a traceback, and the process
+    would continue.
     """
     before = sys.unraisablehook
 
     def heard(dropped: Any) -> None:  # noqa: ANN401 - its type has no name at run time
         if issubclass(dropped.exc_type, KeyboardInterrupt):
-            signal.setitimer(signal.ITIMER_REAL, SOON_SECONDS)  # not now: it would be dropped again
+            signal.setitimer(signal.ITIMER_REAL, SOON_SECONDS)  # raised now, it would be dropped again
         else:
             before(dropped)
 
@@ -64,7 +65,7 @@ def keep_interrupts(again: Callable[[int, object], None]) -> Iterator[None]:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Let an interrupt wait for the end of the block, a transaction of a database; one that comes later again does not.
+    """Delay an interrupt to the end of the block, a transaction of a database.
 
     A block within another one is a part of that one.
 

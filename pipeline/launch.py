@@ -1,6 +1,6 @@
-"""Where cells run: this process, or several local ones with one thread each.
+"""Launching of tasks: in this process, or in several local worker processes with one thread each.
 
-The launcher is handed the function that does a task; it knows nothing of what the task is.
+The launcher receives the function that does a task, and knows nothing about the tasks themselves.
 """
 
 import multiprocessing
@@ -31,35 +31,37 @@ from pipeline.place import ROOT
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 Notify = Callable[[Any], None]
-"""Sends a message from a task to whoever launched it."""
+"""Sends a message from a task to its launcher."""
 
 POLL_SECONDS = 0.2
-"""How often messages are passed on and dead workers looked for; a result is seen at once."""
+"""Seconds between two checks for messages and dead workers; a result is noticed at once."""
 GRACE_SECONDS = 30.0
 """How long interrupted workers may take to close their runs before they are killed."""
 ORPHAN_SECONDS = 3.0
-"""How long a worker may take to close its runs when its launcher is gone."""
+"""How long a worker may take to close its runs after its launcher died."""
 LONGEST_FOLDER = 71
-"""Bytes of the folder for temporary files: the socket in it has 32 more, and the path of one 103 at most, on macOS (Linux: 107)."""
+"""Longest path of the folder for temporary files, in bytes: a socket adds 32 to it, and the path of a socket has at most 103 on
+macOS (107 on Linux)."""
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """Environment of a process that computes in one thread: cells must be comparable, and processes share the cores.
 
-Torch reads it when it is imported, so it is set before.
+Torch reads these variables when it is imported, so they are set before that.
 """
 MODULES = ("pipeline.comparison", "pipeline.tracking.mlflow_tracker", "models.lstm.function")
-"""What workers need to train a cell: names, as this module imports nothing of it. The last one has the kernels, and numba."""
+"""Modules that workers need to train a cell, by name because this module must not import them. The last one has the kernels, and
+numba."""
 INTERRUPTED = 130
 """Exit code of an interrupted worker."""
 
 _worker: dict[str, Any] = {}
-"""What a worker process was handed when it started."""
+"""Arguments that a worker process received when it started."""
 
 
 def prepare_workers(*modules: str) -> None:
-    """Start the process that workers are forked from, which imports these modules meanwhile; again it does nothing.
+    """Start the fork server, which imports these modules in the background; a second call does nothing.
 
-    Workers then begin at once, and share the memory of what was imported. It ends after this process and its workers.
-    UsageError where the path of the folder for temporary files is too long.
+    Workers are forked from it, so they start at once and share the memory of the imported modules. It ends after this process and
+    its workers. UsageError if the path of the folder for temporary files is too long.
     """
     if len(os.fsencode(folder := gettempdir())) > LONGEST_FOLDER:
         raise UsageError(
@@ -69,10 +71,10 @@ def prepare_workers(*modules: str) -> None:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(modules))
     before = os.environ.get("PYTHONPATH")
-    # The fork server imports what PYTHONPATH has (https://github.com/python/cpython/issues/117378), whatever sys.path has.
+    # The fork server searches PYTHONPATH for modules and ignores sys.path: https://github.com/python/cpython/issues/117378
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), before]))
-    # Ctrl-C reaches all processes, and one that still imports would print a traceback: it inherits that the signal waits.
-    # The tracker of resources comes first, because its start lets the signal through again.
+    # Ctrl-C reaches all processes, and a process that is still importing would print a traceback. It therefore inherits that the
+    # signal is blocked. The resource tracker is started before that, because its start unblocks the signal.
     resource_tracker.ensure_running()
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -88,22 +90,23 @@ def prepare_workers(*modules: str) -> None:
 class Launch(Protocol):
     """Runs `work(task, notify)` for every task and yields each with its result, or the error that ended it.
 
-    A task is asked for when a worker is free. An iterator of tasks may have none at that moment and another one when a
-    result has come; the work is done when it has none and nothing runs.
+    A task is requested when a worker is free. The iterator of tasks may be exhausted at that moment and have another task after a
+    result; the work is done when the iterator is exhausted and no task runs.
     """
 
     def __call__(
         self, tasks: Iterable[Task], work: Callable[[Task, Notify], Result], *, workers: int, notify: Notify
     ) -> Iterator[tuple[Task, Result | Exception]]:
-        """Run the tasks in so many workers, whose messages go to `notify`."""
+        """Run the tasks in at most `workers` workers, whose messages go to `notify`."""
 
 
 def run_tasks(
     tasks: Iterable[Task], work: Callable[[Task, Notify], Result], *, workers: int, notify: Notify
 ) -> Iterator[tuple[Task, Result | Exception]]:
-    """Run tasks on this machine, one after another in this process or side by side in several.
+    """Run tasks on this machine: with one worker, one after another in this process, otherwise in worker processes.
 
-    An interrupt of this process interrupts the workers; a worker whose parent is gone interrupts itself.
+    An interrupt of this process interrupts the workers; a worker whose parent died interrupts itself. RunError if a worker was
+    killed.
     """
     offered = iter(tasks)
     if workers <= 1:
@@ -113,13 +116,13 @@ def run_tasks(
     first = list(islice(offered, workers))
     if not first:
         return
-    # Not "fork": the child would inherit the threads' locks of torch and MLflow, but not the threads that open them. The
-    # fork server has no threads but that of an allocator (jemalloc, in pyarrow), which is made for forks.
+    # Not "fork": a child would inherit locks that threads of torch and MLflow hold, but not the threads that release them. The
+    # fork server's only other thread is that of an allocator (jemalloc, in pyarrow), which is made for forks.
     prepare_workers(work.__module__)
     context = multiprocessing.get_context("forkserver")
     messages = context.SimpleQueue()
-    # Workers wait for this: a pool that breaks while tasks are submitted forgets the process that it starts just then,
-    # and waits for its end for ever.
+    # Workers wait for this event: a pool that breaks while tasks are submitted forgets the process that it is just starting,
+    # and then waits forever for its end.
     complete = context.Event()
     pool = ProcessPoolExecutor(len(first), context, _start_worker, (work, messages, dict(os.environ), complete))
     futures: dict[Future[Result | Exception], Task] = {}
@@ -128,22 +131,22 @@ def run_tasks(
         with _starting(len(first), processes):
             futures |= _submitted(pool, first)
         complete.set()
-        # No more at once than at first: for them the pool has processes.
+        # At most as many tasks at a time as at first, because the pool has that many processes.
         room = len(futures)
         while futures:
             _check_alive(processes)
             finished, _ = wait(futures, POLL_SECONDS, FIRST_COMPLETED)
-            # Before the results: what a task has said must be heard before it is told to have ended.
+            # Messages come before results: those of a task must be passed on before the end of the task is reported.
             _hear(messages, notify)
             for future in finished:
                 yield futures.pop(future), future.result()
             futures |= _submitted(pool, islice(offered, room - len(futures)))
     except BrokenProcessPool as broken:
-        # The other workers know nothing of it, and their runs must be closed before this process reports its end.
+        # The other workers do not notice, and their runs must be closed before this process reports the error.
         _end(processes)
-        if broken.__cause__:  # no worker that ended, but an answer that could not be read: a defect of the work
+        if broken.__cause__:  # no worker died, but a result could not be unpickled: a defect of the work
             raise
-        # Then the exit codes, which the pool's own thread has asked for (`_end` says why this one must not).
+        # After the shutdown the exit codes are known: the pool's own thread collects them (`_end` says why this one must not).
         pool.shutdown(wait=True)
         if _interrupted(processes):
             raise KeyboardInterrupt from None
@@ -193,29 +196,29 @@ def _starting(count: int, processes: list[BaseProcess]) -> Iterator[None]:
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _check_alive(processes: Sequence[BaseProcess]) -> None:
-    """Notice a worker that was killed: the pool does not watch one that it started while it waited for another."""
+    """Raise BrokenProcessPool if a worker died: the pool does not watch a process that it started while it waited for another."""
     if wait_for_any([process.sentinel for process in processes], 0):
         raise BrokenProcessPool
 
 
 def _interrupted(processes: Sequence[BaseProcess]) -> bool:
-    """Say whether workers have ended by an interrupt, and none in another way; a broken pool terminates the others."""
+    """Return whether at least one worker ended by an interrupt and none by an error; a broken pool terminates the others."""
     return {process.exitcode for process in processes} - {0, -signal.SIGTERM} == {INTERRUPTED}
 
 
 def _end(processes: Sequence[BaseProcess]) -> None:
-    """Interrupt processes, and kill those that have not closed their runs after a while."""
-    # All are asked before any is waited for, so that they close their runs side by side within one grace.
+    """Interrupt processes, and kill those that have not closed their runs after `GRACE_SECONDS`."""
+    # All are interrupted before waiting for any, so that they close their runs in parallel within one grace period.
     for process in processes:
         process.terminate()
     deadline = time.monotonic() + GRACE_SECONDS
     for process in processes:
-        # Not `join`: the pool's thread joins it, too, and the second to ask for the exit code of a forked process gets 255.
+        # Not `join`: the pool's thread joins it, too, and the second request for the exit code of a forked process returns 255.
         if not wait_for_any([process.sentinel], max(0.0, deadline - time.monotonic())):
             process.kill()
 
@@ -225,16 +228,16 @@ def attempt(work: Callable[[Task, Notify], Result], task: Task, notify: Notify) 
     try:
         return work(task, notify)
     except Exception as error:  # noqa: BLE001 - handed to the caller, who decides
-        # What led to an error stays in its process, and may be what tells of a full disk.
+        # The causes of an error are lost when it is sent to another process, and one of them may be the full disk.
         return disk_error(error) or error
 
 
 def _start_worker(
     work: Callable[[Any, Notify], Any], messages: SimpleQueue[Any], environment: Mapping[str, str], complete: Event
 ) -> None:
-    os.environ.clear()  # it is that in which the fork server was started, perhaps long ago
+    os.environ.clear()  # it is the environment in which the fork server was started, perhaps long ago
     os.environ.update(environment)
-    # Before the handlers, which read it.
+    # Set before the signal handlers, which read it.
     _worker.update(work=work, messages=messages, busy=False)
     # By default SIGTERM ends a process on the spot, and its run would stay RUNNING. SIGINT has the same handler, because
     # Ctrl-C reaches every process of the terminal: a worker gets that signal and then the launcher's SIGTERM.
@@ -246,10 +249,10 @@ def _start_worker(
 
 
 def _end_with_parent() -> None:
-    """End this process when its launcher is gone, which could interrupt nobody and reads no result.
+    """End this process when its launcher died, because nobody could interrupt it or read its result any more.
 
-    The main thread is interrupted, so that it closes its runs; what it has not closed after a while the next call closes.
-    torch and the compiled kernels leave Python's lock to this thread while they compute.
+    The main thread is interrupted, so that it closes its runs; runs that are still open after `ORPHAN_SECONDS` are closed by the
+    next command. This thread can run because torch and the compiled kernels release Python's global lock while they compute.
     """
     launcher = multiprocessing.parent_process()
     assert launcher  # noqa: S101 - a worker has one
@@ -267,13 +270,13 @@ def _in_worker(task: Task) -> Any:  # noqa: ANN401
             result = attempt(_worker["work"], task, _tell_parent)
             _worker["busy"] = False
     except KeyboardInterrupt:
-        # The pool would keep this process for the next task. Its runs are closed; nothing else is left to do.
+        # The runs of this process are closed. It exits, because the pool would otherwise give it the next task.
         os._exit(INTERRUPTED)
     return result
 
 
 def _interrupt_once(kind: int, frame: object) -> None:
-    """Interrupt this process once; an idle worker has no runs to close, and waits for a task with the queue's lock in its hand."""
+    """Interrupt this process once; an idle worker exits at once, because it has no runs to close and may hold the queue's lock."""
     if not _worker["busy"]:
         os._exit(INTERRUPTED)
     interrupt_once(kind, frame)

@@ -1,7 +1,7 @@
-"""Looks at a study while it is trained: who goes on after each, and the ledger of what was seen.
+"""Looks at a study while it is trained: which variants continue after each look, and the ledger of the results.
 
-The ledger is an artifact of the study's run, with its digest. It follows from the stored predictions but for the time of
-each look, so whoever was killed goes on with the same one.
+The ledger is an artifact of the study's run, with a digest. Except for the times of the looks, it follows from the stored
+predictions, so a process that was killed continues with the same ledger.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from pipeline.tracking import Tracker
 
 
 def check_looks(study: Study, tracker: Tracker) -> None:
-    """Refuse looks, or none, or seeds of looks, that are not those with which the study was declared."""
+    """Raise UsageError if the looks of a study, or the seeds of a study with looks, differ from those declared in the store."""
     for parent in tracker.find(kind=STUDY_KIND, study=study.id):
         declared = declared_of(parent, tracker)
         if declared is None:
@@ -56,7 +56,7 @@ def _seeds(seeds: tuple[int, ...]) -> str:
 
 
 def wanted_cells(study: Study, cells: Sequence[Cell], taken: pd.DataFrame) -> list[Cell]:
-    """Return those of the cells that a study needs after the looks of this ledger: at first those of the first look."""
+    """Return the cells that a study needs after the looks in the ledger `taken`; with an empty ledger, those of the first look."""
     looks = study.plan.looks
     reach = dict.fromkeys(study.variants, looks[0])
     for number, seeds in enumerate(looks, start=1):
@@ -70,9 +70,9 @@ def wanted_cells(study: Study, cells: Sequence[Cell], taken: pd.DataFrame) -> li
 
 
 def take_stored_looks(parent: str, tracker: Tracker) -> pd.DataFrame:
-    """Take every look for which the stored runs are enough, add what is new to the ledger, and return the ledger.
+    """Take every look for which enough runs are stored, add new looks to the ledger, and return the ledger.
 
-    UsageError where the ledger has a look that does not follow from the predictions.
+    UsageError if a look in the stored ledger does not follow from the predictions.
     """
     run = tracker.get(parent)
     results = load_results(StoredStudy(run, read_manifest(run, tracker)), tracker, allow_missing=False, probes=False)

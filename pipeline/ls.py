@@ -1,4 +1,4 @@
-"""What there is: the registries of the project, with the first line of each docstring, and the studies of the store."""
+"""The verb `ls`: lists the registries of the project, with the first line of each docstring, and the studies of the store."""
 
 import json
 import os
@@ -20,15 +20,18 @@ if TYPE_CHECKING:
 
 Rows = list[tuple[str, ...]]
 CARD = "data"
-"""The topic that takes a file, too."""
+"""The topic that also takes a file."""
 ONE_LINE = 58
-"""Letters of a description that fit beside a name into a line of 80."""
+"""Characters of a description that fit beside a name into a line of 80."""
 LOCAL_STORE = "sqlite:///"
-"""How the address of a store in a file begins."""
+"""Prefix of the address of a store in a file."""
 
 
 def ls(topic: str = "", place: str = "", overrides: Mapping[str, str] | None = None) -> None:
-    """Print one list, or all but the settings and the studies of the store; the card of an embedding, or of a file of events."""
+    """Print one list, or the card of an embedding or of a file of events; without a topic, all lists except settings and studies.
+
+    UsageError for an unknown topic, or for an argument that the topic does not take.
+    """
     if topic == CARD:
         return _card(place, overrides or {})
     if topic == "embeddings" and place and not overrides:
@@ -56,7 +59,7 @@ def _card(place: str, overrides: Mapping[str, str]) -> None:
     if not place:
         raise UsageError(f"ls {CARD}: must be followed by a file of events or a data set, got none. Name one.")
     given: dict[str, object] = {"data.name": place}
-    if place not in DATASETS:  # the default of the split is for larger files
+    if place not in DATASETS:  # without a validation split, whose default size is for larger files
         given = {"data.name": "events_file", "data.path": place, "data.validation_size": 0}
     config = build_run({**given, **resolve_all(read_values(overrides))}).data
     for what, value in card(config):
@@ -85,7 +88,7 @@ def _listed(kind: str) -> tuple[tuple[str, ...], Rows]:
 
 
 def _embeddings() -> tuple[tuple[str, ...], Rows]:
-    """List one embedding a line; the rest is on its card."""
+    """List each embedding in one line; its card has the rest."""
     rows: Rows = [(name, shorten(what, ONE_LINE, placeholder=" ...")) for name, what in names("embedding")]
     return ("name", "what it is (`ls embeddings NAME` says more)"), rows
 
@@ -96,13 +99,13 @@ def store_address() -> str:
 
 
 def is_store() -> bool:
-    """Say whether there is a store, without making one: looking into a new SQLite file would create it."""
+    """Return whether a store exists, without creating one: opening an SQLite file that does not exist would create it."""
     address = store_address()
     return not address.startswith(LOCAL_STORE) or Path(address.removeprefix(LOCAL_STORE)).is_file()
 
 
 def check_store() -> None:
-    """Refuse to look for studies where there is no store."""
+    """Raise UsageError if there is no store."""
     if not is_store():
         file = store_address().removeprefix(LOCAL_STORE)
         where = "this folder" if Path(file).name == file else str(Path(file).parent.absolute())
@@ -112,7 +115,7 @@ def check_store() -> None:
 
 
 def _studies() -> tuple[tuple[str, ...], Rows]:
-    """List what the tracking store holds: it costs seconds, so only where it is asked for by name."""
+    """List the studies of the tracking store; it takes seconds, so only on request."""
     columns = ("name", "study", "kind", "status", "finished")
     if not is_store():
         return columns, []
@@ -127,7 +130,7 @@ def _studies() -> tuple[tuple[str, ...], Rows]:
 
 
 def _progress(run: "Run", tracker: "Tracker") -> str:
-    """Return how much of a study is finished: cells of a study, trials of an ablation."""
+    """Return in words how much is finished: cells of a study, trials of an ablation study."""
     from pipeline.stored_study import ABLATION_KIND, TRIAL_KIND, read_manifest
 
     if run.tags["kind"] == ABLATION_KIND:
@@ -149,7 +152,7 @@ def _presets() -> tuple[tuple[str, ...], Rows]:
 
 
 def settings() -> tuple[tuple[str, ...], Rows]:
-    """Return every setting: path, the kinds that have it, default, meaning; the table of docs/settings.md."""
+    """Return every setting, as in the table of docs/settings.md: path, the kinds that have it, default, meaning."""
     from pipeline.config import RunConfig
     from pipeline.settings import fields_of
 
@@ -165,7 +168,7 @@ def settings() -> tuple[tuple[str, ...], Rows]:
 
 
 def _owners(owners: list[str]) -> str:
-    """Return names as a list; most of the embeddings as all but the others."""
+    """Return names as a list; most of the embeddings are written as "all embeddings but" the others."""
     known = [name for name, _ in names("embedding")]
     missing = [name for name in known if name not in owners]
     if len(missing) >= len(known) // 2:
@@ -174,7 +177,7 @@ def _owners(owners: list[str]) -> str:
 
 
 def _settings() -> tuple[tuple[str, ...], Rows]:
-    """List the settings so that a line of 80 holds them: whose they are stands with their meaning."""
+    """List the settings in lines of 80: the kinds that have a setting are written behind its meaning."""
     rows: Rows = [
         (path, default, meaning if kinds == "all" else f"{meaning} ({kinds})")
         for path, kinds, default, meaning in settings()[1]

@@ -1,4 +1,4 @@
-"""The machine that a run is on: its devices, what they compute in, and what is written down of it."""
+"""The machine that a run is on: its devices, their precision, and its description in the run."""
 
 import platform
 import re
@@ -12,7 +12,7 @@ from pipeline.errors import UsageError
 
 
 def resolve_device(device: str) -> torch.device:
-    """Return the device that `auto`, `cpu`, `cuda` or `cuda:1` means here; `UsageError` where there is none."""
+    """Return the device that `auto`, `cpu`, `cuda` or `cuda:N` means here; `UsageError` if the machine lacks it."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     kind, _, index = device.partition(":")
@@ -29,7 +29,7 @@ def resolve_device(device: str) -> torch.device:
 def resolve_precision(precision: str, device: torch.device) -> str:
     """Return fp32 or bf16: `auto` is fp32 on CPUs, and bf16 on GPUs that have it (`docs/decisions/0002-precision.md`).
 
-    `UsageError` where bf16 is asked for and the processor has no instructions for it.
+    `UsageError` if bf16 is requested and the device has no instructions for it.
     """
     if precision == "bf16" and not has_bf16(device):
         raise UsageError(
@@ -49,19 +49,19 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def resolve_kernel(precision: str, device: torch.device) -> str:
-    """Return what an LSTM runs in: `compiled`, as in `models/lstm/`, or `torch`; their numbers differ in the last bits."""
+    """Return the kernel of an LSTM: `compiled`, that of `models/lstm/`, or `torch`; their results differ in the last bits."""
     return "compiled" if compiles_for(device, torch.float32, rounds=precision == "bf16") else "torch"
 
 
 def ways(device: str) -> dict[str, str]:
-    """Return how this machine computes by default: what must be the same of machines that share a study."""
+    """Return the default precision and LSTM kernel of this machine, which must be the same on all machines that share a study."""
     resolved = resolve_device(device)
     precision = resolve_precision("auto", resolved)
     return {"default precision": precision, "kernel of the LSTM": resolve_kernel(precision, resolved)}
 
 
 def environment() -> dict[str, str]:
-    """Return the machine and the versions that the numbers come from."""
+    """Return the machine and the versions of the libraries with which the numbers are computed."""
     packages = ("torch", "numpy", "numba", "pykan", "mlflow", "pandas", "scipy")
     return {
         "platform": platform.platform(),

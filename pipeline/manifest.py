@@ -1,4 +1,7 @@
-"""The manifest of a study: what it consists of. It knows neither torch nor a store, so that evidence is read without them."""
+"""The manifest of a study: its plan, variants and cells.
+
+This module imports neither torch nor a store, so that evidence can be read without them.
+"""
 
 import json
 from collections.abc import Mapping
@@ -21,15 +24,15 @@ class CellEntry(BaseModel):
     """Name of its variant."""
     seed: int
     cell: str = ""
-    """Its identity, by which its run can be looked up."""
+    """Identity of the cell, by which its run can be found."""
     variant: str = ""
-    """Its identity without the seed: one search finds all runs of a variant."""
+    """Identity of the cell without the seed: one search finds all runs of a variant."""
     run_id: str | None = None
-    """The finished run that holds it, if there is one."""
+    """The finished run of the cell, if there is one."""
 
 
 class Manifest(BaseModel):
-    """What a study consists of: the truth for every analysis."""
+    """The content of a study, on which every analysis relies."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -39,32 +42,32 @@ class Manifest(BaseModel):
     """The stem of the file that it came from."""
     plan: Plan
     plan_hash: str
-    """Hash of what was declared before the first training."""
+    """Hash of the declaration from before the first training."""
     seeds: tuple[int, ...]
     variants: dict[Name, dict[str, Any]]
     """The config of each variant, without a seed."""
     cells: tuple[CellEntry, ...]
     tuning_trials: dict[str, int] = {}
-    """How many trials the settings of each variant were chosen from."""
+    """Number of trials from which the settings of each variant were chosen."""
 
     def about(self, model: str) -> dict[str, Any]:
-        """Return what the table of runs has of a variant besides what each run says."""
+        """Return the columns of the table of runs that a variant determines, rather than its runs."""
         embedding = self.variants[model]["model"]["embedding"]["name"]
         return {"tuning_trials": self.tuning_trials.get(model, 0), "embedding": embedding}
 
     def with_runs(self, runs: Mapping[str, str]) -> Self:
-        """Return the manifest with the run ids of cells, by the cells' identities, where it lacks them."""
+        """Return the manifest with missing run ids filled in from `runs`, which maps identities of cells to run ids."""
         cells = [entry.model_copy(update={"run_id": entry.run_id or runs.get(entry.cell)}) for entry in self.cells]
         return self.model_copy(update={"cells": tuple(cells)})
 
 
 def ledger_of(text: str) -> pd.DataFrame:
-    """Return the ledger of looks as a table, from the text that is stored."""
+    """Return the ledger of looks as a table, from its stored JSON."""
     table = pd.DataFrame(**json.loads(text))[[*LEDGER, "at"]]
     return table.astype({name: float for name in LEDGER if name == "difference" or name.startswith("p")})
 
 
 def advice_of(text: str) -> pd.DataFrame:
-    """Return what the encoding doctor said as a table, from the text that is stored."""
+    """Return the advice of the encoding doctor as a table, from its stored JSON."""
     table = pd.DataFrame(**json.loads(text))[list(ADVICE)]
     return table.astype({name: float for name, kind in ADVICE.items() if kind == "number"})

@@ -1,4 +1,4 @@
-"""`python -m pipeline new KIND NAME`: a file to start from, and its lines in the registry."""
+"""The verb `new KIND NAME`: writes a file to start from, and its lines in the registry."""
 
 import builtins
 import keyword
@@ -27,7 +27,7 @@ NEXT = {
     "analysis": "python -m pipeline analyze",
     "probe": "python -m pipeline analyze",
 }
-"""What shows the new thing at work."""
+"""A command that uses the new thing, by kind."""
 TESTS = {
     "embedding": "tests/models/test_contract.py tests/models/test_cards.py -k {name}",
     "backbone": "tests/models/test_backbones.py -k {name}",
@@ -36,18 +36,21 @@ TESTS = {
     "analysis": "tests/analysis",
     "probe": "tests/pipeline/probes",
 }
-"""The contract tests of each kind."""
+"""The contract tests, by kind."""
 PAGES = {
     "embedding": "python -m scripts.settings_table && python -m scripts.encodings",
     "backbone": "python -m scripts.settings_table",
     "dataset": "python -m scripts.settings_table",
 }
-"""What writes the tables of the documentation anew, where one names the new thing."""
+"""Commands that update the tables of the documentation, by kind, if a table lists things of that kind."""
 NAME = re.compile(r"[a-z][a-z0-9_]{1,23}")
 
 
 def new(kind: str, name: str, root: Path = ROOT) -> None:
-    """Write the file of a new thing below `root`, list it in its registry, and say what to do next."""
+    """Write the file of a new thing below `root`, list it in its registry, and print what to do next.
+
+    UsageError if `root` is not a copy of the source, or if the name is taken or not allowed.
+    """
     registry, forms = REGISTRIES[kind], _forms(name)
     file = root / registry.folder / f"{name}.py"
     if not (root / "pyproject.toml").is_file():
@@ -78,7 +81,7 @@ def new(kind: str, name: str, root: Path = ROOT) -> None:
 
 
 def _forms(name: str) -> dict[str, str]:
-    """Return a name as templates have it: as it is, as the name of a class, and as words."""
+    """Return the forms of a name that templates use: as it is, as the name of a class, and as words."""
     if not NAME.fullmatch(name) or keyword.iskeyword(name) or hasattr(builtins, name):
         raise UsageError(
             f"new: must be given a name of 2 to 24 letters a-z, digits and _ that Python has no other use for, "
@@ -89,14 +92,14 @@ def _forms(name: str) -> dict[str, str]:
 
 
 def filled(text: str, forms: dict[str, str]) -> str:
-    """Return a template with a name in it; its other braces are Python's."""
+    """Return a template with the forms of a name filled in; its other braces are part of its Python code."""
     for form, spelled in forms.items():
         text = text.replace(form, spelled)
     return text
 
 
 def listed(text: str, registry: Registry, forms: dict[str, str]) -> str:
-    """Return the text of a registry with one more import, where the order of imports has it, and one more line at the end."""
+    """Return the text of a registry with an import added in sorted order, and a line added at the end of the list."""
     module = f"{registry.package}.{forms['{name}']}"
     statement = f"from {module} import {filled(registry.symbol, forms)}\n"
     line = filled(registry.line, forms)
@@ -113,6 +116,6 @@ def listed(text: str, registry: Registry, forms: dict[str, str]) -> str:
 
 
 def _order(module: str) -> list[str]:
-    """Return a key by which imports are sorted: numbers within names by their value."""
+    """Return the sort key of an import: numbers within names are compared by value."""
     parts = re.split(r"(\d+)", module)
     return [f"{int(part):09}" if part.isdigit() else part for part in parts]

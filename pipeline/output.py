@@ -1,4 +1,4 @@
-"""The folder of results: that of one study, and every file whole or not at all."""
+"""The folder of results: it belongs to one study, and every file in it is written atomically."""
 
 import uuid
 from collections.abc import Collection
@@ -14,7 +14,7 @@ from pipeline.tracking import Tracker
 
 
 def check_output(output: Path, study_id: str) -> None:
-    """Refuse a folder that holds the results of another study."""
+    """Raise UsageError if a folder holds the results of another study, or cannot be written to."""
     check_writable(output)
     if not (output / "summary.json").is_file():
         return
@@ -27,7 +27,7 @@ def check_output(output: Path, study_id: str) -> None:
 
 
 def check_writable(output: Path) -> None:
-    """Refuse a folder that cannot be made or written to. It is tried, and what is new for it goes again."""
+    """Raise UsageError if a folder cannot be created or written to. Folders that are created for this test are removed again."""
     made = []
     try:
         for folder in reversed([output, *output.parents]):
@@ -48,10 +48,10 @@ def check_writable(output: Path) -> None:
 
 
 def deliver(folder: Path, output: Path, tracker: Tracker, run_id: str, *, unstored: Collection[str] = ()) -> None:
-    """Store every file of a folder with a run, and copy it to the output folder, each whole or not at all.
+    """Store every file of a folder with a run, and copy it atomically to the output folder.
 
-    Their digests are stored with the run when all are there. Those that are `unstored`, by their paths in the folder, are
-    copied only: the store has them elsewhere, or no use for them.
+    The digests of the files are stored with the run at the end. Files that are `unstored`, by their paths in the folder, are only
+    copied: the store has them elsewhere, or does not need them.
     """
     files = _files(folder)
     for name, file in files.items():
@@ -63,7 +63,7 @@ def deliver(folder: Path, output: Path, tracker: Tracker, run_id: str, *, unstor
 
 
 def put_all(folder: Path, output: Path) -> None:
-    """Move every file of a folder into the output folder, each whole or not at all."""
+    """Copy every file of a folder into the output folder, each atomically."""
     for name, file in _files(folder).items():
         _put(file, output / name, output)
 
@@ -73,7 +73,7 @@ def _files(folder: Path) -> dict[str, Path]:
 
 
 def _put(file: Path, place: Path, output: Path) -> None:
-    temporary = place.with_name(f".{place.name}.{uuid.uuid4().hex}.tmp")  # others may write the same study
+    temporary = place.with_name(f".{place.name}.{uuid.uuid4().hex}.tmp")  # another process may write the same file
     with writing(output):
         place.parent.mkdir(parents=True, exist_ok=True)
         try:

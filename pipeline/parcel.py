@@ -1,4 +1,4 @@
-"""What goes with a stored model: the modules of the project that it imports, packed, and pins of the packages that it needs."""
+"""The code of a stored model: a ZIP file of the project's modules that it imports, and pins of the packages that it needs."""
 
 import ast
 import re
@@ -17,16 +17,16 @@ INFERENCE = "pipeline.inference"
 LIBRARIES = ("mlflow", "torch", "numpy", "pandas", "pyarrow", "pydantic", "numba", "llvmlite", "pykan")
 """Packages that the modules of a stored model import."""
 OF_PYKAN = ("sympy", "matplotlib", "scikit-learn", "PyYAML", "tqdm")
-"""Packages that pykan imports, which declares none."""
+"""Packages that pykan imports without declaring them as dependencies."""
 ALONE = "torch"
-"""A package whose own needs are left to it: which libraries of CUDA it takes depends on the machine."""
+"""A package whose dependencies are not pinned: the CUDA libraries that it needs depend on the machine."""
 PACKED = (1980, 1, 1, 0, 0, 0)
-"""The time that packed files have, so that the same code is the same bytes; ZIP knows none before."""
+"""The time of all packed files, so that the same code gives the same bytes; it is the earliest that ZIP can store."""
 
 
 @cache
 def packed_code(root: str = INFERENCE) -> bytes:
-    """Return a ZIP file with the modules of the project that importing `root` takes, from which Python can import them."""
+    """Return a ZIP file with the project's modules that `root` imports; Python can import them from the file."""
     archive = BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
         for path in sorted(modules_of(root).values()):
@@ -37,9 +37,9 @@ def packed_code(root: str = INFERENCE) -> bytes:
 
 
 def modules_of(root: str) -> dict[str, Path]:
-    """Return the files of the project that a module imports, at once or later, and that those import, by their names.
+    """Return the project's modules that a module imports, directly or indirectly, also within functions: name to file.
 
-    Of a package that is there only because one of its modules is, what it imports later is left out.
+    Of an `__init__.py`, only imports at its top level count: a package may be included only because one of its modules is.
     """
     found: dict[str, Path] = {}
     waiting = [root]
@@ -55,7 +55,7 @@ def modules_of(root: str) -> dict[str, Path]:
 
 
 def imported(path: Path, *, later: bool) -> Iterator[str]:
-    """Yield the dotted names that a file imports: only at its top level, or `later`, too, in functions and branches."""
+    """Yield the dotted names that a file imports at its top level; with `later`, also those imported in functions and branches."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree) if later else tree.body:
         if isinstance(node, ast.Import):
@@ -65,7 +65,7 @@ def imported(path: Path, *, later: bool) -> Iterator[str]:
 
 
 def _file(module: str) -> Path | None:
-    """Return the file of a module or a package; None where a dotted name is something within a module."""
+    """Return the file of a module or a package; None if the dotted name is a name within a module."""
     place = ROOT.joinpath(*module.split("."))
     candidates = (place / "__init__.py", place.with_suffix(".py"))
     return next((path for path in candidates if path.is_file()), None)
@@ -73,7 +73,7 @@ def _file(module: str) -> Path | None:
 
 @cache
 def pins() -> tuple[str, ...]:
-    """Return `name==version` of each package that a stored model needs, and of what these need, as installed here."""
+    """Return `name==version` of each package that a stored model needs, and of their dependencies, as installed here."""
     versions: dict[str, str] = {}
     waiting = [*LIBRARIES, *OF_PYKAN]
     while waiting:
@@ -82,9 +82,9 @@ def pins() -> tuple[str, ...]:
             continue
         try:
             package = metadata.distribution(name)
-        except metadata.PackageNotFoundError:  # a need of another platform
+        except metadata.PackageNotFoundError:  # a dependency on another platform only
             continue
-        versions[name] = package.version.partition("+")[0]  # an index may have other builds than the one here
+        versions[name] = package.version.partition("+")[0]  # another machine's package index may have another build
         needs = [] if name == ALONE else [need for need in package.requires or () if "extra ==" not in need]
         waiting += [re.split(r"[^\w.-]", need, maxsplit=1)[0] for need in needs]
     return tuple(f"{name}=={version}" for name, version in sorted(versions.items()))

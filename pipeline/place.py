@@ -1,13 +1,13 @@
-"""Where the files are that come with the code: in a checkout beside the packages, in a wheel within this one."""
+"""Locations of the files that come with the code: beside the packages in a checkout, within this package in a wheel."""
 
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 """The folder of the packages: the checkout, or `site-packages`."""
 PACKED = Path(__file__).parent / "packed"
-"""Where a wheel has them (`pyproject.toml`, `force-include`)."""
+"""Folder of these files in a wheel (`pyproject.toml`, `force-include`)."""
 DISTRIBUTION = "time-embedding-comparison"
-"""What the project is called where it is installed."""
+"""Name of the installed distribution."""
 
 
 def own_file(name: str) -> Path:
@@ -16,11 +16,11 @@ def own_file(name: str) -> Path:
 
 
 def is_checkout() -> bool:
-    """Say whether the code runs from a checkout, whose folders may be written to."""
+    """Return whether the code runs from a checkout, whose folders may be written to."""
     return (ROOT / "pyproject.toml").is_file()
 
 
 def preset_or(path: Path) -> Path:
-    """Return a path, or the preset of that name, `config/quick.json` say, where there is no file."""
+    """Return a path unchanged if it exists; otherwise the project's preset of that name, such as `config/quick.json`, if any."""
     preset = own_file("config") / path.name
     return preset if path.parent == Path("config") and not path.exists() and preset.is_file() else path

@@ -1,33 +1,33 @@
-"""In which order cells are trained and where each of them ends up, by what they are expected to cost."""
+"""The order in which cells are trained, and their distribution over workers, by their expected costs."""
 
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 MARGIN = 1.2
-"""Work fits where so many times the seconds that it is expected to take are left ..."""
+"""Safety factor on the expected seconds of work when it must fit into the time left."""
 EXTRA_SECONDS = 10.0
-"""... and these, for what comes before its first epoch and after its last."""
+"""Seconds that must be left besides, for what comes before the first epoch and after the last one."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a cell is expected to cost."""
+    """The expected cost of a cell."""
 
     seed: int
-    """Number of its seed within the study."""
+    """Position of the cell's seed within the study."""
     seconds: float
 
 
 def order(costs: Sequence[Cost], workers: int) -> list[int]:
-    """Return the places of the cells in the order in which workers take them.
+    """Return the indices of the cells in the order in which workers take them.
 
-    Seed by seed, so that an early stop leaves whole seeds, and within a seed the slowest first. The last seeds are taken
-    together, the slowest first, where that lets all workers end sooner: as many seeds as help, counted in powers of two.
+    Cells are taken seed by seed, so that an early stop leaves complete seeds, and within a seed the slowest first. The last 1, 2,
+    4, ... seeds are merged and sorted by cost, the slowest first: the number is the one with which the workers end soonest.
     """
     seeds = sorted({cost.seed for cost in costs}, reverse=True)
     merged = [2**power for power in range(max(1, len(seeds).bit_length()))]
-    # Of equal ends the first is taken, which merges the fewest.
+    # `min` returns the first of equal ends, which merges the fewest seeds.
     return min((_merged(costs, set(seeds[:last])) for last in merged), key=lambda places: _end(costs, places, workers))
 
 
@@ -44,7 +44,7 @@ def _end(costs: Sequence[Cost], places: Sequence[int], workers: int) -> float:
 
 
 def spread(seconds: Sequence[float], workers: int) -> list[tuple[int, float]]:
-    """Return for each cell, taken in this order, which worker trains it and when it ends, in seconds from the beginning."""
+    """Return, for cells that are taken in this order, the worker of each and its end in seconds from the beginning."""
     free = [(0.0, worker) for worker in range(workers)]
     placed = []
     for cost in seconds:
@@ -55,5 +55,5 @@ def spread(seconds: Sequence[float], workers: int) -> list[tuple[int, float]]:
 
 
 def fits(seconds: float, left: float) -> bool:
-    """Say whether work that is expected to take `seconds` is begun when so many are left."""
+    """Return whether work that is expected to take `seconds` fits into the `left` seconds, with a safety margin."""
     return MARGIN * seconds + EXTRA_SECONDS <= left

@@ -1,7 +1,8 @@
-"""The reference of a stored model: what its training data looked like, in some kilobytes that go with its description.
+"""The reference of a stored model: distributions of its training data, in some kilobytes within its description.
 
-A sequence is the unit: events of one depend on each other. So tests take one number of each sequence, and what is counted over
-all events is shown without a test. Sequences without events are left out, because a file of events has none.
+Sequences are the sampling unit, because the events of a sequence depend on each other. Tests therefore use one number of each
+sequence, and statistics over all events are shown without a test. Sequences without events are left out, because a file of
+events cannot contain any.
 
 Letters: N events, n sequences, C classes.
 """
@@ -19,27 +20,27 @@ from pipeline.inference import Inference
 from pipeline.seeding import seed_for
 
 MOST_TRAINED, MOST_HELD_OUT = 10_000, 500
-"""Sequences that a reference is of; of more, so many are drawn."""
+"""Most training sequences and most held-out sequences of a reference; from more, this many are drawn at random."""
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Distributions of the training sequences, and of a model's answers to sequences that it was not trained on."""
+    """Distributions of the training sequences, and of a model's predictions for held-out sequences."""
 
     sequences: dict[str, Sketch]
-    """Of one number of each training sequence, by the names of `numbers_of_sequences`."""
+    """Distributions of one number per training sequence, by the names of `numbers_of_sequences`."""
     events: dict[str, Sketch]
-    """Of all their events, by the names of `numbers_of_events`."""
+    """Distributions over all events of the training sequences, by the names of `numbers_of_events`."""
     confidence: Sketch
-    """Of the probability of the predicted class."""
+    """Distribution of the probability of the predicted class, over held-out sequences."""
     predicted: NDArray[np.int64]
-    """How often each class is predicted (C,)."""
+    """How often each class is predicted (C,), over held-out sequences."""
     held_out: str
     """The split that those answers are of: the first of validation, test and train in which a sequence has events."""
 
     @classmethod
     def of(cls, splits: Splits, inference: Inference) -> Self:
-        """Return the reference of a model; the same data and weights give the same one."""
+        """Return the reference of a model; it is deterministic for the same data and weights."""
         train = _drawn(splits.train, MOST_TRAINED, "train")
         times_N, offsets = train.times.numpy(), train.offsets.numpy()
         held_out = next((name for name in ("validation", "test") if len(getattr(splits, name).times)), "train")
@@ -55,7 +56,7 @@ class Reference:
 
     @classmethod
     def from_json(cls, told: dict[str, Any]) -> Self:
-        """Return the reference that `to_json` told."""
+        """Return the reference that `to_json` returned."""
         sequences, events = (
             {name: Sketch.from_json(sketch) for name, sketch in told[part].items()} for part in ("sequences", "events")
         )
@@ -63,7 +64,7 @@ class Reference:
         return cls(sequences, events, confidence, predicted, told["held_out"])
 
     def to_json(self) -> dict[str, Any]:
-        """Return what JSON can hold."""
+        """Return the reference as values that JSON can hold."""
         return {
             "sequences": {name: sketch.to_json() for name, sketch in self.sequences.items()},
             "events": {name: sketch.to_json() for name, sketch in self.events.items()},
@@ -74,14 +75,15 @@ class Reference:
 
 
 def numbers_of_sequences(times_N: NDArray[Any], offsets: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
-    """Return one number of each sequence, which has events, by name (n,); gaps are NaN where there is one event.
+    """Return arrays (n,) with one number per sequence, by name: length, gaps and times in the unit of `times_N`.
 
-    A median of an even number of values is the lower one of the two in the middle.
+    Every sequence must have events. Gaps are NaN for a sequence of one event. The median of an even number of values is the lower
+    of the two middle ones.
     """
     starts, lengths = offsets[:-1], np.diff(offsets)
     gaps_N = _gaps(times_N, offsets)
     order = np.lexsort((gaps_N, np.repeat(np.arange(len(lengths)), lengths)))
-    by_size_N = gaps_N[order]  # of each sequence, NaN for its first event comes last
+    by_size_N = gaps_N[order]  # sorted within each sequence; the NaN of its first event comes last
     several = lengths > 1
     median_gaps, largest_gaps = np.full((2, len(lengths)), np.nan)
     median_gaps[several] = by_size_N[(starts + (lengths - 2) // 2)[several]]
@@ -97,25 +99,25 @@ def numbers_of_sequences(times_N: NDArray[Any], offsets: NDArray[np.int64]) -> d
 
 
 def numbers_of_events(times_N: NDArray[Any], offsets: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
-    """Return the times of all events and the gaps between them, by name."""
+    """Return the times of all events (N,) and the gaps between them (N - n,), by name."""
     gaps_N = _gaps(times_N, offsets)
     return {"time": times_N.astype(np.float32), "gap": gaps_N[~np.isnan(gaps_N)].astype(np.float32)}
 
 
 def counts_of(probabilities_nC: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return how often each class is the most probable one (C,)."""
+    """Return how often each class is the most probable one (C,) in probabilities (n, C)."""
     return np.bincount(probabilities_nC.argmax(1), minlength=probabilities_nC.shape[1])
 
 
 def _gaps(times_N: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the time since the event before (N,), NaN for the first of a sequence; each sequence has events."""
+    """Return the time since the previous event (N,), NaN for the first event of a sequence; each sequence must have events."""
     gaps_N = np.diff(times_N.astype(np.float64), prepend=0.0)
     gaps_N[offsets[:-1]] = np.nan
     return gaps_N
 
 
 def _drawn(dataset: EventDataset, most: int, what: str) -> EventDataset:
-    """Return the sequences that have events; of many, a part that is drawn by chance."""
+    """Return the sequences that have events, or `most` of them, drawn at random, if there are more."""
     places = dataset.lengths.nonzero()[:, 0].numpy()
     if len(places) > most:
         drawn = np.random.default_rng(seed_for(0, "reference", what)).choice(places, most, replace=False)

@@ -1,6 +1,6 @@
-"""Where the things that users add lie: the folder of each kind, its registry, and the lines that list one.
+"""The registries of things that users can add: the folder of each kind, its registry, and the lines that list an entry.
 
-Here the registries are read as text, so that a list of what there is needs no torch.
+The registries are read as source text here, so that listing them does not import torch.
 """
 
 import ast
@@ -16,19 +16,19 @@ class Registry:
     """The registry of one kind of thing."""
 
     folder: str
-    """Where a file of this kind lies, below the root of the project."""
+    """Folder of the files of this kind, below the root of the project."""
     file: str
-    """Where it is listed."""
+    """File with the registry."""
     symbol: str
-    """What is imported from its file; `{name}` and `{Name}` are its name in both spellings."""
+    """Name that the registry imports from an entry's file; `{name}` and `{Name}` are the entry's name in both spellings."""
     line: str
-    """The line that lists it."""
+    """The line of an entry in the registry."""
     end: str
-    """A regular expression with one group: what stands before the new line, the last one, in the registry."""
+    """A regular expression with two groups: the registry up to the place of a new last line, and the text after it."""
 
     @property
     def package(self) -> str:
-        """The folder as an import names it."""
+        """The folder as a dotted name."""
         return self.folder.replace("/", ".")
 
 
@@ -64,7 +64,10 @@ REGISTRIES: dict[str, Registry] = {
 
 
 def unlisted(name: str, root: Path = ROOT) -> str:
-    """Say that a file defines an embedding, a backbone or a data set of this name that no registry lists, if one does."""
+    """Return the message that a file defines an embedding, a backbone or a data set of this name that no registry lists.
+
+    Return "" if there is no such file.
+    """
     if not name.isidentifier():
         return ""
     definition = re.compile(rf'^    name: Literal\["{name}"\]', re.MULTILINE)
@@ -83,7 +86,7 @@ def unlisted(name: str, root: Path = ROOT) -> str:
 
 
 def names(kind: str, root: Path = ROOT) -> list[tuple[str, str]]:
-    """Return what a registry lists and what each is, in a line: read from the source, as importing it takes seconds."""
+    """Return the entries of a registry, name and description in a line, read from the source: importing it takes seconds."""
     registry = REGISTRIES[kind]
     tree = ast.parse((root / registry.file).read_text(encoding="utf-8"))
     if kind == "metric":
@@ -117,7 +120,7 @@ def names(kind: str, root: Path = ROOT) -> list[tuple[str, str]]:
 
 
 def _is_own(kind: ast.ClassDef) -> bool:
-    """Say whether a config stands for a class of the user's own, which has no name to be selected by."""
+    """Return whether a config stands for a user's own class, which cannot be selected by a name."""
     return any(_is_name(base, "OwnEmbeddingConfig") for base in kind.bases)
 
 

@@ -1,4 +1,4 @@
-"""Deletes studies: the runs that no other study uses, with their files in a store on this machine."""
+"""Deletion of studies: of the runs that no other study uses, with their files in a store on this machine."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -23,17 +23,17 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Removal:
-    """What goes with a study, and what stays."""
+    """The runs that are deleted with a study, and those that are kept."""
 
     parent: Run
     runs: tuple[Run, ...]
     """Runs that only this study uses."""
     kept: Mapping[str, tuple[str, ...]]
-    """What else uses a run of this study, studies and registered models, by the run's id; empty for a run that `train` made."""
+    """Other studies and registered models that use a run of this study, by the run's id; empty for a run that `train` made."""
 
 
 def plan_removal(tracker: Tracker, wanted: str, storage: str) -> Removal:
-    """Find what only this study uses."""
+    """Find the runs that only this study uses; `wanted` is its name or id, `storage` the URL of the trials' database."""
     parent = find_parent(tracker, wanted)
     others = [run for kind in (STUDY_KIND, ABLATION_KIND) for run in tracker.find(kind=kind) if run.id != parent.id]
     trials = runs_of_trials(storage)
@@ -51,7 +51,7 @@ def plan_removal(tracker: Tracker, wanted: str, storage: str) -> Removal:
 
 
 def _used(parent: Run, tracker: Tracker, trials: Mapping[str, set[str]]) -> set[str]:
-    """Return the ids of the runs that a study uses: those nested in it, of its manifest, and of its trials."""
+    """Return the ids of the runs that a study uses: nested runs, runs of its manifest, and runs of its trials."""
     used = {run.id for run in _nested(parent.id, tracker)}
     if parent.tags["kind"] == ABLATION_KIND:
         used |= trials.get(parent.tags.get("study_name", parent.name), set())
@@ -69,23 +69,27 @@ def _nested(run_id: str, tracker: Tracker) -> Iterator[Run]:
 
 
 def remove(tracker: Tracker, wanted: str, *, storage: str, dry_run: bool) -> None:
-    """Delete a study, or say what that would delete. BusyError where somebody works on it or on one of its runs."""
+    """Delete a study, or with `dry_run` print what that would delete.
+
+    BusyError if another process works on the study or on one of its runs.
+    """
     removal = plan_removal(tracker, wanted, storage)
     parent = removal.parent
     with ExitStack() as held:
         if not dry_run:
             held.enter_context(tracker.own(parent.id))
             for run in removal.runs:
-                with tracker.own(run.id):  # nobody works on it
+                with tracker.own(run.id):  # checks that no process works on it
                     pass
         _say_kept(removal)
         freed = 0
         for run in (*removal.runs, parent):
-            # Marked first: a finished run without its files would be used again, and `clean` deletes what an interrupt leaves.
+            # Runs are deleted before their files: a finished run without files would be reused, whereas `clean` deletes files that
+            # an interrupt leaves.
             if run.id != parent.id and not dry_run:
                 tracker.delete(run.id)
             freed += _delete_files(run, tracker, dry_run=dry_run)
-    if not dry_run:  # when it is let go of, which may write to it
+    if not dry_run:  # after its release, which may write to it
         tracker.delete(parent.id)
         if parent.tags["kind"] == ABLATION_KIND:
             forget(parent.tags.get("study_name", parent.name), storage)
@@ -102,7 +106,7 @@ def _say_kept(removal: Removal) -> None:
 
 
 def _delete_files(run: Run, tracker: Tracker, *, dry_run: bool) -> int:
-    """Delete the files of a run on this machine, its models and its checkpoint; return how many bytes they have."""
+    """Delete the files of a run on this machine, its models and its checkpoint; return their size in bytes."""
     folders = [tracker.checkpoints / run.tags["cell"]] if run.tags.get("cell") else []
     if isinstance(tracker, MemoryTracker):
         folders.append(tracker._folder / run.id)  # noqa: SLF001 - the twin for tests
@@ -122,7 +126,7 @@ def _delete(folder: Path, *, dry_run: bool) -> int:
     found = [file.stat() for file in folder.rglob("*") if file.is_file()]
     size = sum(
         file.st_size // file.st_nlink for file in found
-    )  # one file may have a name in a run and one in its model
+    )  # a file may have hard links, one in its run and one in its model
     if not dry_run and folder.is_dir():
         rmtree(folder)
     return size

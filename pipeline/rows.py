@@ -1,4 +1,4 @@
-"""The rows of a study's tables, and the scores that follow from what a run holds; without torch, as the manifest."""
+"""The rows of a study's tables, and the scores that follow from the files of a run; like the manifest, without torch."""
 
 from collections.abc import Mapping
 from math import nan
@@ -13,15 +13,15 @@ DECIDES = ("config_hash", "data_digest", "code_digest", "torch_version", "precis
 """Tags of a run that the analyses compare between the runs of a study."""
 SCORES = ("best_accuracy", "final_accuracy", "test_accuracy", "epoch_seconds", "total_seconds")
 COSTS = ("flops", "peak_memory_bytes")
-"""Not of every run: older ones lack them, and not every system tells its memory."""
+"""Metrics that a run may lack: older runs have none, and not every system reports its memory."""
 COUNTS = ("parameters", "best_epoch", "epochs")
 
 
 def row_of_run(tags: Mapping[str, str], metrics: Mapping[str, float]) -> dict[str, Any]:
-    """Return what the tags and the final metrics of a finished run are in the table of runs; KeyError where one is missing."""
+    """Return the row of a finished run in the table of runs, from its tags and final metrics; KeyError if one is missing."""
     numbers = {name: metrics[name] for name in SCORES} | {name: int(metrics[name]) for name in COUNTS}
     numbers |= {name: metrics.get(name, nan) for name in COSTS}
-    # Runs from before these tags were written lack them; the kernel is of models with an LSTM alone.
+    # Runs of earlier versions lack these tags; only models with an LSTM have a kernel.
     later = {
         "shared_code_digest": tags.get("shared_code_digest", "unknown"),
         "lstm_kernel": tags.get("lstm_kernel"),
@@ -32,7 +32,7 @@ def row_of_run(tags: Mapping[str, str], metrics: Mapping[str, float]) -> dict[st
 
 
 def curves_of_history(history: History) -> pd.DataFrame:
-    """Return one row an epoch, split and metric."""
+    """Return a table with one row per epoch, split and metric."""
     long = pd.DataFrame(history).melt(id_vars="epoch", var_name="name")
     parts = long["name"].str.rpartition("/")
     return pd.DataFrame(
@@ -41,7 +41,7 @@ def curves_of_history(history: History) -> pd.DataFrame:
 
 
 def scores_of_history(history: History) -> dict[str, float]:
-    """Return the final metrics that follow from the epochs, times apart."""
+    """Return the final metrics that follow from the epochs, without the times."""
     return {
         "best_accuracy": max(row["test/accuracy"] for row in history),
         "final_accuracy": history[-1]["test/accuracy"],
@@ -51,5 +51,5 @@ def scores_of_history(history: History) -> dict[str, float]:
 
 
 def scores_of_predictions(predictions: pd.DataFrame) -> dict[str, float]:
-    """Return the final metrics that follow from the answers to the test split."""
+    """Return the final metrics that follow from the predictions on the test split."""
     return {"test_accuracy": float((predictions["label"] == predictions["predicted"]).mean())}

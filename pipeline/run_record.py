@@ -1,4 +1,4 @@
-"""What the run of a cell holds beside its curves: what it is, and in the end predictions, scores, matrices and the model."""
+"""The content of a cell's run besides its curves: its description, and at the end predictions, scores, matrices and the model."""
 
 import json
 from collections.abc import Sequence
@@ -33,23 +33,23 @@ CHECKPOINTS = "checkpoints"
 BEST_FILE = f"{CHECKPOINTS}/best.pt"
 """Artifact of a run: the weights of its best epoch."""
 CLASSES_FILE = "classes.json"
-"""Artifact of a run: what the classes are called, in the order of their numbers."""
+"""Artifact of a run: the names of the classes, in the order of their numbers."""
 COLOUR = "mlflow.runColor"
-"""The tag of a run by which the tracking UI draws it."""
+"""The tag with the colour of a run in the tracking UI."""
 OWN_SOURCE, SOURCE_FILE = "model.embedding.source", "embedding.py"
-"""Where the config of a run holds the source of a user's own embedding, and the artifact that shows it instead of a param."""
+"""The setting with the source of a user's own embedding, and the artifact that holds that source instead of a param."""
 PACKAGED = "packaged"
-"""The tag of a run that holds its model in the form that MLflow loads."""
+"""The tag of a run whose model is stored in the form that MLflow loads."""
 TRUE_CLASS = "true  \\  predicted"
-"""Head of the first column of a confusion matrix; no class is called so, because names of classes have single blanks."""
+"""Head of the first column of a confusion matrix; it cannot be a class, because names of classes have no double blanks."""
 MOST_CLASSES = 50
-"""Classes up to which a confusion matrix has a page of its own; of 500 it would take 30 MB."""
+"""Most classes for which a page with the confusion matrix is written; with 500 it would take 30 MB."""
 DARK = 0.5
-"""Share of a row from which a cell of the confusion matrix has white text."""
+"""Share of a row above which a cell of the confusion matrix has white text."""
 
 
 def describe(cell: Cell, splits: Splits, tags: dict[str, str], evidence: Evidence) -> None:
-    """Store what a run is: its settings, its data and its machine."""
+    """Store the description of a run: its settings, its data and its machine."""
     recorder, run_id = evidence.recorder, evidence.run_id
     params = flat(cell.config)
     if source := params.pop(OWN_SOURCE, ""):
@@ -71,7 +71,7 @@ def note(cell: Cell) -> str:
 
 
 def record_data(recorder: Recorder, run_id: str, name: str, splits: Splits) -> dict[str, Any]:
-    """Name a data set as the input of a run, and return what was said of it."""
+    """Record a data set as the input of a run, and return the profile that was recorded."""
     sizes = {name: len(getattr(splits, name)) for name in ("train", "validation", "test")}
     profile = {**sizes, "time_unit": splits.test.time_unit, "notes": list(splits.notes)}
     recorder.log_dataset(run_id, name=name, digest=splits.digest, profile=profile)
@@ -79,12 +79,12 @@ def record_data(recorder: Recorder, run_id: str, name: str, splits: Splits) -> d
 
 
 def concluded(run: Run) -> bool:
-    """Say whether a run holds all its files, with their digests, and its final metrics: nothing of it is to be done again."""
+    """Return whether a run has all its files, with digests, and its final metrics, so that no work on it is left."""
     return TAG + PREDICTIONS_FILE in run.tags and "test_accuracy" in run.metrics
 
 
 def log_line(row: dict[str, float], epochs: int) -> str:
-    """Return one epoch as a line for people."""
+    """Return one epoch as a line of text."""
     splits = [split for split in ("train", "validation", "test") if f"{split}/loss" in row]
     scores = [f"{split} loss {row[f'{split}/loss']:.4f} accuracy {row[f'{split}/accuracy']:.2%}" for split in splits]
     tail = f"{row['seconds']:.1f} s  learning rate {row['learning_rate']:g}  gradient norm {row['gradient_norm']:.3f}"
@@ -101,7 +101,7 @@ def record(
     precision: str,
     evidence: Evidence,
 ) -> dict[str, float]:
-    """Score the test split with the weights of the best epoch, store what later steps read, and return the final metrics."""
+    """Score the test split with the weights of the best epoch, store the files that later steps read, and return the final metrics."""
     predictions = predictions_of(model, test, precision)
     evidence.log_text(HISTORY_FILE, json.dumps(history))
     lines = [log_line(row, cell.config.train.epochs) for row in history]
@@ -119,7 +119,7 @@ def record(
 
 
 def package(cell: Cell, tracker: Tracker, run_id: str) -> None:
-    """Store the model of a run in the form that MLflow loads, where the run does not hold it yet, and has weights."""
+    """Store the model of a run in the form that MLflow loads, unless that is done already or the run has no weights."""
     run = tracker.get(run_id)
     if PACKAGED not in run.tags and not left_out(run, BEST_FILE):
         pack(cell, tracker, run_id, best_of(run, tracker))
@@ -149,7 +149,7 @@ def pack(cell: Cell, recorder: Recorder, run_id: str, weights: Path) -> None:
 
 
 def summary_of(model: Classifier, history: History, predictions: pd.DataFrame) -> dict[str, float]:
-    """Return the final metrics of a run; `test_accuracy` is at the best epoch by validation."""
+    """Return the final metrics of a run; `test_accuracy` is that of the best epoch by validation."""
     seconds = [row["seconds"] for row in history]
     return {
         "parameters": sum(weight.numel() for weight in model.parameters() if weight.requires_grad),
@@ -161,7 +161,7 @@ def summary_of(model: Classifier, history: History, predictions: pd.DataFrame) -
 
 
 def predictions_of(model: Classifier, dataset: EventDataset, precision: str) -> pd.DataFrame:
-    """Return one row a sequence: id, length, label, predicted class, its probability, log-probability of the label."""
+    """Return one row per sequence: id, length, label, predicted class, its probability, and the log-probability of the label."""
     log_probabilities_NC = predict(model, dataset, precision)
     labels_N = dataset.labels.cpu()
     highest_N, predicted_N = log_probabilities_NC.max(1)
@@ -178,7 +178,7 @@ def predictions_of(model: Classifier, dataset: EventDataset, precision: str) -> 
 
 
 def _confusion(predictions: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Return the counts with a column a predicted class, and first the name of the true one."""
+    """Return the confusion matrix: one row per true class, whose name is in the first column, one column per predicted class."""
     numbers = range(len(names))
     counts = pd.crosstab(predictions["label"], predictions["predicted"])
     square = counts.reindex(index=numbers, columns=numbers, fill_value=0).set_axis(list(names), axis="columns")
@@ -187,7 +187,7 @@ def _confusion(predictions: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
 
 
 def _heat_map(confusion: pd.DataFrame, name: str) -> str:
-    """Return the confusion matrix as a small page of its own: rows are labels, shaded by their share of the row."""
+    """Return the confusion matrix as an HTML page; rows are labels, and each cell is shaded by its share of the row."""
     counts = confusion.set_index(TRUE_CLASS)
     shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
     shades = shares.map(
@@ -207,7 +207,7 @@ def _heat_map(confusion: pd.DataFrame, name: str) -> str:
 def _classification_report(confusion: pd.DataFrame) -> pd.DataFrame:
     """Return precision, recall, F1 and support of each class that occurs, and their means, as scikit-learn reports them.
 
-    scikit-learn itself would cost each training process 1.8 s and 60 MB for these four divisions.
+    Importing scikit-learn would cost each training process 1.8 s and 60 MB, for only four divisions.
     """
     counts = confusion.set_index(TRUE_CLASS)
     right, true, predicted = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0).to_numpy()
@@ -228,7 +228,7 @@ def _classification_report(confusion: pd.DataFrame) -> pd.DataFrame:
 
 
 def _card(cell: Cell, splits: Splits) -> str:
-    """Return what a person must know of a stored model, in Markdown."""
+    """Return the description of a stored model, in Markdown."""
     encoding = cell.config.model.embedding
     meaning = (type(encoding).__doc__ or "").partition("\n")[0]
     features = f" and `features`, {splits.test.feature_dim} numbers for each" if splits.test.feature_dim else ""
@@ -244,7 +244,7 @@ def _card(cell: Cell, splits: Splits) -> str:
 
 
 def _example(splits: Splits) -> pd.DataFrame:
-    """Return two test sequences as a table of raw lists, the input of the stored model."""
+    """Return two test sequences as a table of raw lists, the form of input that the stored model takes."""
     dataset, standardization = splits.test, splits.standardization
     ends = dataset.offsets[:3].tolist()
     columns = {"times": dataset.times[: ends[-1]].float().numpy()}
