@@ -1,4 +1,4 @@
-"""Analyse a study from the tracking store alone, and write what came out to a folder and to the study's run."""
+"""Analysis of a study from the tracking store alone; the results are written to a folder and to the study's run."""
 
 import json
 from collections.abc import Mapping
@@ -44,8 +44,8 @@ COLUMNS = (
 def analyze_study(study: StoredStudy, tracker: Tracker, *, output: Path, allow_missing: bool) -> list[Finding]:
     """Analyse a study, write its outputs to `output` and to its run, and return the findings.
 
-    Everything is computed before anything is written. Without a browser all but the drawings is written, and
-    a note says so.
+    Everything is computed before anything is written. Without a browser, everything except the images is written, and a note
+    says so.
     """
     check_output(output, study.id)
     phase("analysing")
@@ -67,7 +67,7 @@ def analyze_study(study: StoredStudy, tracker: Tracker, *, output: Path, allow_m
         for name, (run_id, path) in derived.files.items():
             if not left_out(run := tracker.get(run_id), path):
                 copyfile(read(run, [path], tracker)[path], folder / name)
-        # The runs hold their files themselves, and a page that the tracking UI shows cannot reach the script.
+        # Files of the runs are in the store already, and a page that the tracking UI shows cannot load the script from there.
         deliver(folder, output, tracker, study.parent.id, unstored={*derived.files, SCRIPT_FILE})
     tracker.log_scalars(study.parent.id, derived.metrics)
     tracker.log_table(study.parent.id, PAIRS_FILE, table_of(findings, "significance", "pairs"))
@@ -85,14 +85,14 @@ def analyze_study(study: StoredStudy, tracker: Tracker, *, output: Path, allow_m
 
 @dataclass(frozen=True)
 class Derived:
-    """What follows from the stored runs of a study, bit for bit, whenever it is derived."""
+    """Everything that follows from the stored runs of a study; deriving it again gives the same bits."""
 
     findings: list[Finding]
     figures: dict[str, Figure]
     texts: dict[str, str]
-    """What goes into the folder of results, by name; drawings apart."""
+    """Texts for the folder of results, by file name, without the figures."""
     files: dict[str, tuple[str, str]]
-    """Files of the runs that go there too, by name: the run and its artifact."""
+    """Files of the runs for the folder of results, by file name: the id of the run and the path of the artifact."""
     metrics: dict[str, float]
     """Metrics of the study's own run."""
     numbers: dict[str, dict[str, float]]
@@ -100,11 +100,11 @@ class Derived:
     colours: dict[str, str]
     """The colour of each run's model, by the run's id."""
     pages: dict[str, str]
-    """Address of each run's page below the store's own."""
+    """Address of each run's page, by the run's id, relative to the store's site."""
 
 
 def _describe_runs(derived: Derived, tracker: Tracker) -> None:
-    """Give each run its numbers, and its model's colour in the figures."""
+    """Record with each run its metrics, and the colour of its model in the figures."""
     for run_id, run in tracker.get_all(list(derived.numbers)).items():
         tracker.log_scalars(run_id, derived.numbers[run_id])
         if run.tags.get(COLOUR) != derived.colours[run_id]:
@@ -112,7 +112,7 @@ def _describe_runs(derived: Derived, tracker: Tracker) -> None:
 
 
 def addresses(study: StoredStudy, tracker: Tracker) -> dict[str, str]:
-    """Return where the tracking UI shows a study that was analysed, by what it shows; nothing where the store has no pages."""
+    """Return the addresses at which the tracking UI shows an analysed study, by content; empty if the store has no pages."""
     if not tracker.site:
         return {}
     pages = {
@@ -125,7 +125,7 @@ def addresses(study: StoredStudy, tracker: Tracker) -> dict[str, str]:
 
 
 def links(study: StoredStudy, tracker: Tracker) -> list[str]:
-    """Return these addresses, a line each."""
+    """Return one line for each of the `addresses`."""
     return [f"{name} in MLflow: {address}" for name, address in addresses(study, tracker).items()]
 
 
@@ -159,7 +159,7 @@ def derive(study: StoredStudy, tracker: Tracker, *, allow_missing: bool, site: s
 
 
 def _metrics(findings: list[Finding], primary: str) -> dict[str, float]:
-    """Return what the study's own run says in numbers: how good the leading model is, and how many pairs are decided."""
+    """Return the metrics of the study's own run: the primary metric of the leading model, and how many pairs are decided."""
     pairs = table_of(findings, "significance", "pairs")
     verdicts = pairs.loc[pairs["declared"], "verdict"] if len(pairs) else pd.Series(dtype=str)
     return {
@@ -170,7 +170,7 @@ def _metrics(findings: list[Finding], primary: str) -> dict[str, float]:
 
 
 def _drawn(figures: Mapping[str, Figure]) -> tuple[dict[str, dict[str, bytes]], FigureError | None]:
-    """Return the figures as PNG and SVG, by kind; without a browser none, and the error."""
+    """Return the figures as PNG and SVG, by kind; without a browser, return no images and the error."""
     try:
         return to_images(figures), None
     except FigureError as error:
@@ -178,7 +178,7 @@ def _drawn(figures: Mapping[str, Figure]) -> tuple[dict[str, dict[str, bytes]], 
 
 
 def _files_of(results: Results) -> dict[str, tuple[str, str]]:
-    """Return the log of every run, and the weights of each model's best seed by validation, then by seed."""
+    """Return the log of every run, and the weights of each model's best seed by validation; ties go to the lower seed."""
     files = {
         f"logs/{run['model']}-seed{run['seed']}.log": (str(run["run_id"]), LOG_FILE)
         for _, run in results.runs.iterrows()

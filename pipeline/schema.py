@@ -1,4 +1,4 @@
-"""The JSON schemas of study and ablation files, by which editors complete and check them."""
+"""The JSON schemas of study and ablation files, with which editors complete and check them."""
 
 import json
 from collections import Counter
@@ -21,7 +21,7 @@ def schema(kind: str) -> dict[str, Any]:
 
 
 def text(kind: str) -> str:
-    """Return a schema as it is printed and stored."""
+    """Return the JSON text of a schema, as it is printed and stored."""
     return json.dumps(schema(kind), indent=1)
 
 
@@ -96,7 +96,7 @@ def _closed(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def _names() -> dict[str, str]:
-    """Return every name that a file may give a setting, and the path that it stands for."""
+    """Return every name that a file may use for a setting, and the path that the name stands for."""
     paths = [path for path in known_paths() if path != "seed"]
     words = Counter(path.rsplit(".", 1)[-1] for path in paths)
     short = {word: path for path in paths if words[word := path.rsplit(".", 1)[-1]] == 1}

@@ -1,8 +1,8 @@
-"""Classify the sequences of a file with a stored model: a file in, a file out, and neither needs to fit into memory.
+"""Classification of the sequences of a file with a stored model: neither the input nor the output needs to fit into memory.
 
-- The file is read as training reads one (`pipeline/data/grouping.py`): rows in any order, put by sequence on disk.
-- Answers are written in parts to a folder beside the output; when all are there they become the output. The same command
-  goes on where an interrupted one stopped, and gives the same bytes.
+- The file is read as in training (`pipeline/data/grouping.py`): its rows may have any order and are sorted by sequence on disk.
+- Predictions are written in parts to a folder beside the output; complete parts are joined to the output. The same command
+  continues an interrupted one, and gives the same bytes.
 - Memory holds the ids, one part, and a batch of rows.
 
 Letters: n sequences, C classes.
@@ -38,14 +38,14 @@ FORM = 2
 """Form of the parts; another number where they change, so that old ones are not taken."""
 ENDING = ".parquet"
 ASKED = "asked.json"
-"""What the parts of a folder answer."""
+"""File that describes the request whose answers the parts of a folder are."""
 
 
 def score_file(model: tuple[Path, Path], source: Path, output: Path) -> None:
     """Write a row for each sequence of a file of events: `id`, `class`, and `probability_NAME` of each class.
 
-    The files of the model are its description and its weights. UsageError, and no output, where the file cannot be read or
-    holds what the model cannot take.
+    `model` are the files of its description and its weights. UsageError, without an output, if the file cannot be read or
+    contains a value that the model does not accept.
     """
     check_places(source, output)
     inference = Inference(*model)
@@ -76,7 +76,7 @@ def score_file(model: tuple[Path, Path], source: Path, output: Path) -> None:
 
 
 def check_places(source: Path, output: Path) -> None:
-    """Refuse an output that is no new Parquet file in a folder that is there."""
+    """Refuse an output that is not a `.parquet` file in an existing folder, or that is the input itself."""
     if output.suffix != ENDING or output.is_dir():
         raise UsageError(f"--output: must be a file that ends in {ENDING}, got {output}. Name one.")
     if not output.parent.is_dir():
@@ -87,7 +87,7 @@ def check_places(source: Path, output: Path) -> None:
 
 @contextmanager
 def _alone(folder: Path, output: Path) -> Iterator[None]:
-    """Make the folder of the parts, and keep another process from it; what it holds stays where work was interrupted."""
+    """Create the folder of the parts, and lock it against other processes; after an interrupt its content is kept."""
     with writing(output):
         folder.mkdir(exist_ok=True)
         lock = FileLock(folder / "lock", timeout=0)
@@ -100,7 +100,7 @@ def _alone(folder: Path, output: Path) -> Iterator[None]:
     try:
         yield
     except UsageError as error:
-        if not isinstance(error, DiskError):  # else the same command can be done, and goes on
+        if not isinstance(error, DiskError):  # after a DiskError the same command can continue
             rmtree(folder)
         raise
     finally:
@@ -108,7 +108,7 @@ def _alone(folder: Path, output: Path) -> Iterator[None]:
 
 
 def _keep_parts_of(folder: Path, asked: dict[str, object]) -> None:
-    """Delete the parts of a folder unless they answer what is asked."""
+    """Delete the parts of a folder unless they belong to the request `asked`."""
     text = json.dumps(asked)
     note = folder / ASKED
     if not note.is_file() or note.read_text() != text:
@@ -118,7 +118,10 @@ def _keep_parts_of(folder: Path, asked: dict[str, object]) -> None:
 
 
 def request_of(inference: Inference, source: Path) -> tuple[Request, EventsFileConfig]:
-    """Return what is asked of the file, by the settings of the data that the model was trained on."""
+    """Return how the file is to be read, from the settings of the data that the model was trained on.
+
+    UsageError if the model's times count from the first time of its training file.
+    """
     trained, shape = inference.config.data, inference.shape
     if isinstance(trained, EventsFileConfig):
         settings = trained.model_copy(update={"path": str(source)})
@@ -146,7 +149,7 @@ def request_of(inference: Inference, source: Path) -> tuple[Request, EventsFileC
 def read_events(
     request: Request, settings: EventsFileConfig, scratch: Path, inference: Inference, *, late: bool = False
 ) -> Sequences:
-    """Return the events of the file by sequence, in files of a folder.
+    """Return the events of the file by sequence, in files of the folder `scratch`.
 
     DataError where the file cannot be read, or the time of an event that the model takes is past the horizon and `late` ones
     are not taken.
@@ -175,7 +178,7 @@ def read_events(
 
 
 def _score(inference: Inference, events: Sequences, folder: Path, where: str) -> list[Path]:
-    """Write the parts that are not there yet, and return all of them."""
+    """Write the parts that do not exist yet, and return the files of all parts."""
     offsets, features = events.elapsed.offsets, events.features
     count = sum(1 for _ in blocks(offsets, size=PART))
     schema = _schema(inference, events)

@@ -1,4 +1,4 @@
-"""Named random streams: every random choice is drawn from (seed, stream, epoch), so that it can be drawn again."""
+"""Named random streams: every random choice is drawn from (seed, stream, epoch), so that it can be repeated."""
 
 import hashlib
 from collections.abc import Iterator
@@ -8,12 +8,15 @@ from typing import Literal
 import torch
 
 Stream = Literal["init", "order", "dropout"]
-"""The streams of a run: initial values, order of the data, and what training draws (masks of dropout, noise of a router)."""
+"""The streams of a run: initial values, order of the data, and random numbers of training (dropout masks, router noise)."""
 STREAMS: tuple[Stream, ...] = ("init", "order", "dropout")
 
 
 def seed_of(seed: int, vary: str, stream: Stream) -> int:
-    """Return what a stream is drawn from in a run with this seed, where `vary` is its `train.vary`."""
+    """Return the seed of one stream of a run; `vary` is the run's `train.vary`.
+
+    Under `all`, the seed of each stream is a digit of the run's seed, in the order of `STREAMS`.
+    """
     if vary == "all":
         return int(f"{seed:0{len(STREAMS)}}"[STREAMS.index(stream)])
     return seed if vary in ("together", stream) else 0
@@ -34,7 +37,7 @@ def generator_for(seed: int, *stream: str | int) -> torch.Generator:
 def seeded(seed: int, *stream: str | int) -> Iterator[None]:
     """Run the body with torch's global generators at the start of a stream, and restore them afterwards.
 
-    The one place that seeds globally: initial values, dropout and router noise draw from the global generators.
+    No other code seeds globally: initial values, dropout and router noise are drawn from the global generators.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed_for(seed, *stream))

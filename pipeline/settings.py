@@ -1,7 +1,7 @@
-"""The one dotted vocabulary that addresses the config tree.
+"""The dotted paths that address the config tree.
 
-`model.embedding.dim` is the path in a JSON file, the command-line flag, the MLflow param and the sweep key.
-A bare name stands for the one path that ends in it (`threshold` for `data.threshold`); `ALIASES` holds the rest.
+The same path, such as `model.embedding.dim`, is used in JSON files, as command-line flag, as MLflow param and as sweep key.
+A bare name stands for the only path that ends in it (`threshold` for `data.threshold`); `ALIASES` holds the other short names.
 """
 
 import json
@@ -30,15 +30,15 @@ ALIASES = {
 }
 """Names of the requirement that differ from the last word of their path."""
 FEW = 3
-"""Choices up to which a message names them all."""
+"""Most choices that a message names."""
 NORMALIZE = {"true": "auto", "false": "raw"}
-"""What `normalize` means as a time scale."""
+"""The time scale that each value of `normalize` stands for."""
 TEXT: set[object] = {str, tuple[str, ...]}
-"""The types of a setting that is text, or a list of texts."""
+"""The types of settings that are text, or a list of texts."""
 
 
 def flat(tree: Config | Mapping[str, Any], prefix: str = "") -> Values:
-    """Flatten a config or a nested mapping to dotted paths; an empty mapping stays, so that its name is not lost."""
+    """Flatten a config or a nested mapping to dotted paths; an empty mapping is kept as a value, so that its name is not lost."""
     values: Values = {}
     for key, value in (tree.model_dump(mode="json") if isinstance(tree, Config) else tree).items():
         deeper = isinstance(value, Mapping) and value
@@ -47,10 +47,11 @@ def flat(tree: Config | Mapping[str, Any], prefix: str = "") -> Values:
 
 
 def fields_of(kind: type[Config], prefix: str = "") -> Iterator[tuple[str, type[Config], FieldInfo]]:
-    """Yield (path, owning config class, field) for every leaf of every kind that can stand in the tree."""
+    """Yield (path, config class, field) for every leaf of every config class that can occur in the tree."""
     for name, field in kind.model_fields.items():
         nodes = [node for node in _members(field.annotation) if isinstance(node, type) and issubclass(node, Config)]
-        nodes = [node for node in nodes if not issubclass(node, OwnEmbeddingConfig)]  # no file and no option holds code
+        # A user's own class is no setting: neither a file nor an option can hold code.
+        nodes = [node for node in nodes if not issubclass(node, OwnEmbeddingConfig)]
         if not nodes:
             yield f"{prefix}{name}", kind, field
         for node in nodes:
@@ -87,24 +88,27 @@ def _kinds(name: str) -> set[object]:
 
 
 def read_values(texts: Mapping[str, str]) -> Values:
-    """Return the values of settings that were written as text: JSON where they can be, else the text itself."""
+    """Return the values of settings that were written as text: parsed as JSON if possible, otherwise the text itself."""
     return {name: _read(name, text) for name, text in texts.items()}
 
 
 def _read(name: str, text: str) -> Any:  # noqa: ANN401
-    """Return the value of a setting that was written as text; where it is text, a number stands for its digits."""
+    """Return the value of a setting that was written as text; for a setting of type text, a number is kept as its digits."""
     kinds = _kinds(name)
     is_text = bool(kinds) and kinds <= TEXT
     number = str if is_text else None
     try:
         value = json.loads(text, parse_int=number, parse_float=number, parse_constant=number)
-    except (ValueError, RecursionError):  # no JSON, or a number or brackets without end
+    except (ValueError, RecursionError):  # no JSON, a number with too many digits, or too deeply nested brackets
         return text
     return text if is_text and (value is None or isinstance(value, bool)) else value
 
 
 def resolve(name: str, value: object) -> tuple[str, Any]:
-    """Return the path and value that a dotted path, an alias or a bare name with a value stands for."""
+    """Return the path and value that a dotted path, an alias or a bare name with a value stands for.
+
+    UsageError if the name is unknown, ambiguous, or that of a group of settings.
+    """
     paths = known_paths()
     if name == "normalize":
         if str(value).lower() not in NORMALIZE:
@@ -138,7 +142,7 @@ def resolve_all(tree: Mapping[str, Any]) -> Values:
 
 
 def check_value(path: str, value: object) -> None:
-    """Refuse a value that no config takes at `path`, whether or not it is used: another setting may stand in its place."""
+    """Raise UsageError if no config accepts a value at `path`, also if the chosen config does not use that path."""
     parent, _, word = path.rpartition(".")
     if word == "name":
         known = [field.default for other, _, field in fields_of(RunConfig) if other == path]
@@ -158,7 +162,7 @@ def check_value(path: str, value: object) -> None:
 
 @cache
 def alone_at(path: str) -> list[type[Config]]:
-    """Return a config of that one field for each different field that can stand at `path`."""
+    """Return, for each different field that can occur at `path`, a config class with only that field."""
     word = path.rsplit(".", 1)[-1]
     fields = {repr(field): field for other, _, field in fields_of(RunConfig) if other == path}
     return [create_model("Alone", __base__=Config, **{word: (field.annotation, field)}) for field in fields.values()]  # type: ignore[call-overload]
@@ -167,7 +171,7 @@ def alone_at(path: str) -> list[type[Config]]:
 def build_run(values: Mapping[str, Any]) -> RunConfig:
     """Return the default config changed by a mapping from paths to values, validated as a whole.
 
-    A new `x.name` resets node `x` to the defaults of that kind, and names apply first: the order never matters.
+    A new `x.name` resets node `x` to the defaults of that kind. Names are applied first, so the order of `values` does not matter.
     """
     named = _with_names(values)
     tree, known = named.model_dump(mode="json"), flat(named)
@@ -179,12 +183,12 @@ def build_run(values: Mapping[str, Any]) -> RunConfig:
 
 
 def fits(path: str, values: Mapping[str, Any]) -> bool:
-    """Say whether the default config, changed by the names among `values`, has a setting `path`."""
+    """Return whether the default config, changed by the names among `values`, has a setting `path`."""
     return path in flat(_with_names(values))
 
 
 def misfit(path: str, config: RunConfig) -> UsageError:
-    """Return the error for a path that some config has, but not this one."""
+    """Return the error for a path that exists in some config, but not in this one."""
     having = {kind for other, kind, _ in fields_of(RunConfig) if other == path}
     kinds = sorted(kind.__name__.removesuffix("Config") for kind in having)
     parent = path.rsplit(".", 1)[0]
@@ -198,7 +202,7 @@ def misfit(path: str, config: RunConfig) -> UsageError:
 
 
 def _with_names(values: Mapping[str, Any]) -> RunConfig:
-    """Return the defaults with the names among `values`, outer nodes first; a node with a new name has those of its kind."""
+    """Return the default config with the names among `values`, outer nodes first; a node with a new name has its defaults."""
     config = RunConfig()
     for path in sorted((path for path in values if path.endswith(".name")), key=lambda path: path.count(".")):
         tree = config.model_dump(mode="json")

@@ -1,7 +1,7 @@
-"""A study as the store has it: its parent run, what was declared, and which run holds each of its cells.
+"""A study in the store: its parent run, its declaration, and the run of each of its cells.
 
-The manifest, `study.json`, is an artifact of the parent run. It is written when the study begins, and again when it ends:
-a study that was killed lacks the runs that ended meanwhile, and they are looked up by their cells when it is read.
+The manifest, `study.json`, is an artifact of the parent run. It is written when the study begins, and again when it ends. The
+manifest of a study that was killed lacks the runs that ended in between; they are found by their cells when it is read.
 """
 
 import json
@@ -52,9 +52,9 @@ from pipeline.training.choice import History
 STUDY_KIND = "study"
 """Value of the tag `kind` on the parent run of a study."""
 ABLATION_KIND = "ablation"
-"""The same of an ablation study; where its trials have names, they can be compared like the variants of a study."""
+"""Value of the tag `kind` on the parent run of an ablation study; trials with names can be compared like variants."""
 TRIAL_KIND = "trial"
-"""The same of the run of one trial of an ablation study."""
+"""Value of the tag `kind` on the run of one trial of an ablation study."""
 
 
 @dataclass(frozen=True)
@@ -66,23 +66,23 @@ class StoredStudy:
 
     @property
     def id(self) -> str:
-        """The hash of its plan and variants."""
+        """The hash of the study's plan and variants."""
         return self.manifest.id
 
     @property
     def name(self) -> str:
-        """The stem of the file that it came from."""
+        """The stem of the file that describes the study."""
         return self.manifest.name
 
 
 def open_parent(name: str, tags: Mapping[str, str], tracker: Tracker, adopted: str | None) -> str:
-    """Return the parent run of the study that has these tags, new or known.
+    """Return the id of the parent run of the study with these tags, which is created if the store has none.
 
-    `adopted`, a run that somebody created for this call, becomes it, or a link to it where it is known.
+    `adopted` is a run that the caller created: it becomes the parent run, or, if there is one already, gets tags that link to it.
     """
     more = {"study_name": name, **commit(), **({"mlflow.runName": name} if adopted else {})}
     parent = tracker.sole(name, tags, tags=more, adopted=adopted)
-    if tracker.get(parent).tags.get("study_name") != name:  # the same study under another name now
+    if tracker.get(parent).tags.get("study_name") != name:  # the study was renamed
         tracker.set_tags(parent, {"study_name": name, "mlflow.runName": name})
     if adopted and adopted != parent:
         tracker.set_tags(adopted, {"study": tags["study"], "parent": parent})
@@ -95,7 +95,7 @@ def finished_runs(identities: Collection[Mapping[str, str]], tracker: Tracker) -
 
 
 def runs_of(identities: Collection[Mapping[str, str]], tracker: Tracker) -> dict[str, Run]:
-    """Return the run of each cell that has one, by the cell's identity: the newest finished one, or else the oldest.
+    """Return the run of each cell that has one, by the cell's identity: the newest finished run, or else the oldest run.
 
     One search finds all seeds of a variant; the store's filters have no "or" that would find all variants at once.
     """
@@ -117,16 +117,16 @@ def declare(
     tracker: Tracker,
     parent: str,
 ) -> str:
-    """Store the plan with its hash, and the advice of the encoding doctor, before anything is trained, and return the hash.
+    """Store the plan with its hash, and the advice of the encoding doctor, before anything is trained; return the hash.
 
-    A later call of the study leaves both as they are: advice from after the first run would foretell nothing. `identities`
-    are by the cells' names, `finished` are names of cells whose runs were there before.
+    A later call for the same study changes neither: advice from after the first run would predict nothing. `identities` are by the
+    cells' names, `finished` are names of cells whose runs existed before.
     """
-    from pipeline.doctor import advice_on  # noqa: PLC0415 - it takes most of a second, which whoever only reads is spared
+    from pipeline.doctor import advice_on  # noqa: PLC0415 - the import takes most of a second, which readers of a study are spared
 
     if declared := tracker.get(parent).tags.get("plan_hash"):
         return declared
-    # Drop the fields of one seed: the declaration is about a model's runs.
+    # Drop the per-seed fields: the declaration is about all runs of a model.
     per_model = {
         cell.model: {key: tag for key, tag in identities[cell.name].items() if key not in ("seed", "cell")}
         for cell in cells
@@ -148,7 +148,7 @@ def declare(
 
 
 def described(variants: Mapping[str, RunConfig]) -> dict[str, dict[str, Any]]:
-    """Return the variants of a study as its manifest has them."""
+    """Return the variants of a study in the form of the manifest."""
     return {name: config.model_dump(mode="json", exclude={"seed"}) for name, config in variants.items()}
 
 
@@ -158,7 +158,7 @@ def write_manifest(manifest: Manifest, tracker: Tracker, parent: str) -> None:
 
 
 def read_manifest(parent: Run, tracker: Tracker) -> Manifest:
-    """Return the manifest of a study with the runs that have ended since it was written; FileNotFoundError if it has none."""
+    """Return the manifest of a study, with the runs that ended after it was written; FileNotFoundError if it has none."""
     files = found(parent, [MANIFEST_FILE], tracker)
     if not files:
         raise FileNotFoundError(f"run {parent.id} has no artifact {MANIFEST_FILE}")
@@ -170,7 +170,10 @@ def read_manifest(parent: Run, tracker: Tracker) -> Manifest:
 
 
 def find_parent(tracker: Tracker, wanted: str = "") -> Run:
-    """Return the run of a study by the study's id, its own, or the study's name; the newest one of several, or of all."""
+    """Return the parent run of a study, given by the study's id, the run's id, or the study's name.
+
+    Of several with the same name the newest is returned, and of all studies without `wanted`. UsageError if there is none.
+    """
     studies = tracker.find(kind=STUDY_KIND) + (tracker.find(kind=ABLATION_KIND) if wanted else [])
     chosen = [run for run in studies if not wanted or wanted in (run.id, run.tags["study"])]
     chosen = chosen or [run for run in studies if wanted in (run.tags.get("study_name"), run.name)]
@@ -191,7 +194,7 @@ def find_parent(tracker: Tracker, wanted: str = "") -> Run:
 
 
 def find_study(tracker: Tracker, wanted: str = "") -> StoredStudy:
-    """Return a study by its id, its name or the id of its run, the newest by default."""
+    """Return a study by its id, its name or the id of its run, by default the newest; UsageError if it has no manifest."""
     parent = find_parent(tracker, wanted)
     try:
         return StoredStudy(parent, read_manifest(parent, tracker))
@@ -203,9 +206,10 @@ def find_study(tracker: Tracker, wanted: str = "") -> StoredStudy:
 
 
 def load_results(study: StoredStudy, tracker: Tracker, *, allow_missing: bool, probes: bool = True) -> Results:
-    """Read the runs of a study as tidy tables; ResultsError names the cells that are missing.
+    """Read the runs of a study as tidy tables.
 
-    Without `probes` neither the models themselves nor the events are looked at, which takes seconds each.
+    ResultsError names missing cells, unless `allow_missing`. UsageError if no run is finished, or if a file has changed. Without
+    `probes`, neither the models nor the events are read, which takes seconds per run.
     """
     manifest = study.manifest
     stored = tracker.get_all([entry.run_id for entry in manifest.cells if entry.run_id])
@@ -246,9 +250,9 @@ def load_results(study: StoredStudy, tracker: Tracker, *, allow_missing: bool, p
 
 
 def read_run(run: Run, tracker: Tracker) -> tuple[History, pd.DataFrame]:
-    """Return the epochs and the answers of a finished run, as they were stored and as their scores were logged.
+    """Return the epochs and the predictions of a finished run, checked against their digests and the logged scores.
 
-    UsageError names a file that has changed, even one that is read later: what else says how the numbers were made.
+    UsageError if a file has changed. The config, environment and log are checked, too, because they document the numbers.
     """
     files = read(run, [HISTORY_FILE, PREDICTIONS_FILE, CONFIG_FILE, ENVIRONMENT_FILE, LOG_FILE], tracker)
     with reading(run, HISTORY_FILE, tracker):
@@ -261,13 +265,13 @@ def read_run(run: Run, tracker: Tracker) -> tuple[History, pd.DataFrame]:
 
 
 def _class_names(run: Run, tracker: Tracker) -> tuple[str, ...]:
-    """Return what the classes of a run are called; nothing for runs from before that was stored."""
+    """Return the names of a run's classes; empty for runs of earlier versions, which did not store them."""
     files = found(run, [CLASSES_FILE], tracker)
     return tuple(json.loads(files[CLASSES_FILE].read_text(encoding="utf-8"))) if files else ()
 
 
 def read_declaration(study: StoredStudy, tracker: Tracker) -> Declaration | None:
-    """Return the plan as it was stored before the runs; one that does not fit its hash or the manifest is refused."""
+    """Return the declaration of a study; None if it has none. UsageError if it does not match its hash or the manifest."""
     declaration = declared_of(study.parent, tracker)
     if declaration and declaration.plan.effective() != study.manifest.plan.effective():
         raise unfit(study.parent, MANIFEST_FILE, f"must hold the plan of {PLAN_FILE}, got another", tracker)
@@ -275,7 +279,10 @@ def read_declaration(study: StoredStudy, tracker: Tracker) -> Declaration | None
 
 
 def declared_of(parent: Run, tracker: Tracker) -> Declaration | None:
-    """Return what the run of a study says was declared; what does not fit its hash is refused."""
+    """Return the declaration that is stored with the parent run of a study; None if there is none.
+
+    UsageError if it does not match the hash in the run's tags.
+    """
     promised = parent.tags.get("plan_hash")
     if not promised:
         return None
@@ -289,7 +296,7 @@ def declared_of(parent: Run, tracker: Tracker) -> Declaration | None:
 
 
 def read_ledger(parent: Run, tracker: Tracker) -> pd.DataFrame:
-    """Return the ledger of looks of a study, which has no rows before the first."""
+    """Return the ledger of looks of a study; it has no rows before the first look."""
     files = found(parent, [LEDGER_FILE], tracker)
     if not files:
         return pd.DataFrame(columns=[*LEDGER, "at"])
@@ -298,7 +305,7 @@ def read_ledger(parent: Run, tracker: Tracker) -> pd.DataFrame:
 
 
 def read_advice(parent: Run, tracker: Tracker) -> pd.DataFrame | None:
-    """Return what the encoding doctor said of the models of a study before their first run; None where nothing is stored."""
+    """Return the encoding doctor's advice on the models of a study, from before their first run; None if there is none."""
     files = found(parent, [ADVICE_FILE], tracker)
     if not files:
         return None

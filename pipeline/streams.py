@@ -1,7 +1,7 @@
-"""Random streams that vary apart: which seeds a study of them has, and which levels of the streams a run is drawn from.
+"""Random streams that vary separately: the seeds of a study of streams, and the level of each stream in a run.
 
-Under `train.vary` all, a seed is three digits: the levels of init, order and dropout. The L x L runs of a model are a Latin
-square: every two streams meet each pair of their levels once (docs/decisions/0020-streams.md says why).
+Under `train.vary` all, a seed consists of three digits: the levels of init, order and dropout. The L x L runs of a model form a
+Latin square: for every two streams, each pair of their levels occurs once (docs/decisions/0020-streams.md says why).
 """
 
 from collections.abc import Mapping
@@ -18,15 +18,15 @@ from pipeline.errors import UsageError
 from pipeline.seeding import STREAMS, seed_of
 
 FEWEST_LEVELS, MOST_LEVELS = 3, 10
-"""Levels of a square: two leave nothing for what the streams do together, and a digit holds ten."""
+"""Least and most levels of a square: two levels leave no degrees of freedom for interactions, and a digit has ten values."""
 HORIZON = 64
-"""Horizon of a model that is built to see whether it draws."""
+"""Horizon of a model that is built only to find out whether it draws random numbers."""
 
 
 def seeds_apart(variants: Mapping[str, RunConfig], plan: Plan, seeds: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the seeds of the runs of a study; under `train.vary` all those of the square whose levels are `seeds`.
+    """Return the seeds of the runs of a study; under `train.vary` all, those of the Latin square with the levels `seeds`.
 
-    UsageError where the streams of these variants cannot vary so, or the plan asks for what they cannot say.
+    UsageError if the streams of these variants cannot vary in this way, or if the plan is incompatible with it.
     """
     ways = {config.train.vary for config in variants.values()}
     if ways == {"together"}:
@@ -54,7 +54,11 @@ def seeds_apart(variants: Mapping[str, RunConfig], plan: Plan, seeds: tuple[int,
 
 
 def square(levels: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the seeds of a Latin square of these levels, a digit a stream: the third is where the first two meet."""
+    """Return the seeds of a Latin square of these levels, with a digit for each stream.
+
+    The first two digits are row and column, the third is the symbol of the square. UsageError if the levels are too few, too many,
+    or not single digits.
+    """
     count = len(levels)
     if not FEWEST_LEVELS <= count <= MOST_LEVELS or max(levels) >= MOST_LEVELS:
         raise UsageError(
@@ -65,7 +69,10 @@ def square(levels: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def stream_tags(config: RunConfig) -> dict[str, str]:
-    """Return which seed each stream of a run is drawn from, where they vary apart; of a stream that it has not, nothing."""
+    """Return a tag with the seed of each stream of a run; empty if the streams vary together.
+
+    A model that draws no random numbers in training has no tag for dropout.
+    """
     if config.train.vary == "together":
         return {}
     used = [stream for stream in STREAMS if stream != "dropout" or draws(config.model)]

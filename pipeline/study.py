@@ -1,7 +1,7 @@
 """A study: variants of one base config, trained over the same seeds, and the plan by which they are compared.
 
 A study file is JSON: `{"base": {path: value}, "variants": {name: {path: value}}, "seeds": [0, 1], "plan": {...}}`.
-Any other key is a setting of the base. A setting that only some variants have goes to those.
+Any other key is a setting of the base. A setting that only some variants have applies to those only.
 """
 
 import json
@@ -26,11 +26,11 @@ DEFAULT_MODELS = ("position", "sincos", "lete", "kan_mammote")
 DEFAULT_SEEDS = (0, 1, 2, 3, 4)
 """Seeds of a study that names none."""
 LABEL = 9
-"""Letters of a model's name in that of a run, so that its seed stands within the first twelve: lists of runs show few more."""
+"""Characters of a model's name in the name of its run. The seed is then within the first twelve, and lists of runs show few more."""
 LARGEST_FILE = 2**26
-"""Most bytes of a JSON file."""
+"""Largest size of a JSON file, in bytes."""
 DEEPEST = 20
-"""Most brackets within brackets of a file."""
+"""Deepest nesting of brackets in a JSON file."""
 STUDY_KEYS = ("base", "variants", "seeds", "plan", "tuning_trials")
 
 
@@ -41,18 +41,18 @@ class Cell:
     model: str
     config: RunConfig
     label: str = ""
-    """What its run is called after, by default the variant."""
+    """First part of the run's name, by default the name of the variant."""
     colour: str = ""
-    """The colour of the variant in figures, where it has one."""
+    """The colour of the variant in figures, if it has one."""
 
     @property
     def name(self) -> str:
-        """Return what messages call it."""
+        """Return the name of the cell in messages."""
         return f"{self.model}/seed-{self.config.seed}"
 
     @property
     def run_name(self) -> str:
-        """Return the name of its run, which lists of runs show whole."""
+        """Return the name of the cell's run, short enough for lists of runs to show it completely."""
         return f"{shortened(self.label or self.model, LABEL)} s{self.config.seed}"
 
 
@@ -61,13 +61,13 @@ class Study:
     """Variants x seeds, and how they are compared."""
 
     name: str
-    """Where it came from: the stem of its file, with other characters than names have replaced."""
+    """The stem of the study's file, with characters that names cannot contain replaced."""
     variants: dict[str, RunConfig]
     """Each variant's config, with seed 0."""
     seeds: tuple[int, ...]
     plan: Plan
     tuning_trials: dict[str, int] = field(default_factory=dict)
-    """How many trials the settings of each variant were chosen from; the report warns where they differ."""
+    """Number of trials from which the settings of each variant were chosen; the report warns if the numbers differ."""
 
     @cached_property
     def id(self) -> str:
@@ -75,7 +75,7 @@ class Study:
         return self.plan.study_of({name: config_hash(config) for name, config in self.variants.items()})
 
     def cells(self) -> list[Cell]:
-        """Return every cell, seed by seed, so that an early stop leaves whole seeds."""
+        """Return every cell, seed by seed, so that an early stop leaves complete seeds."""
         labels = labels_of(self.variants)
         return [
             Cell(name, config.model_copy(update={"seed": seed}), labels[name])
@@ -85,7 +85,10 @@ class Study:
 
 
 def labels_of(names: Iterable[str]) -> dict[str, str]:
-    """Return a label of at most `LABEL` letters for each name: long ones without their middle, numbered where two look alike."""
+    """Return a label of at most `LABEL` characters for each name.
+
+    Long names lose their middle; if two labels would be equal, all are numbered instead.
+    """
     labels = {name: shortened(name, LABEL) for name in names}
     if len(set(labels.values())) < len(labels):
         return {name: f"{number} {name}"[:LABEL] for number, name in enumerate(labels)}
@@ -93,12 +96,12 @@ def labels_of(names: Iterable[str]) -> dict[str, str]:
 
 
 def name_of(path: Path) -> str:
-    """Return what the study of a file is called; its name becomes that of a folder and a run, and stands in reports."""
+    """Return the name of a file's study; it is used as the name of a folder and of a run, and in reports."""
     return re.sub(r"[^\w .-]|^\W", "_", path.stem.removesuffix("_config"))[:LONGEST_NAME]
 
 
 def read_json(path: Path) -> Values:
-    """Read a JSON object from a file; `UsageError` says what is wrong with it."""
+    """Read a JSON object from a file; `UsageError` if it cannot be read, or is no valid JSON object."""
     try:
         tree = json.loads(_content(path).decode(), object_pairs_hook=_without_duplicates)
         _check_depth(tree)
@@ -115,18 +118,18 @@ def read_json(path: Path) -> Values:
         ) from None
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
-    except ValueError as error:  # of Python's own limits: digits of a whole number, a null character in a path
+    except ValueError as error:  # Python's own limits: the digits of an integer, a null character in a path
         raise UsageError(
             f"{path}: must be a file with numbers of up to 4300 digits, got {error}. Correct it."
         ) from None
     if not isinstance(tree, dict):
         raise UsageError(f"{path}: must be a JSON object, got {shown(tree)}. Wrap it in braces.")
-    tree.pop("$schema", None)  # for editors
+    tree.pop("$schema", None)  # only editors use it
     return tree
 
 
 def _content(path: Path) -> bytes:
-    """Return the bytes of a file, of which no more is read than may be there: it may have no end."""
+    """Return the bytes of a file; UsageError if it is too large. No more than the limit is read, as a pipe may have no end."""
     with path.open("rb") as file:
         content = file.read(LARGEST_FILE + 1)
     if len(content) > LARGEST_FILE:
@@ -155,9 +158,9 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> Values:
 
 
 def load_run(path: Path | None, overrides: Mapping[str, Any], model: str = "") -> RunConfig:
-    """Return the config of one run: the defaults, changed by a file's base, by its variant `model`, by `overrides`.
+    """Return the config of one run: the defaults, changed by a file's base, by its variant `model`, and by `overrides`.
 
-    `model` may also be the name of an embedding. What the base has for other variants of the file is left out.
+    `model` may also be the name of an embedding. Settings of the base that only other variants of the file have are left out.
     """
     tree = read_json(path) if path else {}
     own, base = _variants(tree), _base(tree)
@@ -179,10 +182,11 @@ def load_study(
     until_decided: bool = False,
     most_seeds: int | None = None,
 ) -> Study:
-    """Return the study of a file (the default one without), narrowed or widened by `models` and `seeds`.
+    """Return the study of a file, or the default study without one, with the given `models` and `seeds` instead of its own.
 
-    `overrides` win over the file; each goes to the variants that have the setting. Its name is that of the file, or `name`.
-    `until_decided` gives it looks, up to `most_seeds`; one that has looks has as many seeds as the last of them.
+    `overrides` take precedence over the file; each applies to the variants that have the setting. The study is called `name`, by
+    default after the file. `until_decided` adds looks, up to `most_seeds`; a study with looks has as many seeds as its last look.
+    UsageError for anything in the file or the arguments that is wrong.
     """
     check_names("--name", [name] if name else [])
     tree, given = (read_json(path), name_of(path)) if path else ({}, "lstm_comparison")
@@ -207,14 +211,14 @@ def study_of(
     until_decided: bool = False,
     most_seeds: int | None = None,
 ) -> Study:
-    """Return the study that a mapping in the form of a study file asks for, as `load_study` does."""
+    """Return the study that a mapping in the form of a study file describes; the arguments are those of `load_study`."""
     own, base, changes = _variants(tree), _base(tree), _changes(overrides or {})
     variants = {model: _variant(model, own) for model in models} if models else own
     for settings in (base, changes, *variants.values()):
         if "seed" in settings:
             raise UsageError(f"seed: must be left out of a study, got {shown(settings['seed'])}. Give the list seeds.")
     _check_left_to_variants(changes, variants)
-    # What a variant of the file has is a fair setting of the base, also where --models leaves that variant out.
+    # The base may have a setting that only a variant of the file uses, even if --models leaves that variant out.
     _check_used(base, own)
     _check_used(changes, variants)
     configs = {model: _build(values, base, changes) for model, values in variants.items()}
@@ -234,7 +238,7 @@ def study_of(
 
 
 def _with_looks(plan: Plan, *, variants: int, until_decided: bool, most_seeds: int | None) -> Plan:
-    """Return the plan with the looks that are asked for; one that has looks of its own keeps them."""
+    """Return the plan with the requested looks; a plan that already has looks keeps them."""
     if variants == 1 and (until_decided or plan.looks):
         raise UsageError("--until: must have two variants to decide between, got one. Name more, or leave it out.")
     if most_seeds is None:
@@ -255,7 +259,7 @@ def _with_looks(plan: Plan, *, variants: int, until_decided: bool, most_seeds: i
 
 
 def _seeds_of_looks(seeds: tuple[int, ...], plan: Plan, *, given: bool) -> tuple[int, ...]:
-    """Return as many seeds as the last look has: those of the study, and after them the next whole numbers."""
+    """Return as many seeds as the last look has: those of the study, then the smallest unused whole numbers."""
     most = plan.looks[-1]
     if given and len(seeds) != most:
         raise UsageError(
@@ -266,7 +270,7 @@ def _seeds_of_looks(seeds: tuple[int, ...], plan: Plan, *, given: bool) -> tuple
 
 
 def check_flags(overrides: Mapping[str, Any]) -> None:
-    """Refuse options that hold a group of settings: each option is one."""
+    """Refuse an option whose value is a group of settings: each option is one setting."""
     for name, value in overrides.items():
         if isinstance(value, dict):
             raise UsageError(f"--{name}: must be one setting, got a JSON object. Write --{name}.NAME VALUE for each.")
@@ -278,7 +282,7 @@ def _changes(overrides: Mapping[str, Any]) -> Values:
 
 
 def check_seeds(seeds: object) -> tuple[int, ...]:
-    """Return seeds as a tuple of distinct whole numbers from 0 on; at least one."""
+    """Return seeds as a tuple; UsageError unless they are at least one, distinct, and whole numbers from 0 on."""
     if not isinstance(seeds, list | tuple) or not all(type(seed) is int and 0 <= seed <= LARGEST for seed in seeds):
         raise UsageError(
             f"seeds: must be a list of whole numbers from 0 to {LARGEST}, got {shown(seeds)}. Write for instance [0, 1, 2]."
@@ -289,14 +293,14 @@ def check_seeds(seeds: object) -> tuple[int, ...]:
 
 
 def check_names(where: str, names: Iterable[str]) -> None:
-    """Refuse names that cannot be part of the name of a file and of a metric."""
+    """Refuse names that cannot be part of the names of files and metrics."""
     for name in names:
         if not NAME.fullmatch(name):
             raise UsageError(f"{where}: must have names of {NAMED}, got {name!r}. Rename it.")
 
 
 def _variants(tree: Mapping[str, Any]) -> dict[str, Values]:
-    """Return the variants of a study file, the default ones where it names none."""
+    """Return the variants of a study file, or the default ones if it names none."""
     check_names("variants", _mapping(tree, "variants"))
     own = {name: resolve_all(_mapping(tree["variants"], name)) for name in _mapping(tree, "variants")}
     return own or {name: {"model.embedding.name": name} for name in DEFAULT_MODELS}
@@ -332,7 +336,7 @@ def _variant(name: str, variants: Mapping[str, Values]) -> Values:
 
 
 def _build(own: Values, base: Values, changes: Values) -> RunConfig:
-    """Return the config of a variant, from what it has of the base and of the changes."""
+    """Return the config of a variant; settings of the base and of the changes that it does not have are left out."""
     values = {**base, **own, **changes}
     return build_run({path: value for path, value in values.items() if path in own or fits(path, values)})
 

@@ -1,4 +1,4 @@
-"""Compare the variants of several studies over their data sets; nothing is trained, and no study is changed."""
+"""Comparison of the variants of several studies over their data sets; nothing is trained, and no study is changed."""
 
 import json
 from collections import Counter
@@ -26,14 +26,14 @@ from pipeline.stored_study import StoredStudy, load_results
 from pipeline.tracking import Tracker
 
 SAME = ("primary_metric", "margin", "alpha", "family", "reference")
-"""Fields of the plan that all studies of a suite share."""
+"""Fields of the plan that must be the same in all studies of a suite."""
 SOURCES = {"mnist_sample": "event_mnist"}
-"""Data sets that are made from the sequences of another."""
+"""Data sets that consist of sequences of another one: name to the other's name."""
 REPORT_FILE = "suite_report.md"
 
 
 def check_ids(studies: Sequence[str]) -> None:
-    """Refuse what names too few studies, or one of them twice, before a store is opened."""
+    """Refuse too few studies, or a study that is named twice, before a store is opened."""
     if len(studies) < LEAST_SETS:
         raise UsageError(
             f"--studies: must be {LEAST_SETS} or more, got {len(studies)}. `python -m pipeline ls studies` lists what the store has."
@@ -45,7 +45,10 @@ def check_ids(studies: Sequence[str]) -> None:
 def compare_over_data(
     studies: Sequence[StoredStudy], tracker: Tracker, *, output: Path, allow_missing: bool
 ) -> Finding:
-    """Compare the models of studies over their data sets, write report, tables and figure to `output`, and return the finding."""
+    """Compare the models of studies over their data sets, write report, tables and figure to `output`, and return the finding.
+
+    UsageError if the studies have different plans or variants, or the same data.
+    """
     suite_id = digest_of(sorted(study.id for study in studies))[:12]
     check_output(output, suite_id)
     _check_plans(studies)
@@ -66,7 +69,7 @@ def compare_over_data(
 
 
 def _check_plans(studies: Sequence[StoredStudy]) -> None:
-    """Refuse studies that claim other things, or call other models by the same name."""
+    """Refuse studies whose plans differ in `SAME`, or whose variants of the same name have different models."""
     first = studies[0]
     for study in studies[1:]:
         for field in SAME:
@@ -93,13 +96,13 @@ def _check_plans(studies: Sequence[StoredStudy]) -> None:
 
 
 def _names(studies: Sequence[StoredStudy]) -> list[str]:
-    """Return what each study is called, with its id where two have one name."""
+    """Return the name of each study, followed by its id if two studies have the same name."""
     counts = Counter(study.name for study in studies)
     return [study.name if counts[study.name] == 1 else f"{study.name} {study.id}" for study in studies]
 
 
 def member_of(manifest: Manifest, name: str, results: Results) -> Member:
-    """Return what a study brings: the mean of its primary metric over the seeds of each model."""
+    """Return a study as a member of a suite, with the mean of its primary metric over the seeds of each model."""
     values = BY_NAME[manifest.plan.primary_metric].compute(results)
     means = values.groupby(results.runs["model"].astype(str)).mean()
     return Member(
@@ -114,7 +117,7 @@ def member_of(manifest: Manifest, name: str, results: Results) -> Member:
 
 
 def _source(manifest: Manifest) -> str:
-    """Return what the sequences of a study are made from."""
+    """Return the source of a study's sequences: the path of its file, or the data set that they are taken from."""
     data = next(iter(manifest.variants.values()))["data"]
     return str(data.get("path") or SOURCES.get(data["name"], data["name"]))
 
@@ -127,7 +130,7 @@ def _trained_otherwise(studies: Sequence[StoredStudy]) -> list[str]:
 
 
 def _write(finding: Finding, suite_id: str, studies: Sequence[StoredStudy], output: Path) -> None:
-    """Write all files or, where something fails before, none; without a browser all but the drawings."""
+    """Write all files, or none if an error occurs before writing; without a browser, all files except the images."""
     try:
         images, problem = to_images(finding.figures), None
     except FigureError as error:

@@ -1,4 +1,4 @@
-"""The report and the tables of a study as texts: the same findings give the same bytes. No torch, and no store."""
+"""The report and the tables of a study as texts: the same findings give the same bytes. It imports neither torch nor a store."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from analysis.report.records import detailed_analysis, summary, training_histori
 from analysis.results import Results
 
 REPORT_FILE = "analysis_report.md"
-"""Output by which one sees that a study was analysed."""
+"""The report; its presence shows that a study was analysed."""
 
 
 def texts_of(
@@ -26,7 +26,7 @@ def texts_of(
     environment: Mapping[str, Any],
     links: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Return every text of a study with this id and name by the name of its file, the page in HTML apart.
+    """Return every text of a study except its HTML page, by file name; `study` is the id and `name` the name of the study.
 
     `links` are addresses of runs, by their ids.
     """
@@ -43,12 +43,12 @@ def texts_of(
 
 
 def table_of(findings: Sequence[Finding], name: str, table: str) -> pd.DataFrame:
-    """Return a table of a finding."""
+    """Return the table `table` of the finding `name`."""
     return next(finding.tables[table] for finding in findings if finding.name == name)
 
 
 def numbers_of(results: Results, findings: Sequence[Finding]) -> dict[str, dict[str, float]]:
-    """Return every metric of each run that has a value, by the run's id, and its accuracy under altered times."""
+    """Return the metrics of each run, by the run's id, with its accuracy under altered times; metrics without a value are left out."""
     table = table_of(findings, "overview", "runs").set_index("run_id").drop(columns=["model", "seed"])
     if (probed := results.probes.get("time_use")) is not None:
         shown = probed[probed["alteration"].isin([ORIGINAL, ORDER])]

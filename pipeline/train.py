@@ -1,6 +1,6 @@
-"""Train one cell: one config with one seed, looked up before it is trained, resumed where it was interrupted.
+"""Training of one cell, a config with a seed: a finished run is reused, and an interrupted one is resumed.
 
-One process of all that share the store trains it; another that wants it waits, and takes over when that one is gone.
+Only one of the processes that share the store trains a cell; another one that needs it waits, and takes over if the first dies.
 """
 
 from collections.abc import Callable
@@ -42,12 +42,12 @@ from pipeline.training.start import start
 from pipeline.unfinished import Unfinished, clear
 
 Report = Callable[[Cell, History], None]
-"""Told of each cell after each epoch, with all its epochs so far; raises `Stopped` to end the run there."""
+"""Called after each epoch with the cell and all its epochs so far; it may raise `Stopped` to end the run there."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where a cell's run is, and whether it was there already."""
+    """The run of a cell, and whether it was finished already."""
 
     run_id: str
     reused: bool
@@ -55,16 +55,16 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Job:
-    """A cell at work: what it is, its run, and what records it."""
+    """A cell in training, with its identity, its run, and the recorder that writes to the run."""
 
     cell: Cell
     splits: Splits
     tags: dict[str, str]
-    """What the cell is."""
+    """The identity of the cell, and the processor."""
     tracker: Tracker
     recorder: Recorder
     run: Run
-    """As it was when it was taken; without an id where the store is away."""
+    """The run when this process took ownership of it; without an id if the store is unreachable."""
     check: Check
 
 
@@ -79,15 +79,15 @@ def run_cell(
     packaged: bool = True,
     patience: float = inf,
 ) -> Outcome:
-    """Return the finished run of a cell, training what is missing of it.
+    """Return the finished run of a cell, after training the epochs that are missing.
 
-    A new run is nested under `parent`, or is the run `adopted` that somebody created for it. Where it is `packaged`, the
-    run holds the model in the form that MLflow loads, which takes a second, and its answers to some held-out sequences; checkpoints
-    it holds in any case.
+    A new run is nested under `parent`, or is the run `adopted` that the caller created. With `packaged`, the run also stores the
+    model in the form that MLflow loads, which takes a second, with its predictions for some held-out sequences; the weights of the
+    best epoch are stored in any case.
 
-    Where a server is away the cell is trained all the same, and UnsentError says that its run is not there yet. Where the
-    database that owns the run restarts, the run is taken again, by whoever is first, and goes on from its last epoch.
-    BusyError where another process trains the cell for longer than `patience` seconds.
+    If a server is unreachable, the cell is trained nevertheless, and UnsentError reports that its run is not in the store yet. If
+    the database with the run's lock restarts, the first process to take the run again continues it from its last epoch.
+    BusyError if another process still trains the cell after `patience` seconds.
     """
     return retaken(
         lambda: _run_cell(
@@ -115,7 +115,7 @@ def _run_cell(
     patience: float,
 ) -> Outcome:
     splits = cell.config.data.load()
-    # The processor is no part of the identity: the same study has the same plan on every machine.
+    # The processor is not part of the identity, so that a study has the same declaration on every machine.
     tags = {**identity(cell.config, splits, device), "processor": processor()}
     with ExitStack() as held:
 
@@ -143,7 +143,7 @@ def _run_cell(
                     _conclude(_Job(cell, splits, tags, tracker, tracker, run, check), report)
                     if packaged:
                         package(cell, tracker, run_id)
-            with suppress(AwayError), at_once():  # the next command that finds it finished clears it, too
+            with suppress(AwayError), at_once():  # otherwise the next command that finds the run finished clears it
                 clear([tracker.get(run_id)], tracker)
             return Outcome(run_id, reused=False)
     return _reuse(cell, tracker, run, packaged)
@@ -151,7 +151,7 @@ def _run_cell(
 
 @dataclass(frozen=True)
 class _Waits:
-    """Says of a cell that another process trains it, where it is waited for."""
+    """Reports that this process waits for another one that trains the cell."""
 
     cell: Cell
     patience: float
@@ -162,14 +162,17 @@ class _Waits:
 
 
 def _take(key: str, tracker: Tracker, create: Callable[[], str], held: ExitStack, waits: _Waits) -> tuple[Run, Check]:
-    """Return the run of a cell: a finished one, or one that is owned until `held` closes, or none where a server is away."""
+    """Return the run of a cell, and the check of its ownership.
+
+    The run is finished, or it is owned until `held` closes; if a server is unreachable, it has no id.
+    """
     try:
         runs = tracker.find(cell=key)
         if finished := [run for run in runs if run.status == "FINISHED"]:
             return finished[0], _nothing
         run_id = runs[-1].id if runs else create()
         check = held.enter_context(tracker.own(run_id, waits.patience, waits))
-        return tracker.get(run_id), check  # it may have become finished meanwhile
+        return tracker.get(run_id), check  # read again: another process may have finished the run before it was owned
     except AwayError:
         held.close()
         if not tracker.spools:
@@ -190,12 +193,12 @@ def _reuse(cell: Cell, tracker: Tracker, run: Run, packaged: bool) -> Outcome:
 
 
 def _first(cell: Cell) -> dict[str, str]:
-    """Return the tags that a person looks for: MLflow shows tags in the order in which they were written."""
+    """Return the tags to write first: MLflow shows tags in the order of writing, and these are the ones people look for."""
     return {"model": cell.model, "seed": str(cell.config.seed), "dataset": cell.config.data.name}
 
 
 def _conclude(job: _Job, report: Report) -> None:
-    """Record what the run of a cell lacks, and train for that what is to be trained."""
+    """Train a cell and record what its run lacks, unless the run has everything already."""
     if concluded(job.run):
         return
     cell, recorder, run_id = job.cell, job.recorder, job.run.id
@@ -244,12 +247,12 @@ def _train(job: _Job, evidence: Evidence, report: Report) -> None:
     checkpoint.save(unfinished.folder / Path(BEST_FILE).name, best)
     evidence.log_file(unfinished.folder / Path(BEST_FILE).name, CHECKPOINTS)
     evidence.seal()
-    # Last, and in one batch: where they are, all files are there with their digests, and nothing is recorded again.
+    # The scalars are recorded last and in one batch: if a run has them, it has all files with their digests (`concluded`).
     recorder.log_scalars(run_id, scalars)
 
 
 def _check_answers(epoch: Epoch) -> None:
-    """Raise FloatingPointError where the weights after the last update of an epoch give no answers."""
+    """Raise FloatingPointError if the loss on validation or test after an epoch is not finite."""
     for split, score in {"validation": epoch.validation, "test": epoch.test}.items():
         if score and not isfinite(score.loss):
             raise FloatingPointError(

@@ -1,12 +1,12 @@
-"""The checkpoint of a cell that is being trained, where whoever takes the cell over finds it.
+"""The checkpoint of a cell in training, kept where a process that takes over the cell finds it.
 
-It lies in `CHECKPOINTS/CELL/` of the store's folder, with the one before it: a checkpoint that has changed since it was
-written, or is of another cell, is not taken, and training goes on from the other one, or from the start.
+It lies in `CHECKPOINTS/CELL/` of the store's folder, together with the checkpoint before it. A checkpoint that has changed since
+it was written, or that belongs to another cell, is not used: training then continues from the other one, or starts again.
 
-Where others do not see that folder, a copy goes into the run as an artifact after each epoch that ends more than
-`UPLOAD_SECONDS` after the last copy: in turn under one of two names, and named with its digest by a tag of the run when it
-is there, so that a copy that was broken off is never taken. All go when the run is finished, or, where that was broken off,
-as soon as somebody finds the run finished.
+If other processes may be unable to see that folder, a copy is stored as an artifact of the run after each epoch that ends more
+than `UPLOAD_SECONDS` after the last copy. Two names are used in turn. A tag of the run names the latest complete copy and its
+digest, so an incomplete copy is never used. All checkpoints are removed when the run is finished, or, if that was interrupted, by
+the next process that finds the run finished.
 """
 
 import json
@@ -28,18 +28,18 @@ FILE = "last.pt"
 EARLIER = "previous.pt"
 """The checkpoint before the last."""
 UPLOAD_SECONDS = 60.0
-"""How old the copy in the store may become before an epoch that ends is copied."""
+"""Least seconds between two copies to the store."""
 COPIES = "unfinished"
 """Folder of artifacts for the copies."""
 TAG = "checkpoint"
-"""Tag of a run: name, SHA-256 and epoch of the copy that holds, as JSON; empty where there is none."""
+"""Tag of a run: name, SHA-256 and epoch of the latest complete copy, as JSON; empty if there is none."""
 
 
 class Unfinished:
     """The checkpoint of one cell, for the process that owns its run."""
 
     def __init__(self, cell: str, tracker: Tracker, run: Run, recorder: Recorder | None = None) -> None:
-        """Look for what was left of the cell; `run` is as the store has it now. `recorder`, or else the tracker, gets copies."""
+        """Use the folder of `cell`; `run` is the current state of its run. Copies go to `recorder`, by default the tracker."""
         self.folder = tracker.checkpoints / cell
         self.cell, self._tracker, self._run_id = cell, tracker, run.id
         self._copy = json.loads(run.tags.get(TAG) or "{}")
@@ -47,27 +47,27 @@ class Unfinished:
         self._recorder = recorder or tracker
 
     def load(self) -> dict[str, Any]:
-        """Return the newest state that can be reached and is as it was written; an empty one where there is none.
+        """Return the newest intact state, from the folder or from the copy in the store; empty if there is none.
 
-        A line says what was not taken, and from where training goes on.
+        If a checkpoint is damaged, a line is printed that says so, and from which epoch training continues.
         """
         state, wrong = newest(self.folder, self.cell)
         moved = False
         if self._copy and self._copy["epoch"] > state.get("epoch", 0):
             copy: dict[str, Path] = {}
-            with suppress(AwayError):  # training what it would have saved brings the same bits
+            with suppress(AwayError):  # training the lost epochs again gives the same bits
                 copy = self._tracker.fetch_all(self._run_id, [f"{COPIES}/{self._copy['name']}"])
             better, refused = _first(list(copy.values()), self.cell, self._copy["sha256"])
             state, wrong, moved = better or state, wrong + refused, bool(better)
         if state and (wrong or moved):
-            checkpoint.save(self.folder / FILE, state)  # in place of what is not taken
+            checkpoint.save(self.folder / FILE, state)  # replaces a damaged or missing file
         if wrong:
             start = f"epoch {state['epoch']}" if state else "the start"
             say(f"{' '.join(wrong)} Training goes on from {start}.")
         return state
 
     def save(self, state: dict[str, Any]) -> None:
-        """Keep the state after an epoch, and the one before it."""
+        """Save the state after an epoch, and keep the previous state; copy it to the store if a copy is due."""
         file = self.folder / FILE
         if file.is_file():
             file.replace(self.folder / EARLIER)
@@ -88,12 +88,12 @@ class Unfinished:
 
 
 def newest(folder: Path, cell: str) -> tuple[dict[str, Any], list[str]]:
-    """Return the newest state of a cell in a folder that is as it was written, if any, and what is wrong with others."""
+    """Return the newest intact state of a cell in a folder, empty if there is none, and the problems of the files before it."""
     return _first([file for name in (FILE, EARLIER) if (file := folder / name).is_file()], cell)
 
 
 def _first(files: Sequence[Path], cell: str, digest: str = "") -> tuple[dict[str, Any], list[str]]:
-    """Return the first state that holds, if any, and what is wrong with the files before it."""
+    """Return the first intact state, empty if there is none, and the problems of the files before it."""
     wrong: list[str] = []
     for file in files:
         try:
@@ -119,12 +119,12 @@ def _refused(file: Path, got: str) -> UsageError:
 
 
 def clear(finished: Iterable[Run], tracker: Tracker) -> None:
-    """Remove what is left of the checkpoints of runs that are finished: one look at the folder, and none at the store."""
+    """Remove the checkpoints of finished runs; the folder is listed once, and the store is only asked for runs with copies."""
     there = {path.name for path in tracker.checkpoints.iterdir()} if tracker.checkpoints.is_dir() else set()
     for run in finished:
         if run.tags.get(TAG):
             tracker.delete_artifacts(run.id, COPIES)
             tracker.set_tags(run.id, {TAG: ""})
-        # A spool is there whose run another process has finished meanwhile: `deliver` says so, and people decide.
+        # A spool that is still there belongs to a run that another process finished: `deliver` reports it, and the user decides.
         if run.tags.get("cell") in there and not (tracker.checkpoints / run.tags["cell"] / SPOOL).is_file():
             rmtree(tracker.checkpoints / run.tags["cell"], ignore_errors=True)  # another may do the same

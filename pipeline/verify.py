@@ -1,4 +1,4 @@
-"""Verify a study: that its files are as they were stored, that its report follows from them, and that a run can be repeated."""
+"""Verification of a study: its files are unchanged, its report follows from them, and a run can be repeated."""
 
 import json
 import re
@@ -51,10 +51,10 @@ KERNEL = re.compile(r"(Linux-).+-([^-]+-with-)")
 
 
 def verify_study(parent: Run, tracker: Tracker, *, retrain: bool, choice: int) -> bool:
-    """Check everything that is stored of a study, a line each, and say whether all of it holds.
+    """Check everything that is stored about a study, print a line for each check, and return whether all checks hold.
 
-    Nothing is changed, but that what was never measured on a model is measured, as analyze does. `choice` is the number by
-    which a run is drawn to be trained again.
+    Nothing is changed, except that missing probe measurements are made, as `analyze` does. With `retrain`, one run is trained
+    again; `choice` is the seed of the random draw of that run.
     """
     checks = Checks()
     study = checks.hold("what was declared", lambda: _declared(parent, tracker))
@@ -97,7 +97,7 @@ def _looks(study: StoredStudy, tracker: Tracker) -> tuple[str, None]:
 
 
 def _runs(parent: Run, study: StoredStudy | None, tracker: Tracker) -> tuple[str, dict[str, Run]]:
-    """Return the finished runs of a study, by name."""
+    """Return a description, and the finished runs of a study by name."""
     if study:
         wanted = {f"{entry.model}/seed-{entry.seed}": entry.run_id or "" for entry in study.manifest.cells}
     else:
@@ -112,7 +112,7 @@ def _runs(parent: Run, study: StoredStudy | None, tracker: Tracker) -> tuple[str
 
 
 def _whole(run: Run, tracker: Tracker) -> tuple[str, None]:
-    """Check every file of a run against its digest, and its scores against what was logged."""
+    """Check every file of a run against its digest, and its scores against the logged ones."""
     paths = [tag.removeprefix(TAG) for tag in run.tags if tag.startswith(TAG)]
     found(run, paths, tracker)
     read_run(run, tracker)
@@ -136,7 +136,7 @@ def _derived(study: StoredStudy, tracker: Tracker) -> tuple[str, Derived]:
 
 
 def _compared(derived: Derived, parent: Run, tracker: Tracker) -> Iterator[tuple[str, Callable[[], tuple[str, None]]]]:
-    """Yield each output of the analysis with a check that it is stored byte for byte as it was derived now."""
+    """Yield each output of the analysis, with a check that the stored bytes equal those derived now."""
     pairs = next(finding.tables["pairs"] for finding in derived.findings if finding.name == "significance")
     for path, text in {**derived.texts, PAIRS_FILE: tracker.table_text(pairs)}.items():
         yield path, lambda path=path, text=text: _same_text(parent, path, text, tracker)  # type: ignore[misc]
