@@ -1,4 +1,4 @@
-"""What every data set is: a config that loads three splits, fixed by the config alone."""
+"""The interface of a data set: a config that loads three splits, which the config alone determines."""
 
 import hashlib
 import os
@@ -24,7 +24,7 @@ from pipeline.data.standardization import Standardization
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """The sequences to train on, to choose the epoch by, and to report; validation may be empty."""
+    """The sequences for training, for the choice of the epoch, and for the reported results; validation may be empty."""
 
     train: EventDataset
     validation: EventDataset
@@ -34,11 +34,11 @@ class Splits:
     time_origin: Origin = "zero"
     """From where times count; never `auto`."""
     notes: tuple[str, ...] = ()
-    """What was converted, and what is to be known of the data, a sentence each."""
+    """Sentences about conversions, and about what users should know of the data."""
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the three contents."""
+        """SHA-256 of the contents of the three splits."""
         digests = f"{self.train.digest} {self.validation.digest} {self.test.digest}"
         return hashlib.sha256(digests.encode()).hexdigest()
 
@@ -48,12 +48,12 @@ class Splits:
 
 
 def data_folder() -> Path:
-    """Return the folder of downloaded files: `data`, or what the variable EVENT_DATA_DIR says."""
+    """Return the folder of downloaded files: that of the variable EVENT_DATA_DIR, by default `data`."""
     return Path(os.environ.get("EVENT_DATA_DIR") or "data")
 
 
 class DatasetConfig(Config, ABC):
-    """Fields that all data sets have. Subsets are stratified, nested, and the same for every run."""
+    """Fields of all data sets. Subsets are stratified, nested, and the same for every run."""
 
     name: str
     """Which data set."""
@@ -69,35 +69,35 @@ class DatasetConfig(Config, ABC):
     """Keep only the first so many events of each sequence; all by default."""
 
     def identity(self) -> dict[str, Any]:
-        """Return what of the settings decides the content."""
+        """Return the settings that decide the content."""
         return self.effective()
 
     @abstractmethod
     def read(self, folder: Path) -> tuple[EventDataset, EventDataset]:
-        """Return all training sequences and all test sequences; `folder` holds the files, if there are any."""
+        """Return all training sequences and all test sequences; `folder` is the place of downloaded files."""
 
     def load(self) -> Splits:
-        """Return the splits, from memory where this process has loaded equal ones before; DataError if it cannot."""
+        """Return the splits, from memory if this process has loaded an equal config before; DataError if that fails."""
         if handed := _handed.get(self):
             return handed()
         return _load(self, data_folder(), self.stamp())
 
     def prepared(self, splits: Splits, folder: Path) -> Splits:
-        """Return splits that were cut just now, checked, and with what follows from the training split."""
+        """Return newly cut splits after checks, and with everything that is computed on the training split."""
         del folder
         return splits
 
     def stamp(self) -> tuple[int, ...]:
-        """Return what tells one state of the files from a later one; nothing for files that are checked by their digest."""
+        """Return numbers that change when the files change; empty for files that are checked by their digest."""
         return ()
 
 
 _handed: dict[DatasetConfig, Callable[[], Splits]] = {}
-"""Data that this process has from elsewhere."""
+"""Data that this process received instead of loading them."""
 
 
 def hand_over(config: DatasetConfig, splits: Callable[[], Splits]) -> None:
-    """Let this process have the splits of a config from elsewhere: a node of a cluster need not have their files."""
+    """Use `splits` for a config in this process instead of loading it: a node of a cluster need not have the files."""
     _handed[config] = splits
 
 

@@ -1,4 +1,4 @@
-"""A data card: what a data set holds, how long and how dense its sequences are, and what was converted.
+"""A data card: the content of a data set, the length and density of its sequences, and conversions.
 
 Letters: N events.
 """
@@ -10,13 +10,13 @@ from pipeline.data.base import DatasetConfig, Splits
 from pipeline.data.events import EventDataset
 
 MOST_CLASSES = 12
-"""Classes that are listed before the rest is counted."""
+"""Most classes that are listed; further ones are only counted."""
 
 Rows = list[tuple[str, str]]
 
 
 def card(config: DatasetConfig) -> Rows:
-    """Return what there is to know of a data set, a row each; DataError if it cannot be loaded."""
+    """Return the rows of the card of a data set; DataError if it cannot be loaded."""
     splits = config.load()
     parts = [part for part in (splits.train, splits.validation, splits.test) if len(part)]
     data, unit = splits.train, splits.train.time_unit
@@ -43,7 +43,7 @@ def card(config: DatasetConfig) -> Rows:
 
 
 def _gaps(data: EventDataset) -> Tensor:
-    """Return the gaps between neighbouring events, the first of a sequence left out."""
+    """Return the gaps between neighbouring events of a sequence; its first event has none."""
     inside = torch.ones(len(data.times), dtype=torch.bool)
     inside[data.offsets[:-1][data.lengths > 0]] = False
     return data.gaps[inside]

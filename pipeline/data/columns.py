@@ -1,6 +1,6 @@
-"""What the values of a column mean: times and numbers, each exact or refused.
+"""Interpretation of the values of a column as times or numbers, each exact or refused.
 
-A column arrives in batches of Arrow (`pipeline/data/files/`). A value that does not fit is named with its row.
+A column arrives in batches of Arrow (`pipeline/data/files/`). An error names the row of the value that does not fit.
 """
 
 from bisect import bisect_left
@@ -18,29 +18,29 @@ from pipeline.data.events import DataError
 from pipeline.data.units import PER_SECOND
 
 Error = Callable[[str, str, str, str], DataError]
-"""Makes an error of where, rule, got and remedy."""
+"""Makes an error from where, rule, got and remedy."""
 EXACT = 2**53
-"""Up to here float64 keeps whole numbers apart."""
+"""Up to this, float64 represents all whole numbers."""
 LARGEST_TIME = 2.0**24
-"""Up to here float32 keeps whole numbers apart."""
+"""Up to this, float32 represents all whole numbers."""
 LARGEST_FEATURE = float(np.finfo(np.float32).max)
-"""Past here float32 has only infinity."""
+"""The largest finite number of float32."""
 ZONED = "date with its zone"
 CONVERT = "Convert the column."
-"""What to do with a column of another type."""
+"""Remedy for a column of another type."""
 DECIMAL_COMMA = r"^\s*[+-]?[0-9]+,[0-9]+\s*$"
-"""A number as it is written where the comma stands before the fraction."""
+"""A number that is written with a decimal comma."""
 CLOCK = r"^([+-]?[0-9]+ days?,? )?[0-9]+:[0-9]{2}:[0-9]{2}(\.[0-9]+)?$"
 """A duration as pandas and spreadsheets write it."""
 
 
 def is_list(kind: pa.DataType) -> bool:
-    """Say whether the values of a column are lists."""
+    """Return whether the values of a column are lists."""
     return any(is_so(kind) for is_so in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list))
 
 
 def _plain(column: pa.Array) -> pa.Array:
-    """Return a column without what only says how it is stored: dictionaries, views, bytes that are text."""
+    """Return a column in its plain type: dictionaries, views and binary text are only forms of storage."""
     if isinstance(column, pa.ExtensionArray):
         column = column.storage
     if pa.types.is_dictionary(column.type):
@@ -51,7 +51,7 @@ def _plain(column: pa.Array) -> pa.Array:
 
 
 class Column:
-    """One column of a file; `error` makes its errors, and `written` says that its values are text whatever they mean."""
+    """One column of a file; `error` makes its errors, and `written` means that the file has no types, so all values are text."""
 
     def __init__(self, name: str, error: Error, *, written: bool) -> None:
         self.where = f"column {name}"
@@ -63,7 +63,7 @@ class Column:
         raise self.error(self.where, rule, got, remedy)
 
     def whole_values(self, column: pa.Array, first_row: int) -> pa.Array:
-        """Return a batch in its plain type; DataError where a value is missing. Rows count from 1."""
+        """Return a batch in its plain type; DataError if a value is missing. Rows count from 1."""
         try:
             column = _plain(column)
         except pa.ArrowInvalid:
@@ -87,7 +87,7 @@ class Numbers(Column):
     """Finite numbers, as float64 each: a feature, or times that are numbers."""
 
     decimal_comma = False
-    """Whether a value was written with one."""
+    """Whether a value was written with a decimal comma."""
 
     def __init__(self, name: str, error: Error, *, written: bool, decimal_commas: bool) -> None:
         super().__init__(name, error, written=written)
@@ -99,7 +99,7 @@ class Numbers(Column):
         kind = column.type
         if pa.types.is_boolean(kind):
             column = column.cast(pa.int8())
-        elif pa.types.is_decimal(kind):  # by way of text, which rounds once
+        elif pa.types.is_decimal(kind):  # converted through text, which rounds only once
             column = column.cast(pa.string()).cast(pa.float64())
         elif pa.types.is_string(kind) and self.written:
             column = self._read(column)
@@ -115,7 +115,7 @@ class Numbers(Column):
         return values
 
     def _read(self, text: pa.Array) -> pa.Array:
-        """Return written numbers, with a decimal point or, in all of the column, a decimal comma."""
+        """Return numbers that are written with a decimal point, or, in the whole column, with a decimal comma."""
         commas = compute.match_substring_regex(text, DECIMAL_COMMA)
         if self.decimal_commas and compute.any(commas).as_py():
             self.decimal_comma = True
@@ -129,7 +129,7 @@ class Numbers(Column):
         try:
             return trimmed.cast(pa.float64())
         except pa.ArrowInvalid:
-            # NumPy reads more than Arrow does, but an error of either names the value.
+            # NumPy accepts more forms than Arrow, but an error of either names the value.
             numbers = pd.to_numeric(trimmed.to_pandas(), errors="coerce").isna().to_numpy()
             self._refuse_text(compute.filter(text, pa.array(numbers)) if numbers.any() else text)
 
@@ -141,32 +141,32 @@ class Numbers(Column):
 
 
 class Times(Numbers):
-    """Times as whole ticks, or as float64 where they have fractions; `per_second` is set where a tick has a length.
+    """Times as whole ticks, or as float64 if they have fractions; `per_second` is set if a tick has a physical length.
 
-    A column begins as whole numbers. When a batch has fractions, what came before becomes float64, too.
+    A column begins as whole numbers. When a batch has fractions, the batches before it become float64, too.
     """
 
     kind = ""
-    """number, duration, date, or date with its zone; what the first batch is, all must be."""
+    """number, duration, date, or date with its zone; all batches must be of the kind of the first."""
     per_second: int | None = None
-    """Ticks of a second, of dates and durations."""
+    """Ticks per second, for dates and durations."""
     scale = 1
-    """Ticks of a unit, of numbers: a power of ten, more than 1 for decimals."""
+    """Ticks per unit, for numbers: a power of ten, more than 1 for decimals."""
     stored = ""
-    """The type in the file, for people."""
+    """The type in the file, for messages."""
     clock = False
-    """Whether durations were written as a clock shows them."""
+    """Whether durations were written as on a clock."""
     whole = True
     """Whether all batches were whole."""
     _outside: tuple[int, float] | None = None
-    """Row and value of the first number that is no time as it stands."""
+    """Row and value of the first number that cannot be a time unless an origin is subtracted."""
 
     def ticks(self, column: pa.Array, first_row: int) -> NDArray[np.int64] | NDArray[np.float64]:
         """Return the times of a batch."""
         column = self.whole_values(column, first_row)
         self.stored = self.stored or ("text" if pa.types.is_string(column.type) else str(column.type))
         kind = column.type
-        if pa.types.is_string(kind) and self.kind != "number":  # JSON has no other dates, and Parquet often none
+        if pa.types.is_string(kind) and self.kind != "number":  # JSON has dates only as text, and Parquet often does
             parsed = self._parsed(column)
             if parsed is None:
                 self._refuse_odd(column, first_row)
@@ -180,7 +180,7 @@ class Times(Numbers):
             kind = "duration"
             if pa.types.is_timestamp(column.type):
                 kind = "date" if column.type.tz is None else ZONED
-            if kind == self.kind:  # a file of a folder may have another unit
+            if kind == self.kind:  # files of a folder may have different units
                 column = self._in_first_unit(column)
             self._settle(kind, PER_SECOND[column.type.unit], 1)
             ticks: NDArray[np.int64] = column.cast(pa.int64()).to_numpy()
@@ -188,7 +188,7 @@ class Times(Numbers):
         return self._numbers(column, first_row)
 
     def _in_first_unit(self, column: pa.Array) -> pa.Array:
-        """Return dates or durations in the unit of the first ones, or as they are where that would lose something."""
+        """Return dates or durations in the unit of the first batch, or unchanged if the conversion would lose digits."""
         [unit] = [unit for unit, number in PER_SECOND.items() if number == self.per_second]
         is_date = pa.types.is_timestamp(column.type)
         try:
@@ -197,7 +197,7 @@ class Times(Numbers):
             return column
 
     def _refuse_odd(self, text: pa.Array, first_row: int) -> None:
-        """Refuse the first value that is not of the kind of those before it, where they are dates or durations."""
+        """Refuse the first value that is of another kind than the dates or durations before it."""
         if not self.kind and self._parsed(text[:1]) is None:
             return
         odd = bisect_left(range(1, len(text) + 1), x=True, key=lambda count: self._parsed(text[:count]) is None)
@@ -221,7 +221,7 @@ class Times(Numbers):
                 self.refuse("must be decimals of up to 18 digits", str(column.type), "Round them, or write floats.")
         elif pa.types.is_string(column.type) and self.written and self.whole:
             try:
-                # Arrow would read 0x10 as 16, and no fractions so.
+                # Arrow would read 0x10 as 16, but does not read fractions in that form.
                 hexadecimal = compute.any(compute.match_substring(column, "x", ignore_case=True)).as_py()
                 whole = column if hexadecimal else column.cast(pa.int64())
             except pa.ArrowInvalid:
@@ -249,14 +249,14 @@ class Times(Numbers):
             )
 
     def check_outside(self) -> None:
-        """Refuse numbers that are no times as they stand."""
+        """Refuse numbers that cannot be times without an origin that is subtracted."""
         if self._outside:
             row, value = self._outside
             rule = f"must lie in [0, {LARGEST_TIME:.8g}] (row {row})"
             self.refuse(rule, f"{value}", "Subtract the start, or scale it, or set data.time_origin.")
 
     def _parsed(self, text: pa.Array) -> pa.Array | None:
-        """Return text as dates (ISO 8601) or durations, or None where it is neither."""
+        """Return text as dates (ISO 8601) or durations, or None if it is neither."""
         units = (
             ("ns", "us") if self.per_second is None else tuple(u for u, n in PER_SECOND.items() if n == self.per_second)
         )

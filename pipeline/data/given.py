@@ -1,4 +1,4 @@
-"""What data of the user's own have in common: a path, an identity by content, a share that is tested, and standardised features."""
+"""The common part of data sets from users' files: a path, an identity by content, a test share, and standardised features."""
 
 import hashlib
 import json
@@ -32,31 +32,31 @@ class GivenConfig(DatasetConfig):
 
     @abstractmethod
     def files(self) -> Sequence[Path]:
-        """Return the files that are read; none where there is nothing at the path."""
+        """Return the files that are read; empty if the path does not exist."""
 
     def identity(self) -> dict[str, Any]:
-        """Return the settings with the SHA-256 of the content in place of its path."""
+        """Return the settings with the SHA-256 of the content in place of the path."""
         return {**super().identity(), "path": content_hash(Path(self.path), tuple(self.files()), self.stamp())}
 
     def stamp(self) -> tuple[int, ...]:
-        """Return what changes when a file is written again."""
+        """Return numbers that change when a file is written again."""
         files = self.files()
         numbers = [
             number
             for state in (file.stat() for file in files)
             for number in (state.st_ino, state.st_size, state.st_mtime_ns)
         ]
-        names = crc32("\n".join(map(str, files)).encode(errors="surrogateescape"))  # names of folders are values, too
+        names = crc32("\n".join(map(str, files)).encode(errors="surrogateescape"))  # names of folders may be values
         return (*numbers, names) if files else ()
 
     def parted(self, data: EventDataset) -> tuple[EventDataset, EventDataset]:
-        """Return most of the sequences, and a stratified share of them to be tested."""
+        """Divide the sequences into those for training and validation, and a stratified share for the test."""
         order = torch.from_numpy(stratified_order(data.labels.numpy(), self.split_seed))
         test_size = max(1, round(self.test_fraction * len(data)))
         return data.select(order[test_size:].sort().values), data.select(order[:test_size].sort().values)
 
     def check_split_classes(self, splits: Splits, of_test: str) -> None:
-        """Refuse splits of which one lacks a class, an empty validation set apart; `of_test` is what raises the size of the test set."""
+        """Refuse a split that lacks a class, unless it is an empty validation split; `of_test` names the setting of the test size."""
         remedies = {
             "train": "Raise data.train_size" if self.train_size else "Lower data.validation_size or data.test_fraction",
             "validation": "Raise data.validation_size, or set it to 0",
@@ -75,9 +75,9 @@ class GivenConfig(DatasetConfig):
 
 
 def standardized(splits: Splits, names: Sequence[str], centres: Sequence[float], notes: Sequence[str]) -> Splits:
-    """Return the splits with features that the training split standardises, and with notes.
+    """Return the splits with features standardised by the training split, and with notes.
 
-    The features are called `names`, and `centres` were subtracted from them before.
+    `names` are the names of the features, and `centres` the numbers that were subtracted from them while reading.
     """
     if splits.train.features is None:
         return replace(splits, notes=tuple(notes))
@@ -94,15 +94,15 @@ def standardized(splits: Splits, names: Sequence[str], centres: Sequence[float],
 
 
 def error_in(path: str, where: str, rule: str, got: str, remedy: str) -> DataError:
-    """Return the error of something in a file or folder."""
+    """Return an error about something in a file or folder."""
     return DataError(f"{path}, {where}: {rule}, got {got}. {remedy}")
 
 
 @lru_cache(maxsize=16)
 def content_hash(path: Path, files: tuple[Path, ...], stamp: tuple[int, ...]) -> str:
-    """Return the SHA-256 of a file in the state that `stamp` tells, "" where there is none: a study asks for each cell.
+    """Return the SHA-256 of a file in the state of `stamp`, "" if there is no file; cached, because a study asks for each cell.
 
-    That of a folder is of the names and contents of the `files` that are read of it.
+    The digest of a folder covers the names and contents of the `files` that are read from it.
     """
     if not stamp:
         return ""

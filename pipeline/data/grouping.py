@@ -1,7 +1,7 @@
-"""Events of a file by sequence: flat arrays, sequences sorted by id, events by time, made in one pass over the file.
+"""Grouping of a file's events by sequence: flat arrays, sequences sorted by id, events by time, in one pass over the file.
 
-Rows may come in any order. They are read in batches into columns of 8 bytes a value, put to their sequences by counting, and
-sorted within each. So memory holds the ids and a batch, and where a folder is given the rest lies there, mapped into memory.
+Rows may come in any order. They are read in batches into columns of 8 bytes per value, distributed to their sequences by counting,
+and sorted within each sequence. Memory holds the ids and a batch; if a folder is given, the rest lies there, mapped into memory.
 
 Letters: N events, n sequences, F features.
 """
@@ -24,18 +24,18 @@ from pipeline.data.scratch import BLOCK, Growing, blocks, room, steps
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of a file."""
+    """The columns to read from a file, and how to interpret them."""
 
     id_column: str
     time_column: str
     label_column: str
-    """"" where sequences have no labels."""
+    """Column of the labels; "" if sequences have no labels."""
     feature_columns: tuple[str, ...]
     origin: Origin
     time_unit: str
-    """The unit of times that are told in one, or "" for a fitting one of dates and durations."""
+    """The unit in which times are expressed, or "" to choose a suitable one for dates and durations."""
     centred: bool
-    """Whether features are kept relative to the middle of their range, which keeps digits that float32 would lose."""
+    """Whether features are stored relative to the middle of their range, which keeps digits that float32 would lose."""
     group_column: str = ""
     """"" where sequences have no groups."""
     auto_origin: Origin = "auto"
@@ -50,14 +50,14 @@ class Request:
 
 @dataclass(frozen=True)
 class About:
-    """What a file holds, beside the arrays."""
+    """Properties of a file besides its arrays."""
 
     labels: list[Any]
     """The label of each class."""
     centres: list[float]
-    """What was subtracted from each feature."""
+    """The number that was subtracted from each feature (F,)."""
     notes: list[str]
-    """What was converted, a sentence each."""
+    """Sentences about conversions."""
     time_unit: str
     """The unit of dates and durations; "" for numbers."""
     time_origin: Origin
@@ -66,37 +66,37 @@ class About:
 
 @dataclass(frozen=True)
 class Grouped:
-    """Sequence i is times[offsets[i]:offsets[i + 1]], as `EventDataset` has it."""
+    """Events by sequence: sequence i is times[offsets[i]:offsets[i + 1]], as in `EventDataset`."""
 
     times: NDArray[Any]
     offsets: NDArray[np.int64]
     labels: NDArray[np.int64]
     features: NDArray[np.float32]
-    """(N, F); F may be 0."""
+    """Features (N, F); F may be 0."""
     groups: NDArray[np.int64]
-    """(n,), or empty where there are none."""
+    """Group of each sequence (n,); empty if there are no groups."""
     about: About
 
 
 def group(table: Table, request: Request, error: Error, folder: Path | None = None) -> Grouped:
-    """Return the events of a table; DataError at the first value that does not fit. `folder` keeps what is large."""
+    """Return the events of a table by sequence; DataError at the first invalid value. Large arrays are stored in `folder`."""
     return _read(table, request, error, folder).grouped()
 
 
 @dataclass(frozen=True)
 class Sequences:
-    """The events of a table by sequence, as it has them."""
+    """The events of a table by sequence, before rounding and centring."""
 
     elapsed: Elapsed
-    """The times, not rounded yet."""
+    """The times before rounding."""
     features: NDArray[np.float64] | None
-    """(N, F); None without features."""
+    """Features (N, F); None without features."""
     ids: list[int | str]
     """The id of each sequence (n,)."""
 
 
 def sequences(table: Table, request: Request, error: Error, folder: Path | None = None) -> Sequences:
-    """Return the events of a table by sequence, without their labels; else as `group`."""
+    """Return the events of a table by sequence, without labels; arguments and errors as for `group`."""
     return _read(table, request, error, folder).sequences()
 
 
@@ -104,7 +104,7 @@ def _read(table: Table, request: Request, error: Error, folder: Path | None) -> 
     reading = _Reading(table, request, error, folder)
     for batch in table.batches(reading.names):
         reading.take(batch)
-    pa.default_memory_pool().release_unused()  # else it keeps the batches for the next ones
+    pa.default_memory_pool().release_unused()  # otherwise the pool keeps the memory of the batches
     return reading
 
 
@@ -122,7 +122,7 @@ class _Reading:
         group_column = request.group_column
         self.groups = Keys(group_column, error, written=written[group_column], classes=False) if group_column else None
         self.of_sequences = {keys: np.zeros(0, dtype=np.int64) for keys in (self.labels, self.groups) if keys}
-        """For each column that is of sequences, the code of each sequence; -1 where none was seen."""
+        """For each column with one value per sequence, the code of each sequence's value; -1 if none was read yet."""
         self.numbers = [
             Numbers(name, error, written=written[name], decimal_commas=table.decimal_commas)
             for name in request.feature_columns
@@ -160,7 +160,7 @@ class _Reading:
             self.whole_rows = self.rows
 
     def _assign(self, codes: NDArray[np.int64], given: NDArray[np.int64], column: Keys) -> None:
-        """See that each sequence has one value of a column."""
+        """Note the value of a column for each sequence; DataError if a sequence has two different values."""
         of = self.of_sequences[column]
         of = np.concatenate([of, np.full(len(self.ids.values) - len(of), -1)])  # type: ignore[arg-type] # there are values
         known = of[codes]
@@ -177,7 +177,7 @@ class _Reading:
 
     def grouped(self) -> Grouped:
         """Return the events by sequence."""
-        assert self.labels  # noqa: S101 - who asks for this asks for labels
+        assert self.labels  # noqa: S101 - only requests with labels call this
         ticks, features, offsets, order, _ = self._by_sequence()
         _, labels = self.labels.sorted_values()
         elapsed = self._told(ticks, offsets)
@@ -188,11 +188,11 @@ class _Reading:
         return Grouped(times, offsets, self._places(self.labels, order), kept, self._places(self.groups, order), about)
 
     def _places(self, column: Keys | None, order: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the place of the value of each sequence among the sorted values of a column; empty without a column."""
+        """Return, for each sequence, the rank of its value among the sorted values of a column; empty without a column."""
         return column.sorted_values()[0][self.of_sequences[column][order]] if column else np.zeros(0, dtype=np.int64)
 
     def sequences(self) -> Sequences:
-        """Return the events by sequence, as the table has them."""
+        """Return the events by sequence, before rounding and centring."""
         ticks, features, offsets, _, ids = self._by_sequence()
         elapsed = self._told(ticks, offsets)
         return Sequences(replace(elapsed, notes=[*elapsed.notes, *self._notes()]), features, ids)
@@ -225,7 +225,7 @@ class _Reading:
         return ticks, features, offsets, order, ids
 
     def _ticks(self) -> NDArray[Any]:
-        """Return the times of all rows; where fractions came late, the whole numbers before them as float64."""
+        """Return the times of all rows; if fractions occurred late, the whole numbers before them are converted to float64."""
         if self.times.whole:
             return self.ticks_N.whole(np.int64)
         ticks = self.ticks_N.whole(np.float64)
@@ -244,7 +244,7 @@ class _Reading:
         ticks: NDArray[Any],
         features: NDArray[np.float64] | None,
     ) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
-        """Return the rows with those of a sequence side by side, in the order of the file."""
+        """Return the rows grouped by sequence, within a sequence in the order of the file."""
         grouped = room(self.folder, "grouped_ticks", ticks.dtype.type, ticks.shape)
         with_features = None if features is None else room(self.folder, "grouped", np.float64, features.shape)
         free = offsets[:-1].copy()
@@ -262,7 +262,7 @@ class _Reading:
         return grouped, with_features
 
     def _centred(self, features: NDArray[np.float64] | None) -> tuple[NDArray[np.float32], list[float]]:
-        """Return the features as float32, and what was subtracted from each."""
+        """Return the features as float32, and the number that was subtracted from each."""
         kept = room(self.folder, "features", np.float32, (self.rows, len(self.numbers)))
         if features is None:
             return kept, []
@@ -282,7 +282,7 @@ class _Reading:
 
 
 def _is_grouped(codes: NDArray[np.int32], places: NDArray[np.int64]) -> bool:
-    """Say whether the rows come in the order of their sequences."""
+    """Return whether the rows are already grouped in the order of the sequences."""
     last = -1
     for step in steps(len(codes), codes):
         place = places[codes[step]]

@@ -1,7 +1,7 @@
-"""The events of a large file in compact form, kept on disk under the digest of its content and mapped into memory.
+"""A cache of large files: their events in compact form, stored under the digest of the file's content and mapped into memory.
 
-A file from `LARGE_BYTES` on is read once. What is made of it lies in `events/DIGEST` of the data folder, some bytes an event, with
-the digests of its parts, which are compared whenever it is read. It may be deleted at any time: it is made again.
+A file of at least `LARGE_BYTES` is read once. Its compact form, some bytes per event, lies in `events/DIGEST` of the data folder with
+the digests of its parts, which are checked at every reading. It may be deleted at any time: it is then created again.
 """
 
 import hashlib
@@ -17,14 +17,14 @@ from pipeline.data.events import DataError
 from pipeline.data.grouping import About, Grouped
 
 LARGE_BYTES = 2**25
-"""Bytes from which a file is kept in compact form; a smaller one is read faster than it is worth."""
+"""Smallest file that is cached, in bytes; a smaller one is read so fast that a cache is not worth it."""
 ARRAYS = ("times", "offsets", "labels", "features", "groups")
 ABOUT_FILE = "about.json"
 DIGESTS_FILE = "digests.json"
 
 
 def kept(digest: str, folder: Path, make: Callable[[Path], Grouped]) -> Grouped:
-    """Return what is kept under `digest` below `folder`, made where it is not there; DataError where the disk is full."""
+    """Return the events that are cached under `digest` below `folder`, or made by `make` first; DataError if the disk is full."""
     place = folder / "events" / digest
     try:
         if not place.is_dir():
@@ -33,9 +33,9 @@ def kept(digest: str, folder: Path, make: Callable[[Path], Grouped]) -> Grouped:
                 _write(make(Path(scratch)), Path(scratch))
                 _publish(Path(scratch) / "kept", place)
         if json.loads((place / DIGESTS_FILE).read_text(encoding="utf-8")) != _digests(place):
-            raise ValueError("others, which have changed since they were written")  # noqa: TRY301 - said as all that is wrong with it
+            raise ValueError("others, which have changed since they were written")  # noqa: TRY301 - handled like any other problem
         about = About(**json.loads((place / ABOUT_FILE).read_text(encoding="utf-8")))
-        # Mapped copy on write: torch takes no array that cannot be written to.
+        # Mapped copy-on-write, because torch does not accept read-only arrays.
         arrays = {name: _mapped(place / f"{name}.npy") for name in ARRAYS}
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, DataError):
@@ -48,7 +48,7 @@ def kept(digest: str, folder: Path, make: Callable[[Path], Grouped]) -> Grouped:
 
 
 def _write(grouped: Grouped, scratch: Path) -> None:
-    """Collect the arrays in `kept`: those that lie in files are moved, not written again."""
+    """Store the arrays in the folder `kept`: arrays that lie in files are moved, not written again."""
     target = scratch / "kept"
     target.mkdir()
     times = scratch / ("short_times.npy" if grouped.times.dtype == np.int16 else "times.npy")
@@ -62,7 +62,7 @@ def _write(grouped: Grouped, scratch: Path) -> None:
 
 
 def _digests(place: Path) -> dict[str, str]:
-    """Return the SHA-256 of each part."""
+    """Return the SHA-256 of each part, by file name."""
     digests = {}
     for name in (*(f"{array}.npy" for array in ARRAYS), ABOUT_FILE):
         with (place / name).open("rb") as file:
@@ -74,7 +74,7 @@ def _publish(made: Path, place: Path) -> None:
     try:
         made.rename(place)
     except OSError:
-        if not place.is_dir():  # else another process has made the same
+        if not place.is_dir():  # otherwise another process has created the same
             raise
 
 

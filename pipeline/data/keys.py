@@ -1,7 +1,7 @@
-"""Names of sequences and classes: whole numbers or text, and a code for each.
+"""Names of sequences and classes: whole numbers or text, with a code for each.
 
-Where a file says no types, as CSV, a column of names is of numbers only if each of its values reads as the number is written: 007
-stays text, and stays apart from 7.
+If a file has no types, as CSV, a column of names consists of numbers only if each value is written in the usual form of that number:
+007 stays text, and differs from 7.
 """
 
 import re
@@ -16,25 +16,25 @@ from pyarrow import compute
 from pipeline.data.columns import EXACT, Column, Error, is_list
 
 WHOLE = r"^(0|-?[1-9][0-9]*)$"
-"""A whole number as it is written back."""
+"""A whole number in its usual form."""
 WHOLE_FRACTION = r"^(0|-?[1-9][0-9]*)\.0$"
-"""The same as a float is written back: pandas makes floats of whole numbers beside missing ones."""
+"""A whole number in the form of a float: pandas writes whole numbers so if a value of the column is missing."""
 UNSEEN = "[\u00ad\u200b\u200e\u200f\u2060\ufeff]"
-"""Letters that nothing is shown of, which copying from a page brings along."""
+"""Invisible characters, which text that was copied from a web page may contain."""
 FRACTION = r"^[+-]?[0-9]*\.[0-9]*([eE][+-]?[0-9]+)?$|^[+-]?[0-9]+$"
-"""A number, perhaps with a fraction."""
+"""A number, optionally with a fraction."""
 
 
 class Keys(Column):
-    """Names of sequences or classes: whole numbers or text. Each distinct one has a code, by its first appearance."""
+    """Names of sequences or classes: whole numbers or text. Each distinct name has a code, in the order of first appearance."""
 
     def __init__(self, name: str, error: Error, *, written: bool, classes: bool) -> None:
         super().__init__(name, error, written=written)
         self.classes = classes
         self.numbers = False
-        """Whether what was written was found to be numbers."""
+        """Whether text was found to consist of whole numbers."""
         self.values: pa.Array | None = None
-        """The distinct ones, in the order of their codes."""
+        """The distinct names, in the order of their codes."""
 
     def codes(self, column: pa.Array, first_row: int) -> NDArray[np.int64]:
         """Return the codes of a batch."""
@@ -83,7 +83,7 @@ class Keys(Column):
         )
 
     def sorted_values(self) -> tuple[NDArray[np.int64], list[Any]]:
-        """Return the place of each code among the sorted values, and those: numbers by size, text by character."""
+        """Return the rank of each code among the sorted values, and these values: numbers by size, text by character."""
         values = self.values
         assert values is not None  # noqa: S101 - there is a row
         if self.written and pa.types.is_string(values.type):
@@ -96,7 +96,7 @@ class Keys(Column):
         return places, values.take(pa.array(order)).to_pylist()
 
     def _as_meant(self, values: pa.Array) -> pa.Array:
-        """Return text as the whole numbers that it writes, where all of it does."""
+        """Return text as whole numbers, if every value is one, otherwise unchanged."""
         trimmed = compute.utf8_trim_whitespace(values)
         for form in (WHOLE, WHOLE_FRACTION):
             if compute.all(compute.match_substring_regex(trimmed, form)).as_py():
@@ -117,7 +117,7 @@ class Keys(Column):
         return values
 
     def _check_blanks(self, values: pa.Array) -> None:
-        """Refuse names that differ only in the blanks around them, or in what is not shown: a person reads one name."""
+        """Refuse names that differ only in surrounding blanks or in invisible characters, because they look the same."""
         shown = compute.replace_substring_regex(values, UNSEEN, "")
         same_text = compute.utf8_normalize(compute.utf8_trim_whitespace(shown), form="NFC")
         names = pd.Series(same_text.to_numpy(zero_copy_only=False))

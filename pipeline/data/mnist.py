@@ -34,7 +34,7 @@ HIRAGANA = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
 def events_of_images(
     images: Images, *, threshold: float, intensities: bool, name: str, class_names: tuple[str, ...] = DIGITS
 ) -> EventDataset:
-    """Return the events of 10-class images brighter than `threshold` in [0, 1), with x / 255 as feature if asked."""
+    """Return the events of 10-class images: pixels brighter than `threshold`, in [0, 1); `intensities` adds x / 255 as feature."""
     pixels = images[0].reshape(len(images[0]), -1)
     darkest = int(np.argmax(np.arange(256) / 255 > threshold))
     bright = pixels >= darkest
@@ -124,7 +124,7 @@ class MNISTSampleConfig(ImageEventsConfig):
     """Number of sequences held out of the 500 to choose the epoch by; 0 trains on all, and nothing is chosen."""
 
     def images(self, folder: Path) -> tuple[Images, Images]:
-        """Return the images that are committed with the code; `folder` is not used."""
+        """Return the images that come with the code; `folder` is not used."""
         del folder
         with np.load(SAMPLE_FILE) as arrays:
             train, test = (

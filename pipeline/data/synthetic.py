@@ -1,4 +1,4 @@
-"""A task that needs no files and that event times alone can solve, or the number of events: for tests, examples and first runs."""
+"""A synthetic task for tests, examples and first runs: it can be solved by event times alone, or by the number of events."""
 
 from pathlib import Path
 from typing import Literal
@@ -14,7 +14,7 @@ from pipeline.data.split import hashes
 from pipeline.errors import check_memory
 
 BYTES = 64
-"""Memory for each event while the sequences are drawn."""
+"""Memory in bytes per event while the sequences are drawn."""
 
 
 class SyntheticConfig(DatasetConfig):
@@ -50,7 +50,7 @@ class SyntheticConfig(DatasetConfig):
         return self
 
     def idle(self) -> set[str]:
-        """Leave out what tells the class where it is time, as it always was before."""
+        """Leave out `told_by` at `time`: it was the only way in earlier versions."""
         return super().idle() | ({"told_by"} if self.told_by == "time" else {"noise"})
 
     def read(self, folder: Path) -> tuple[EventDataset, EventDataset]:

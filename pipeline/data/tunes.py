@@ -1,11 +1,11 @@
-"""Fiddle tunes: which dance a tune is for, told from when its notes begin.
+"""Fiddle tunes: which dance a tune is for, to be predicted from the times at which its notes begin.
 
-Source: the collections of O'Neill (1903) and Ryan (1883) as the corpus of the Python package music21 has them, in ABC notation. The
-tunes are old enough to be free; each transcription is its encoder's, under terms of its own, so nothing of them is committed.
+Source: the collections of O'Neill (1903) and Ryan (1883) in the corpus of the Python package music21, in ABC notation. The
+tunes are in the public domain; the transcriptions have terms of their own, so they are not part of this repository.
 
-- A sequence is a tune as it is written, repeats not unfolded; an event is the beginning of a note, in ticks of a 96th of a whole note,
-  from the first note on. Notes past the horizon are left out.
-- Read of ABC are lengths, tuplets, broken rhythms, ties, chords and rests; ornaments, words and voices have no time.
+- A sequence is a tune as it is written, without repeats; an event is the beginning of a note, in ticks of 1/96 of a whole note
+  since the first note. Notes past the horizon are left out.
+- The ABC reader handles lengths, tuplets, broken rhythms, ties, chords and rests; ornaments, words and voices are ignored.
 - The group is the title: a tune has several settings.
 """
 
@@ -20,18 +20,18 @@ import pandas as pd
 from pipeline.data.packages import Package, PackagedConfig
 
 TICKS = 96
-"""Of a whole note: a sixteenth has 6, one of a triplet 4."""
+"""Ticks per whole note: a sixteenth has 6, a sixteenth of a triplet 4."""
 DANCES = {
     "reel": "reel", "hornpipe": "hornpipe", "jig": "jig", "double jig": "jig", "slip jig": "slip jig", "slipjig": "slip jig",
     "strathspey": "strathspey", "clog": "clog",
 }  # fmt: skip
-"""What the rhythm is called in a tune, and here."""
+"""Dances: the name of the rhythm in a tune, and the class."""
 WITHOUT_TIME = re.compile(r'%.*|"[^"]*"|!.*?!|\{[^}]*\}|\[[A-Za-z]:[^\]]*\]|\\|\[[12]')
 NOTE = re.compile(
     r"(?P<tuplet>\(\d(?::\d?(?::\d)?)?)|(?P<note>\[[^\]|:]*\]|[\^_=]*[A-Ga-g][,']*|[zx])(?P<length>\d*/*\d*)(?P<tie>-?)\s*(?P<broken>[<>]*)"
 )
 SHARES = {2: 3, 3: 2, 4: 3, 5: 2, 6: 2, 7: 2, 8: 3, 9: 2}
-"""The time of how many notes a tuplet of so many takes, in simple metres."""
+"""For a tuplet of p notes, the number of notes whose time it takes, in simple metres."""
 
 
 class TunesConfig(PackagedConfig):
@@ -48,7 +48,7 @@ class TunesConfig(PackagedConfig):
     name: Literal["tunes"] = "tunes"
 
     def events(self, folder: Path) -> pd.DataFrame:
-        """Return the beginnings of the notes of all tunes for one of the dances."""
+        """Return the beginnings of the notes of all tunes that are for one of the `DANCES`."""
         files = self.package.members(folder, r"corpus/(oneills1850|ryansMammoth)/.*\.abc")
         rows = []
         for name, content in files.items():
@@ -58,7 +58,7 @@ class TunesConfig(PackagedConfig):
 
 
 def tunes(text: str) -> Iterator[tuple[str, str, list[int]]]:
-    """Yield title, dance and beginnings of notes of each tune in a text of ABC that is for one of the dances."""
+    """Yield title, dance and beginnings of notes, in ticks, of each tune in an ABC text that is for one of the `DANCES`."""
     for tune in re.split(r"(?m)^(?=X:)", text.replace("\r\n", "\n").replace("\r", "\n")):
         fields = dict(reversed(re.findall(r"(?m)^([TRML]): *(.*?)\s*$", tune)))
         dance = DANCES.get(fields.get("R", "").lower())
@@ -69,7 +69,7 @@ def tunes(text: str) -> Iterator[tuple[str, str, list[int]]]:
 
 
 def _unit(fields: dict[str, str]) -> Fraction:
-    """Return the length of a note without a number, in whole notes: as the tune says, or an eighth, or in short metres a sixteenth."""
+    """Return the unit note length in whole notes: that of the tune's field L, otherwise an eighth, or a sixteenth in short metres."""
     if found := re.match(r"(\d+)/(\d+)", fields.get("L", "")):
         return Fraction(int(found[1]), int(found[2]))
     metre = re.match(r"(\d+)/(\d+)", fields.get("M", ""))
@@ -78,7 +78,7 @@ def _unit(fields: dict[str, str]) -> Fraction:
 
 
 def onsets(body: str, unit: Fraction) -> list[int]:
-    """Return when the notes of a tune begin, in ticks from the first; `unit` is the length of a note without a number, in whole notes."""
+    """Return the beginnings of the notes of a tune, in ticks since the first; `unit` is the unit note length in whole notes."""
     time, found = Fraction(0), list[int]()
     left, factor = 0, Fraction(1)
     dotted = Fraction(1)
@@ -104,14 +104,14 @@ def onsets(body: str, unit: Fraction) -> list[int]:
 
 
 def _tuplet(text: str) -> tuple[int, Fraction]:
-    """Return how many notes a tuplet (p:q:r is of, and the factor of their lengths."""
+    """Return the number of notes in a tuplet (p:q:r, and the factor of their lengths."""
     numbers = [int(part) if part else 0 for part in text[1:].split(":")]
     notes, taken, reach = (*numbers, 0, 0)[:3]
     return reach or notes, Fraction(taken or SHARES.get(notes, notes), max(notes, 1))
 
 
 def _length(text: str) -> Fraction:
-    """Return the multiple of the unit that a length such as 3, 3/2, / or // writes."""
+    """Return the multiple of the unit note length that is written as 3, 3/2, / or //."""
     over, slashes, under = re.fullmatch(r"(\d*)(/*)(\d*)", text).groups()  # type: ignore[union-attr] # NOTE matches no other
     below = int(under) if under else 2 ** len(slashes)
     return Fraction(int(over or 1), max(below, 1))

@@ -1,6 +1,6 @@
-"""Recordings of event cameras, of whatever kind: one door that gives those in a file, checked.
+"""Recordings of event cameras in any supported format: one function that yields the recordings of a file, checked.
 
-A reader is a function from a path to its recordings. It checks that the file is whole; that times ascend is checked here.
+A reader is a function from a path to recordings. It checks that the file is complete; the order of times is checked here.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -21,17 +21,17 @@ READERS: Mapping[str, Callable[[Path], Iterator[Recording]]] = {
     ".h5": read_hdf5,
     ".hdf5": read_hdf5,
 }
-"""The reader of each ending."""
+"""The reader for each ending."""
 LABELLED = (".h5", ".hdf5")
-"""Endings of files that say the classes of what they hold."""
+"""Endings of files that contain the classes of their recordings."""
 EVENT_BYTES: Mapping[str, int] = {".bin": 5, ".aedat": 8, ".h5": 4, ".hdf5": 4}
-"""Bytes of an event in a file that is not compressed."""
+"""Bytes per event in an uncompressed file, by ending."""
 COPIES = 16
-"""Bytes of memory for each of a file while it is read."""
+"""Bytes of memory per byte of a file while it is read."""
 
 
 def read_recordings(path: Path) -> Iterator[Recording]:
-    """Yield the recordings in a file, each with an event or more; DataError unless it is whole."""
+    """Yield the recordings in a file, each with at least one event; DataError if the file is damaged or incomplete."""
     what = f"a recording of {path.stat().st_size:,} bytes"
     check_memory(str(path), what, COPIES * path.stat().st_size, "Cut it into shorter recordings.")
     try:

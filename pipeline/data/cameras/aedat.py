@@ -1,12 +1,12 @@
-"""Recordings in the form AEDAT: version 2.0 of the camera DVS128, and packets of polarity events of version 3.1, as DVS Gesture has.
+"""Recordings in the AEDAT format: version 2.0 of the camera DVS128, and polarity events of version 3.1, as in DVS Gesture.
 
 Source: the specifications of iniVation, docs.inivation.com/software/software-advanced-usage/file-formats.
 
-- 2.0: lines that begin with #, then for each event an address and microseconds, 32 bits each, big-endian. The bits of an address
-  are from the lowest on the polarity, 7 bits x, 7 bits y, and a mark of events that are none of the sensor; those are left out.
-- 3.1: lines up to #!END-HEADER, then packets, little-endian. A head of 28 bytes says what a packet holds; a polarity event is 32 bits
-  (validity, polarity, 15 bits y, 15 bits x) and 31 bits of microseconds, to which the head adds the bits above. Other
-  packets and events that are not valid are left out.
+- 2.0: lines that begin with #, then for each event an address and microseconds, 32 bits each, big-endian. From its lowest bit on, an
+  address consists of the polarity, 7 bits x, 7 bits y, and a mark of events that are not from the sensor; those are left out.
+- 3.1: lines up to #!END-HEADER, then packets, little-endian. A header of 28 bytes describes each packet; a polarity event is 32 bits
+  (validity, polarity, 15 bits y, 15 bits x) and 31 bits of microseconds, to which the header adds the higher bits. Other
+  packets and invalid events are left out.
 """
 
 import re
@@ -23,12 +23,12 @@ END = re.compile(rb"^#!END-HEADER\r?\n", re.MULTILINE)
 FORMAT = re.compile(rb"^#Format: *(.*?)\r?$", re.MULTILINE)
 EVENT_BYTES = 8
 HEAD = struct.Struct("<hhiiiiii")
-"""Type, source, bytes of an event, place of its time, bits above the time, capacity, events, valid events."""
+"""Header of a packet: type, source, bytes per event, offset of the time, higher bits of the time, capacity, events, valid events."""
 POLARITY = 1
-"""Type of the packets of polarity events."""
+"""Type of packets with polarity events."""
 LARGEST_ADDRESS = 0xFFFF
 EXTERNAL = 0x8000
-"""The mark of an event that is none of the sensor."""
+"""Bit of an address that marks an event that is not from the sensor."""
 
 
 def read_aedat(path: Path) -> Iterator[Recording]:

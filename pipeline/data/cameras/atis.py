@@ -1,9 +1,9 @@
-"""Recordings of the ATIS camera as N-MNIST and N-Caltech101 have them: `.bin`, five bytes an event.
+"""Recordings of the ATIS camera as in N-MNIST and N-Caltech101: `.bin`, five bytes per event.
 
-Source: Orchard et al. 2015, doi 10.3389/fnins.2015.00437, and the reading functions that come with the data.
+Source: Orchard et al. 2015, doi 10.3389/fnins.2015.00437, and the reading functions that are distributed with the data.
 
-- The bytes are x, y, and 24 bits of big-endian order: the polarity and 23 bits of microseconds.
-- An event at y = 240, below the last row of the sensor, is none: it says that 2^13 microseconds are to be added from there on.
+- The bytes are x, y, and 24 big-endian bits: the polarity and 23 bits of microseconds.
+- An entry at y = 240, below the last row of the sensor, is not an event: it adds 2^13 microseconds to all later times.
 """
 
 from collections.abc import Iterator

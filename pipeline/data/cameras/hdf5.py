@@ -1,11 +1,11 @@
-"""Recordings in HDF5: spikes as the Heidelberg data sets SHD and SSC have them, and events as tonic's disk cache writes them.
+"""Recordings in HDF5: spikes as in the Heidelberg data sets SHD and SSC, and events as tonic's disk cache writes them.
 
 Source: Cramer et al. 2022, doi 10.1109/TNNLS.2020.3044364, for `spikes/times` in seconds, `spikes/units`, `labels` and `extra/keys`;
 the package tonic for `data/0`, an array with the fields t in microseconds, x, y and p, and its class `target/0`.
 
-- A spike is an event at x = its unit, y = 0, of polarity 1, as in tonic. Spikes are sorted by time; they have no order of their own.
-- Links to other files, and arrays that lie in them, are refused.
-- The package h5py is not among those of the project: who has such files installs it.
+- A spike is an event at x = its unit, y = 0, of polarity 1, as in tonic. Spikes are sorted by time, because files may have any order.
+- Links to other files, and arrays that are stored in other files, are refused.
+- The package h5py is not a dependency of the project: users of such files install it.
 """
 
 from collections.abc import Iterator
@@ -18,17 +18,17 @@ from pipeline.data.cameras.recording import Recording, RecordingError
 from pipeline.errors import UsageError, check_memory
 
 UNREADABLE = (OSError, RuntimeError, ValueError, LookupError, TypeError, OverflowError, MemoryError)
-"""What h5py raises at a file that is not what its name says."""
+"""Errors of h5py for a file that is not valid HDF5."""
 MICROSECONDS = 1_000_000
 LARGEST_SECONDS = 2**53 / MICROSECONDS
 COPIES = 4
-"""How often an array is in memory while it is read."""
+"""Number of copies of an array in memory while it is read."""
 
 
 def read_hdf5(path: Path) -> Iterator[Recording]:
     """Yield the recordings in a file."""
     try:
-        import h5py  # noqa: PLC0415 - is not always there
+        import h5py  # noqa: PLC0415 - not always installed
     except ImportError:
         remedy = "Install it with `pip install h5py`, and run the command again."
         raise RecordingError("HDF5, which needs a package that is not installed", remedy) from None
@@ -81,7 +81,7 @@ def _cached(file: Any) -> Recording:  # noqa: ANN401
 
 
 def _array(file: Any, place: str) -> Any:  # noqa: ANN401
-    """Return an array of the file that is not read yet; RecordingError unless it lies in the file, and fits into memory."""
+    """Return an array of the file without reading it; RecordingError if it is not stored in the file, or does not fit into memory."""
     import h5py  # noqa: PLC0415
 
     node = file

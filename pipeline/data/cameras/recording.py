@@ -1,4 +1,4 @@
-"""What a reader of recordings gives: the events of a recording in the order of the file, and its class where the file says it.
+"""The result of a reader of recordings: the events of a recording in the order of the file, and its class if the file has it.
 
 Letters: N events.
 """
@@ -14,22 +14,22 @@ FEATURES = ("x", "y", "polarity")
 
 @dataclass(frozen=True)
 class Recording:
-    """Events (N,) of whole numbers."""
+    """A recording: arrays (N,) of whole numbers."""
 
     microseconds: NDArray[np.int64]
-    """Times by the clock of the recording."""
+    """Times in microseconds, by the clock of the recording."""
     x: NDArray[Any]
     y: NDArray[Any]
     polarity: NDArray[Any]
-    """1 where the light became brighter, 0 where it became darker."""
+    """1 if the pixel became brighter, 0 if it became darker."""
     label: int | str | None = None
-    """The class; None where the folder of the file is called by it."""
+    """The class; None if the name of the file's folder is the class."""
 
 
 class RecordingError(ValueError):
-    """A file that is no whole recording: what it is instead, and what to do."""
+    """An error in a recording: what was found instead of a complete recording, and a remedy."""
 
     def __init__(self, got: str, remedy: str = "Copy it again, or take it out of the folder.") -> None:
-        """Keep what to do beside what is said."""
+        """Keep the remedy besides the message."""
         super().__init__(got)
         self.remedy = remedy

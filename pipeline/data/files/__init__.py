@@ -1,7 +1,7 @@
-"""Files of events, of whatever kind: one door that gives the columns of a file as batches of Arrow.
+"""Files of events in any supported format: one function that gives the columns of a file as batches of Arrow.
 
-A reader is a function from a path and the encoding of text to a `Table`. It checks that the file is whole and reads no more
-than it is asked for. What the values mean is not its business (`pipeline/data/columns.py`).
+A reader is a function from a path and a text encoding to a `Table`. It checks that the file is complete, and reads only the
+requested columns. Values are interpreted elsewhere (`pipeline/data/columns.py`).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ READERS: Mapping[str, Callable[[Path, str], Table]] = {
     ".feather": open_ipc,
     ".arrow": open_ipc,
 }
-"""The reader of each ending."""
+"""The reader for each ending."""
 TEXT = (open_delimited, open_json_lines)
 """Readers of text, which may be compressed."""
 CONVERSIONS = {
@@ -39,11 +39,11 @@ CONVERSIONS = {
     ".npy": "Write it with numpy.savez, an array for each column",
     ".json": "Write a JSON object in each line, as .jsonl",
 }
-"""What to do with a file that is not read but that people have, by its ending."""
+"""Remedies for common formats that are not read, by ending."""
 
 
 def open_table(path: str, encoding: str = "auto") -> Table:
-    """Return the table in a file or in a folder of Parquet files; DataError unless it is one that can be read."""
+    """Return the table in a file or in a folder of Parquet files; DataError if it cannot be read."""
     file = Path(path)
     ending = ending_of(path)
     if path and file.is_dir():
@@ -62,14 +62,14 @@ def open_table(path: str, encoding: str = "auto") -> Table:
 
 
 def ending_of(path: str) -> str:
-    """Return the ending of a file in small letters: `.csv`, or `.csv.gz` of one that is compressed."""
+    """Return the ending of a file in lower case: `.csv`, or `.csv.gz` if it is compressed."""
     file = Path(path)
     last = file.suffix.lower()
     return f"{Path(file.stem).suffix.lower()}{last}" if last in PACKED else last
 
 
 def _guarded(path: str, kind: str, opened: Callable[[], Table]) -> Table:
-    """Return a table whose reader says in one line what is wrong with the file."""
+    """Return a table whose errors while reading become one-line DataErrors."""
 
     def explained(error: Exception) -> DataError:
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__

@@ -1,4 +1,4 @@
-"""Parquet, folders of Parquet as Spark, Dask and pandas write them, and Arrow's own files (Feather)."""
+"""Readers of Parquet, of folders of Parquet as written by Spark, Dask and pandas, and of Arrow's own files (Feather)."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,14 +11,14 @@ from pipeline.data.events import DataError
 from pipeline.data.files.table import BATCH_ROWS, Table
 
 LAYERED = ("_delta_log", ".hoodie", "metadata")
-"""Folders of table formats whose Parquet files may hold rows that the table no longer has."""
+"""Folders of table formats whose Parquet files may contain rows that were deleted from the table."""
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
-"""The name of a folder whose rows have no value in the column of the folder."""
+"""Value in the name of a folder whose rows have no value in the folder's column."""
 
 
 def open_parquet(path: Path, encoding: str = "") -> Table:
     """Return the table in a Parquet file."""
-    del encoding  # only text has one
+    del encoding  # only text has an encoding
     names = parquet.read_schema(path).names
 
     def batches(wanted: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -32,7 +32,7 @@ def open_parquet(path: Path, encoding: str = "") -> Table:
 def open_parquet_folder(folder: Path) -> Table:
     """Return the table in all Parquet files below a folder, in the order of their names.
 
-    A folder `column=value` gives its rows a value. It is text, because a name does not say the type: 007 is not 7.
+    A folder `column=value` gives its rows that value. It is text, because a name has no type: 007 is not 7.
     """
     for name in LAYERED:
         if (folder / name).is_dir():
@@ -70,7 +70,7 @@ def parquet_files(folder: Path) -> list[Path]:
 
 
 def _hidden(file: Path, folder: Path) -> bool:
-    """Say whether a name begins with a dot or underscore: what a writer notes for itself, or has not finished."""
+    """Return whether a name begins with a dot or underscore: such files are notes of a writer, or unfinished."""
     return any(part.startswith(("_", ".")) and "=" not in part for part in file.relative_to(folder).parts)
 
 
@@ -80,7 +80,7 @@ def _values(file: Path, folder: Path) -> dict[str, str | None]:
 
 
 def open_ipc(path: Path, encoding: str = "") -> Table:
-    """Return the table in a file of Arrow, in its form as a file (Feather, polars) or as a stream."""
+    """Return the table in an Arrow file, in the file format (Feather, polars) or the stream format."""
     del encoding
 
     def opened(source: pa.MemoryMappedFile) -> ipc.RecordBatchFileReader | ipc.RecordBatchStreamReader:

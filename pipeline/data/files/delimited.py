@@ -1,8 +1,8 @@
-"""CSV and its kin: columns separated by commas, semicolons, tabs or bars, in any encoding.
+"""Reader of CSV and similar text: columns separated by commas, semicolons, tabs or bars, in any encoding.
 
-- Every value is given as text. What the column is can be told only when all of it has been seen.
-- A byte order mark says the encoding. Without one it is UTF-8, or what the setting says.
-- "NA" and "None" may be labels: only an empty cell, nan and NaN are missing.
+- Every value is returned as text, because the type of a column is known only when all of it has been read.
+- A byte order mark determines the encoding. Without one it is that of the setting, by default UTF-8.
+- "NA" and "None" may be labels: only an empty cell, nan and NaN are missing values.
 """
 
 import codecs
@@ -19,12 +19,12 @@ from pipeline.data.files.packed import open_bytes
 from pipeline.data.files.table import Table
 
 SEPARATORS = ",;\t|"
-"""What may stand between columns."""
+"""Separators of columns."""
 NO_ROWS = -1
 MISSING = ["", "nan", "NaN"]
-"""Cells that hold no value."""
+"""Cells that are missing values."""
 BLOCK_BYTES = 2**24
-"""Text that is parsed at once; no row is longer."""
+"""Bytes of text that are parsed at a time; a row must not be longer."""
 MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",
@@ -39,13 +39,13 @@ OTHERS = {
     b"PAR1": "a Parquet file",
     b"ARRO": "an Arrow file",
 }
-"""What files begin with that are no text."""
+"""First bytes of files that are not text, with the name of their format."""
 EXCEL_HINT = "sep="
-"""What the first line of a file begins with in which Excel notes the separator."""
+"""Prefix of a first line in which Excel states the separator."""
 
 
 def open_delimited(path: Path, encoding: str) -> Table:
-    """Return the table in a file of text."""
+    """Return the table in a text file."""
     encoding = encoding_of(path, encoding)
     try:
         separator, names, lines, spare = _head(path, encoding)
@@ -90,7 +90,7 @@ def open_delimited(path: Path, encoding: str) -> Table:
 
 
 def encoding_of(path: Path, encoding: str) -> str:
-    """Return the encoding of a file: what its byte order mark says, what was given, or else UTF-8."""
+    """Return the encoding of a file: that of its byte order mark, the given one, or else UTF-8."""
     with open_bytes(path) as stream:
         start = stream.read(4)
     for magic, what in OTHERS.items():
@@ -101,7 +101,7 @@ def encoding_of(path: Path, encoding: str) -> str:
 
 
 def _head(path: Path, encoding: str) -> tuple[str, list[str], int, bool]:
-    """Return the separator, the names, the lines before the first row, and whether rows end in one more separator."""
+    """Return the separator, the names, the number of lines before the first row, and whether rows end in an extra separator."""
     with open_bytes(path) as stream, io.TextIOWrapper(stream, encoding=encoding, newline="") as text:
         first = text.readline(BLOCK_BYTES)
         hinted = first.rstrip("\r\n").lower().startswith(EXCEL_HINT)
@@ -109,10 +109,10 @@ def _head(path: Path, encoding: str) -> tuple[str, list[str], int, bool]:
         header = text.readline(BLOCK_BYTES) if hinted else first
         if not header.strip():
             raise ValueError("No columns to parse from file")
-        if header.count("\0") * 3 > len(header):  # letters of two bytes that were read as one each
+        if header.count("\0") * 3 > len(header):  # two-byte characters that were decoded as single bytes
             raise _misread(path, encoding)
         separator = said if said and said in SEPARATORS else _separator(header)
-        # A quoted name may go on in the next line.
+        # A quoted name may continue in the next line.
         rows = csv.reader(_from(header, text), delimiter=separator)
         names = [name if name == "" else name.strip() for name in next(rows)]
         lines = rows.line_num + hinted
@@ -130,7 +130,7 @@ def _from(header: str, rest: Iterator[str]) -> Iterator[str]:
 
 
 def _separator(header: str) -> str:
-    """Return the separator that makes most columns of a header; the comma where none makes any."""
+    """Return the separator that divides a header into the most columns; the comma if none divides it."""
     return max(SEPARATORS, key=lambda separator: len(next(csv.reader([header], delimiter=separator))))
 
 

@@ -1,4 +1,4 @@
-"""JSON lines: an object in each line, its keys the columns."""
+"""Reader of JSON lines: each line is an object whose keys are the columns."""
 
 import io
 import json
@@ -15,11 +15,11 @@ from pipeline.data.files.packed import open_bytes
 from pipeline.data.files.table import Table
 
 BATCH_LINES = 2**16
-"""Lines that are parsed at once."""
+"""Lines that are parsed at a time."""
 
 
 def open_json_lines(path: Path, encoding: str) -> Table:
-    """Return the table in a file of JSON lines; a key that a line lacks is a missing value."""
+    """Return the table in a file of JSON lines; a missing key is a missing value."""
     encoding = encoding_of(path, encoding)
     first = next(_objects(path, encoding), [])
     names = list(dict.fromkeys(name for row in first for name in row))
@@ -47,7 +47,7 @@ def _object(line: str, number: int) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"no JSON in line {number}: {error}") from error
     if not isinstance(row, dict):
-        raise ValueError(f"no JSON object in line {number}")  # noqa: TRY004 - of the file, not of an argument
+        raise ValueError(f"no JSON object in line {number}")  # noqa: TRY004 - the file is wrong, not an argument
     return row
 
 

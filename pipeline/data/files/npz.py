@@ -1,4 +1,4 @@
-"""NPZ: an array of equal length for each column. Headers are checked before anything is unpacked, and nothing is unpickled."""
+"""Reader of NPZ: an array for each column, all of equal length. Headers are checked before unpacking, and nothing is unpickled."""
 
 import warnings
 import zipfile
@@ -15,17 +15,17 @@ from pipeline.data.files.table import BATCH_ROWS, Table
 from pipeline.errors import check_memory
 
 COPIES = 4
-"""How often a column is in memory while it is checked and sorted."""
+"""Number of copies of a column in memory while it is checked and sorted."""
 ENCRYPTED = 1
-"""The bit of a zip entry that says so."""
+"""The flag bit of an encrypted ZIP entry."""
 COLUMNS = "iufbSUMm"
-"""Kinds of NumPy's types that a column has."""
+"""Kinds of NumPy types that a column may have."""
 UNITS = ("s", "ms", "us", "ns")
-"""Units of NumPy's dates that Arrow has, too."""
+"""Units of NumPy dates that Arrow has, too."""
 
 
 def open_npz(path: Path, encoding: str = "") -> Table:
-    """Return the table in an NPZ file, which is read whole when it is asked for."""
+    """Return the table in an NPZ file; its columns are read completely on request."""
     del encoding
     if not zipfile.is_zipfile(path):
         raise ValueError("a single array instead of one for each column, or another kind of file")
@@ -35,7 +35,7 @@ def open_npz(path: Path, encoding: str = "") -> Table:
 
     def batches(wanted: Sequence[str]) -> Iterator[pa.RecordBatch]:
         with zipfile.ZipFile(path) as archive, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about a header that an older NumPy wrote
+            warnings.simplefilter("ignore")  # NumPy warns about headers of older versions
             entries = [archive.infolist()[names.index(name)] for name in wanted]
             heads = [_head(path, archive, entry) for entry in entries]
             if len({rows for rows, _, _ in heads}) > 1:  # before anything is unpacked
@@ -54,7 +54,7 @@ def open_npz(path: Path, encoding: str = "") -> Table:
 
 
 def _check_directory(file: Path, archive: zipfile.ZipFile) -> None:
-    """Refuse an archive by what it says of itself, before anything of it is unpacked."""
+    """Refuse an archive by its directory, before anything is unpacked."""
     entries = archive.infolist()
     names = [entry.filename for entry in entries]
     if len(set(names)) < len(names):
@@ -69,7 +69,7 @@ def _check_directory(file: Path, archive: zipfile.ZipFile) -> None:
 
 
 def _head(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> tuple[int, np.dtype[Any], int]:
-    """Return the rows of a column, their type, and where they begin; the header must say what the archive has room for."""
+    """Return the number of rows of a column, their type, and the offset of the data; the header must fit the size of the entry."""
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     with archive.open(entry) as stream:
         version = np.lib.format.read_magic(stream)

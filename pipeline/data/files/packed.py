@@ -1,4 +1,4 @@
-"""Compressed files of text, opened as a stream of bytes."""
+"""Opening of compressed text files as a stream of bytes."""
 
 import bz2
 import gzip
@@ -14,7 +14,7 @@ import pyarrow as pa
 
 def _member(path: Path, mode: str) -> IO[bytes]:
     """Open the only file of a ZIP archive."""
-    del mode  # of all openers
+    del mode  # all openers take it
     archive = zipfile.ZipFile(path)
     names = [name for name in archive.namelist() if not HIDDEN.search(name)]
     if len(names) != 1:
@@ -28,7 +28,7 @@ def _arrow(path: Path, mode: str) -> Any:  # noqa: ANN401 - pyarrow is untyped
 
 
 HIDDEN = re.compile(r"/$|^__MACOSX/|(^|/)\.[^/]*$")
-"""Entries of an archive that are folders, or that macOS adds."""
+"""Entries of an archive that are folders, or that macOS has added."""
 PACKED: dict[str, Callable[[Path, str], Any]] = {
     ".gz": gzip.open,
     ".bz2": bz2.open,
@@ -36,10 +36,10 @@ PACKED: dict[str, Callable[[Path, str], Any]] = {
     ".zst": _arrow,
     ".zip": _member,
 }
-"""How a compressed file is opened, by the last part of its name."""
+"""Function that opens a compressed file, by the last part of its name."""
 
 
 def open_bytes(path: Path) -> IO[bytes]:
-    """Return the bytes of a file, unpacked where its name says that it is packed."""
+    """Open a file as a stream of bytes, decompressed if its name ends in that of a compression."""
     opened: IO[bytes] = PACKED.get(path.suffix.lower(), Path.open)(path, "rb")
     return opened

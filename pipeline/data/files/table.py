@@ -1,4 +1,4 @@
-"""What a reader gives: the names of the columns, and their values in batches."""
+"""The result of a reader: the names of the columns, and their values in batches."""
 
 import lzma
 import tokenize
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 BATCH_ROWS = 2**19
-"""Rows that are read at once."""
+"""Rows per batch."""
 UNREADABLE = (
     OSError,
     ValueError,
@@ -29,20 +29,20 @@ UNREADABLE = (
     zlib.error,
     lzma.LZMAError,
 )
-"""What a reader raises at a file that is not what its name says."""
+"""Errors of a reader for a file that does not have the format of its name."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """The columns of a file; nothing of it is read before it is asked for."""
+    """The columns of a file, which are read only on request."""
 
     names: Sequence[str]
-    """Names of the columns, in their order; one may stand twice."""
+    """Names of the columns, in their order; a name may occur twice."""
     batches: Callable[[Sequence[str]], Iterator[pa.RecordBatch]]
-    """From names to batches with these columns in this order; the names are different ones of the table."""
+    """Function from distinct names of the table to batches with these columns in this order."""
     written: frozenset[str] = field(default_factory=frozenset)
-    """Columns that come as text whatever they mean, because the file does not say the type of a column."""
+    """Columns whose values are all text, because the file has no types."""
     decimal_commas: bool = False
-    """Whether a comma within written numbers stands before the fraction: where commas separate, it may part thousands."""
+    """Whether a comma in numbers is a decimal comma; in a file whose separator is the comma, it may separate thousands."""
     kind: str = ""
-    """What the file is, for people."""
+    """Name of the format, for messages."""
