@@ -1,4 +1,4 @@
-"""The verb `bench`: measure some sections, show them, and keep them."""
+"""The verb `bench`: measures some sections, shows them, and stores them."""
 
 import time
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ from pipeline.errors import UsageError, unknown
 from pipeline.place import ROOT, is_checkout
 
 INSTALLED = Path("results/bench")
-"""Where an installed package keeps what it measures, as it has no docs."""
+"""Folder of the measurements of an installed package, which has no `docs`."""
 
 
 def bench(*, only: Sequence[str] = (), quick: bool = False, output: Path | None = None) -> None:
     """Measure the sections `only`, or all, and write each into the folder `output` once it is measured.
 
-    That is `docs` by default, of an installed package `results/bench`, and none where it is to be `quick`. Sections that
-    were not measured stay there as they are.
+    The default is `docs`, or `results/bench` for an installed package; with `quick`, nothing is written by default. Sections that are
+    not measured are left unchanged there.
     """
     names = chosen(only, quick=quick)
     folder = output or (None if quick else ROOT / "docs" if is_checkout() else INSTALLED)

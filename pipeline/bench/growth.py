@@ -1,4 +1,4 @@
-"""How time grows with what is given: four points each, and the exponent of the power of least squares on their logarithms."""
+"""Growth of time with size: four points per axis, and the exponent of the power law fitted by least squares on logarithms."""
 
 import contextlib
 import json
@@ -23,14 +23,14 @@ from pipeline.training.start import start
 
 ROUNDS = 3
 SEQUENCES, LENGTHS, WIDTHS, RUNS = (256, 512, 1024, 2048), (32, 64, 128, 256), (32, 64, 128, 256), (1, 2, 4, 8)
-"""The points of each axis: training sequences, events of each, width of the LSTM, and seeds or models."""
+"""The points of each axis: training sequences, events per sequence, width of the LSTM, and seeds or models."""
 QUICK_SEQUENCES, QUICK_WIDTHS = (64, 128, 256, 512), (16, 32, 64, 128)
 FIXED = 256
-"""Sequences of an epoch where something else grows."""
+"""Sequences of an epoch on the axes of other sizes."""
 QUICK_FIXED = 64
 HORIZON = 784
 Sides = Mapping[int, Callable[[], float]]
-"""What is timed, by the number that grows."""
+"""Functions that return seconds, by the size that grows."""
 
 
 def growth_lines(*, quick: bool) -> list[Line]:
@@ -55,7 +55,7 @@ def _axis(axis: str, sides: Sides, rounds: int, *, linear: bool = True) -> list[
 
 
 def lines_of_axis(axis: str, seconds: Mapping[int, list[float]], *, linear: bool = True) -> list[Line]:
-    """Return the exponent and the points of an axis; growth in `linear` ones should be no faster than that."""
+    """Return the exponent and the points of an axis; a `linear` axis has the target that time grows at most linearly."""
     target = at_most(1.05) if linear else None
     exponents = Line(name=f"{axis}: exponent", unit="", values=exponents_of(seconds), target=target)
     points = [Line(name=f"{axis}: {count:,}", unit="s", values=tuple(values)) for count, values in seconds.items()]
@@ -63,7 +63,7 @@ def lines_of_axis(axis: str, seconds: Mapping[int, list[float]], *, linear: bool
 
 
 def exponents_of(seconds: Mapping[int, list[float]]) -> tuple[float, ...]:
-    """Return for each round the slope of the line of least squares through the logarithms."""
+    """Return, for each round, the slope of the least-squares line through the logarithms of sizes and seconds."""
     rounds = zip(*seconds.values(), strict=True)
     return tuple(float(np.polyfit(np.log(list(seconds)), np.log(values), 1)[0]) for values in rounds)
 
@@ -93,7 +93,7 @@ def _epochs(config: RunConfig, splits: Splits) -> Callable[[], float]:
 
 
 def _time_study(*, seeds: int = 1, models: int = 1) -> float:
-    """Return the seconds of a whole `compare` of tiny models in a new store on SQLite, with one worker."""
+    """Return the seconds of a whole `compare` of tiny models in a new SQLite store, with one worker."""
     variants = {f"rate_{number}": {"train.learning_rate": 0.001 * number} for number in range(1, models + 1)}
     with workplace(warm=True):
         tracker = connect("sqlite:///mlflow.db")

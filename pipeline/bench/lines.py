@@ -1,4 +1,4 @@
-"""A line of a benchmark: what was measured, as the value of each round, and what it ought to be."""
+"""A line of a benchmark: a measured quantity with the value of each round, and its target."""
 
 import statistics
 from collections.abc import Sequence
@@ -7,21 +7,21 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 WHOLE = 100
-"""Numbers from here on are shown without decimals."""
+"""Numbers from this one on are shown without decimals."""
 
 
 class Target(BaseModel):
-    """What a value ought to be at least, or at most."""
+    """A lower or an upper bound that a value should satisfy."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     bound: Literal["at least", "at most"]
     value: float
     where: str = ""
-    """A condition that this machine does not fulfil: then the target is shown, and nothing is judged."""
+    """A condition that this machine does not meet; the target is then shown without a verdict."""
 
     def verdict(self, value: float) -> str:
-        """Return `met` or `missed`, or nothing where the target is for other machines."""
+        """Return `met` or `missed`, or "" if the target is for other machines."""
         if self.where:
             return ""
         return "met" if (value >= self.value if self.bound == "at least" else value <= self.value) else "missed"
@@ -34,19 +34,19 @@ class Line(BaseModel):
 
     name: str
     unit: str
-    """`x` for a ratio, nothing for a bare number."""
+    """`x` for a ratio, empty for a number without a unit."""
     values: Annotated[tuple[float, ...], BeforeValidator(tuple), Field(min_length=1)]
-    """One for each timed round, in their order."""
+    """The value of each timed round, in order."""
     target: Target | None = None
     note: str = ""
 
     @property
     def median(self) -> float:
-        """The middle of the rounds."""
+        """The median over the rounds."""
         return statistics.median(self.values)
 
     def cells(self) -> tuple[str, ...]:
-        """Return what a table shows, in the order of `COLUMNS`."""
+        """Return the cells of a table, in the order of `COLUMNS`."""
         spread = "-"
         if len(self.values) > 1:
             low, _, high = statistics.quantiles(self.values, n=4, method="inclusive")
@@ -62,7 +62,7 @@ COLUMNS = ("what", "median", "quartiles", "n", "target", "", "note")
 
 
 def number(value: float) -> str:
-    """Return a number with three digits that count, or as a whole number where it has more."""
+    """Return a number with three significant digits, or as a whole number from `WHOLE` on."""
     return f"{value:,.0f}" if abs(value) >= WHOLE else f"{value:.3g}"
 
 
@@ -72,7 +72,7 @@ def with_unit(value: float, unit: str) -> str:
 
 
 def ratios(over: Sequence[float], under: Sequence[float]) -> tuple[float, ...]:
-    """Return the ratio within each round."""
+    """Return the ratio of two sides within each round."""
     return tuple(one / other for one, other in zip(over, under, strict=True))
 
 

@@ -1,4 +1,4 @@
-"""How near the compiled LSTM comes to its own matrix product, which is its floor."""
+"""Speed of the compiled LSTM relative to its own matrix products, which are a lower bound on its time."""
 
 import time
 
@@ -8,22 +8,23 @@ from models.classifier import LSTMConfig
 from models.lstm.product import PANEL, multiply, pack, padded
 
 REPEATS = 200
-"""Products that are timed together."""
+"""Number of products that are timed together."""
 PASSES = 3
-"""Products of the same size that a product of the forward pass brings about: itself, and two for its gradients."""
+"""Products of the same size per product of the forward pass: itself, and two for its gradients."""
 
 
 def operations_of(config: LSTMConfig, events: int) -> int:
-    """Return the floating-point operations of the products of one update, a multiplication and an addition as two.
+    """Return the floating-point operations of the matrix products of one update; a multiplication and an addition count as two.
 
-    Every layer multiplies the states before, and each but the first the states of the layer below, by four gates' weights.
+    Every layer multiplies its previous states by the weights of four gates, and every layer except the first also multiplies the
+    states of the layer below.
     """
     products = 2 * config.num_layers - 1
     return PASSES * products * 2 * config.hidden_dim * 4 * config.hidden_dim * events
 
 
 def rate_of_product(config: LSTMConfig, rows: int) -> float:
-    """Return the floating-point operations a second of one such product of `rows` rows, n = 1."""
+    """Return the floating-point operations per second of such a product with `rows` rows, measured once."""
     width, high = config.hidden_dim, 4 * config.hidden_dim
     panels = np.empty((padded(high) // PANEL, width, PANEL), np.float32)
     pack(np.ones(width * high, np.float32), high, 1, width, high, panels)

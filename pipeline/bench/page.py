@@ -1,4 +1,4 @@
-"""The page of benchmarks: a part between two markers, written from the record, and around it what people wrote."""
+"""The page of benchmarks: a part between two markers is generated from the record, the text around it is written by hand."""
 
 from pathlib import Path
 
@@ -11,12 +11,12 @@ from pipeline.errors import UsageError
 PAGE = "benchmarks.md"
 BEGIN, END = "<!-- benchmarks: begin -->\n", "\n<!-- benchmarks: end -->"
 NEW = f"# Benchmarks\n\n{BEGIN}{END}\n"
-"""A page that nobody has written on."""
+"""A page without handwritten text."""
 VERSIONS = ("python", "torch", "numpy", "numba", "mlflow", "pandas", "scipy")
 
 
 def check_folder(folder: Path) -> None:
-    """Make the folder of a page; `UsageError` where it cannot be one, before anything is measured."""
+    """Create the folder of a page, before anything is measured; `UsageError` if that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -37,7 +37,7 @@ def read_page(folder: Path) -> str:
 
 
 def write(record: Record, folder: Path) -> None:
-    """Write record and page, each whole or not at all; what stands around the markers stays."""
+    """Write record and page, each atomically; the text around the markers is kept."""
     before, rest = read_page(folder).split(BEGIN)
     after = rest.split(END)[1]
     _replace(folder / FILE, record.model_dump_json(indent=1) + "\n")
@@ -45,7 +45,7 @@ def write(record: Record, folder: Path) -> None:
 
 
 def measured_part(record: Record) -> str:
-    """Return the sections of a record as Markdown, in the order of the registry; one that is known no more is left out."""
+    """Return the sections of a record as Markdown, in the order of the registry; sections not in the registry are left out."""
     return "\n\n".join(section(name, record.sections[name]) for name in SECTIONS if name in record.sections)
 
 
@@ -57,14 +57,14 @@ def section(name: str, measured: Measured) -> str:
 
 
 def table(lines: tuple[Line, ...]) -> tuple[list[str], list[list[str]]]:
-    """Return the columns in which any line has something, and the rows."""
+    """Return the columns that are not empty, and the rows."""
     rows = [line.cells() for line in lines]
     kept = [place for place in range(len(COLUMNS)) if any(row[place] for row in rows)]
     return [COLUMNS[place] for place in kept], [[row[place] for place in kept] for row in rows]
 
 
 def origin(name: str, its: Origin) -> str:
-    """Return where and when a section was measured, and how to repeat it."""
+    """Return a sentence that says where and when a section was measured, and how to repeat it."""
     there = its.environment
     versions = ", ".join(f"{package} {there[package]}" for package in VERSIONS)
     quick = " --quick" * its.quick

@@ -1,4 +1,4 @@
-"""What new processes cost: help, the start of a training, its processor time and its memory."""
+"""Costs of new processes: of help, the start of a training, its processor time and its memory."""
 
 import os
 import re
@@ -15,13 +15,13 @@ from pipeline.errors import RunError
 from pipeline.place import ROOT
 
 HELPS, STARTS, PEAKS = 5, 3, 3
-"""Processes of each kind; of the trainings one more is run first and thrown away."""
+"""Number of processes of each kind; one more training is run first and discarded."""
 SAMPLE = ("--data.name=mnist_sample", "--train.epochs=1")
-"""A training of the small sample."""
+"""Settings of a training on the small sample."""
 LARGER = (
     "--data.name=event_mnist", "--train_size=2000", "--validation_size=500", "--test_size=2000", "--train.epochs=1",
 )  # fmt: skip
-"""A training whose memory is measured: all images are read, and the longest test sequences make one batch."""
+"""Settings of the training whose memory is measured: all images are read, and the longest test sequences form one batch."""
 TRAIN = """
 import sys, time
 from pipeline.__main__ import main
@@ -35,7 +35,7 @@ loop.batches_of = first
 if code := main(["train", *sys.argv[1:]]):
     sys.exit(code)
 """
-"""`python -m pipeline train`, which says when it takes its first batch."""
+"""Code that runs `python -m pipeline train` and prints the time of its first batch."""
 PEAK = """
 import re
 print("peak of", re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
@@ -59,11 +59,11 @@ def time_help(rounds: int) -> list[float]:
 
 
 def start_lines(*, quick: bool) -> list[Line]:
-    """Return how long a user waits for the first batch, and the processor time of a whole training of the sample."""
-    del quick  # a process takes ten seconds: it is left out there
+    """Return the seconds until the first batch, and the processor time of a whole training on the sample."""
+    del quick  # a process takes ten seconds: the section is left out of the quick benchmark
     waits, cpu = [], []
     with workplace(warm=True):
-        for seed in range(STARTS + 1):  # a seed that was trained would be found
+        for seed in range(STARTS + 1):  # a new seed each time, because a trained one would be reused
             before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
             said = _run(TRAIN, *SAMPLE, f"--seed={seed}")
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -77,14 +77,14 @@ def start_lines(*, quick: bool) -> list[Line]:
 
 
 def memory_lines(*, quick: bool) -> list[Line]:
-    """Return the most memory of a training process, and of one that imports torch and nothing else."""
+    """Return the peak memory of a training process, and that of a process that only imports torch."""
     del quick  # as above
     if not STATUS.exists():
         say("memory: this system does not tell the peak of a process")
         return []
     with workplace(warm=True):
         torch = [_told("peak of", _run("import torch" + PEAK)) * 1024 / 1e6 for _ in range(PEAKS)]
-        # The first compiles where nothing is compiled yet, which takes memory of its own.
+        # The first process may compile the kernels, which takes memory of its own.
         _run(TRAIN, *SAMPLE, "--seed=0")
         training = [
             _told("peak of", _run(TRAIN + PEAK, *LARGER, f"--seed={seed}")) * 1024 / 1e6 for seed in range(1, PEAKS + 1)

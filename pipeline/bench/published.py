@@ -1,12 +1,12 @@
-"""The recipe of the LeTE authors, written again as it was published, against ours: same model, same batches, same numbers.
+"""The published recipe of the LeTE authors, reimplemented, against ours: same model, same batches, same numbers.
 
 Source: Chen et al. 2025, arXiv 2505.00887, and the authors' notebook on Event-MNIST (repository chenxi1228/LeTE).
 
-- A torch `DataLoader` collects and pads single sequences.
+- A torch `DataLoader` collates and pads single sequences.
 - The encoder sees every event and all padding, and its Fourier half multiplies each wave with each weight before it sums.
-- The codes are packed for one layer of `nn.LSTM`, and loss and hits are read after every update.
+- The codes are packed for one layer of `nn.LSTM`; loss and number of correct predictions are read after every update.
 
-Letters: B sequences, L events (padded), N events end to end, F width of the Fourier half, M harmonics.
+Letters: B sequences, L events (padded), N events of all sequences, F width of the Fourier half, M harmonics.
 """
 
 import time
@@ -33,7 +33,7 @@ from pipeline.training.start import start
 
 ROUNDS = 3
 QUICK_BATCH = 64
-"""Sequences of the one update of a round, where it is to be quick; else the 512 of the protocol."""
+"""Batch size of a round's only update in the quick benchmark; otherwise the 512 of the protocol."""
 AUTHORS, OURS, BF16 = "LeTE authors' recipe", "ours, fp32", "ours, bf16"
 
 
@@ -43,7 +43,7 @@ class PublishedClassifier(PackedClassifier):
     encoder: LeTE
 
     def encode(self, times_N: Tensor) -> Tensor:
-        """Return the codes (N, D) of the times (N,) of all events, padding among them."""
+        """Return the codes (N, D) of the times (N,) of all events, padding included."""
         encoder, times_N1 = self.encoder, times_N[:, None]
         assert encoder.w1_fourier and encoder.w2_fourier and encoder.w1_spline and encoder.w2_spline  # noqa: S101, PT018
         fourier = fourier_of_each(encoder.w2_fourier, encoder.w1_fourier(times_N1))
@@ -53,7 +53,7 @@ class PublishedClassifier(PackedClassifier):
 
 
 def fourier_of_each(series: FourierSum, x: Tensor) -> Tensor:
-    """Return the Fourier series (N, F) of x (N, F) by products (N, F, F, M) that are summed afterwards."""
+    """Return the Fourier series (N, F) of x (N, F), computed as products (N, F, F, M) that are then summed."""
     harmonics_M = torch.arange(1, HARMONICS + 1)
     phase_N1FM = x[:, None, :, None] * harmonics_M
     cosines, sines = series.fourier_weight
@@ -95,7 +95,7 @@ def _ours(config: RunConfig, splits: Splits, precision: str) -> Iterator[float]:
 
 
 def _authors(config: RunConfig, splits: Splits) -> Iterator[float]:
-    """Yield the seconds of each epoch as the authors train it."""
+    """Yield the seconds of each epoch, trained in the way of the authors."""
     training = start(config, splits, torch.device("cpu"))
     model, optimizer, criterion = PublishedClassifier(training.model), training.optimizer, nn.CrossEntropyLoss()
     for number in range(1, config.train.epochs + 1):
@@ -117,7 +117,7 @@ class Sequences(torch.utils.data.Dataset[tuple[Tensor, int]]):
     """Sequences one by one, for a `DataLoader`."""
 
     def __init__(self, dataset: EventDataset) -> None:
-        """Take the sequences apart."""
+        """Split the data set into single sequences."""
         self.times = dataset.times.long().split(dataset.lengths.tolist())
         self.labels = dataset.labels.tolist()
 

@@ -1,4 +1,4 @@
-"""What was measured, with where and when: a JSON file that a later run of some sections changes in these alone."""
+"""The record of measurements, with place and time: a JSON file in which a new run replaces only the sections that it measured."""
 
 import os
 import platform
@@ -21,23 +21,23 @@ FILE = "benchmarks.json"
 
 
 class Origin(BaseModel):
-    """Where and when lines were measured."""
+    """The machine and the time of a measurement."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     date: str
     commit: str
-    """With `and changes` where the tree differs from it; empty outside a checkout."""
+    """The git commit, with `and changes` if the working tree differs from it; empty outside a checkout."""
     environment: dict[str, str]
     """Machine, versions and threads."""
     cores: int
     load: float
-    """Load average of the last minute: above 1, other work ran meanwhile."""
+    """Load average of the last minute; above 1, other work ran at the same time."""
     precision: str
-    """What `train.precision: auto` means there."""
+    """The precision that `train.precision: auto` selects on the machine."""
     quick: bool
     seconds: float
-    """What the section took."""
+    """Duration of the section in seconds."""
 
     @classmethod
     def here(cls, began: float, *, quick: bool) -> Self:
@@ -62,7 +62,7 @@ class Measured(BaseModel):
 
     origin: Origin
     lines: Annotated[tuple[Line, ...], BeforeValidator(tuple)]
-    """JSON has them as a list."""
+    """The lines; a list in JSON."""
 
 
 class Record(BaseModel):
@@ -78,7 +78,7 @@ class Record(BaseModel):
 
 
 def read_record(folder: Path) -> Record:
-    """Return what a folder holds, or an empty record; `UsageError` where its file is no record."""
+    """Return the record of a folder, or an empty one; `UsageError` if its file is not a record."""
     file = folder / FILE
     if not file.exists():
         return Record()

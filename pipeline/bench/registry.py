@@ -1,4 +1,4 @@
-"""The registry of benchmarks: a section each, in the order of the page."""
+"""The registry of benchmarks: sections, in the order of the page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from pipeline.bench.training import encoding_lines, lstm_lines, training_lines
 
 
 class Measure(Protocol):
-    """What measures a section; `quick` asks for fewer rounds and smaller sizes of the same."""
+    """A function that measures a section; with `quick`, it uses fewer rounds and smaller sizes."""
 
     def __call__(self, *, quick: bool) -> Sequence[Line]:
         """Return the lines."""
@@ -24,16 +24,16 @@ class Measure(Protocol):
 
 @dataclass(frozen=True)
 class Section:
-    """Lines that are measured together."""
+    """A section: lines that are measured together."""
 
     title: str
     what: str
-    """How they are measured, as Markdown."""
+    """Description of the measurement, as Markdown."""
     measure: Measure
     seconds: float
-    """What it takes on two cores, roughly."""
+    """Approximate duration in seconds on two cores."""
     quick_seconds: float = 0
-    """What it takes with `--quick`; 0 where it cannot be quick."""
+    """Approximate duration with `--quick`; 0 if the section is left out then."""
 
 
 SECTIONS = {
@@ -111,4 +111,4 @@ SECTIONS = {
         store_lines, 190,
     ),
 }  # fmt: skip
-"""By the name that `--only` takes."""
+"""Sections by the name that `--only` takes."""

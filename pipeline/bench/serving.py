@@ -1,4 +1,4 @@
-"""What a stored model takes to answer: in this process, and as MLflow serves it in a process of its own, asked by one client."""
+"""Time of predictions of a stored model: in this process, and served by MLflow in another process, with one client."""
 
 import contextlib
 import json
@@ -26,17 +26,17 @@ from pipeline.tracking import connect
 from pipeline.train import run_cell
 
 ROUNDS, REQUESTS, BATCHES = 5, 200, 4
-"""Timed rounds, of which one more is thrown away; in each, requests of one sequence, and of many."""
+"""Number of timed rounds (one more is discarded), and per round, of requests of one sequence and of requests of many."""
 MANY = 200
-"""Sequences of a request of many: the test sequences of the small sample."""
+"""Sequences in a request of many: the test sequences of the small sample."""
 SETTINGS = {"data.name": "mnist_sample", "model.embedding.name": "lete", "train.epochs": 1}
 
 Times = list[list[float]]
 
 
 def serving_lines(*, quick: bool) -> list[Line]:
-    """Return, of both ways to ask, what a request of one sequence takes, and how many sequences a second those of many give."""
-    del quick  # a server takes ten seconds to start: it is left out there
+    """Return, for both ways, the time of a request of one sequence, and the sequences per second of requests of many."""
+    del quick  # a server takes ten seconds to start: the section is left out of the quick benchmark
     with workplace(warm=True) as folder:
         config, tracker = build_run(SETTINGS), connect(f"sqlite:///{STORE}")
         run_id = run_cell(Cell("lete", config), tracker, device="cpu", report=lambda *_: None).run_id
@@ -81,11 +81,11 @@ def _post(client: HTTPConnection, rows: Times) -> object:
 
 @contextlib.contextmanager
 def served(model: str, store: Path) -> Iterator[int]:
-    """Serve a model with MLflow in a process of its own, beside the SQLite file that has it; yields the port."""
+    """Serve a model with MLflow in another process, in the folder of its SQLite store; yield the port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    binaries = os.path.dirname(sys.executable)  # noqa: PTH120 - of an environment, not of what it links to
+    binaries = os.path.dirname(sys.executable)  # noqa: PTH120 - the folder of the environment; a Path would resolve the link
     environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{store}", "MLFLOW_DISABLE_TELEMETRY": "true"}
     environment |= {"PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"}
     environment.pop("PYTHONPATH", None)
@@ -93,7 +93,7 @@ def served(model: str, store: Path) -> Iterator[int]:
     command += ["--port", str(port), "--workers", "1"]
     log = store.parent / "serving.log"
     with log.open("w") as said:
-        # The command starts the server, and the server its worker: they end as a group.
+        # The command starts the server, and the server a worker: they are ended as a process group.
         process = subprocess.Popen(
             command, cwd=store.parent, env=environment, stdout=said, stderr=said, start_new_session=True
         )
@@ -104,7 +104,7 @@ def served(model: str, store: Path) -> Iterator[int]:
             time.sleep(0.1)
         yield port
     finally:
-        with contextlib.suppress(ProcessLookupError):  # it has ended
+        with contextlib.suppress(ProcessLookupError):  # it has ended already
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 

@@ -1,7 +1,7 @@
-"""What a store costs as it grows: calls and seconds of what every command does, at 10, 100 and 1,000 finished runs.
+"""Costs of a store as it grows: calls and seconds of the commands, at 10, 100 and 1,000 finished runs.
 
-The runs are made up: they have the identities of real cells of a tiny study, and the artifacts that are read again.
-The store is SQLite, asked directly and, up to 100 runs, through a tracking server with artifacts of its own.
+The runs are made up: they have the identities of real cells of a tiny study, and the artifacts that commands read.
+The store is SQLite, used directly and, up to 100 runs, through a tracking server with artifacts of its own.
 """
 
 import contextlib
@@ -38,22 +38,22 @@ from pipeline.study import Cell, Study, load_study
 from pipeline.tracking import Tracker, connect
 
 SIZES, HTTP_SIZES = (10, 100, 1000), (10, 100)
-"""Numbers of finished runs, and those of them that a tracking server is given, too: making one up there takes half a second."""
+"""Numbers of finished runs, in SQLite and on a tracking server, where making up a run takes half a second."""
 RECOGNISED = at_most(10)
 """Target of a study whose cells are all finished, at the largest size."""
 VARIANTS = 10
 """Variants of the made-up study: widths of the LSTM."""
 RUN_SECONDS = 0.2
-"""What making up a run is taken for before the first is made."""
+"""Estimated seconds of making up a run, until the first is made."""
 CLAIMS = 9
-"""Claims of a trial of which the median is shown."""
+"""Number of claims of a trial whose median is shown."""
 SERVER_SECONDS = 60.0
 """How long a tracking server may take to start."""
 
 
 def store_lines(*, quick: bool) -> list[Line]:
-    """Return the seconds of each command in each store at each size, n = 1, and of claims from queues of these sizes."""
-    del quick  # making up the runs takes minutes: it is left out there
+    """Return the seconds of each command in each store at each size, measured once, and of claims from queues of these sizes."""
+    del quick  # making up the runs takes minutes: the section is left out of the quick benchmark
     lines: list[Line] = []
     with workplace(warm=True):
         lines += _time_store("sqlite:///mlflow.db", "SQLite", SIZES)
@@ -95,7 +95,7 @@ def _line(name: str, size: int, calls: int, seconds: float) -> Line:
 
 
 def _measured(run: Callable[[], object]) -> tuple[int, float]:
-    """Return the calls of any tracker and the seconds of what `run` does."""
+    """Return the number of tracker calls and the seconds of `run`."""
     with _counted() as calls:
         began = time.perf_counter()
         with contextlib.redirect_stdout(None):
@@ -129,7 +129,7 @@ def _counted() -> Iterator[Counter[str]]:
 
 
 def _study(size: int) -> Study:
-    """Return a study of so many cells."""
+    """Return a study of `size` cells."""
     tree = {
         "base": TINY,
         "variants": {f"width_{width}": {"model.hidden_dim": width} for width in range(2, 2 + VARIANTS)},
@@ -141,7 +141,7 @@ def _study(size: int) -> Study:
 
 
 def make_up(cells: Sequence[Cell], tracker: Tracker) -> None:
-    """Store a finished run for every cell, with answers that are right at random, and tables that are all the same."""
+    """Store a finished run for every cell, with randomly correct predictions, and the same tables for all runs."""
     generator = np.random.default_rng(0)
     with TemporaryDirectory() as folder, Meter({"": len(cells)}, {"": RUN_SECONDS}, 1, unit="runs") as meter:
         scratch = Path(folder)
@@ -185,7 +185,7 @@ def _make_up_run(cell: Cell, tracker: Tracker, generator: np.random.Generator, s
 
 
 def time_claims(trials: int) -> list[float]:
-    """Return the seconds of each of the first claims from a queue of so many waiting trials on SQLite."""
+    """Return the seconds of each of the first claims from a queue of `trials` waiting trials on SQLite."""
     tree = {"design": "random", "trials": trials, "train.learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}
     with workplace():
         Path("search.json").write_text(json.dumps(tree), encoding="utf-8")
@@ -202,7 +202,7 @@ def time_claims(trials: int) -> list[float]:
 
 @contextlib.contextmanager
 def _server() -> Iterator[str]:
-    """Run a tracking server with a SQLite store and artifacts of its own on loopback, and yield its address."""
+    """Run a tracking server on loopback, with an SQLite store and artifacts of its own, and yield its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -1,4 +1,4 @@
-"""What studies cost beside their training: the analysis of a large one, and a trial of a search."""
+"""Costs of studies besides training: the analysis of a large study, and the overhead of a trial of a search."""
 
 import json
 import time
@@ -28,7 +28,7 @@ RUNS, MODELS, SEQUENCES = 100, 10, 10_000
 QUICK_RUNS, QUICK_MODELS, QUICK_SEQUENCES = 8, 4, 1000
 """Size of the made-up study whose analysis is measured."""
 TRIALS, TRIALS_SHOWN = 100, 10
-"""Trials of the search whose overhead is measured, and how many of them a line is of."""
+"""Number of trials of the measured search, and how many of them a line averages."""
 
 
 def analysis_lines(*, quick: bool) -> list[Line]:
@@ -95,8 +95,8 @@ def made_up_study(runs: int, models: int, sequences: int) -> Results:
 
 
 def trial_lines(*, quick: bool) -> list[Line]:
-    """Return what a trial of a search costs at first and at last, the training of 32 sequences included."""
-    del quick  # the later trials are what counts: it is left out there
+    """Return the seconds of the first and of the last trials of a search, including the training on 32 sequences."""
+    del quick  # only late trials are informative: the section is left out of the quick benchmark
     seconds = time_trials()
     parts = {"first": seconds[:TRIALS_SHOWN], "last": seconds[-TRIALS_SHOWN:]}
     return [
@@ -106,7 +106,7 @@ def trial_lines(*, quick: bool) -> list[Line]:
 
 
 def time_trials() -> list[float]:
-    """Return the seconds from each trial to the next of a search whose training is next to nothing."""
+    """Return the seconds from each trial to the next in a search with a minimal training."""
     tree = {
         **TINY, "seeds": [0], "design": "random", "trials": TRIALS,
         "train.learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},

@@ -1,4 +1,4 @@
-"""What tracking costs: the same training with MLflow on SQLite and with the tracker in memory, in turn."""
+"""Costs of tracking: the same training with MLflow on SQLite and with the tracker in memory, in alternation."""
 
 import time
 from collections.abc import Callable
@@ -15,15 +15,15 @@ from pipeline.train import run_cell
 
 ROUNDS, EPOCHS = 3, 50
 SETTINGS = {**TINY, "train.epochs": EPOCHS}
-"""A training that is short, so that what tracking adds shows, which does not depend on it."""
+"""Settings of a short training, so that the cost of tracking, which does not depend on it, is visible."""
 MLFLOW, MEMORY = "50 epochs with MLflow on SQLite", "50 epochs with the tracker in memory"
 STUDY_TRAIN, STUDY_EVALUATED = 8000, 3000
-"""Images of the quick study, to train on and to evaluate, for which the ratio is computed."""
+"""Number of images that the quick study trains on and evaluates, for which the ratio is computed."""
 
 
 def tracking_lines(*, quick: bool) -> list[Line]:
-    """Return both sides, what MLflow adds to a run, and what that is of a run of the quick study of as many epochs."""
-    del quick  # fifty epochs take long enough: it is left out there
+    """Return both sides, the seconds that MLflow adds to a run, and their share of a run of the quick study of as many epochs."""
+    del quick  # fifty epochs take too long: the section is left out of the quick benchmark
     train = side("position", 4, ROUNDS)
     images = STUDY_TRAIN + EVALUATION_COST * STUDY_EVALUATED
     epoch = [train() / (4 * 128) * images for _ in range(ROUNDS + 1)][1:]
@@ -47,7 +47,7 @@ def tracking_lines(*, quick: bool) -> list[Line]:
 
 
 def _training(tracker: Tracker) -> Callable[[], float]:
-    """Return what trains the next seed as `train` does, and gives the seconds."""
+    """Return a function that trains the next seed as `train` does, and returns the seconds."""
     seeds = count()
 
     def run() -> float:

@@ -23,7 +23,7 @@ from pipeline.training.loop import Epoch, fit
 from pipeline.training.start import start
 
 BATCHES, BATCHES_OF_ENCODINGS, QUICK_BATCHES = 3, 2, 1
-"""Updates that each side makes in a round, of 128 sequences."""
+"""Updates of 128 sequences that each side makes in a round."""
 ROUNDS_OF_ENCODINGS = 5
 RECIPE = "usual recipe (packed), fp32"
 OURS = "position, fp32"
@@ -31,14 +31,14 @@ IN_TORCH = "position, fp32, LSTM of torch"
 BF16 = "position, bf16"
 PRODUCTS = "position, fp32, matrix products alone"
 MODELS = ("sincos", "lete", "kan_mammote")
-"""The required models beside position."""
+"""The required models besides `position`."""
 
 
 class PackedClassifier(nn.Module):
-    """The usual recipe around the same weights: encode every padded event, pack, run, take the last state."""
+    """The usual recipe with the same weights: encode every padded event, pack, run the LSTM, take the last state."""
 
     def __init__(self, model: Classifier) -> None:
-        """Take the parts of an LSTM classifier with a pointwise embedding."""
+        """Use the modules of an LSTM classifier with a pointwise embedding."""
         super().__init__()
         assert isinstance(model.embedding, PointwiseEmbedding)  # noqa: S101 - `bench` chooses it
         self.model, self.encoder = model, model.embedding
@@ -81,7 +81,7 @@ def training_lines(*, quick: bool) -> list[Line]:
 
 
 def lines_of_training(seconds: Seconds, sequences: int) -> list[Line]:
-    """Return the rate of each side, what it gains over the recipe, and what the step of each model costs."""
+    """Return the rate of each side, its ratio to the recipe, and the cost of a step of each model."""
     rates = [
         Line(name=name, unit="sequences/s", values=tuple(sequences / value for value in values))
         for name, values in seconds.items()
@@ -110,7 +110,7 @@ def lines_of_training(seconds: Seconds, sequences: int) -> list[Line]:
 
 
 def lstm_lines(*, quick: bool) -> list[Line]:
-    """Return what the compiled LSTM and bf16 gain over torch's LSTM in fp32, and how near the products come to their floor."""
+    """Return the ratios of the compiled LSTM and of bf16 to torch's LSTM in fp32, and how close they come to the products' time."""
     batches, rounds = (QUICK_BATCHES, QUICK_ROUNDS) if quick else (BATCHES, ROUNDS)
     sides = {OURS: side("position", batches, rounds)}
     sides[IN_TORCH] = side("position", batches, rounds, compiled=False)
@@ -131,7 +131,7 @@ def _seconds_of_products(operations: int, config: LSTMConfig, rows: int) -> floa
 
 
 def lines_of_lstm(seconds: Seconds, operations: int) -> list[Line]:
-    """Return the ratios within rounds; `operations` are those of the products of a round."""
+    """Return the ratios within rounds; `operations` is the number of floating-point operations of a round's products."""
     lines = []
     if BF16 in seconds:
         gained = ratios(seconds[IN_TORCH], seconds[BF16])
@@ -154,8 +154,8 @@ def lines_of_lstm(seconds: Seconds, operations: int) -> list[Line]:
 
 
 def encoding_lines(*, quick: bool) -> list[Line]:
-    """Return what the step of each encoding costs against that of the position table."""
-    del quick  # thirty models: it is left out there
+    """Return the cost of a step of each encoding, relative to that of the position table."""
+    del quick  # thirty models take too long: the section is left out of the quick benchmark
     targets = {name: at_most(1.1) for name, kind in TIME_EMBEDDINGS.items() if issubclass(kind, PointwiseConfig)}
     targets["kan_mammote"] = at_most(1.5)
     return [
@@ -166,7 +166,7 @@ def encoding_lines(*, quick: bool) -> list[Line]:
 
 
 def time_encodings() -> dict[str, tuple[float, ...]]:
-    """Return the ratio of an update of each encoding to one of the position table, for every round."""
+    """Return the ratio of the time of an update of each encoding to that of the position table, for every round."""
     sides = {name: side(name, BATCHES_OF_ENCODINGS, ROUNDS_OF_ENCODINGS) for name in TIME_EMBEDDINGS}
     seconds = alternate(sides, ROUNDS_OF_ENCODINGS)
     return {name: ratios(seconds[name], seconds["position"]) for name in sides}
@@ -181,7 +181,7 @@ def side(
     packed: bool = False,
     compiled: bool = True,
 ) -> Callable[[], float]:
-    """Return what trains for a round on the first sequences of Event-MNIST, and gives the seconds."""
+    """Return a function that trains for a round on the first sequences of Event-MNIST, and returns the seconds."""
     epochs = _epochs(embedding, batches, rounds, precision=precision, packed=packed, compiled=compiled)
     return lambda: next(epochs).seconds
 
@@ -199,7 +199,7 @@ def _epochs(
 
 
 def training_data(embedding: str, batches: int, rounds: int) -> tuple[RunConfig, Splits]:
-    """Return the settings of a side, an epoch for each round, and the sequences of a round."""
+    """Return the settings of a side, with an epoch for each round, and the sequences of a round."""
     config = build_run({"model.embedding.name": embedding, "train.epochs": rounds + 1})
     return config, first_sequences(config, batches * config.train.batch_size)
 

@@ -1,4 +1,4 @@
-"""A Ray cluster from the side of the process that has work for it."""
+"""The driver's side of a Ray cluster: the process that distributes the tasks."""
 
 import os
 import pickle
@@ -31,13 +31,13 @@ Result = TypeVar("Result")
 CONNECT_SECONDS = 5.0
 """How long the head of a cluster may take to answer."""
 CHECK_SECONDS = 120.0
-"""How long a node may take to say what it has: the first process there imports torch and MLflow."""
+"""How long a node may take to answer its examination: the first process there imports torch and MLflow."""
 AGAIN_SECONDS = 2.0
-"""After how long an interrupt is sent again to a task that has not ended."""
+"""Seconds after which an interrupt is sent again to a task that has not ended."""
 SLOTS_SECONDS = 2.0
-"""How often the nodes are counted: they come and go."""
+"""Seconds between two counts of the nodes, because nodes can join and leave."""
 MOST_LOSSES = 3
-"""How often a task may lose its worker before it is given up: its own work may be what ends the process."""
+"""How often a task may lose its worker before it is given up: its own work may be what kills the process."""
 GIGABYTE = 10**9
 LOST = (
     ray_errors.WorkerCrashedError,
@@ -45,14 +45,14 @@ LOST = (
     ray_errors.ObjectLostError,
     ray_errors.LocalRayletDiedError,
 )
-"""How Ray says that a worker or its node is gone."""
+"""Errors of Ray for a worker or node that is lost."""
 HANDED = ("MLFLOW_", "PG", "AWS_", "OPTUNA_", "EVENT_", "ONEDNN_", "NUMBA_")
-"""How the variables begin that a task gets from the driver's environment."""
+"""Prefixes of the variables that a task gets from the driver's environment."""
 
 
 @dataclass(frozen=True)
 class Demand:
-    """What a task takes of a node."""
+    """The resources that a task needs."""
 
     gpus: float = 0.0
     gigabytes: float = 1.0
@@ -61,18 +61,18 @@ class Demand:
         """Return how many tasks a node can run at once."""
         counts = [resources.get("CPU", 0), resources.get("memory", 0) / (self.gigabytes * GIGABYTE)]
         counts += [resources.get("GPU", 0) / self.gpus] if self.gpus else []
-        return int(min(counts) + 1e-6)  # 1 / 0.1 must be 10
+        return int(min(counts) + 1e-6)  # against rounding: 1 / 0.1 must give 10
 
     def options(self) -> dict[str, Any]:
-        """Return it as Ray has it."""
+        """Return the demand as options of a Ray task."""
         return {"num_cpus": 1, "num_gpus": self.gpus, "memory": int(self.gigabytes * GIGABYTE)}
 
 
 @contextmanager
 def connected(demand: Demand, cpus: int) -> Iterator["Cluster"]:
-    """Connect to the cluster that RAY_ADDRESS names, or start one on this machine with so many CPUs, for as long as this lasts.
+    """Connect to the cluster that RAY_ADDRESS names, or start one with `cpus` CPUs on this machine, while the context is open.
 
-    UsageError where it does not answer, has another version, or no node that suffices.
+    UsageError if the cluster does not answer, has another version of Ray, or has no node with enough resources.
     """
     address = os.environ.get("RAY_ADDRESS") or "local"
     _check_address(address)
@@ -83,7 +83,7 @@ def connected(demand: Demand, cpus: int) -> Iterator["Cluster"]:
             address,
             log_to_driver=False,
             logging_level="ERROR",
-            # Workers find the project where the driver does, if it is there, or else where the node has it.
+            # Workers import the project from the driver's folder if the node has that folder, otherwise from the node's installation.
             job_config=ray.job_config.JobConfig(_py_driver_sys_path=[str(ROOT)]),
             **more,
         )
@@ -91,7 +91,7 @@ def connected(demand: Demand, cpus: int) -> Iterator["Cluster"]:
         raise _no_answer(address, " ".join(str(error).split())[:300]) from None
     try:
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)  # Ray has set its own
+            signal.signal(signal.SIGTERM, before)  # Ray has replaced the handler
         share_tensors()
         cluster = Cluster(demand)
         cluster.check_demand()
@@ -123,10 +123,10 @@ def _no_answer(address: str, got: str) -> UsageError:
 
 
 class Cluster:
-    """A cluster that this process is connected to."""
+    """A cluster to which this process is connected."""
 
     def __init__(self, demand: Demand) -> None:
-        """Run tasks with this demand."""
+        """Run tasks that need `demand`."""
         self._demand = demand
         self._work = ray.remote(do).options(max_retries=0, scheduling_strategy="SPREAD", **demand.options())
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -136,18 +136,18 @@ class Cluster:
 
     @property
     def places(self) -> list[str]:
-        """The address of the node of each task that can run at once."""
+        """The address of a node for each task that can run at the same time."""
         return [node["NodeManagerAddress"] for node in _nodes() for _ in range(self._demand.fits(node["Resources"]))]
 
     @property
     def slots(self) -> int:
-        """How many tasks can run at once, as counted some seconds ago."""
+        """Number of tasks that can run at the same time, as of the last count, at most `SLOTS_SECONDS` ago."""
         if time.monotonic() - self._counted[0] > SLOTS_SECONDS:
             self._counted = time.monotonic(), len(self.places)
         return self._counted[1]
 
     def check_demand(self) -> None:
-        """Refuse what no node has."""
+        """Raise UsageError if no node has the demanded resources."""
         if self.places:
             return
         most = {
@@ -164,9 +164,10 @@ class Cluster:
         )
 
     def check(self, connection: object, folders: Sequence[Path], facts: Callable[[], Mapping[str, str]]) -> None:
-        """Refuse nodes that cannot do the work: other versions, or a store or folders that they do not see.
+        """Raise UsageError if a node has other versions, computes differently, or does not see the store or a folder.
 
-        `connection` has a `tracker` there; all who share the store must see `folders`. `facts` say how a machine computes.
+        `connection` provides the `tracker` on a node; every process that shares the store must see `folders`. `facts` describes how
+        a machine computes, and must return the same on all nodes.
         """
         with _marked(folders) as marks:
             asked = pickle.dumps((connection, marks, facts))
@@ -174,7 +175,7 @@ class Cluster:
             refs = {
                 examination.options(
                     num_cpus=0,
-                    num_gpus=self._demand.gpus,  # without one, a task need not see any
+                    num_gpus=self._demand.gpus,  # a task without a GPU does not see the GPUs of its node
                     max_retries=0,
                     scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
                 ).remote(_environment(), str(Path.cwd()), asked): node["NodeManagerAddress"]
@@ -197,19 +198,19 @@ class Cluster:
                     raise _unfit(refs[ref], *wrong)
 
     def hand_over(self, configs: Iterable[Any]) -> None:
-        """Put the data of these configs into the cluster, which then has them once on each node."""
+        """Put the data of these configs into the cluster's object store, which holds them once on each node."""
         self._data = [(config, ray.put(config.load())) for config in configs]
 
     def run_tasks(
         self, tasks: Iterable[Task], work: Callable[[Task, Notify], Result], *, workers: int, notify: Notify
     ) -> Iterator[tuple[Task, Result | Exception]]:
-        """Run tasks on the nodes, as many at once as they have room for; `workers` is how many that was.
+        """Run tasks on the nodes, as many at a time as fit; `workers`, the number of slots at the start, is not used.
 
         An interrupt of this process interrupts the tasks.
         """
         del workers
         offered = iter(tasks)
-        running: dict[Any, tuple[Task, int]] = {}  # with how often each was lost
+        running: dict[Any, tuple[Task, int]] = {}  # each task with the number of workers that it has lost
         lost = deque[tuple[Task, int]]()
         try:
             while True:
@@ -253,9 +254,9 @@ class Cluster:
 
     @staticmethod
     def _end(refs: list[Any]) -> None:
-        """Interrupt tasks, and kill the processes of those that have not closed their runs after a while.
+        """Interrupt tasks, and kill the processes of those that have not closed their runs in time.
 
-        Ray 2.60 loses some interrupts of a busy process, so that they are sent again; a task takes the first that it gets.
+        Ray 2.60 loses some interrupts of a busy process, so they are sent again; a task reacts only to the first that arrives.
         """
         still, ends = refs, time.monotonic() + GRACE_SECONDS
         while still and time.monotonic() < ends:
@@ -267,11 +268,11 @@ class Cluster:
 
 
 class _Lost:
-    """In place of a result: the worker was lost, and the task is to be tried again."""
+    """Stands for the result of a task that lost its worker and must be tried again."""
 
 
 def _result(ref: Any, losses: int) -> Any:  # noqa: ANN401 - of any task
-    """Return the result of a task that has lost its worker so often before, or the error that ended it."""
+    """Return the result of a task, the error that ended it, or `_Lost`; `losses` counts the workers that it lost before."""
     try:
         return pickle.loads(ray.get(ref))  # noqa: S301 - of our own worker
     except LOST as error:
@@ -308,7 +309,7 @@ def _check_facts(node: str, here: Mapping[str, str], there: Mapping[str, str]) -
 
 @contextmanager
 def _marked(folders: Sequence[Path]) -> Iterator[dict[Path, str]]:
-    """Put a file into each folder meanwhile, by which others know that they see the same one."""
+    """Put a file into each folder while the context is open, by which nodes can tell that they see the same folder."""
     marks = {folder / f".seen-{uuid.uuid4().hex}": uuid.uuid4().hex for folder in folders}
     with ExitStack() as made:
         for file, content in marks.items():

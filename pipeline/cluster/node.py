@@ -1,4 +1,4 @@
-"""What runs on the nodes of a cluster: tasks, and the examination of a node before the first of them."""
+"""The node's side of a cluster: tasks, and the examination of a node before the first task."""
 
 import hashlib
 import os
@@ -25,12 +25,12 @@ from pipeline.launch import Notify, attempt
 from pipeline.place import ROOT
 
 COMPARED = ("ray", "torch", "numpy", "numba", "scipy", "pykan", "mlflow")
-"""Packages whose versions must be those of the driver."""
+"""Packages whose versions must equal those of the driver."""
 
 
 @cache
 def versions() -> dict[str, str]:
-    """Return what must be the same on all machines that share the work."""
+    """Return the versions that must be the same on all machines that share the work."""
     code = hashlib.sha256()
     for file in sorted(file for package in PACKAGES for file in (ROOT / package).rglob("*.py")):
         code.update(f"{file.relative_to(ROOT)}\n".encode() + file.read_bytes())
@@ -44,7 +44,7 @@ def versions() -> dict[str, str]:
 def examine(
     environment: Mapping[str, str], folder: str, asked: bytes
 ) -> tuple[dict[str, str], tuple[str, str, str] | None]:
-    """Return what a node has, and what is wrong with it: what must hold, what was got, what to do."""
+    """Return the properties of a node, and its first problem, if any: what must hold, what was found, and what to do."""
     _prepare(environment, folder)
     found = versions()
     try:
@@ -57,17 +57,17 @@ def examine(
                     "Use a tracking server or PostgreSQL (MLFLOW_TRACKING_URI, --storage), or put the folder on a shared disk.",
                 )  # fmt: skip
         connection.tracker.find(cell="none")
-    except Exception as error:  # noqa: BLE001 - whatever a machine lacks, in one line
+    except Exception as error:  # noqa: BLE001 - any problem of a machine is reported in one line
         return found, ("reach the tracking store", one_line(error), "Name one by an address that all nodes know.")
     return found, None
 
 
 def _unshared(file: Path, content: str) -> str:
-    """Return why the folder of a file that the driver wrote is not shared with it, or nothing."""
+    """Return why this node does not share the folder of a file that the driver wrote, or ""."""
     try:
         if not file.is_file() or file.read_text(encoding="utf-8") != content:
             return "another one or none"
-        TemporaryFile(dir=file.parent).close()  # whoever trains there writes files, too
+        TemporaryFile(dir=file.parent).close()  # a node must also be able to write to the folder
     except OSError as error:
         return one_line(error)
     return ""
@@ -84,18 +84,18 @@ def do(environment: Mapping[str, str], folder: str, payload: bytes, data: Sequen
             hand_over(config, partial(_fetched, ref))
 
     def tell(message: object) -> None:
-        ray.get(mailbox.put.remote(pickle.dumps(message)))  # at once, so that it is there before the task has ended
+        ray.get(mailbox.put.remote(pickle.dumps(message)))  # waits, so that the message arrives before the task ends
 
     with redirect_stdout(_Lines(tell)), _interrupted_once():
         result = attempt(work, task, tell)
     try:
         return pickle.dumps(result)
-    except Exception as error:  # noqa: BLE001 - an error may hold anything
+    except Exception as error:  # noqa: BLE001 - pickling an error may raise anything
         return pickle.dumps(RunError(one_line(result if isinstance(result, Exception) else error)))
 
 
 def _prepare(environment: Mapping[str, str], folder: str) -> None:
-    """Make this process like a worker of the driver's machine. The folder may be one that this machine lacks."""
+    """Give this process the environment and the working folder of the driver, if this machine has that folder."""
     os.environ.update(environment)
     with suppress(OSError):
         os.chdir(folder)
@@ -125,7 +125,7 @@ class Line:
 
 
 class _Lines(TextIOBase):
-    """What is printed on a node, which goes to the driver line by line."""
+    """A text stream that sends what is printed on a node to the driver, line by line."""
 
     def __init__(self, tell: Notify) -> None:
         self._tell, self._begun = tell, ""
@@ -138,10 +138,10 @@ class _Lines(TextIOBase):
 
 
 class Mailbox:
-    """Keeps what tasks say until the driver asks for it; it is an actor."""
+    """An actor that keeps the messages of tasks until the driver asks for them."""
 
     def __init__(self) -> None:
-        """Begin without a message."""
+        """Start without messages."""
         self._messages: list[bytes] = []
 
     def put(self, message: bytes) -> None:
@@ -149,13 +149,13 @@ class Mailbox:
         self._messages.append(message)
 
     def take(self) -> list[bytes]:
-        """Return the messages since the last time."""
+        """Return and forget the messages since the last call."""
         messages, self._messages = self._messages, []
         return messages
 
 
 def share_tensors() -> None:
-    """Let tensors go to Ray's store as arrays, which the workers of a node then share in memory."""
+    """Serialise tensors to Ray's object store as arrays, which the workers of a node share in memory."""
     import torch  # noqa: PLC0415 - reads the environment
 
     ray.util.register_serializer(torch.Tensor, serializer=lambda tensor: tensor.numpy(), deserializer=_shared)
@@ -165,5 +165,5 @@ def _shared(array: Any) -> Any:  # noqa: ANN401 - torch is not imported here
     import torch  # noqa: PLC0415 - as above
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it cannot be written to, and nobody writes to data
+        warnings.simplefilter("ignore")  # torch warns that the array is read-only, but data are never written to
         return torch.from_numpy(array)
