@@ -18,15 +18,15 @@ from pipeline.launch import MODULES, ONE_THREAD, cores, prepare_workers
 from pipeline.place import preset_or
 from pipeline.registries import REGISTRIES
 
-# Each verb imports its stage when it runs: torch and MLflow cost seconds that `--help` need not pay.
+# Each verb imports its modules when it runs: importing torch and MLflow takes seconds, which `--help` should not take.
 # ruff: noqa: PLC0415
 
 os.environ.update(ONE_THREAD)
-# oneDNN keeps a compiled kernel for each shape it met, 1024 by default: gigabytes, since batches differ in length.
+# oneDNN caches a compiled kernel for each shape, by default up to 1024: that would be gigabytes, as batches differ in length.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 OURS = ("analysis", "models", "pipeline")
-"""The packages of the project: one that is not there is an error in the code."""
+"""The packages of the project: if one of them cannot be imported, that is a defect and not a missing dependency."""
 
 TRAINED = (
     "config",
@@ -45,7 +45,7 @@ TRAINED = (
     "time_left",
     "plan",
 )
-"""Flags of what trains a study."""
+"""Flags of the verbs that train a study."""
 
 VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
     "main": (
@@ -122,9 +122,9 @@ VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
     "new": ("write the file of a new embedding, backbone, dataset, metric, analysis or probe, and list it", ()),
     "bench": ("measure speed, memory and overheads on this machine", ("only", "quick", "output")),
 }
-"""What each verb does, and its options. One that reads settings from a file takes them as options, too."""
+"""What each verb does, and its options. A verb that reads settings from a file also takes settings as options."""
 ARCHIVE = ".zip"
-"""How the name ends of a file that `export` writes."""
+"""Ending of the files that `export` writes."""
 EPILOG = (
     "Any setting can be given as --dotted.path VALUE, for instance --model.embedding.name lete --train.epochs 5, "
     "or by its last word where that is unique, for instance --threshold 0.5. "
@@ -137,24 +137,24 @@ REWORDED = {
     r"(\S+): invalid choice: (.*) \(choose from (.*)\)": r"\1: must be one of \3, got \2",
     r"(\S+): expected .*argument": r"\1: must be followed by a value, got none",
 }
-"""What argparse says, and the same in the form of all errors."""
+"""Messages of argparse, as patterns, and the same messages in the form of all errors."""
 MOST_WORKERS = 10_000
-"""Most processes that can be asked for."""
+"""Most worker processes that a command accepts."""
 MOST_SECONDS = 10**9
-"""Longest time that can be left: thirty years."""
+"""Longest time that a command accepts, in seconds: thirty years."""
 MOST_GIGABYTES = 10**6
 MOST_GPUS = 64
-"""Most memory and GPUs of one run that can be asked for."""
+"""Most memory and most GPUs of one run that a command accepts."""
 LAUNCHERS = ("local", "ray")
 MOST_COUNTED = 10**12
-"""Most sequences or runs that a claim can be about."""
+"""Most sequences or runs that a claim accepts."""
 LONGEST_REASON = 500
-"""Letters of the reason of a promotion."""
+"""Longest reason of a promotion, in characters."""
 
 SHELLS = ("bash", "zsh", "fish", "tcsh", "powershell")
-"""Shells that complete the command."""
+"""Shells for which a completion script can be written."""
 WAYS = ("init", "order", "dropout", "all")
-"""Random streams that can vary apart."""
+"""Values of `--vary`: a random stream that varies alone, or all of them separately."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -219,7 +219,7 @@ def _is_whole(word: str) -> bool:
 
 
 def _whole(word: str) -> int:
-    """Return a whole number; Python reads 4300 digits at once, and one of more than 20 is too large for all that takes one."""
+    """Return a whole number, from its first 20 digits only: a longer one exceeds every limit, and Python refuses 4300 digits."""
     return int(word.lstrip("0")[:20] or 0)
 
 
@@ -238,7 +238,7 @@ def _launcher(text: str) -> str:
 
 
 def _amount(text: str, most: int) -> float | None:
-    """Return a number above 0 and up to `most`, where one is given."""
+    """Return a number above 0 and up to `most`; None for an empty text."""
     try:
         number = float(text) if text.isascii() else nan
     except ValueError:
@@ -284,7 +284,7 @@ def _choice(text: str) -> int | None:
 
 
 def _rate(text: str) -> float | None:
-    """Return percent as a rate in [0, 1]."""
+    """Return a percentage as a rate in [0, 1]; None for an empty text."""
     try:
         percent = float(text) if text.isascii() else nan
     except ValueError:
@@ -318,8 +318,8 @@ def _truth(text: str) -> bool:
     return text == "true"
 
 
-# An empty value means that the option is not given: so the commands of MLproject pass what nobody set. The default is an
-# empty text, which argparse hands to `type`, too.
+# An empty value means that the option is not given: the commands of MLproject pass options that nobody set in this way. The
+# default is an empty text, too, which argparse also passes to `type`.
 OPTIONS: dict[str, dict[str, Any]] = {
     "config": {"type": _config, "metavar": "FILE", "help": "a JSON file of settings; config/ holds presets"},
     "models": {"type": _words, "metavar": "A,B", "help": "variants of the study, or embeddings"},
@@ -478,7 +478,7 @@ PLACES: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
 }
-"""What verbs take by its place, not by a flag."""
+"""Positional arguments of verbs."""
 STORED_MODEL = {"metavar": "URI", "help": "a stored model: models:/NAME@ALIAS, models:/NAME/VERSION or runs:/RUN/NAME"}
 OWN_MEANING: dict[tuple[str, str], dict[str, str]] = {
     ("claim", "study"): {"help": "study that has the model (default: the newest)"},
@@ -495,13 +495,13 @@ OWN_MEANING: dict[tuple[str, str], dict[str, str]] = {
     ("doctor", "output"): {"help": "folder of the page (default: results/doctor)"},
     ("promote", "name"): {"help": "name of the registered model (default: event-classifier)"},
 }
-"""What an option means to one verb, where it is something else than to the others."""
+"""Help texts of options that mean something else for one verb than for the others."""
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Return a verb and its options; `overrides` are the settings among them, as they were written."""
+    """Return a verb and its options; `overrides` are the settings among them, as text."""
     options, rest = _parser().parse_known_args(arguments)
-    if options.verb == "doctor":  # a positional argument would take the value of a setting before it
+    if options.verb == "doctor":  # its positional argument could take the value of a setting that comes before it
         options.place = rest.pop(0) if rest and not rest[0].startswith("-") else ""
     options.overrides = _overrides(rest, options.verb, options.parser)
     del options.parser
@@ -509,7 +509,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def _overrides(rest: Sequence[str], verb: str, parser: argparse.ArgumentParser) -> dict[str, str]:
-    """Return what the parser of a verb does not know as pairs of `--name value` or `--name=value`."""
+    """Return the arguments that a verb's parser does not know, given as `--name value` or `--name=value`, by name."""
     overrides: dict[str, str] = {}
     tokens = list(rest)
     while tokens:
@@ -534,7 +534,7 @@ def _overrides(rest: Sequence[str], verb: str, parser: argparse.ArgumentParser) 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; return the exit code.
 
-    0 done, 1 a run failed, 2 the input was wrong, 75 the time is over and runs are left, 130 interrupted.
+    Exit codes: 0 done, 1 a run failed, 2 the input was wrong, 75 the time is over and runs are left, 130 interrupted.
     """
     _open_streams()
     options = vars(parse(arguments))
@@ -568,20 +568,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _open_streams() -> None:
-    """Open what was closed, as `>&-` does: the next file to be opened would have its number, and get what is printed."""
+    """Open standard streams that were closed, as by `>&-`: otherwise the next opened file would receive the printed output."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - for as long as the process lives
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - open for the life of the process
 
 
 def _wrong_input() -> tuple[type[Exception], ...]:
-    """Return the errors that tell a user what to correct. A module that is not imported has raised none."""
+    """Return the types of errors that tell a user what to correct. Modules that are not imported cannot have raised theirs."""
     further = {"analysis.results": "ResultsError", "models.config": "ModelError"}
     return UsageError, *(getattr(sys.modules[name], error) for name, error in further.items() if name in sys.modules)
 
 
 def _lacking(error: Exception) -> str:
-    """Return what to say where a package is missing that this project needs, or nothing."""
+    """Return a message if the error is that a required package is missing, otherwise ""."""
     if not isinstance(error, ModuleNotFoundError) or not error.name or error.name.partition(".")[0] in OURS:
         return ""
     return (
@@ -632,7 +632,7 @@ def _run(verb: str, options: dict[str, Any]) -> None:
     if "time_left" in options:
         options["ends"] = inf if options["time_left"] is None else time.monotonic() + options["time_left"]
     if options.get("workers", 1) > 1 and options.get("launcher") != "ray" and not options.get("plan"):
-        # While this process imports the same; `prepare_workers` says what that saves.
+        # The fork server imports the modules while this process does the same; `prepare_workers` says what that saves.
         prepare_workers(*MODULES)
     from pipeline import verbs
     from pipeline.settings import read_values

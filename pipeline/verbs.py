@@ -1,4 +1,4 @@
-"""The verbs as the command line calls them: check what was given, connect to the store, do the work, say what came out."""
+"""The verbs of the command line: each checks its arguments, connects to the store, does the work, and prints the result."""
 
 import os
 import time
@@ -26,7 +26,7 @@ from pipeline.training.choice import History
 from pipeline.training.start import check_fit
 from pipeline.unfinished import clear
 
-# The analysis costs seconds and 80 MB, and is imported by the verbs that need it.
+# Importing the analysis takes seconds and 80 MB, so only the verbs that need it import it.
 # ruff: noqa: PLC0415
 if TYPE_CHECKING:
     from analysis.findings import Finding
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Call:
-    """What the command line gave; a verb looks at what it takes."""
+    """The arguments of the command line; each verb uses those that it takes."""
 
     config: Path | None = None
     models: tuple[str, ...] = ()
@@ -79,7 +79,7 @@ class Call:
 
 
 def train(call: Call) -> None:
-    """Train one model with one seed, or find that it is trained."""
+    """Train one model with one seed, unless that run is finished already."""
     overrides = dict(call.overrides)
     if len(call.models) > 1 or len(call.seeds or ()) > 1:
         raise UsageError("train: must get one model and one seed, got several. Use compare for several.")
@@ -115,7 +115,7 @@ def train(call: Call) -> None:
 
 
 def compare(call: Call) -> None:
-    """Train what is missing of a study."""
+    """Train the missing runs of a study."""
     study = _study(call)
     with _site(call) as site:
         if call.plan:
@@ -145,16 +145,16 @@ def _train_missing(
 
 @dataclass(frozen=True)
 class _Site:
-    """Where runs go on."""
+    """The place where runs are trained: this machine or a cluster."""
 
     places: Sequence[str]
-    """The name of the worker, or of the node, for each run that goes on at once."""
+    """The name of the worker or node of each run that is trained at the same time."""
     device: str
     launch: Launch = run_tasks
     cluster: "Cluster | None" = None
 
     def prepare(self, data: "Iterable[DatasetConfig]", tracker: Tracker, folders: Sequence[Path]) -> None:
-        """Give the data to the nodes of a cluster; UsageError where one of them cannot do the work."""
+        """Check the nodes of a cluster and send them the data; UsageError if a node cannot do the work."""
         if self.cluster:
             phase("checking the nodes")
             self.cluster.check(Connection(tracker), folders, partial(ways, self.device))
@@ -163,7 +163,7 @@ class _Site:
 
 @contextmanager
 def _site(call: Call) -> Iterator[_Site]:
-    """Connect to a cluster where one is asked for."""
+    """Connect to a cluster if the arguments ask for one."""
     if call.launcher == "local":
         for name, given in {"--gpus-per-run": call.gpus_per_run, "--memory-per-run": call.memory_per_run}.items():
             if given is not None:
@@ -178,7 +178,7 @@ def _site(call: Call) -> Iterator[_Site]:
         raise UsageError(
             f"--device: must be cpu or cuda with --launcher ray, which chooses the GPU, got {call.device}. Correct it."
         )
-    # The same on all nodes, whatever each of them has.
+    # Resolved here, so that all nodes use the same kind of device.
     device = "cuda" if call.device == "cuda" or call.gpus_per_run else "cpu"
     resolve_device(device)
     gpus = call.gpus_per_run or (1.0 if device == "cuda" else 0.0)
@@ -188,7 +188,7 @@ def _site(call: Call) -> Iterator[_Site]:
 
 
 def _forecast(study: Study, call: Call, site: _Site) -> None:
-    """Say what a study would train; where there is no store yet, none is made."""
+    """Print what a study would train, without creating a store."""
     from pipeline.forecast import forecast
     from pipeline.ls import is_store
 
@@ -211,7 +211,7 @@ def _study(call: Call) -> Study:
 
 
 def _database(call: Call) -> str:
-    """Return the database whose locks own the runs of a server, where one is given."""
+    """Return the database whose locks own the runs of a server; empty if none is given."""
     if call.storage and not call.storage.startswith("postgresql"):
         kind = call.storage.split(":", maxsplit=1)[0]
         raise UsageError(
@@ -228,7 +228,7 @@ def _database(call: Call) -> str:
 
 
 def check(configs: Iterable[RunConfig]) -> None:
-    """Get the data and see that the models can take them, before anything is recorded."""
+    """Load the data, and check that the models accept them, before anything is recorded."""
     notes: dict[str, None] = {}
     phase("loading the data")
     for config in configs:
@@ -240,11 +240,11 @@ def check(configs: Iterable[RunConfig]) -> None:
 
 
 def open_store(database: str = "") -> tuple[Tracker, str | None]:
-    """Connect to the store, send what waits for it, end runs that died, and take the run that `mlflow run` created.
+    """Connect to the store, send waiting spools, and end runs whose process died; return the tracker and an adopted run.
 
-    `database` is one whose locks own the runs where the store is a server.
+    The adopted run is the one that `mlflow run` created, or None. If the store is a server, the locks of `database` own its runs.
     """
-    # Workers must not see it: MLflow would give each of them that run.
+    # Workers must not see the variable: MLflow would give each of them that run.
     adopted = os.environ.pop("MLFLOW_RUN_ID", None)
     tracker = connect(database=database or None)
     _check_folders(tracker)
@@ -255,7 +255,7 @@ def open_store(database: str = "") -> tuple[Tracker, str | None]:
 
 
 def _check_folders(tracker: Tracker) -> None:
-    """Refuse a store whose files lie on another machine: they would be looked for, and written, in a folder of the same name here."""
+    """Refuse a store whose files lie on another machine: MLflow would use a folder of the same name on this machine instead."""
     unseen = [folder for folder in tracker.folders if not folder.is_dir()] if tracker.remote else []
     if unseen and tracker.find():
         raise UsageError(
@@ -265,7 +265,7 @@ def _check_folders(tracker: Tracker) -> None:
 
 
 def deliver(call: Call) -> None:
-    """Send what was recorded while a tracking server was away."""
+    """Send what was recorded while a tracking server was unreachable."""
     tracker = connect(database=_database(call) or None)
     if not tracker.spools:
         raise UsageError(
@@ -282,7 +282,7 @@ def deliver(call: Call) -> None:
 
 
 def _deliver(tracker: Tracker) -> tuple[int, int]:
-    """Send the spools that wait, say what became of each, and return how many were sent and how many stay."""
+    """Send the waiting spools, print the outcome of each, and return how many were sent and how many were kept."""
     sent = stay = 0
     for spool in deliver_all(tracker):
         sent, stay = (sent + 1, stay) if spool.run else (sent, stay + 1)
@@ -304,7 +304,7 @@ def analyze(call: Call) -> None:
 
 
 def claim(call: Call) -> None:
-    """Hold a published accuracy against the stored runs of a model."""
+    """Compare a published accuracy with the stored runs of a model."""
     from pipeline.claim import place_claim
     from pipeline.stored_study import find_study
 
@@ -339,7 +339,7 @@ def suite(call: Call) -> None:
 
 
 def verify(call: Call) -> None:
-    """Check what is stored of studies, and end as failed where it does not hold."""
+    """Verify stored studies; RunError if a check fails."""
     from pipeline.stored_study import ABLATION_KIND, STUDY_KIND, find_parent
     from pipeline.verify import verify_study
 
@@ -361,7 +361,7 @@ def verify(call: Call) -> None:
 
 
 def promote(call: Call) -> None:
-    """Make the best model of a study the champion of a registered model, where the study says that it is better."""
+    """Make the best model of a study the champion of a registered model, if the study shows that it is better."""
     from pipeline.promotion.promote import NAME
     from pipeline.promotion.promote import promote as promote_leader
     from pipeline.stored_study import find_study
@@ -374,7 +374,7 @@ def promote(call: Call) -> None:
 
 
 def export(call: Call) -> None:
-    """Write a study to a file that others can check and take into their store."""
+    """Write a study to a file that others can verify and import into their store."""
     from pipeline.exchange.sending import export_study
     from pipeline.exchange.signature import private_key
     from pipeline.stored_study import find_study
@@ -386,7 +386,7 @@ def export(call: Call) -> None:
 
 
 def import_(call: Call) -> None:
-    """Take a study from a file into the store."""
+    """Import a study from a file into the store."""
     from pipeline.exchange.taking import import_file
 
     assert call.file  # noqa: S101 - as above
@@ -418,7 +418,7 @@ def drift(call: Call) -> None:
 
 
 def _check_model(call: Call) -> None:
-    """Refuse what is no address of a stored model."""
+    """Refuse a text that is not the address of a stored model."""
     if not call.model.startswith(("models:/", "runs:/")):
         raise UsageError(
             f"--model: must be models:/NAME@ALIAS, models:/NAME/VERSION or runs:/RUN/NAME, got {call.model or 'none'}. "
@@ -436,7 +436,7 @@ def _fetched(call: Call) -> tuple[Path, Path]:
 
 
 def main(call: Call) -> None:
-    """Train what is missing of a study, analyse it and say what came out."""
+    """Train the missing runs of a study, analyse it, and print the findings."""
     from pipeline.stored_study import find_study
 
     study = _study(call)
@@ -459,7 +459,7 @@ def main(call: Call) -> None:
 
 
 def doctor(call: Call) -> None:
-    """Look at the event times of a file or a data set."""
+    """Examine the event times of a file or a data set."""
     from pipeline.data import DATASETS
     from pipeline.doctor import examine
     from pipeline.settings import resolve_all
@@ -494,7 +494,7 @@ def rm(call: Call) -> None:
 
 
 def clean(call: Call) -> None:
-    """Delete what no run needs."""
+    """Delete files that no run needs."""
     from pipeline.ls import check_store
     from pipeline.removal import clean as delete_left
 
@@ -504,7 +504,7 @@ def clean(call: Call) -> None:
 
 
 def relocate(_: Call) -> None:
-    """Let a store that was moved or copied use the files beside it."""
+    """Make a store that was moved or copied use the files beside it."""
     from pipeline.ls import LOCAL_STORE, check_store, store_address
     from pipeline.tracking.relocation import relocate as use_files_beside
 
@@ -523,7 +523,7 @@ def relocate(_: Call) -> None:
 
 
 def ablate(call: Call) -> None:
-    """Run what is missing of an ablation study, and say what came out."""
+    """Run the missing trials of an ablation study, and print the findings."""
     from pipeline.ablation.conclude import conclude
     from pipeline.ablation.conduct import conduct, foresee
     from pipeline.ablation.queue import DEFAULT_STORAGE, folders_of

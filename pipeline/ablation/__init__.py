@@ -1,1 +1,1 @@
-"""Ablation studies: Optuna says what is tried next, the trainer trains it, MLflow holds the tree of trials."""
+"""Ablation studies: Optuna chooses the next trial, the trainer trains it, and MLflow holds the tree of trials."""

@@ -1,4 +1,4 @@
-"""Concludes an ablation study: its findings, the best settings, and, for named changes, verdicts on the test split."""
+"""The conclusion of an ablation study: its findings, the best settings, and, for named changes, verdicts on the test split."""
 
 import json
 from dataclasses import dataclass
@@ -37,26 +37,26 @@ from pipeline.tracking import Tracker
 
 STATES = {TrialState.COMPLETE: "COMPLETE", TrialState.PRUNED: "PRUNED", TrialState.FAIL: "FAILED"}
 FEWEST_FOR_IMPORTANCE = 4
-"""Complete trials below which no importance is computed."""
+"""Fewest complete trials for which importances are computed."""
 FRESH_SEEDS = 5
-"""Seeds that the study of the tuned settings is given, none of which the search has used."""
+"""Number of seeds of the study that compares the tuned settings; the search used none of them."""
 
 
 @dataclass(frozen=True)
 class Conclusion:
-    """What came out of an ablation study."""
+    """The results of an ablation study."""
 
     document: Document
     table: pd.DataFrame
     """One row per trial and seed."""
     findings: list[Finding]
-    """Results and verdicts on the test split; none for a grid or a search."""
+    """Findings on the test split; empty for a grid or a search."""
     best: str
     """The best settings, in a sentence."""
 
 
 def conclude(study: AblationStudy, tracker: Tracker, parent: str, queue: Queue, output: Path) -> Conclusion | None:
-    """Write report, tables and best settings to `output` and to the parent run; nothing where no trial is complete."""
+    """Write report, tables and best settings to `output` and to the parent run; None if no trial is complete."""
     ended = [trial for trial in without_replaced(queue.trials()) if trial.state in STATES]
     complete = [trial for trial in ended if trial.state == TrialState.COMPLETE]
     if not complete:
@@ -111,7 +111,7 @@ def conclude(study: AblationStudy, tracker: Tracker, parent: str, queue: Queue, 
 
 
 def trial_table(study: AblationStudy, ended: list[FrozenTrial]) -> pd.DataFrame:
-    """Return one row per trial and seed: what was varied, and what it brought; one row where a trial has no scores."""
+    """Return one row per trial and seed with the varied settings and the scores; a trial without scores has one row."""
     rows: list[dict[str, Any]] = []
     for trial in ended:
         factors = study.design.levels(study, trial)
@@ -129,7 +129,7 @@ def trial_table(study: AblationStudy, ended: list[FrozenTrial]) -> pd.DataFrame:
 
 
 def _shared(study: AblationStudy, complete: list[FrozenTrial]) -> Values:
-    """Return the settings that all trials have with one and the same value, the seeds among them."""
+    """Return the settings, seeds included, that have the same value in all trials."""
     first, *others = (flat(study.design.point_of(study, trial).config) for trial in complete)
     same = {path: value for path, value in first.items() if all(path in of and of[path] == value for of in others)}
     return {**same, "seed": ", ".join(map(str, study.seeds))}
@@ -147,7 +147,7 @@ def _importances(study: AblationStudy, held: optuna.Study, complete: list[Frozen
     if len(study.how.objectives) == 1:
         measures["PED-ANOVA"] = optuna.importance.PedAnovaImportanceEvaluator()
     else:
-        target = _first  # PED-ANOVA would take it for a loss
+        target = _first  # PED-ANOVA would treat the objective as a loss
     shares = {
         name: optuna.importance.get_param_importances(
             held, evaluator=evaluator, params=shared, target=target, normalize=True
@@ -197,7 +197,7 @@ def _best_line(
 
 
 def _mixed(table: pd.DataFrame) -> str:
-    """Return a warning where the trials did not run under the same conditions."""
+    """Return a warning if the trials did not run under the same conditions, otherwise ""."""
     found = {what: sorted(set(table[key].dropna())) for key, what in CONDITIONS.items() if key in table}
     different = [what for what, values in found.items() if len(values) > 1]
     if not different:
@@ -208,16 +208,16 @@ def _mixed(table: pd.DataFrame) -> str:
 
 
 def _in_words(overrides: Values) -> str:
-    """Return settings as people read them: real numbers with three digits."""
+    """Return settings in words, real numbers with three significant digits."""
     return name_of(
         {path: float(f"{value:.3g}") if isinstance(value, float) else value for path, value in overrides.items()}
     )
 
 
 def _compare(study: AblationStudy, tracker: Tracker, parent: str, complete: list[FrozenTrial]) -> list[Finding]:
-    """Compare named changes with the reference on the test split, and make the parent a study that `analyze` takes.
+    """Compare named changes with the reference on the test split, and make the parent a study that `analyze` accepts.
 
-    Nothing was chosen on the test split: every change is compared, and all are corrected for.
+    No selection was made on the test split: every change is compared, and the p-values are corrected for all of them.
     """
     if not study.design.named or len(complete) < 2:  # noqa: PLR2004 - a pair
         return []
@@ -245,7 +245,7 @@ def _compare(study: AblationStudy, tracker: Tracker, parent: str, complete: list
 
 
 def _pages(tracker: Tracker, table: pd.DataFrame) -> dict[str, str]:
-    """Return the address of each cell's page below the store's own."""
+    """Return the address of each cell's page, relative to the store's site."""
     return {run_id: tracker.page(run_id) for run_id in table["cell"].dropna()} if "cell" in table else {}
 
 
@@ -275,7 +275,7 @@ def _tuned(study: AblationStudy, ended: list[FrozenTrial], sign: int) -> dict[st
 
 
 def _mark(study: AblationStudy, tracker: Tracker, parent: str, held: optuna.Study, best: FrozenTrial) -> None:
-    """Tag the best trial's run, and those on the Pareto front, and take the tag from those that were it before."""
+    """Tag the runs of the best trial and of the Pareto front, and remove these tags from the runs of earlier ones."""
     several = len(study.how.objectives) > 1
     on_front = {trial.number for trial in held.best_trials} if several else set()
     for run in tracker.find(kind=TRIAL_KIND, ablation=study.id, parent=parent):

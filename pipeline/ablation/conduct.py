@@ -1,4 +1,4 @@
-"""Conducts an ablation study: opens it, lets workers run its trials, and waits for those of other processes."""
+"""The conduct of an ablation study: it is opened, workers run its trials, and trials of other processes are waited for."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ from pipeline.study import Cell
 from pipeline.tracking import BusyError, Check, Connection, Tracker
 
 POLL_SECONDS = 2.0
-"""How often the trials of other processes are looked at."""
+"""Seconds between two looks at the trials of other processes."""
 
 
 @contextmanager
@@ -39,12 +39,12 @@ def conduct(
     launch: Launch = run_tasks,
     ends: float = inf,
 ) -> Iterator[tuple[str, Queue]]:
-    """Run every trial that the study lacks; yield its parent run, which is held meanwhile, and its queue.
+    """Run every trial that the study lacks; yield its parent run, which is owned while the context is open, and its queue.
 
-    `adopted` is a run that somebody created for this call: it becomes the parent where the study has none yet. A process
-    that finds the parent held by another one helps with the trials, waits for the other, and then holds the parent
-    itself. Where points of a list failed, `RunError` names them at the end. `launch` starts the workers. TimeUpError where
-    trials are left that would last beyond `ends`, of `time.monotonic`.
+    `adopted` is a run that the caller created: it becomes the parent if the study has none yet. A process that finds the parent
+    owned by another one helps with the trials, waits for the other process, and then owns the parent itself. `launch` starts the
+    workers. RunError at the end if points of a list failed; TimeUpError if trials are left that would last beyond `ends`, of
+    `time.monotonic`.
     """
     queue = Queue(study, storage)
     try:
@@ -62,7 +62,7 @@ def conduct(
             _run_trials(Shift(study, storage, Connection(tracker), parent, device, until), queue, workers, launch)
             while not (check := check or _hold(tracker, parent, held)):
                 _pause(until)
-            check()  # rather than after a conclusion that another process would then draw again
+            check()  # checked before the conclusion: another process would otherwise conclude the study a second time
             with queue.alone("conclusion"):
                 yield parent, queue
             _check_failed(study, queue.trials())
@@ -71,7 +71,7 @@ def conduct(
 
 
 def _hold(tracker: Tracker, parent: str, held: ExitStack) -> Check | None:
-    """Hold the parent run until `held` closes; nothing where another process holds it."""
+    """Own the parent run until `held` closes, and return its check; None if another process owns it."""
     try:
         return held.enter_context(tracker.hold(parent))
     except BusyError:
@@ -79,7 +79,7 @@ def _hold(tracker: Tracker, parent: str, held: ExitStack) -> Check | None:
 
 
 def _check_failed(study: AblationStudy, trials: Sequence[FrozenTrial]) -> None:
-    """Refuse to call a study done of which a listed point failed; a search has others to choose from."""
+    """Raise RunError if a listed point failed; a search can do without the trials that failed."""
     failed = [trial for trial in without_replaced(trials) if trial.state == TrialState.FAIL]
     if not failed:
         return
@@ -92,7 +92,7 @@ def _check_failed(study: AblationStudy, trials: Sequence[FrozenTrial]) -> None:
 
 
 def _asked_for(study: AblationStudy) -> Values:
-    """Return how the study was asked for; what only a search has is left out of the others."""
+    """Return the settings of the study itself; those of a search are left out for other designs."""
     how = study.how.model_dump(mode="json", exclude=set() if study.design.searches else {"trials", "budget"})
     lists = {"objectives": ",".join(study.how.objectives), "seeds": ",".join(map(str, study.seeds))}
     return {**how, **study.base, **lists}
@@ -114,7 +114,7 @@ def _declare(study: AblationStudy, tracker: Tracker, parent: str, device: str) -
 
 
 def foresee(study: AblationStudy, storage: str, *, workers: int, device: str) -> None:
-    """Say what a study would run and how long that takes; nothing is started."""
+    """Print what a study would run and how long that takes; nothing is started."""
     left, total = left_of(study, storage)
     say(f"{study.name} (study {study.id}): {total - len(left)} of {total} trials are ended, {len(left)} to run")
     if left:
@@ -128,7 +128,7 @@ def foresee(study: AblationStudy, storage: str, *, workers: int, device: str) ->
 
 def _run_trials(shift: Shift, queue: Queue, workers: int, launch: Launch) -> None:
     study, tracker = shift.study, shift.connection.tracker
-    # What the dead left first: a point of theirs is there, and gets no other trial.
+    # Trials of dead processes come first: their points have a trial already, and get no second one.
     queue.recover()
     queue.fill()
     left, total = queue.open_trials(), len(queue.places())
@@ -160,7 +160,7 @@ def _run_trials(shift: Shift, queue: Queue, workers: int, launch: Launch) -> Non
 
 
 def _await_others(queue: Queue, ends: float) -> list[Place]:
-    """Wait while other processes run trials; return the trials to run when one of them is left waiting, or none."""
+    """Wait while other processes run trials; return the open trials once one of them waits for a worker, or none at the end."""
     said = False
     while left := queue.open_trials():
         queue.recover()
@@ -174,7 +174,7 @@ def _await_others(queue: Queue, ends: float) -> list[Place]:
 
 
 def _pause(ends: float) -> None:
-    """Leave other processes some time; TimeUpError where it is over for this one."""
+    """Wait `POLL_SECONDS` for other processes; TimeUpError if the time of this process is over."""
     if time.time() > ends:
         raise TimeUpError(
             "--time-left: must suffice for the end of the study, which other processes have trials of, got none left. "

@@ -1,4 +1,4 @@
-"""The designs of ablation studies: how their points come about. A new one is a class here and a name in `DESIGNS`."""
+"""The designs of ablation studies: how their points are chosen. A new design is a class here and a name in `DESIGNS`."""
 
 import re
 from abc import abstractmethod
@@ -27,11 +27,11 @@ from pipeline.errors import UsageError
 from pipeline.settings import Values, flat
 
 ROW = "row"
-"""Name of the one factor that Optuna knows of a study whose points are named."""
+"""Name of the only factor that Optuna knows in a study with named points."""
 
 
 class _Sweep(StudyDesign):
-    """A design over the lists and ranges of a file."""
+    """A design over the lists and ranges of a study file."""
 
     def check(self, study: AblationStudy) -> None:
         """Refuse rows, and a file that varies nothing."""
@@ -49,7 +49,7 @@ class _Listed(StudyDesign):
         """Yield the name of each point, and what it changes."""
 
     def points(self, study: AblationStudy) -> Iterator[Point]:
-        """Yield what `entries` has, if it is not too many, and each once."""
+        """Yield the points of `entries`; UsageError if they are too many, or if two are equal."""
         entries = list(islice(self.entries(study), MOST_POINTS + 1))
         if len(entries) > MOST_POINTS:
             raise UsageError(
@@ -107,7 +107,7 @@ class _Named(_Listed):
     named = True
 
     def settled(self, point: Point) -> Values:
-        """Return the name: the one thing that tells Optuna's trials apart."""
+        """Return the name, the only value that distinguishes Optuna's trials."""
         return {ROW: point.name}
 
     def factors(self, study: AblationStudy) -> Space:
@@ -121,7 +121,7 @@ class Grid(_ListedSweep):
     name = "grid"
 
     def suits(self, space: Space, rows: dict[str, Values]) -> bool:
-        """Say yes to lists alone."""
+        """Return True if there are neither rows nor ranges."""
         return not rows and not any(isinstance(part, Span) for part in space.values())
 
     def entries(self, study: AblationStudy) -> Iterator[tuple[str, Values]]:
@@ -140,17 +140,17 @@ class OneAtATime(_Named, _ListedSweep):
         return False
 
     def entries(self, study: AblationStudy) -> Iterator[tuple[str, Values]]:
-        """Yield the base, and then each value of each list that the base has not."""
+        """Yield the base, and then each value of each list that differs from the base's."""
         yield BASE_ROW, {}
         base = flat(study.config({}))
         for path, choices in study.space.items():
             for value in choices if isinstance(choices, list) else ():
                 if value != base.get(path):
-                    # A variant's name, which becomes part of names of files and metrics.
+                    # The name becomes that of a variant, and part of names of files and metrics.
                     yield re.sub(r"[^\w.-]+", "_", name_of({path: value}))[:100], {path: value}
 
     def levels(self, study: AblationStudy, trial: FrozenTrial) -> Values:
-        """Return what the config has: a trial changes one factor, and has a value of every one."""
+        """Return the values of the config: a trial changes one factor, but has a value for every factor."""
         config = flat(self.point_of(study, trial).config)
         return {path: config.get(path) for path in study.space}
 
@@ -161,7 +161,7 @@ class Rows(_Named):
     name = "rows"
 
     def suits(self, space: Space, rows: dict[str, Values]) -> bool:
-        """Say yes to rows."""
+        """Return True if the file has rows."""
         del space
         return bool(rows)
 
@@ -178,7 +178,7 @@ class Rows(_Named):
         yield from study.rows.items()
 
     def compared(self, study: AblationStudy) -> Space:
-        """Return the names: what the changes have in common is not known."""
+        """Return the names as one factor: the design does not know what changes have in common."""
         return self.factors(study)
 
 
@@ -193,12 +193,12 @@ class _Search(_Sweep):
         return False
 
     def points(self, study: AblationStudy) -> Iterator[Point]:
-        """Yield the ends of the space: what lies between them is valid where they are."""
+        """Yield the corners of the space: if they are valid, all points between them are."""
         return (study.point(name_of(ends), ends) for ends in islice(study.combinations({}), MOST_POINTS))
 
     def lacking(self, study: AblationStudy, there: Sequence[str], failed: Sequence[str]) -> list[tuple[str, Values]]:
-        """Return the rest of the trials, of which each embedding gets as many where the budget is equal."""
-        del failed  # they count: whoever fails often would get more tries
+        """Return the trials that are missing to the wanted number; with an equal budget, each embedding gets the same share."""
+        del failed  # failed trials count, too: otherwise settings that fail often would be tried more often
         choices = study.space.get(EMBEDDING)
         settled: list[Values] = [{}]
         if isinstance(choices, list) and study.how.budget == "equal":
@@ -214,11 +214,11 @@ class _Search(_Sweep):
         return study.point(f"trial {trial.number}", study.in_order(chosen))
 
     def point_of(self, study: AblationStudy, trial: FrozenTrial) -> Point:
-        """Return what was chosen."""
+        """Return the point that was chosen."""
         return study.point(f"trial {trial.number}", study.in_order(trial.params))
 
     def foreseen(self, study: AblationStudy, name: str) -> RunConfig:
-        """Return the base, with the first of the names that are chosen from."""
+        """Return the base with the first of the names to choose from."""
         del name
         return study.config(next(study.bases()))
 
@@ -243,11 +243,11 @@ class Tpe(_Search):
     name = "tpe"
 
     def suits(self, space: Space, rows: dict[str, Values]) -> bool:
-        """Say yes where there is a range."""
+        """Return True if there are no rows and at least one range."""
         return not rows and any(isinstance(part, Span) for part in space.values())
 
     def sampler(self, seed: int) -> BaseSampler:
-        """Return Optuna's own."""
+        """Return Optuna's TPE sampler."""
         return TPESampler(seed=seed)
 
 

@@ -1,4 +1,4 @@
-"""When a trial is stopped for being behind the others."""
+"""Pruning: a trial is stopped if it is behind the others."""
 
 from statistics import median
 
@@ -7,7 +7,7 @@ from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial, TrialState
 
 STARTUP_TRIALS = 5
-"""Finished trials before the median of them stops another."""
+"""Fewest finished trials whose median can stop another trial."""
 
 
 class SameEpochMedian(BasePruner):
@@ -18,7 +18,7 @@ class SameEpochMedian(BasePruner):
     """
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        """Say whether to stop `trial`."""
+        """Return whether to stop `trial`."""
         step = trial.last_step
         if step is None:
             return False

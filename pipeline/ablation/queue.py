@@ -1,10 +1,10 @@
 """The queue of an ablation study's trials: an Optuna study in a database that several processes and machines may share.
 
-Every trial exists from the start, waiting: with the values of its point, or, in a search, for a sampler to choose them when
-it is claimed. Whatever changes who has a trial is done by one process of all that share the database at a time, so no
-trial runs twice and none is drawn too many. A trial whose process died goes back to waiting and keeps its number: at once
-where its process was on this host, which a lock tells, and elsewhere when it has not been heard of for `GRACE_SECONDS`. A
-process that comes back after that finds its trial taken, and drops it.
+Every trial exists from the start and waits: with the values of its point, or, in a search, without values, which a sampler
+chooses when the trial is claimed. Only one of the processes that share the database may change the owner of a trial at a time,
+so no trial runs twice and no extra trial is drawn. A trial whose process died waits again and keeps its number: at once if the
+process ran on this host, as a lock shows, and after `GRACE_SECONDS` without a heartbeat if it ran on another host. If that
+process was only delayed, it finds its trial taken and drops it.
 """
 
 import socket
@@ -37,43 +37,43 @@ from pipeline.tracking.ownership import clock, locks_of
 
 DEFAULT_STORAGE = "sqlite:///optuna.db"
 BEAT_SECONDS = 20.0
-"""How often a running trial is marked as alive."""
+"""Seconds between two heartbeats of a running trial."""
 GRACE_SECONDS = 180.0
-"""After how long without such a mark a trial of another host counts as dead."""
+"""Seconds without a heartbeat after which a trial of another host counts as dead."""
 SQLITE_SECONDS = 60
-"""How long a process waits for another that writes to the same SQLite file."""
+"""How long a process waits for another one that writes to the same SQLite file."""
 LOCKS = Path("checkpoints") / "locks"
-"""A lock file per process that has trials, which says to others on this host that it lives."""
+"""Folder with a lock file for each process that has trials, which shows others on this host that it lives."""
 BEATING = "beats"
-"""Name of the thread that marks a trial."""
+"""Name of the thread that sends heartbeats."""
 DEFINITION = "definition"
 """User attribute of the Optuna study: the id of the ablation study that it belongs to."""
 ADDRESS = "mlflow"
 """User attribute of the Optuna study: the address of its run in the tracking UI."""
 SCORES = "scores"
-"""User attribute of a trial: what each of its seeds brought."""
+"""User attribute of a trial: the scores of each of its seeds."""
 OWNER = "owner"
-"""User attribute of a trial: the host of the process that has or last had it, and the lock that tells whether that lives."""
+"""User attribute of a trial: the host of its current or last process, and the lock that shows whether that process lives."""
 BEAT = "beat"
-"""User attribute of a trial: when its process last marked it as alive."""
+"""User attribute of a trial: the time of its last heartbeat."""
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 class Queue:
-    """The trials of one ablation study. One per process: it holds the lock that says that its process lives.
+    """The trials of one ablation study. A process has one queue, which holds the lock that shows that the process lives.
 
-    An interrupt waits for the end of a call.
+    An interrupt is delayed to the end of a call.
     """
 
     def __init__(self, study: AblationStudy, url: str) -> None:
-        """Open the study in the database `url`, creating what is missing; `UsageError` where that cannot be."""
+        """Open the study in the database `url`, and create what is missing; `UsageError` if that fails."""
         self.study = study
         backend = _connect(url)
         self._engine, self._end_session = backend.engine, backend.remove_session
         self._storage = Storage(backend)
         self._locks = locks_of(self._engine)
-        # Two that meet a new study would both find it without a definition, and both write theirs.
+        # Locked, because two processes that open a new study would both find it without a definition, and both write theirs.
         with self.alone(), undisturbed():
             self._optuna = optuna.create_study(
                 storage=self._storage,
@@ -87,18 +87,18 @@ class Queue:
         self._owner = {"host": socket.gethostname(), "lock": str((LOCKS / f"worker-{uuid.uuid4().hex}.lock").resolve())}
         LOCKS.mkdir(parents=True, exist_ok=True)
         self._alive = FileLock(self._owner["lock"])
-        self._alive.acquire()  # before the first claim: a trial whose lock is free counts as left by the dead
+        self._alive.acquire()  # before the first claim: a trial whose lock is free counts as abandoned
 
     def alone(self, what: str = "queue") -> AbstractContextManager[object]:
-        """Keep all other processes of the study from doing `what` meanwhile.
+        """Hold the lock `what` of the study against other processes while the context is open.
 
-        It is no lock to hold while another of these is waited for: only "conclusion" is held over calls of the queue,
-        and nobody asks for it within "queue".
+        A process must not wait for one of these locks while it holds another, or a deadlock is possible. The only exception is
+        "conclusion", which is held during calls of the queue: no process waits for it while it holds "queue".
         """
         return self._locks.lock(f"{self.study.name} {what}")
 
     def close(self) -> None:
-        """Let go of the lock and the database."""
+        """Release the lock and the database."""
         self._alive.release()
         Path(self._owner["lock"]).unlink(missing_ok=True)
         self._end_session()
@@ -109,7 +109,7 @@ class Queue:
         if held is None and not self._optuna.get_trials(deepcopy=False):
             self._optuna.set_user_attr(DEFINITION, self.study.id)
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ExperimentalWarning)  # it has been so since Optuna 3.2
+                warnings.simplefilter("ignore", ExperimentalWarning)  # the call has been experimental since Optuna 3.2
                 self._optuna.set_metric_names(list(self.study.how.objectives))
         elif held != self.study.id:
             raise UsageError(
@@ -118,7 +118,7 @@ class Queue:
             )
 
     def refer(self, address: str) -> None:
-        """Note in the Optuna study where the tracking UI shows it, for those who look at it in Optuna's dashboard."""
+        """Store the address of the study's page in the tracking UI with the Optuna study, for users of Optuna's dashboard."""
         if self._optuna.user_attrs.get(ADDRESS) != address:
             self._optuna.set_user_attr(ADDRESS, address)
 
@@ -126,8 +126,8 @@ class Queue:
 
     @undisturbed()
     def fill(self) -> None:
-        """Put in every trial that the study lacks; a point whose trials all failed gets another one."""
-        # Looked up and written under one lock: two that both find a point missing would both add it.
+        """Add every trial that the study lacks; a point whose trials all failed gets another one."""
+        # The search and the addition need one lock: two processes that both find a point missing would both add it.
         with self.alone():
             lacking = self.lacking()
             factors = self.study.design.factors(self.study).items()
@@ -135,28 +135,28 @@ class Queue:
             self._storage.add_waiting(self._id, lacking, kinds)
 
     def lacking(self) -> list[tuple[str, Values]]:
-        """Return the points for which there is no trial yet, and the values that each has already."""
+        """Return the names of the points without a trial, each with the values that are already settled."""
         places = self.places()
         failed = [place.point for place in places if place.state == TrialState.FAIL]
         return self.study.design.lacking(self.study, [place.point for place in places], failed)
 
     @undisturbed()
     def recover(self) -> None:
-        """Put trials back to waiting whose process is gone."""
-        # Under the lock, since a trial that looks dead may be ended by its slow owner between the look and the write.
+        """Make trials wait again if their process is gone."""
+        # Under the lock, because the slow owner of a trial that looks dead may end it between the check and the write.
         with self.alone():
             for place in self._storage.places(self._id, TrialState.RUNNING):
                 trial = self._storage.get_trial(place.id)
                 if self._is_dead(trial):
                     self._storage.set_trial_state_values(place.id, TrialState.WAITING)
-                    # Not before: who dies in between leaves a lock that still tells.
+                    # Not earlier: if this process dies in between, the lock file must still show that the owner is dead.
                     Path(trial.user_attrs[OWNER]["lock"]).unlink(missing_ok=True)
 
     def _is_dead(self, trial: FrozenTrial) -> bool:
         owner = trial.user_attrs.get(OWNER, {})
         if owner == self._owner:
             return False
-        # Another machine may have the same name; its lock is not here.
+        # Another machine may have the same host name; its lock file is not on this machine.
         if owner.get("host") == socket.gethostname() and Path(owner["lock"]).exists():
             try:
                 with FileLock(owner["lock"], timeout=0):
@@ -170,28 +170,28 @@ class Queue:
 
     @undisturbed()
     def claim(self) -> Trial | None:
-        """Take the next waiting trial; nothing where none waits."""
-        # Under the lock, since two that find the same trial first would both take it.
+        """Take the next waiting trial; None if no trial waits."""
+        # Under the lock, because two processes that find the same trial first would both take it.
         with self.alone():
             place = self._storage.claim(self._id, {BEAT: clock(self._engine), OWNER: self._owner})
         if not place:
             return None
-        # A seed of the trial's own: a study that goes on does not draw its first points again.
+        # Each trial has a sampler seed of its own, so that a continued study does not draw its first points again.
         seed = int(digest_of([self.study.id, place.number])[:8], 16)
         self._optuna.sampler = self.study.design.sampler(seed)
         return Trial(self._optuna, place.id)
 
     @undisturbed()
     def suggest(self, trial: Trial) -> Point:
-        """Return the point of a trial, which the sampler of a search now chooses."""
+        """Return the point of a trial; the sampler of a search chooses it now."""
         return self.study.design.draw(self.study, trial)
 
     @undisturbed()
     def note(self, trial: Trial, values: Mapping[int, float]) -> None:
-        """Tell the pruner the values of a trial at steps that it has none of; nothing where another process has the trial."""
+        """Report the values of a trial at new steps to the pruner; do nothing if another process has the trial."""
         trial_id = self._trial_id(trial.number)
         noted = self._storage.get_trial(trial_id).intermediate_values
-        # Without the lock: every epoch of every process would wait for it, and a value too many does no harm.
+        # Without the lock: every epoch of every process would wait for it, and an extra value does no harm.
         with suppress(UpdateFinishedTrialError):
             if self._is_mine(trial_id):
                 for step in sorted(values.keys() - noted.keys()):
@@ -199,23 +199,23 @@ class Queue:
 
     @contextmanager
     def beat(self, trial: Trial) -> Iterator[None]:
-        """Mark a trial as alive while it runs."""
+        """Send heartbeats of a trial while it runs."""
         done = threading.Event()
         trial_id = self._trial_id(trial.number)
 
         def mark() -> None:
             try:
                 while not done.wait(BEAT_SECONDS):
-                    # A database that is away for a while gets the next mark.
+                    # A database that is unreachable for a while gets the next heartbeat.
                     with suppress(SQLAlchemyError, StorageInternalError):
-                        # Who has it now marks it; a mark of ours would keep it alive after their death.
+                        # The current owner sends heartbeats; one from this process would keep the trial alive after that owner's death.
                         if not self._is_mine(trial_id):
                             return
                         self._storage.set_trial_user_attr(trial_id, BEAT, clock(self._engine))
             except UpdateFinishedTrialError:
-                return  # it was taken and ended elsewhere since the look at it
+                return  # another process took and ended the trial since the check
             finally:
-                self._end_session()  # sessions are of a thread, and each closes its own
+                self._end_session()  # each thread has a session of its own, and must close it
 
         thread = threading.Thread(target=mark, name=BEATING, daemon=True)
         thread.start()
@@ -227,16 +227,16 @@ class Queue:
 
     @undisturbed()
     def finish(self, trial: Trial, values: Sequence[float], scores: Sequence[dict[str, Any]]) -> None:
-        """Record what a trial brought: its objectives, and what each seed had."""
+        """Record the objectives of a complete trial, and the scores of its seeds."""
         with self._mine(trial.number) as mine:
             if mine:
-                # Before the state: a trial that has ended can no longer be written to, and must have its scores.
+                # The scores are written before the state, because a trial that has ended cannot be changed.
                 trial.set_user_attr(SCORES, list(scores))
                 self._optuna.tell(trial, list(values))
 
     @undisturbed()
     def end(self, trial: Trial, state: TrialState, why: str) -> None:
-        """Record that a trial was pruned, or failed."""
+        """Record that a trial was pruned or failed."""
         with self._mine(trial.number) as mine:
             if mine:
                 trial.set_user_attr("why", why[:2000])
@@ -244,15 +244,15 @@ class Queue:
 
     @undisturbed()
     def release(self, number: int) -> None:
-        """Put a trial back to waiting; what it was given stays."""
+        """Make a trial wait again; its values are kept."""
         with self._mine(number) as mine:
             if mine:
                 self._storage.set_trial_state_values(self._trial_id(number), TrialState.WAITING)
 
     @contextmanager
     def _mine(self, number: int) -> Iterator[bool]:
-        """Say whether a trial still runs here: another process takes one that was not heard of for too long."""
-        # Until what is decided by the answer is written: it could be taken between the look and the write.
+        """Yield whether a trial still belongs to this process: another process takes a trial without heartbeats."""
+        # The lock is held until the caller has written: the trial could be taken between the check and the write.
         with self.alone():
             yield self._is_mine(self._trial_id(number))
 
@@ -272,7 +272,7 @@ class Queue:
 
     @undisturbed()
     def places(self, *states: TrialState) -> list[Place]:
-        """Return where the trials stand, by number; only those in `states`, where some are given."""
+        """Return number, name and state of the trials, by number; only those in `states`, if any are given."""
         return self._storage.places(self._id, *states)
 
     def open_trials(self) -> list[Place]:
@@ -281,17 +281,17 @@ class Queue:
 
     @undisturbed()
     def has_waiting(self) -> bool:
-        """Say whether a trial waits for a worker."""
+        """Return whether a trial waits for a worker."""
         return self._storage.first_waiting(self._id) is not None
 
     @property
     def optuna_study(self) -> optuna.Study:
-        """The study itself, for Optuna's own plots and measures of importance."""
+        """The Optuna study, for Optuna's own plots and measures of importance."""
         return self._optuna
 
 
 def without_replaced(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Return the trials without the failed ones of points that a later trial has brought to an end."""
+    """Return the trials without failed ones whose point a later trial has completed."""
     ended = {trial.user_attrs.get(POINT) for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)}
     return [
         trial
@@ -301,7 +301,7 @@ def without_replaced(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def runs_of_trials(url: str) -> dict[str, set[str]]:
-    """Return the runs that the trials of each study in a database have used, by the name of the study."""
+    """Return the ids of the runs that trials have used, by the name of the study, from a database."""
     if not _is_there(url):
         return {}
     storage = _connect(url)
@@ -320,7 +320,7 @@ def runs_of_trials(url: str) -> dict[str, set[str]]:
 
 
 def left_of(study: AblationStudy, url: str) -> tuple[list[str], int]:
-    """Return the points of the trials that are not ended, and how many trials there will be; nothing is made."""
+    """Return the points of the trials that have not ended, and the total number of trials, without creating anything."""
     if not _is_there(url) or study.name not in runs_of_trials(url):
         lacking = study.design.lacking(study, [], [])
         return [name for name, _ in lacking], len(lacking)
@@ -333,12 +333,12 @@ def left_of(study: AblationStudy, url: str) -> tuple[list[str], int]:
 
 
 def folders_of(url: str) -> list[Path]:
-    """Return the folder of a database that is a file."""
+    """Return the folder of a database that is a file; empty for another database."""
     return [Path(str(make_url(url).database)).resolve().parent] if url.startswith("sqlite:") else []
 
 
 def forget(name: str, url: str) -> None:
-    """Delete the trials of a study, where a database has them."""
+    """Delete the trials of a study, if the database has any."""
     if not _is_there(url):
         return
     storage = _connect(url)
@@ -397,7 +397,7 @@ def _engine_arguments(url: URL) -> dict[str, Any]:
         raise ValueError("only SQLite and PostgreSQL are supported")
     if url.database in (None, "", ":memory:"):
         raise ValueError("in memory, where no other process sees it")
-    # Before the lock beside the database, which would make the folder.
+    # Checked before taking the lock beside the database, which would create the folder.
     if not Path(str(url.database)).absolute().parent.is_dir():
         raise ValueError("in a folder that does not exist")
     return {"connect_args": {"timeout": SQLITE_SECONDS}}

@@ -1,8 +1,8 @@
-"""Reads an ablation study from a file.
+"""Reading of ablation studies from files.
 
 A study file is JSON. A list sweeps, `{"low": ..., "high": ...}` is a range, a scalar changes the base, `seeds` is always a
 list: `{"model.embedding.dim": [16, 32], "train.learning_rate": {"low": 1e-4, "high": 1e-2, "log": true}, "seeds": [0, 1]}`.
-The keys of `AblationConfig` say how the study is run. A path that the default embedding lacks makes KAN-MAMMOTE the base.
+The keys of `AblationConfig` say how the study is run. If a path does not exist in the default embedding, the base is KAN-MAMMOTE.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from pipeline.settings import Values, build_run, check_value, fits, is_whole, mi
 from pipeline.study import check_flags, check_names, check_seeds, name_of, read_json
 
 RICHEST = "kan_mammote"
-"""The embedding that a swept path makes the base, where it has that path and the default one has not."""
+"""The embedding of the base if a swept path exists in it but not in the default embedding."""
 TRIAL_SEEDS = (0, 1, 2)
 """Seeds of each trial of a study that names none."""
 
@@ -33,7 +33,7 @@ def load_ablation(
     seeds: Sequence[int] | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> AblationStudy:
-    """Read a study file, changed by `overrides` of the same form, narrowed to `rows` where some are given."""
+    """Read a study file, changed by `overrides` of the same form, and narrowed to `rows` if any are given."""
     tree, changes = {**read_json(path)}, dict(overrides or {})
     how = {**_popped(tree), **_popped(changes)}
     own_seeds, plan = tree.pop("seeds", TRIAL_SEEDS), _mapping(tree.pop("plan", {}), "plan")
@@ -72,7 +72,7 @@ def load_ablation(
 
 
 def _popped(tree: Values) -> Values:
-    """Take from a mapping what says how the study is run."""
+    """Remove the keys that say how the study is run from a mapping, and return them."""
     return {key: tree.pop(key) for key in AblationConfig.model_fields.keys() & tree.keys()}
 
 
@@ -122,7 +122,7 @@ def _choices(name: str, values: list[Any]) -> tuple[str, list[Any]]:
 
 
 def _with_embedding(base: Values, space: Space, rows: Mapping[str, Values]) -> Values:
-    """Return the base with an embedding that has every path that is varied; KAN-MAMMOTE where the default has not."""
+    """Return the base with an embedding that has every varied path: KAN-MAMMOTE if the default lacks one."""
     if "seed" in base or "seed" in space:
         raise UsageError("seed: must be left out of an ablation, got one. Give the list seeds.")
     paths = [*base, *space, *(path for row in rows.values() for path in row)]
@@ -141,7 +141,7 @@ def _with_embedding(base: Values, space: Space, rows: Mapping[str, Values]) -> V
 
 
 def _kinds(space: Space) -> list[Values]:
-    """Return every combination of the names that a space holds."""
+    """Return every combination of the names in a space."""
     names = {path: part for path, part in space.items() if path.endswith(".name")}
     for path, part in names.items():
         if isinstance(part, Span):
@@ -169,7 +169,7 @@ def _chosen(rows: dict[str, Values], wanted: Sequence[str]) -> dict[str, Values]
 
 
 def _with_plan(study: AblationStudy, plan: Values) -> AblationStudy:
-    """Return the study with its plan: every row against the first, unless the file says otherwise."""
+    """Return the study with its plan: every row is compared with the first, unless the file says otherwise."""
     first = study.points[0].name if not study.design.searches else ""
     declared = validate(Plan, {"reference": first, "family": "reference", **plan}, "plan")
     if declared.looks:

@@ -1,4 +1,4 @@
-"""What an ablation study varies: choices and spans over dotted paths, around a base, in the way of a design."""
+"""The space of an ablation study: choices and spans over dotted paths, around a base, that a design turns into points."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
     "parameters": "minimize",
     "epoch_seconds": "minimize",
 }
-"""What a study can optimise, and which way. Nothing of the test split is among them."""
+"""Objectives of a study, and their directions. None of them uses the test split."""
 POINT = "point"
 """User attribute of a trial: the name of its point; empty in a search."""
 
@@ -60,7 +60,7 @@ class Span(Config):
         return self
 
     def ends(self) -> tuple[float, float]:
-        """Return low and high as the setting takes them."""
+        """Return low and high in the type of the setting."""
         return (int(self.low), int(self.high)) if self.whole else (self.low, self.high)
 
 
@@ -99,7 +99,7 @@ class AblationConfig(Config):
 
 @dataclass(frozen=True)
 class Point:
-    """Settings that a trial trains: a name, what it changes of the base, and the whole config, with seed 0."""
+    """Settings that a trial trains: a name, the changes of the base, and the whole config, with seed 0."""
 
     name: str
     overrides: Values
@@ -107,37 +107,37 @@ class Point:
 
 
 class StudyDesign(ABC):
-    """How the points of a study come about, and what its trials show. It holds nothing; a study hands itself over."""
+    """How the points of a study are chosen, and which levels are compared. A design has no state; methods receive the study."""
 
     name: ClassVar[str]
-    """What a study file calls it."""
+    """Name of the design in study files."""
     searches: ClassVar[bool] = False
     """Whether a sampler chooses the points."""
     named: ClassVar[bool] = False
-    """Whether points have names and a reference, and are compared with it on the test split."""
+    """Whether points have names, and are compared with a reference point on the test split."""
 
     @abstractmethod
     def suits(self, space: Space, rows: dict[str, Values]) -> bool:
-        """Say whether this is the design of a study file that names none; of at most one design it is true."""
+        """Return whether this is the default design of a study file; that is true for at most one design."""
 
     @abstractmethod
     def check(self, study: "AblationStudy") -> None:
-        """Refuse what this design cannot vary, before any point is built."""
+        """Raise UsageError for factors that this design cannot vary, before any point is built."""
 
     @abstractmethod
     def points(self, study: "AblationStudy") -> Iterator[Point]:
-        """Yield the points of a study that lists them, of a search the ends of its space; `UsageError` for a wrong one."""
+        """Yield the listed points of a study, or the corners of the space of a search; `UsageError` for an invalid point."""
 
     @abstractmethod
     def lacking(self, study: "AblationStudy", there: Sequence[str], failed: Sequence[str]) -> list[tuple[str, Values]]:
-        """Return the trials to add: the names of their points, and values of `factors` that are settled already.
+        """Return the trials to add: the name of each point, and the values of `factors` that are settled already.
 
-        `there` has the name of each trial's point, in the order of their numbers, and `failed` those of failed ones.
+        `there` are the names of the points of all trials, in the order of their numbers, and `failed` those of failed trials.
         """
 
     @abstractmethod
     def draw(self, study: "AblationStudy", trial: Trial) -> Point:
-        """Return the point of a trial that begins, letting the sampler choose what is not settled."""
+        """Return the point of a trial that begins; the sampler chooses the values that are not settled."""
 
     @abstractmethod
     def point_of(self, study: "AblationStudy", trial: FrozenTrial) -> Point:
@@ -145,10 +145,10 @@ class StudyDesign(ABC):
 
     @abstractmethod
     def foreseen(self, study: "AblationStudy", name: str) -> RunConfig:
-        """Return what a trial of a point of that name will train, or in a search, which has not drawn yet, nearly."""
+        """Return the config of the point of that name; for a search, whose points are not drawn yet, a typical one."""
 
     def factors(self, study: "AblationStudy") -> Space:
-        """Return what a trial's parameters are of, as Optuna keeps them."""
+        """Return the factors that are parameters of the trial in Optuna."""
         return study.space
 
     def compared(self, study: "AblationStudy") -> Space:
@@ -156,7 +156,7 @@ class StudyDesign(ABC):
         return study.space
 
     def levels(self, study: "AblationStudy", trial: FrozenTrial) -> Values:
-        """Return the value of each of the `compared` factors that a trial has; None where it does not apply."""
+        """Return the trial's value of each of the `compared` factors; None for a factor that does not apply."""
         return {path: trial.params.get(path) for path in self.compared(study)}
 
     def sampler(self, seed: int) -> BaseSampler:
@@ -166,7 +166,7 @@ class StudyDesign(ABC):
 
 @dataclass(frozen=True)
 class AblationStudy:
-    """What is varied, around which base, over which seeds, and how."""
+    """An ablation study: its factors, its base, its seeds, and its design."""
 
     name: str
     base: Values
@@ -180,7 +180,7 @@ class AblationStudy:
     @cached_property
     def id(self) -> str:
         """The hash of everything but the number of trials, which can be raised later."""
-        # Of the points the whole configs, since the base alone need not be valid.
+        # The whole configs of the points are hashed, because the base alone need not be valid.
         points = [config_hash(point.config) for point in self.points]
         space = {path: part.model_dump() if isinstance(part, Span) else part for path, part in self.space.items()}
         how = {name: value for name, value in self.how.effective().items() if name != "trials"}
@@ -189,16 +189,16 @@ class AblationStudy:
 
     @cached_property
     def points(self) -> tuple[Point, ...]:
-        """The points of a study that lists them, of a search the ends of its space; `UsageError` for a wrong one."""
+        """The listed points of a study, or the corners of the space of a search; `UsageError` for an invalid point."""
         return tuple(self.design.points(self))
 
     @cached_property
     def points_by_name(self) -> dict[str, Point]:
-        """The same by name."""
+        """The points by name."""
         return {point.name: point for point in self.points}
 
     def bases(self) -> Iterator[Values]:
-        """Yield every combination of the names that the space holds, an embedding say: one empty one where it holds none."""
+        """Yield every combination of the names in the space, such as embeddings; one empty combination if it has no names."""
         kinds = {path: part for path, part in self.space.items() if path.endswith(".name") and isinstance(part, list)}
         yield from (dict(zip(kinds, names, strict=True)) for names in product(*kinds.values()))
 
@@ -210,34 +210,34 @@ class AblationStudy:
         return max(map(int, (*listed, *(point.config.train.epochs for point in self.points))))
 
     def samples(self) -> list[RunConfig]:
-        """Return a config for each data set, and for each way to encode it.
+        """Return a config for each data set and each encoding of it.
 
-        Those of one data set follow one another, so that it is loaded once.
+        Configs of the same data set are adjacent, so that it is loaded once.
         """
         configs = {_taken(point.config): point.config for point in self.points}.values()
         order = list(dict.fromkeys(config.data for config in configs))
         return sorted(configs, key=lambda config: order.index(config.data))
 
     def point(self, name: str, overrides: Values) -> Point:
-        """Build a point: the base, less what the point has no use for, and its overrides; `UsageError` names the point."""
+        """Build a point: the base without settings that the point lacks, changed by its overrides; `UsageError` names the point."""
         try:
             return Point(name, overrides, self.config(overrides))
         except UsageError as error:
             raise UsageError(f"point {name}: {error}") from None
 
     def config(self, overrides: Values) -> RunConfig:
-        """Return the base, less what the overrides leave no use for, with the overrides, and seed 0."""
+        """Return the base without settings that do not exist under the overrides, changed by the overrides, with seed 0."""
         values = {**self.base, **overrides}
         return build_run({path: value for path, value in values.items() if path in overrides or fits(path, values)})
 
     def next_factor(self, chosen: Values) -> str | None:
-        """Return the path that is chosen next: names first, since they decide which other factors a point has."""
+        """Return the path to choose next, names first, because they decide which other factors a point has; None at the end."""
         values = {**self.base, **chosen}
         left = [path for path in self.space if path not in chosen and fits(path, values)]
         return min(left, key=lambda path: (not path.endswith(".name"), path.count(".")), default=None)
 
     def combinations(self, chosen: Values) -> Iterator[Values]:
-        """Yield every combination of the factors that go together, of a span its ends, after what is `chosen`."""
+        """Yield every combination of the factors that are compatible with `chosen`; a span contributes its two ends."""
         path = self.next_factor(chosen)
         if path is None:
             yield self.in_order(chosen)
@@ -252,13 +252,13 @@ class AblationStudy:
 
 
 def _taken(config: RunConfig) -> tuple[object, ...]:
-    """Return the data and what decides whether a model can take them: which encoding of what, and how large."""
+    """Return the data, and the settings that decide whether a model accepts them: its encoding and its size."""
     embedding = config.model.embedding
     return config.data, embedding.name, embedding.dim, getattr(embedding, "time_input", ""), config.model.shuffle_times
 
 
 def name_of(overrides: Values) -> str:
-    """Return what a point changes in words that fit a table: the last word of each path, and its value."""
+    """Return a name for a point that fits into a table: the last word of each path that it changes, and the value."""
     return ", ".join(f"{_short(path)}={value}" for path, value in overrides.items()) or BASE_ROW
 
 

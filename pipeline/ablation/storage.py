@@ -1,6 +1,6 @@
-"""Optuna's storage where its own calls would load every trial: the few rows that are asked for, and many written at once.
+"""A storage of Optuna that reads only the requested trials and writes many at once, where Optuna would load every trial.
 
-Optuna marks its models of the tables as its own; its version is pinned, and it refuses a database of another schema.
+Optuna's models of the tables are private; its version is therefore pinned, and it refuses a database of another schema.
 """
 
 import copy
@@ -20,11 +20,11 @@ from pipeline.ablation.space import POINT
 from pipeline.settings import Values
 
 FEW = 20
-"""Trials that are read one by one; more are read with all others, which takes about as long as twenty alone."""
+"""Most trials that are read one by one; reading all trials takes about as long as reading twenty of them."""
 
 
 class Place(NamedTuple):
-    """Where a trial stands."""
+    """The number, the point and the state of a trial."""
 
     number: int
     id: int
@@ -33,9 +33,9 @@ class Place(NamedTuple):
 
 
 class Storage(_CachedStorage):
-    """An Optuna storage that reads a trial again only when its state has changed, or while it runs.
+    """An Optuna storage that reads a trial again only if its state has changed, or while it runs.
 
-    Optuna's own reads all that wait again whenever a sampler or a pruner looks at those that have ended.
+    Optuna's own storage reads all waiting trials again whenever a sampler or a pruner asks for the trials that have ended.
     """
 
     def __init__(self, backend: RDBStorage) -> None:
@@ -46,7 +46,7 @@ class Storage(_CachedStorage):
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        """Return the trials of a study by number; an instance serves one study."""
+        """Return the trials of a study by number; an instance must be used for one study only."""
         with self._lock:
             stale = [place for place in self.places(study_id) if self._is_stale(place)]
             if len(stale) > FEW:
@@ -64,11 +64,11 @@ class Storage(_CachedStorage):
     def set_trial_param(
         self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
     ) -> None:
-        """Write a parameter; Optuna's cache knows only trials that it has loaded."""
+        """Write a parameter directly, because Optuna's cache only knows trials that it has loaded."""
         self._backend.set_trial_param(trial_id, param_name, param_value_internal, distribution)
 
     def places(self, study_id: int, *states: TrialState) -> list[Place]:
-        """Return where the trials of a study stand, by number; only those in `states`, where some are given."""
+        """Return the places of a study's trials, by number; only those in `states`, if any are given."""
         query = _places(study_id).order_by(TrialModel.number)
         return self._read(query.where(TrialModel.state.in_(states)) if states else query)
 
@@ -84,9 +84,10 @@ class Storage(_CachedStorage):
             ]
 
     def claim(self, study_id: int, attributes: Mapping[str, object]) -> Place | None:
-        """Let the first waiting trial run, and give it these user attributes; no other process may do so meanwhile.
+        """Set the first waiting trial running, with these user attributes; None if no trial waits.
 
-        All in one transaction: a running trial has them from its first moment, and who dies leaves one that waits.
+        The caller must hold the lock of the queue. It is one transaction: a running trial always has the attributes, and if the
+        process dies during the call, the trial still waits.
         """
         with Session(self._backend.engine) as session, session.begin():
             found = session.execute(_first_waiting(study_id)).one_or_none()
@@ -94,7 +95,7 @@ class Storage(_CachedStorage):
                 return None
             number, trial_id, _, point = found
             trial = session.get_one(TrialModel, trial_id)
-            # Of a trial that was claimed before.
+            # The attributes that the trial has from an earlier claim.
             held = {attribute.key: attribute for attribute in trial.user_attributes}
             for key, value in attributes.items():
                 attribute = held.get(key) or TrialUserAttributeModel(trial_id=trial_id, key=key)
@@ -106,9 +107,9 @@ class Storage(_CachedStorage):
     def add_waiting(
         self, study_id: int, trials: Sequence[tuple[str, Values]], kinds: Mapping[str, BaseDistribution]
     ) -> None:
-        """Add trials in one transaction, numbered on; no other process may add some to the study meanwhile.
+        """Add trials with consecutive numbers in one transaction; the caller must hold the lock of the queue.
 
-        Each is the name of its point and the parameters that are settled, which are of these `kinds`.
+        Each trial is given as the name of its point and its settled parameters, whose distributions are `kinds`.
         """
         count = sql.select(sql.func.count()).where(TrialModel.study_id == study_id)
         new = sql.insert(TrialModel).returning(TrialModel.trial_id, sort_by_parameter_order=True)

@@ -1,4 +1,4 @@
-"""A worker of an ablation study: claims trials one after another and trains each over the study's seeds."""
+"""A worker of an ablation study: it claims trials one after another, and trains each with the study's seeds."""
 
 import json
 import time
@@ -28,10 +28,10 @@ from pipeline.train import run_cell
 from pipeline.training.choice import History, best_epoch
 
 Progress = tuple[int, float, str]
-"""An epoch of a trial: its number, the seconds that the epoch took, a line about it. Less than 0 seconds: it has ended."""
+"""An epoch of a trial: the trial's number, the seconds of the epoch, a line about it. Negative seconds: the trial has ended."""
 ENDED = -1.0
 SCORED = ("validation_accuracy", "validation_loss", "test_accuracy", "parameters", "epoch_seconds", "epochs")
-"""What is kept of each seed of a trial."""
+"""Scores that are kept for each seed of a trial."""
 CONDITIONS = {
     "torch_version": "builds of torch",
     "precision": "precisions",
@@ -39,12 +39,12 @@ CONDITIONS = {
     "lstm_kernel": "kernels of the LSTM",
     "shared_code_digest": "versions of the code that all models share",
 }
-"""What must be the same of all trials for their differences to be those of the settings, in words."""
+"""Conditions that must be the same in all trials, so that differences are due to the settings: tag to words."""
 
 
 @dataclass(frozen=True)
 class Shift:
-    """What one worker needs to know."""
+    """The arguments of one worker."""
 
     study: AblationStudy
     storage: str
@@ -52,13 +52,13 @@ class Shift:
     parent: str
     device: str
     ends: float = inf
-    """When the time is over, in seconds since 1970: a worker may be on another machine."""
+    """The deadline in seconds since 1970, because a worker may be on another machine."""
     seconds: float = 0.0
-    """How long a trial is expected to take."""
+    """Expected seconds of a trial."""
 
 
 def work(shift: Shift, notify: Callable[[Progress], None]) -> None:
-    """Run trials until none waits or the time is over, in whichever process this is."""
+    """Run trials in the current process until none waits or the time is over."""
     queue, longest = Queue(shift.study, shift.storage), shift.seconds
     try:
         while fits(longest, shift.ends - time.time()) and (trial := retaken(queue.claim)):
@@ -72,7 +72,10 @@ def work(shift: Shift, notify: Callable[[Progress], None]) -> None:
 
 
 def _run(trial: Trial, queue: Queue, shift: Shift, notify: Callable[[Progress], None]) -> None:
-    """Train one trial; whatever ends it, its run and its place in the queue say so, unless its locks fell and it is taken again."""
+    """Train one trial, and record how it ended, also by an error, in its run and in the queue.
+
+    BrokenError is raised again without a record: the locks of the trial were released, and the trial is taken again.
+    """
     tracker, run_id = shift.connection.tracker, ""
     try:
         point = queue.suggest(trial)
@@ -83,9 +86,9 @@ def _run(trial: Trial, queue: Queue, shift: Shift, notify: Callable[[Progress], 
             scores = [_train_seed(seat, index, notify) for index in range(len(shift.study.seeds))]
             values = [fmean(score[goal] for score in scores) for goal in shift.study.how.objectives]
             means = {key: fmean(score[key] for score in scores) for key in SCORED}
-            check()  # rather than after what would then be recorded twice
+            check()  # checked before recording: another process that took the trial would record it a second time
             tracker.log_scalars(run_id, {**means, "seeds": len(scores)})
-    except BrokenError:  # no result of the trial either
+    except BrokenError:  # the lock was released with its connection: not a result of the trial
         raise
     except Stopped as reason:
         queue.end(trial, TrialState.PRUNED, str(reason))
@@ -93,20 +96,20 @@ def _run(trial: Trial, queue: Queue, shift: Shift, notify: Callable[[Progress], 
         queue.release(trial.number)
         raise
     except Exception as error:
-        if full := disk_error(error, shift.storage):  # no result of the trial
-            # It may be the queue that has no room: the next command takes back what the dead have left there.
+        if full := disk_error(error, shift.storage):  # not a result of the trial
+            # The queue's disk may be full, too: the next command makes the trials of dead processes wait again.
             with suppress(SQLAlchemyError, StorageInternalError):
                 queue.release(trial.number)
             raise full from error
         if run_id:
-            tracker.get(run_id)  # a store that has gone away ends the worker, not the trial
+            tracker.get(run_id)  # an unreachable store must end the worker and not count as a failure of the trial
         queue.end(trial, TrialState.FAIL, one_line(error))
     else:
         queue.finish(trial, values, [{**score, "run_id": run_id} for score in scores])
 
 
 def trial_run(shift: Shift, number: int, name: str) -> str:
-    """Return the run of a trial, nested under the study's, creating it where the store has none."""
+    """Return the run of a trial, nested under the study's; it is created if the store has none."""
     tags = {"kind": TRIAL_KIND, "ablation": shift.study.id, "trial": str(number), "parent": shift.parent}
     known = shift.connection.tracker.find(**tags)
     return known[0].id if known else shift.connection.tracker.create(name, parent=shift.parent, tags=tags)
@@ -114,7 +117,7 @@ def trial_run(shift: Shift, number: int, name: str) -> str:
 
 @dataclass(frozen=True)
 class _Seat:
-    """A trial at work."""
+    """A trial that is being trained."""
 
     trial: Trial
     point: Point
@@ -124,7 +127,7 @@ class _Seat:
 
 
 def _train_seed(seat: _Seat, index: int, notify: Callable[[Progress], None]) -> dict[str, Any]:
-    """Train or find one cell of a trial and return what it brought."""
+    """Train or reuse one cell of a trial, and return its scores."""
     study, tracker, name = seat.shift.study, seat.shift.connection.tracker, seat.point.name
     seed = study.seeds[index]
     config = seat.point.config.model_copy(update={"seed": seed})
@@ -145,7 +148,7 @@ def _train_seed(seat: _Seat, index: int, notify: Callable[[Progress], None]) -> 
         device=seat.shift.device,
         report=report,
         parent=seat.run_id,
-        packaged=False,  # a search trains many models and keeps few
+        packaged=False,  # a search trains many models and uses few
     )
     run = tracker.get(outcome.run_id)
     history: History = json.loads(read(run, [HISTORY_FILE], tracker)[HISTORY_FILE].read_text(encoding="utf-8"))
@@ -162,7 +165,7 @@ def _train_seed(seat: _Seat, index: int, notify: Callable[[Progress], None]) -> 
 
 
 def _note(seat: _Seat, index: int, history: History) -> None:
-    """Give the pruner the best accuracy so far of a seed at each of its epochs: a step is an epoch of one seed."""
+    """Report the best accuracy so far of a seed to the pruner, at each of its epochs; a step is an epoch of one seed."""
     if seat.shift.study.how.pruning == "none":
         return
     highest = accumulate((row["validation/accuracy"] for row in history), max)

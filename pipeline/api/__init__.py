@@ -1,4 +1,4 @@
-"""The door for notebooks and scripts: compare time embeddings, and look at what came out."""
+"""The interface for notebooks and scripts: compares time embeddings, and shows the results."""
 
 from pipeline.api.comparison import Study, compare
 from pipeline.api.report import Report

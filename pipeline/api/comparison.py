@@ -1,4 +1,4 @@
-"""Compare time embeddings from Python: train what is missing, analyse it, and return the tables."""
+"""Comparison of time embeddings from Python: missing runs are trained, the study is analysed, and tables are returned."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,27 +31,27 @@ NO_PLAN: dict[str, Any] = {}
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """What came out of a comparison. Accuracies are in [0, 1].
+    """The results of a comparison. Accuracies are in [0, 1].
 
-    At the end of a cell of a notebook it shows its report.
+    As the last value of a notebook cell, it shows its report.
     """
 
     stored: StoredStudy
     findings: Sequence[Finding]
     """Every analysis, with all its tables."""
     folder: Path
-    """Where the report, the figures and the tables lie."""
+    """Folder with the report, the figures and the tables."""
     tracker: Tracker
     """The store that holds the runs."""
 
     @property
     def id(self) -> str:
-        """The hash of plan and variants: `python -m pipeline analyze --study ID` finds it again."""
+        """The hash of plan and variants; `python -m pipeline analyze --study ID` finds the study by it."""
         return self.stored.id
 
     @property
     def name(self) -> str:
-        """What it was called."""
+        """The name of the study."""
         return self.stored.name
 
     @property
@@ -61,7 +61,7 @@ class Study:
 
     @property
     def models(self) -> pd.DataFrame:
-        """One row per model: every metric with its spread over seeds."""
+        """One row per model: the mean of every metric, with its spread over seeds."""
         return self._table("overview", "models")
 
     @property
@@ -88,7 +88,7 @@ class Study:
 
     @property
     def url(self) -> str:
-        """Page of the study in MLflow. That of a local store is there while `mlflow ui` serves it (`tracker.ui`)."""
+        """Page of the study in MLflow. The page of a local store exists while `mlflow ui` serves it (`tracker.ui`)."""
         return self._page(self.stored.parent.id)
 
     def _page(self, run_id: str) -> str:
@@ -99,7 +99,7 @@ class Study:
         return self.tracker.uri.startswith("http")
 
     def report(self) -> Report:
-        """Return the report, which shows itself in a notebook and as text by `print`."""
+        """Return the report, which a notebook displays and `print` writes as text."""
         links = {run_id: self._page(run_id) for run_id in self.runs["run_id"]}
         served_by = "" if self._is_served else self.tracker.ui
         return Report(f"{self.name} (study {self.id})", self.findings, self.folder, self.url, served_by, links)
@@ -125,25 +125,25 @@ def compare(
     allow_missing: bool = False,
     **settings: Any,  # noqa: ANN401 - the settings of the whole tree
 ) -> Study:
-    """Train models that differ in their time embedding, and say which differences are real.
+    """Train models that differ in their time embedding, and test which differences are real.
 
-    `models` has a name for each model and what it is: the name of an embedding; a class; a `functools.partial` of a class, with
-    arguments for its constructor; or a dict of settings, of which `embedding` may be any of these. A list of names and
-    classes will do. A class derives from `torch.nn.Module`, its constructor takes `dim`, and its `forward` turns times (U,)
-    into codes (U, dim). One that derives from `models.time_embeddings.TimeEmbedding` sees whole sequences instead. It may
-    stand in a notebook or script: its source goes with it, and a run is trained again where that changes.
+    `models` maps the name of each model to its embedding: the name of a listed embedding; a class; a `functools.partial` of a
+    class, with arguments for its constructor; or a dict of settings, whose key `embedding` may be any of these. A list of names and
+    classes is accepted, too. A class must derive from `torch.nn.Module`, its constructor must take `dim`, and its `forward` must
+    turn times (U,) into codes (U, dim). A class that derives from `models.time_embeddings.TimeEmbedding` receives whole sequences
+    instead. A class may be defined in a notebook or script: its source is stored, and runs are trained again if it changes.
 
     `data` is (times, labels) or (times, labels, features), with a list or array for each sequence; a frame of pandas or
     polars, or a dict of arrays, with the columns id, time and label; the path of a file of events; or the name of a data
-    set. A fifth of the sequences is the test set; `test_fraction`, `validation_size` and the other settings of the data alter that.
+    set. A fifth of the sequences is the test set; `test_fraction`, `validation_size` and the other settings of the data change that.
 
-    `seeds`: each model is trained with each of them. `plan`: the fields of `analysis.plan.Plan`, such as `{"reference": "lete"}`.
-    `workers`: processes that train at once, by default one a core. `output`: folder of the results, by default
+    `seeds`: each model is trained with each of them. `plan`: fields of `analysis.plan.Plan`, such as `{"reference": "lete"}`.
+    `workers`: number of processes that train at the same time, by default one per core. `output`: folder of the results, by default
     `results/NAME-ID`. `settings`: any setting by its name (`epochs=20`) or, in `**{"train.epochs": 20}`, by its path.
 
-    What was trained before is found in the store and used again. The store is MLflow's, the one that MLFLOW_TRACKING_URI
-    names, or else `mlflow.db` in the working folder. Raises `pipeline.errors.UsageError` for input that cannot be, with what to do,
-    and `pipeline.errors.RunError` where a training failed; what was finished stays in the store.
+    Runs that were trained before are found in the store and reused. The store is the MLflow store that MLFLOW_TRACKING_URI names, or
+    else `mlflow.db` in the working folder. Raises `pipeline.errors.UsageError` for invalid input, with a remedy, and
+    `pipeline.errors.RunError` if a training failed; finished runs stay in the store.
     """
     if workers is not None and (type(workers) is not int or workers < 1):
         raise UsageError(
@@ -168,7 +168,7 @@ def compare(
                 failed = error
             stored = find_study(tracker, study.id)
             findings = analyze_study(stored, tracker, output=folder, allow_missing=allow_missing)
-    except (ModelError, ResultsError) as error:  # of packages below this one, which do not know its errors
+    except (ModelError, ResultsError) as error:  # raised by packages that cannot import UsageError
         raise UsageError(str(error)) from error
     if failed:
         say(f"Note. {failed}")
@@ -177,7 +177,7 @@ def compare(
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Let this process, and those that it starts, compute in one thread each, as every run does; then as before."""
+    """Limit this process, and those that it starts, to one thread each, as for every run; restore the settings at the end."""
     before, threads = {variable: os.environ.get(variable) for variable in ONE_THREAD}, torch.get_num_threads()
     os.environ.update(ONE_THREAD)
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""What a caller of the API hands over, as a study: models, data and settings."""
+"""Conversion of the arguments of the API to a study: models, data and settings."""
 
 import inspect
 import json
@@ -30,12 +30,12 @@ from pipeline.settings import Values, resolve_all
 from pipeline.study import Study, check_names, study_of
 
 Embedding = type[nn.Module] | partial[nn.Module]
-"""A class of the user's own, or one with arguments: `partial(MyEmbedding, waves=8)`."""
+"""A user's own class, possibly with arguments: `partial(MyEmbedding, waves=8)`."""
 Model = str | Embedding | Mapping[str, Any]
 Arrays = tuple[Sequence[ArrayLike], ArrayLike] | tuple[Sequence[ArrayLike], ArrayLike, Sequence[ArrayLike]]
-"""Times, one list or array for each sequence; labels; and perhaps features (events, numbers) of each sequence."""
+"""Times, one list or array per sequence; labels; and optionally features, (events, F) per sequence."""
 VALIDATION_SHARE = 0.2
-"""Share of few sequences in memory that validation takes where nobody says how many."""
+"""Share of the validation split in a small data set in memory, if its size is not given."""
 
 
 def study_from(
@@ -47,7 +47,7 @@ def study_from(
     plan: Mapping[str, Any],
     settings: Mapping[str, Any],
 ) -> Study:
-    """Return the study that was asked for; UsageError says what cannot be."""
+    """Return the study that the arguments describe; UsageError if they are invalid."""
     chosen = dict(models) if isinstance(models, Mapping) else {_name_of(model): model for model in models}
     if not chosen or len(chosen) < len(models):
         raise UsageError(f"models: must be at least one, each with a name of its own, got {len(models)}. Give a dict.")
@@ -69,7 +69,7 @@ def _name_of(model: object) -> str:
 
 
 def check_codes(study: Study) -> None:
-    """Refuse a user's own embedding that does not encode the first sequences of its data."""
+    """Raise UsageError if a user's own embedding fails to encode the first sequences of its data."""
     for model, config in study.variants.items():
         own = config.model.embedding
         if isinstance(own, OwnEmbeddingConfig):
@@ -91,7 +91,7 @@ def _check_codes(where: str, own: OwnEmbeddingConfig, data: EventDataset) -> Non
         wanted, shape = (*times.shape, own.dim), tuple(codes.shape)
         right = shape == wanted and bool(torch.isfinite(codes).all())
         got = f"{shape} for {tuple(times.shape)}" if shape != wanted else "others"
-    except Exception as error:  # whatever a user's class raises; its traceback is shown with this line
+    except Exception as error:  # a user's class may raise anything; its traceback is shown with this line
         raise UsageError(f"{where}: must encode times, got {one_line(error)}. Correct {own.kind}.") from error
     if not right:
         said = f"must encode times ({letters}) as finite codes ({letters}, {own.dim}), got {got}"
@@ -102,7 +102,7 @@ def _check_codes(where: str, own: OwnEmbeddingConfig, data: EventDataset) -> Non
 
 
 def _variant(name: str, model: Model) -> tuple[Values, OwnEmbeddingConfig | None]:
-    """Return the settings of a variant, and its own embedding if it has one."""
+    """Return the settings of a variant, and its embedding if that is a user's own class."""
     settings = dict(model) if isinstance(model, Mapping) else {"embedding": model}
     embedding = settings.pop("embedding", None)
     if embedding is None:
@@ -110,7 +110,7 @@ def _variant(name: str, model: Model) -> tuple[Values, OwnEmbeddingConfig | None
     if isinstance(embedding, str):
         return {"model.embedding.name": embedding, **settings}, None
     own = _own_embedding(f"models.{name}", embedding)
-    # A listed embedding that takes the same settings stands for it until those are checked.
+    # A listed embedding with the same settings takes its place until the settings are checked.
     stand_in = "none" if isinstance(own, OwnSequenceConfig) else "scalar"
     return {"model.embedding.name": stand_in, **settings}, own
 
@@ -145,7 +145,7 @@ def _own_embedding(where: str, embedding: object) -> OwnEmbeddingConfig:
 
 
 def _with_embedding(config: RunConfig, own: OwnEmbeddingConfig) -> RunConfig:
-    """Return a config with a user's embedding in place of the listed one that stood for it."""
+    """Return a config with a user's embedding in place of the listed one that represented it."""
     stand_in = config.model.embedding
     same = {field: getattr(stand_in, field) for field in type(stand_in).model_fields if field != "name"}
     model = config.model.model_copy(update={"embedding": own.model_copy(update=same)})
@@ -156,7 +156,7 @@ def _with_embedding(config: RunConfig, own: OwnEmbeddingConfig) -> RunConfig:
 
 
 def _data_settings(data: object) -> Values:
-    """Return the settings of the data: a name, a file, arrays, a frame, or the config of a data set."""
+    """Return the settings of data that are given as a name, a file, arrays, a frame, or the config of a data set."""
     if isinstance(data, DatasetConfig):
         return _of_config(data)
     if isinstance(data, str) and data in DATASETS:
@@ -181,7 +181,7 @@ def _of_config(config: DatasetConfig) -> Values:
 
 
 def _of_arrays(times: Sequence[ArrayLike], labels: ArrayLike, features: Sequence[ArrayLike] | None = None) -> Values:
-    """Keep sequences as a table of events in the data folder."""
+    """Store sequences as a table of events in the data folder, and return the settings that read it."""
     rows = [_array(f"times of sequence {number}", row, 1) for number, row in enumerate(times)]
     classes = _array("labels", labels, 1)
     if len(classes) != len(rows):

@@ -1,4 +1,4 @@
-"""The report of a study as a notebook shows it, and as text."""
+"""The report of a study, as a notebook shows it and as text."""
 
 from base64 import b64encode
 from collections.abc import Sequence
@@ -11,31 +11,31 @@ from analysis.report.html import MARKDOWN
 from analysis.report.markdown import banner_lines, verdict_lines, verdict_markdown
 
 FIGURE = "statistical_significance.png"
-"""The figure that stands in a notebook; the page has all."""
+"""The figure that a notebook shows; the page has all figures."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """Verdicts, results, and where the rest is: at the end of a cell it shows itself, `print` gives it as text."""
+    """Verdicts, results, and links to the rest; a notebook displays it, and `print` writes it as text."""
 
     title: str
     findings: Sequence[Finding]
     folder: Path
-    """Where `analysis_report.html`, the figures and the tables lie."""
+    """Folder with `analysis_report.html`, the figures and the tables."""
     url: str
     """Page of the study in MLflow."""
     served_by: str
-    """Command that serves that page, where no server does."""
+    """Command that serves that page, if no server does."""
     links: dict[str, str]
     """Page of each run in MLflow, by its id."""
 
     @property
     def page(self) -> Path:
-        """The whole report as one page, which needs no network."""
+        """The whole report as one HTML file, which needs no network."""
         return self.folder / "analysis_report.html"
 
     def __str__(self) -> str:
-        """Return notes, verdicts, and where to look."""
+        """Return notes, verdicts, and links as text."""
         notes = [f"Note. {banner}" for banner in banner_lines(self.findings)]
         return "\n".join(
             [self.title, *notes, *verdict_lines(self.findings), f"report: {self.page}", f"MLflow: {self._mlflow}"]
@@ -44,7 +44,7 @@ class Report:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows."""
+        """Return the HTML that a notebook shows."""
         parts = [f"<h3>{escape(self.title)}</h3>", MARKDOWN.render(verdict_markdown(self.findings, self.links))]
         figure = self.folder / FIGURE
         if figure.is_file():

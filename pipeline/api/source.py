@@ -1,7 +1,7 @@
 """The source of a class, with all of the user's own code that it uses: functions, other classes, and constants.
 
-What comes from an installed package or from this project is imported in it by name, with the version of the package in its
-docstring. What remains is refused in one line: an object that was computed has no source.
+Names from an installed package or from this project are imported in that source, with the version of the package in its
+docstring. Anything else, such as an object that was computed, has no source and is refused in one line.
 """
 
 import ast
@@ -21,19 +21,19 @@ from pipeline.code import PACKAGES
 from pipeline.errors import UsageError
 
 FUTURE = "from __future__ import annotations\n"
-"""Annotations stay text: what they name needs no definition."""
+"""First line of the source: annotations stay text, so the names in them need no definition."""
 GLOBALS = {"LOAD_GLOBAL", "LOAD_NAME"}
-"""Instructions that look a name up outside of the functions around it."""
+"""Bytecode instructions that look up a global name."""
 ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD"}
-"""Instructions that look a name up in an object, or a module."""
+"""Bytecode instructions that look up an attribute of an object or a module."""
 BUILT_IN = ("torch", "torch.nn.functional", "numpy", "math")
-"""Where compiled functions are looked for, which do not tell their module."""
+"""Modules that are searched for compiled functions, which do not know their module."""
 COUNTED = ("torch", *PACKAGES)
-"""Packages whose version or code is part of a run's identity in any case."""
+"""Packages whose version or code is always part of a run's identity."""
 
 
 def source_of(kind: type, where: str) -> str:
-    """Return Python that defines `kind` wherever it is run; UsageError, which begins with `where`, if there is none."""
+    """Return self-contained Python source that defines `kind`; UsageError, which begins with `where`, if that is impossible."""
     collector = _Collector(where)
     collector.define(kind.__name__, kind)
     versions = ", ".join(sorted(collector.versions))
@@ -42,7 +42,7 @@ def source_of(kind: type, where: str) -> str:
 
 
 class _Collector:
-    """Definitions in the order in which they can run."""
+    """Collects definitions in an order in which they can be executed."""
 
     def __init__(self, where: str) -> None:
         self.where = where
@@ -51,7 +51,7 @@ class _Collector:
         self._done: dict[str, Any] = {}
 
     def define(self, name: str, value: Any, attributes: Collection[str] = ()) -> None:  # noqa: ANN401 - whatever it is
-        """Add what `name` stands for, after all that it uses itself; `attributes` are looked up beside it."""
+        """Add the definition of `name`, after the definitions that it uses; `attributes` are names that are looked up in modules."""
         if name in self._done:
             if self._done[name] is not value and repr(self._done[name]) != repr(value):
                 raise self._error(f"must use one thing by the name {name}", "two from different modules", "Rename one.")
@@ -138,7 +138,7 @@ def _renamed(original: str, name: str) -> str:
 
 
 def _submodules(module: str, attributes: Collection[str]) -> Iterator[str]:
-    """Yield the modules below one that somebody has imported and that are named among the attributes."""
+    """Yield the imported submodules of a module whose names are among the attributes."""
     for part in sorted(f"{module}.{attribute}" for attribute in attributes):
         if part in sys.modules:
             yield part
@@ -146,7 +146,7 @@ def _submodules(module: str, attributes: Collection[str]) -> Iterator[str]:
 
 
 def _is_plain(value: object) -> bool:
-    """Say whether a value can be written down: Python reads its `repr` as the same."""
+    """Return whether the `repr` of a value is Python source for the same value."""
     try:
         return bool(ast.literal_eval(repr(value)) == value)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
@@ -158,7 +158,7 @@ def _is_own(thing: Any) -> bool:  # noqa: ANN401
 
 
 def _is_own_module(name: str) -> bool:
-    """Say whether a module is the user's: neither of this project, nor of Python, nor of an installed package."""
+    """Return whether a module is the user's: not of this project, of Python, or of an installed package."""
     package = name.split(".", maxsplit=1)[0]
     if package in PACKAGES or (package in sys.stdlib_module_names and package != "__main__"):
         return False
@@ -169,7 +169,7 @@ def _is_own_module(name: str) -> bool:
 
 
 def _codes(thing: type | FunctionType) -> Iterator[CodeType]:
-    """Yield the code of a function, or of the methods that a class itself defines."""
+    """Yield the code objects of a function, or of the methods that a class itself defines."""
     if isinstance(thing, FunctionType):
         yield inspect.unwrap(thing).__code__
         return
@@ -186,20 +186,20 @@ def _methods(kind: type) -> Iterator[FunctionType]:
 
 
 def _scope(thing: type | FunctionType) -> Mapping[str, Any]:
-    """Return what the names in a definition stand for: the module's, and those of a function around it."""
+    """Return the values of the names that a definition can see: those of its module, and of an enclosing function."""
     functions: list[Callable[..., Any]] = [thing] if isinstance(thing, FunctionType) else list(_methods(thing))
     scope = dict(vars(sys.modules[thing.__module__]))
     for function in functions:
         scope |= getattr(function, "__globals__", {})
         closure = inspect.getclosurevars(function) if inspect.isfunction(function) else None
         scope |= closure.nonlocals if closure else {}
-    if isinstance(thing, type):  # a class within a function names its bases by variables of that function
+    if isinstance(thing, type):  # the bases of a class within a function may be local variables of that function
         scope |= {base.__name__: base for base in thing.__mro__[1:-1] if base.__name__ not in scope}
     return scope
 
 
 def _around(text: str, name: str, line: int) -> tuple[int, int] | None:
-    """Return the first and the last line of the innermost definition of `name` that has a line of code in it."""
+    """Return the first and the last line of the innermost definition of `name` that contains the line `line`."""
     try:
         tree = ast.parse(text)
     except SyntaxError:
@@ -214,7 +214,7 @@ def _around(text: str, name: str, line: int) -> tuple[int, int] | None:
 
 
 def _names(text: str) -> tuple[list[str], set[str]]:
-    """Return the names that a definition looks up outside of itself, in the order in which it does, and its attributes."""
+    """Return the global names that a definition looks up, in that order, and the attributes that it uses."""
     waiting, names, attributes = (
         [compile(FUTURE + text, "<source>", "exec", dont_inherit=True)],
         dict[str, None](),

@@ -1,1 +1,1 @@
-"""Probes: measurements that need a trained model."""
+"""Probes: measurements on a trained model."""

@@ -1,7 +1,7 @@
-"""Altered event times: what is left for a model when the times, or the events, are changed.
+"""Alterations of event times and events, to measure what a model uses of them.
 
-Every alteration stays legal for every time embedding, a table of positions included: times of a data set of whole times
-are rounded, all are clipped to the first and last legal time, [0, T - 1] or [0, T), and sorted.
+The altered times are valid for every time embedding, a table of positions included: they are rounded if the data set has whole
+times, clipped to the valid range, [0, T - 1] or [0, T), and sorted.
 
 Letters: L events of a sequence, T horizon of the data set.
 """
@@ -18,7 +18,7 @@ from pipeline.data import EventDataset
 
 Times = NDArray[np.float64]
 Change = Callable[[Times, float, np.random.Generator], tuple[Times, NDArray[np.int64]]]
-"""From times (L,), T and a generator to new times (K,) and, for each, the event (below L) whose features it carries."""
+"""Function of times (L,), T and a generator that returns new times (K,) and, for each, the event (< L) whose features it gets."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,12 @@ class Alteration:
 
     name: str
     leaves: str
-    """What of the times a model can still see."""
+    """Description of what a model can still see of the times."""
     change: Change
 
 
 def altered(dataset: EventDataset, alteration: Alteration, generator: np.random.Generator) -> EventDataset:
-    """Return the data set with every sequence changed, and legal."""
+    """Return the data set with every sequence altered, at valid times."""
     whole = not dataset.times.is_floating_point()
     highest = dataset.horizon - 1 if whole else np.nextafter(np.float32(dataset.horizon), np.float32(0))
     ends = dataset.offsets.tolist()

@@ -1,7 +1,7 @@
-"""The encoding microscope: the code that a model's time embedding gives to each time of the axis.
+"""The encoding microscope: properties of the codes that a model's time embedding gives to the times of the axis.
 
-- The codes and their effective rank are those of `models.cards`: of a lone event at each time, or of a lone gap. What an
-  embedding makes of a longer past is not seen.
+- The codes and their effective rank are those of `models.cards`: the code of a single event at each time, or of a single gap. The
+  dependence of an embedding on a longer past is not measured.
 - Columns of the code are centred, because the layer that follows has a bias; constant columns are left out.
 
 Letters: T times of the grid, D width of the code, P pairs of time and gap, E experts.
@@ -20,38 +20,38 @@ from pipeline.data import EventDataset
 
 MOST_TIMES = 1024
 KERNEL_SIDE = 112
-"""Most times on a side of the kernel: every 7th of 784, four in a row of 28."""
+"""Most times on a side of the kernel: every 7th of 784, which is four per row of 28 pixels."""
 WINDOWS = 28
-"""Stretches of the time axis over which gates are averaged."""
+"""Number of stretches of the time axis over which gates are averaged."""
 DISTINCT = {"dt_10": 0.1, "dt_50": 0.5}
-"""Shares of the distance of two unrelated codes from which two times count as told apart."""
+"""Thresholds of telling two times apart, as shares of the distance of two unrelated codes, by the name of the column."""
 
 Codes = NDArray[np.float64]
 
 
 def grid(dataset: EventDataset) -> Tensor:
-    """Return the whole times 0, 1, ... (T,) below the horizon, at most 1,024 of them, evenly spread."""
+    """Return at most 1,024 evenly spread whole times (T,) from 0 to below the horizon."""
     last = max(int(dataset.horizon) - 1, 0)
     return torch.linspace(0, last, min(last + 1, MOST_TIMES), dtype=torch.float64).round().long()
 
 
 def _codes(model: Classifier, dataset: EventDataset) -> Tensor:
-    """Return the codes (T, D) of the grid, given as numbers of the data's kind."""
+    """Return the codes (T, D) of the grid, whose times have the data's number type."""
     kind = torch.float32 if dataset.times.dtype.is_floating_point else torch.int64
     return codes_on_grid(model.embedding, grid(dataset).to(kind))
 
 
 def encoding(model: Classifier, dataset: EventDataset) -> pd.DataFrame:
-    """Return one row: width, effective rank, and the smallest differences of time that the code tells apart."""
+    """Return a table of one row: width, effective rank, and the smallest time differences that the code tells apart."""
     raw, times = _codes(model, dataset), grid(dataset)
     codes: Codes = standardised(raw).numpy()
-    step = times[-1].item() / max(len(times) - 1, 1)  # the mean one: those of a rounded grid differ
+    step = times[-1].item() / max(len(times) - 1, 1)  # the mean step, because steps of a rounded grid differ
     row = {"width": model.embedding.dim, "columns": codes.shape[1], "effective_rank": effective_rank(raw)}
     return pd.DataFrame([row | {name: step * told_apart(codes, share) for name, share in DISTINCT.items()}])
 
 
 def told_apart(codes: Codes, share: float) -> float:
-    """Return the smallest lag whose median distance is `share` of that of two unrelated rows, NaN where none is.
+    """Return the smallest lag, in rows, whose median distance is at least `share` of that of two unrelated rows; NaN if none is.
 
     With standardised columns the root-mean-square distance of two unrelated rows is sqrt(2 D).
     """
@@ -63,7 +63,7 @@ def told_apart(codes: Codes, share: float) -> float:
 
 
 def kernel(model: Classifier, dataset: EventDataset) -> pd.DataFrame:
-    """Return the cosine similarity of the centred codes of two times, one row a pair of times."""
+    """Return the cosine similarity of the centred codes of two times, one row per pair of times."""
     times = grid(dataset)[:: -(-len(grid(dataset)) // KERNEL_SIDE)]
     codes: Codes = _codes(model, dataset).numpy()
     codes = (codes - codes.mean(axis=0))[:: -(-len(codes) // KERNEL_SIDE)]
@@ -80,7 +80,7 @@ def kernel(model: Classifier, dataset: EventDataset) -> pd.DataFrame:
 
 
 def spectrum(model: Classifier, dataset: EventDataset) -> pd.DataFrame:
-    """Return the mean share of the code's variance at each number of cycles over the time axis, from 1 on."""
+    """Return the mean share of the code's variance at each frequency, in cycles over the time axis, from 1 on."""
     codes: Codes = standardised(_codes(model, dataset)).numpy()
     power = np.abs(np.fft.rfft(codes, axis=0)[1:]) ** 2
     shares = power / power.sum(axis=0).clip(min=CONSTANT) if codes.shape[1] else np.zeros((len(power), 1))
@@ -89,7 +89,7 @@ def spectrum(model: Classifier, dataset: EventDataset) -> pd.DataFrame:
 
 
 def frequencies(model: Classifier, dataset: EventDataset) -> pd.DataFrame:
-    """Return the frequencies that the embedding holds, in radians per time unit, with their period; maybe none."""
+    """Return the frequencies of the embedding, in radians per time unit, with their periods; no rows if it has none."""
     del dataset
     found = model.embedding.angular_frequencies().double().cpu().numpy()
     with np.errstate(divide="ignore"):
@@ -99,7 +99,7 @@ def frequencies(model: Classifier, dataset: EventDataset) -> pd.DataFrame:
 def gates(model: Classifier, dataset: EventDataset) -> pd.DataFrame:
     """Return the mean gate of each expert of a mixture in stretches of the time axis; no rows without a router.
 
-    Over the distinct pairs of time and gap that occur, or over gaps where the mixture encodes gaps.
+    The mean is over the distinct pairs of time and gap that occur, or over gaps if the mixture encodes gaps.
     """
     embedding, mixture = model.embedding, getattr(model.embedding, "kmote", None)
     columns = ["start", "expert", "gate"]
@@ -119,7 +119,7 @@ def gates(model: Classifier, dataset: EventDataset) -> pd.DataFrame:
     real = torch.arange(batch.times.shape[1]) < batch.lengths[:, None]
     gap = getattr(embedding, "time_input", "absolute") == "gap"
     values = batch.times.diff(dim=1, prepend=batch.times[:, :1]) if gap else batch.times
-    # What the router sees rises with the time, so the ranks of both are the same.
+    # The router's input is an increasing function of the time, so both have the same ranks.
     rank_P = torch.unique(context_P2[:, 0], return_inverse=True)[1]
     time_P = torch.unique(values[real])[rank_P].double().numpy()
     width = dataset.horizon / WINDOWS

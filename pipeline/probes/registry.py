@@ -1,7 +1,7 @@
 """The registry of probes: measurements that need a trained model, (model, data set) -> table.
 
-A new probe is a function at the top level of a module and a line in PROBES. `pipeline/probes/tables.py` says what it is
-measured on, and when again.
+A new probe is a function at the top level of a module and a line in PROBES. `pipeline/probes/tables.py` says on what it is
+measured, and when it is measured again.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ Measurement = Callable[[Classifier, EventDataset], pd.DataFrame]
 
 @dataclass(frozen=True)
 class Probe:
-    """A measurement, and whether it is also taken of the model before training (column `trained`)."""
+    """A measurement, and whether it is also made on the model before training (column `trained`)."""
 
     measure: Measurement
     before_training: bool = False

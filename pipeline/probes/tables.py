@@ -1,10 +1,10 @@
-"""The tables of probes: measured on the trained models of a study, and kept with their runs.
+"""The tables of probes: measured on the trained models of a study, and stored with their runs.
 
-`analyze` has every probe measured on the best checkpoint of every run; `Results.probes` then holds the tables of all
-runs, with `run_id`, `model` and `seed`. Probes get a fixed, stratified part of the test split, and compute in fp32.
+For `analyze`, every probe is measured on the best checkpoint of every run; `Results.probes` then holds the tables of all
+runs, with `run_id`, `model` and `seed`. Probes use a fixed, stratified part of the test split, and compute in fp32.
 
-A table is kept under the digest of the code that measures it: `probes/NAME-DIGEST.parquet`. A probe whose source has
-changed does not find its table, and measures again; another one does.
+A table is stored under the digest of the code that measures it: `probes/NAME-DIGEST.parquet`. If the source of a probe changes, its
+table is not found and is measured again; the tables of other probes are reused.
 """
 
 import hashlib
@@ -36,16 +36,16 @@ from pipeline.tracking import Run, Tracker
 from pipeline.training.evaluation import predict
 
 SEQUENCES = 300
-"""Test sequences that probes see: an audit of twenty runs then takes well under a minute."""
+"""Number of test sequences that probes use: probing twenty runs then takes well under a minute."""
 LEAST_AGREEMENT = 0.98
-"""Share of the stored predictions that a rebuilt model must repeat; rounding in bf16 turns a few."""
+"""Share of the stored predictions that a rebuilt model must repeat; rounding in bf16 changes a few."""
 
 
 def probe_tables(cells: Iterable[tuple[str, str, int]], tracker: Tracker) -> dict[str, pd.DataFrame]:
-    """Return the table of every probe over the runs (run_id, model, seed); what cannot be measured is left out.
+    """Return the table of every probe over the runs (run_id, model, seed); runs that cannot be measured are left out.
 
-    That is a run whose data or weights cannot be read here, or whose weights no longer give the predictions that it
-    stored: its code has changed.
+    A run cannot be measured if its data or weights cannot be read here, or if its weights no longer give the stored predictions
+    because the code has changed.
     """
     paths = table_paths()
     tables: dict[str, list[pd.DataFrame]] = {name: [] for name in PROBES}
@@ -53,7 +53,7 @@ def probe_tables(cells: Iterable[tuple[str, str, int]], tracker: Tracker) -> dic
     runs = tracker.get_all([run_id for run_id, _, _ in cells])
     for run_id, model, seed in cells:
         run, evidence = runs[run_id], Evidence(tracker, run_id)
-        # Who is killed here leaves tables without digests, which are not taken.
+        # A process that is killed here leaves tables without digests, which are not used.
         stored = tracker.fetch_all(run_id, [path for path in paths.values() if TAG + path in run.tags])
         subject = _Subject.of(run, tracker) if len(stored) < len(paths) else None
         for name, path in paths.items():
@@ -71,12 +71,12 @@ def probe_tables(cells: Iterable[tuple[str, str, int]], tracker: Tracker) -> dic
 
 
 def table_paths() -> dict[str, str]:
-    """Return the artifact of a run that holds the table of each probe, as its code is now."""
+    """Return, for each probe, the path of the artifact with its table, by the current code of the probe."""
     return {name: f"{PROBE_FOLDER}{name}-{_digest(probe)}.parquet" for name, probe in PROBES.items()}
 
 
 def event_table(run_id: str, sample_ids: Sequence[int], tracker: Tracker) -> pd.DataFrame:
-    """Return the events of test sequences, a row each (sample_id, time, horizon); empty where the data cannot be read here."""
+    """Return the events of test sequences, one row each (sample_id, time, horizon); empty if the data cannot be read here."""
     run = tracker.get(run_id)
     splits = _splits(_config(read(run, [CONFIG_FILE], tracker)[CONFIG_FILE]), run)
     if splits is None:
@@ -87,7 +87,7 @@ def event_table(run_id: str, sample_ids: Sequence[int], tracker: Tracker) -> pd.
 
 
 def _splits(config: RunConfig, run: Run) -> Splits | None:
-    """Return the data of a run; None where it cannot be read here, or is other data by now."""
+    """Return the data of a run; None if they cannot be read here, or if they have changed."""
     try:
         splits = config.data.load()
     except DataError:
@@ -109,7 +109,7 @@ class _Subject:
 
     @classmethod
     def of(cls, run: Run, tracker: Tracker) -> "_Subject | None":
-        """Rebuild the model of a run; None where that cannot be done faithfully."""
+        """Rebuild the model of a run; None if that is impossible, or if the result does not repeat the stored predictions."""
         files = found(run, [CONFIG_FILE, PREDICTIONS_FILE, BEST_FILE], tracker)
         config = _config(files[CONFIG_FILE])
         splits = _splits(config, run)
@@ -117,11 +117,11 @@ class _Subject:
             return None
         try:
             trained, untrained = _built(config, splits.test), _built(config, splits.test)
-        except ModelError:  # a class of the user's own, whose stored source is not run
+        except ModelError:  # a user's own class, whose stored source is not executed
             return None
         try:
             trained.load_state_dict(checkpoint.load(files[BEST_FILE])["model"])
-        except RuntimeError:  # other names or shapes than the code of now
+        except RuntimeError:  # weights with other names or shapes than the current code
             return None
         chosen = _chosen(splits.test, config)
         dataset = splits.test.select(torch.from_numpy(chosen))
@@ -133,7 +133,7 @@ class _Subject:
 
     @torch.no_grad()
     def measured(self, probe: Probe) -> pd.DataFrame:
-        """Return the table of one probe."""
+        """Return the table of a probe."""
         table = probe.measure(self.trained, self.dataset)
         if not probe.before_training:
             return table
@@ -142,14 +142,14 @@ class _Subject:
 
 
 def _built(config: RunConfig, test: EventDataset) -> Classifier:
-    """Return the model of a run as it is before training."""
+    """Return the model of a run before training."""
     with seeded(seed_of(config.seed, config.train.vary, "init"), "init"):
         model = config.model.build(horizon=test.horizon, feature_dim=test.feature_dim, classes=test.classes)
     return model.eval()
 
 
 def _chosen(test: EventDataset, config: RunConfig) -> NDArray[np.int64]:
-    """Return which test sequences probes see."""
+    """Return the indices of the test sequences that probes use."""
     return np.sort(stratified_order(test.labels.numpy(), config.data.split_seed)[:SEQUENCES])
 
 
@@ -163,12 +163,12 @@ def _store(table: pd.DataFrame, path: str, evidence: Evidence) -> None:
 # ------------------------------------------------------------------------------------------------ which code measures
 
 MEASURING = tuple(map(place_of, (_Subject.measured, _built, _chosen, EventDataset.select)))
-"""What every probe is measured with and on."""
+"""Code that every probe uses: its model, its sequences, and the measurement."""
 
 
 @cache
 def _digest(probe: Probe) -> str:
-    """Return the digest of the code that a probe executes, and of whether it is measured before training."""
+    """Return the digest of the code that a probe executes, and of whether it is also measured before training."""
     roots = [place_of(probe.measure), *MEASURING]
     code = code_of(roots, followed=PACKAGES, methods=_methods(), registries=True, idle_calls=IDLE_CALLS)
     return hashlib.sha256(f"{code.digest} {probe.before_training}".encode()).hexdigest()[:12]
@@ -176,10 +176,10 @@ def _digest(probe: Probe) -> str:
 
 @cache
 def _methods() -> dict[str, list[Definition]]:
-    """Return what a probe can reach through the model and the data set that it is given, by the name of the method.
+    """Return the methods that a probe can call on the model and the data set that it receives, by name.
 
-    Of models those methods alone that the identity of a run leaves out. All else of a model is part of that identity: where
-    it changes there is another run, with tables of its own.
+    Of models, only methods that the identity of a run leaves out are included. The rest of a model is part of that identity: if it
+    changes, there is another run, with tables of its own.
     """
     models = [kind for base in (Classifier, TimeEmbedding) for kind in (base, *_below(base))]
     ours = [kind for kind in models if kind.__module__.startswith("models.")]
@@ -188,6 +188,6 @@ def _methods() -> dict[str, list[Definition]]:
 
 
 def _below(kind: type) -> list[type]:
-    """Return all classes that derive from one, at any depth."""
+    """Return all subclasses of a class, at any depth."""
     children: list[type] = kind.__subclasses__()
     return children + [found for child in children for found in _below(child)]

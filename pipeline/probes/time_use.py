@@ -1,4 +1,4 @@
-"""Use of the times: how well a model answers when they are altered, and after the first events alone."""
+"""Use of the times: the accuracy of a model if the times are altered, and if only the first events are given."""
 
 import numpy as np
 import pandas as pd
@@ -11,11 +11,11 @@ from pipeline.seeding import seed_for
 from pipeline.training.evaluation import predict
 
 PREFIXES = (5, 10, 20, 40, 80)
-"""Numbers of first events after which a model is asked for its answer."""
+"""Numbers of first events after which a prediction is made."""
 
 
 def time_use(model: Classifier, dataset: EventDataset) -> pd.DataFrame:
-    """Return accuracy under each alteration of the times, and the share of answers that it leaves as they were."""
+    """Return the accuracy under each alteration of the times, and the share of predictions that it does not change."""
     truth = predict(model, dataset).argmax(1)
     rows = [_answers(ORIGINAL, "everything", truth, truth, dataset)]
     for alteration in ALTERATIONS:
@@ -38,7 +38,7 @@ def _answers(
 
 
 def anytime(model: Classifier, dataset: EventDataset) -> pd.DataFrame:
-    """Return accuracy after the first k events, k of all events (0) last, and the share of sequences that have more."""
+    """Return the accuracy after the first k events, and the share of sequences with more events; k = 0, the last row, means all."""
     rows = []
     for events in (*(k for k in PREFIXES if bool((dataset.lengths > k).any())), 0):
         shown = dataset.truncate(events) if events else dataset

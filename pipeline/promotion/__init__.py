@@ -1,1 +1,1 @@
-"""Promotion: a study's best model becomes the champion of a registered model where the study says that it is better."""
+"""Promotion: a study's best model becomes the champion of a registered model if the study shows that it is better."""

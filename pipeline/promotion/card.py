@@ -1,4 +1,4 @@
-"""The model card of a version: the verdict it was promoted by, what changes for users, and all that a person must know of it."""
+"""The model card of a version: the verdict by which it was promoted, what changes for users, and what users must know."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,16 +23,16 @@ from pipeline.texts import REPORT_FILE
 from pipeline.tracking import MOST_LETTERS, Run, Tracker, Version
 
 RATES = ("test_accuracy", "balanced_accuracy")
-"""Metrics that are means over sequences, and have an interval for one run, too."""
+"""Metrics that are means over sequences, so that the value of a single run has an interval, too."""
 OTHERS = ("macro_f1", "negative_log_likelihood", "calibration_error", "brier_score", "parameters", "epoch_seconds")
 MACHINE = ("platform", "processor", "python", "threads", "numpy", "mlflow")
 SHOWN_SETTINGS = ("model.", "train.")
-"""How the settings begin that decide how a model is trained."""
+"""Prefixes of the settings that are shown: they decide how a model is trained."""
 
 
 @dataclass(frozen=True)
 class Promotion:
-    """What is promoted, and by what."""
+    """The promoted candidate, with the decision on it."""
 
     study: StoredStudy
     candidate: Candidate
@@ -41,7 +41,7 @@ class Promotion:
 
 
 def body(promotion: Promotion, tracker: Tracker) -> list[str]:
-    """Return the blocks of the card below its headline in Markdown, what matters most first."""
+    """Return the blocks of the card below its headline, in Markdown, the most important first."""
     candidate = promotion.candidate
     environment = environment_of(candidate.run, tracker)
     return [
@@ -57,7 +57,7 @@ def body(promotion: Promotion, tracker: Tracker) -> list[str]:
 
 
 def description(blocks: Sequence[str], whole: str) -> str:
-    """Return as many whole blocks, from the first, as the description of a version takes, and where the card is."""
+    """Return as many complete blocks, from the first on, as fit into the description of a version, and the place of the card."""
     end = f"The model card has the rest: {whole}" if "://" not in whole else f"[The whole model card]({whole})"
     kept: list[str] = []
     for block in blocks:
@@ -68,7 +68,7 @@ def description(blocks: Sequence[str], whole: str) -> str:
 
 
 def headline(promotion: Promotion, version: Version) -> str:
-    """Return what was promoted as which version, and by what verdict."""
+    """Return a sentence that names the promoted model, its version and the verdict."""
     candidate, decision = promotion.candidate, promotion.decision
     lines = [
         f"# {as_words(version.name)} version {version.number}: {as_words(candidate.model)}, seed {candidate.seed}",
@@ -132,7 +132,7 @@ def _own_answers(candidate: Candidate) -> NDArray[np.int64]:
 
 
 def _answers(run: Run | None, results: Results, tracker: Tracker) -> NDArray[np.int64] | None:
-    """Return the answers of a run to the test sequences of a study, None where it answered others."""
+    """Return the predictions (n,) of a run for the test sequences of a study; None if the run has other test sequences."""
     if run is None or run.tags.get("data_digest") != results.runs["data_digest"].iloc[0]:
         return None
     answers = read_run(run, tracker)[1].sort_values("sample_id")

@@ -1,4 +1,4 @@
-"""Whether the leader of a study takes the place of the champion, by which evidence, and what is said where it does not."""
+"""The decision whether the leader of a study replaces the champion, with its evidence, and the messages of a refusal."""
 
 import json
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from pipeline.run_record import ENVIRONMENT_FILE
 from pipeline.tracking import Run, Tracker, Version
 
 NOT_COMPARED = "not compared"
-"""The verdict where there is none: the study has nothing to hold its leader against."""
+"""Stands for a verdict if there is none: the study has no model to compare its leader with."""
 OTHERWISE = "or give --reason TEXT, which promotes it all the same and is recorded with the version"
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """The leader of a study, and the run that would be registered."""
+    """The leader of a study, with the run that would be registered."""
 
     results: Results
     model: str
@@ -32,26 +32,28 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Decision:
-    """That a candidate is promoted, and why."""
+    """The decision to promote a candidate, with its reason."""
 
     verdict: str
     """One of VERDICTS, or NOT_COMPARED."""
     sentence: str
-    """The verdict with what it rests on, or why there is none."""
+    """The verdict with its evidence, or the reason why there is none."""
     by_verdict: bool
-    """Whether the verdict alone allows it."""
+    """Whether the verdict allows the promotion without a reason by the user."""
     against: str = ""
-    """The model of the study that it was held against; empty where there is none."""
+    """The model of the study with which the candidate was compared; empty if there is none."""
     champion: Version | None = None
-    """The version whose place it takes."""
+    """The version that is replaced, if there is one."""
     replaced: Run | None = None
-    """The run of that version, where the store has it."""
+    """The run of that version, if the store has it."""
 
 
 def decide(candidate: Candidate, champion: Version | None, tracker: Tracker, *, reason: str) -> Decision | None:
-    """Hold a candidate against the champion; None, with a line that says so, where nothing is to be changed.
+    """Compare a candidate with the champion; return None, and print a line, if nothing has to change.
 
-    Without a reason, RunError where the verdict does not allow it, and UsageError where the study has no verdict on the two.
+    Nothing has to change if the candidate is the champion already, or, without a `reason`, if it is another seed of the champion's
+    model. Without a `reason`, RunError if the verdict does not allow the promotion, and UsageError if the study has no verdict on
+    the two.
     """
     if champion is None:
         return _checked(_first(candidate), "the first champion must be better than the reference of its study", reason)
@@ -81,7 +83,7 @@ def decide(candidate: Candidate, champion: Version | None, tracker: Tracker, *, 
 
 
 def _first(candidate: Candidate) -> Decision:
-    """Hold the candidate against the reference of its study; every plan declares the pairs with that."""
+    """Compare the candidate with the reference of its study; every plan declares the pairs with the reference."""
     reference = candidate.results.reference
     if reference == candidate.model:
         return Decision(NOT_COMPARED, f"{reference} leads its study, and is the reference itself.", by_verdict=False)
@@ -109,7 +111,7 @@ def _checked(decision: Decision, must: str, reason: str) -> Decision:
 
 
 def _same_variant(replaced: Run | None, results: Results, tracker: Tracker) -> str | None:
-    """Return the model of a study whose runs are the champion's but for the seed."""
+    """Return the model of a study whose runs differ from the champion's only in the seed; None if there is none."""
     variant = replaced.tags.get("variant") if replaced else None
     runs = tracker.get_all(list(results.runs["run_id"]))
     for _, row in results.runs.iterrows():
@@ -132,7 +134,7 @@ def _not_in_study(candidate: Candidate, title: str, replaced: Run | None) -> Usa
 
 
 def _timed_alike(results: Results, models: tuple[str, str], tracker: Tracker) -> bool:
-    """Say whether all runs of two models were trained on the same processor, and kind of device."""
+    """Return whether all runs of two models were trained on the same processor and kind of device."""
     runs = tracker.get_all(list(results.runs.loc[results.runs["model"].isin(models), "run_id"]))
     return len({(environment_of(run, tracker).get("processor"), run.tags["device"]) for run in runs.values()}) == 1
 

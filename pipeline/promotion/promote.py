@@ -1,4 +1,4 @@
-"""Promote the best model of a study: a new version of a registered model, which the alias `champion` points to."""
+"""Promotion of the best model of a study: it becomes a new version of a registered model, with the alias `champion`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,19 +13,19 @@ from pipeline.stored_study import StoredStudy, load_results
 from pipeline.tracking import Check, Tracker
 
 NAME = "event-classifier"
-"""What the registered model is called by default."""
+"""Default name of the registered model."""
 CHAMPION, PREVIOUS = "champion", "previous"
 """Aliases: the version in use, and the one before it."""
 PROMOTIONS_KIND = "promotions"
-"""Value of the tag `kind` of the run that stands for a registered model: it holds the cards, and who owns it promotes."""
+"""Value of the tag `kind` of the run that stands for a registered model: it holds the cards, and its owner may promote."""
 WAIT_SECONDS = 60.0
-"""How long a promotion waits for another one."""
+"""How long a promotion waits for another one to end."""
 
 
 def promote(study: StoredStudy, tracker: Tracker, *, name: str = NAME, reason: str = "") -> None:
-    """Make the leader of a study the champion where its verdict against the present one allows it, or for a reason.
+    """Make the leader of a study the champion if its verdict against the current champion allows it, or for a given reason.
 
-    A refusal, or the run that is the champion already, changes nothing.
+    After a refusal, or if the run is the champion already, nothing is changed.
     """
     phase("reading the study")
     results = load_results(study, tracker, allow_missing=False, probes=False)
@@ -39,23 +39,23 @@ def promote(study: StoredStudy, tracker: Tracker, *, name: str = NAME, reason: s
     with _alone(name, tracker) as (home, check):
         decision = decide(
             candidate, registry.of_alias(name, CHAMPION), tracker, reason=reason
-        )  # another may have come first
+        )  # decided again, because another promotion may have come first
         if decision:
             _register(Promotion(study, candidate, decision, reason), tracker, name=name, home=home, check=check)
 
 
 @contextmanager
 def _alone(name: str, tracker: Tracker) -> Iterator[tuple[str, Check]]:
-    """Keep other promotions to a registered model away meanwhile; yields the run that stands for it."""
+    """Own the run that stands for a registered model, so that no other promotion runs; yield its id and the check."""
     home = tracker.sole(f"{name} promotions", {"kind": PROMOTIONS_KIND, "registered_model": name}, tags={})
     with tracker.own(home, WAIT_SECONDS, lambda owner: say(f"waiting for {owner}, which promotes to {name}")) as check:
         if tracker.get(home).status != "FINISHED":
-            tracker.set_status(home, "FINISHED")  # it is at no time work in progress
+            tracker.set_status(home, "FINISHED")  # the run is never work in progress
         yield home, check
 
 
 def _register(promotion: Promotion, tracker: Tracker, *, name: str, home: str, check: Check) -> None:
-    """Register the version with its card, and move the aliases last: until then nobody loads it."""
+    """Register the version with its card, and move the aliases last: until then the version is not loaded by anybody."""
     registry, candidate, decision = tracker.registry, promotion.candidate, promotion.decision
     blocks = body(promotion, tracker)
     check()
@@ -86,7 +86,7 @@ def _register(promotion: Promotion, tracker: Tracker, *, name: str, home: str, c
 
 
 def _tags(promotion: Promotion) -> dict[str, str]:
-    """Return the tags of the version: what it is, and what it was promoted by."""
+    """Return the tags of the version: its origin, and the decision by which it was promoted."""
     study, candidate, decision = promotion.study, promotion.candidate, promotion.decision
     tags = {
         "study": study.id,
