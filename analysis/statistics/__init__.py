@@ -1,1 +1,1 @@
-"""Numbers from arrays: estimates, tests, intervals and effect sizes, each a pure function that knows no study."""
+"""Estimates, tests, intervals and effect sizes: pure functions of arrays, independent of studies."""

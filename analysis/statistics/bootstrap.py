@@ -1,8 +1,8 @@
-"""Crossed bootstrap: seeds and images are drawn again at the same time, and the difference is taken anew.
+"""Crossed bootstrap: seeds and images are resampled at the same time, and the difference is computed on each resample.
 
-The images that are drawn are the same for every run, so their part is computed once for the whole study. Seeds are
-drawn as pairs where their streams are shared. Never seeds alone: five of them give intervals that are too short. So they
-do here where seeds differ by more than the images explain, and `COVERAGE` says by how much.
+The resampled images are the same for every run, so the accuracies on them are computed once for the whole study. Seeds are
+resampled as pairs if models share their random streams. Seeds are never resampled without images: with five seeds the intervals
+are too short. They are too short here as well if seeds differ by more than the images explain; `COVERAGE` says by how much.
 
 Letters: B draws, R runs, S seeds, n images.
 """
@@ -14,16 +14,16 @@ from analysis.statistics.two_way import Correct
 
 DRAWS = 2_000
 CHUNK = 100
-"""Draws at a time: bounds the memory."""
+"""Draws per batch, to limit memory."""
 
 COVERAGE = {2: 50, 3: 73, 5: 83, 10: 90, 20: 92}
-"""Percent of studies in which an interval at 95 % holds the truth, by seeds, where only these vary."""
+"""Coverage in percent of an interval at 95 %, by number of seeds, if accuracies vary only over seeds (simulated)."""
 
 Resampled = NDArray[np.float32]
 
 
 def resample_images(correct_Rn: Correct, generator: np.random.Generator, draws: int = DRAWS) -> Resampled:
-    """Return the accuracy of every run on every draw of images, (B, R)."""
+    """Return the accuracy in [0, 1] of every run on every draw of images, (B, R), from correct answers (R, n)."""
     images = correct_Rn.shape[1]
     right_nR = correct_Rn.T.astype(np.float32)
     chunks = []
@@ -38,7 +38,10 @@ def resample_images(correct_Rn: Correct, generator: np.random.Generator, draws: 
 def crossed_interval(
     a_BS: Resampled, b_BS: Resampled, generator: np.random.Generator, *, paired: bool, level: float
 ) -> tuple[float, float]:
-    """Return the percentile interval of a minus b over draws of images and seeds; NaN with fewer than two seeds."""
+    """Return the percentile interval at `level` of a minus b over draws of images and seeds, in [0, 1] units.
+
+    Takes accuracies (B, S) of `resample_images`. NaN with fewer than two seeds. With `paired`, seeds are drawn as pairs.
+    """
     if min(a_BS.shape[1], b_BS.shape[1]) < 2:  # noqa: PLR2004  one seed says nothing about seeds
         return float("nan"), float("nan")
     gap_B = (

@@ -1,8 +1,8 @@
-"""What a number of seeds can show: the smallest effect that a t-test finds, and the seeds that an effect needs.
+"""Power of t-tests over seeds: the smallest effect that a number of seeds detects, and the number that an effect needs.
 
-The effect is in standard deviations over seeds: d_z of paired differences, d of independent seeds. The power is the
-normal one averaged over the chi distribution of the estimated deviation: the noncentral t of scipy and statsmodels
-gives NaN where the effect is large and the seeds are few.
+The effect is in standard deviations over seeds: d_z of paired differences, d of independent seeds. The power is that of the
+normal test, averaged over the chi distribution of the estimated standard deviation. The noncentral t distribution of scipy and
+statsmodels is not used because it gives NaN for large effects and few seeds.
 """
 
 from itertools import count
@@ -16,7 +16,7 @@ _QUANTILES = (np.arange(20_000) + 0.5) / 20_000
 
 
 def power(effect: float, seeds: int, alpha: float, *, paired: bool) -> float:
-    """Return the chance that a two-sided t-test of that many seeds (each) finds the effect."""
+    """Return the probability that a two-sided t-test at level `alpha` with `seeds` seeds per model detects the effect."""
     df = seeds - 1 if paired else 2 * seeds - 2
     shift = effect * sqrt(seeds if paired else seeds / 2)
     bound = stats.t.ppf(1 - alpha / 2, df) * np.sqrt(stats.chi2.ppf(_QUANTILES, df) / df)
@@ -24,7 +24,7 @@ def power(effect: float, seeds: int, alpha: float, *, paired: bool) -> float:
 
 
 def smallest_effect(seeds: int, alpha: float, *, paired: bool) -> float:
-    """Return the effect that is found with 80 % power from that many seeds (each); NaN below two."""
+    """Return the effect that is detected with 80 % power from `seeds` seeds per model; NaN below two seeds."""
     if seeds < 2:  # noqa: PLR2004  a variance needs two values
         return nan
     high = next(2.0**i for i in count() if power(2.0**i, seeds, alpha, paired=paired) > POWER)
@@ -32,5 +32,5 @@ def smallest_effect(seeds: int, alpha: float, *, paired: bool) -> float:
 
 
 def seeds_needed(effect: float, alpha: float, *, paired: bool) -> int:
-    """Return the seeds (each) from which that effect is found with 80 % power."""
+    """Return the smallest number of seeds per model from which the effect, not zero, is detected with 80 % power."""
     return next(seeds for seeds in count(2) if power(effect, seeds, alpha, paired=paired) >= POWER)

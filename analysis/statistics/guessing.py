@@ -1,4 +1,4 @@
-"""Whether answers tell classes apart at all: models that have learned nothing agree with one another, and prove nothing.
+"""A test of whether predictions are better than guessing: models that have learned nothing agree, but prove no equivalence.
 
 Letters: K classes, n sequences.
 """
@@ -7,14 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEAST_DEVIATIONS = 1.645
-"""How many standard errors above guessing an accuracy must lie: the one-sided 5 % of a normal distribution."""
+"""Standard errors by which an accuracy must exceed guessing: the one-sided 5 % quantile of a normal distribution."""
 
 
 def beats_guessing(labels_n: NDArray[np.int64], predicted_n: NDArray[np.int64]) -> bool:
-    """Say whether the mean recall of the classes that occur is above that of answers given without a look.
+    """Return whether the mean recall over the classes that occur is above that of predictions that ignore the input.
 
-    Answers that do not depend on the class have a mean recall of 1/K, however unequal the classes are. Its variance is
-    sum p_k (1 - p_k) / n_k / K^2, where p_k is the share of all answers that name class k.
+    Takes labels (n,) and predicted classes (n,). Predictions that do not depend on the class have a mean recall of 1/K, however
+    unequal the classes are. Its variance is sum_k p_k (1 - p_k) / n_k / K^2, where p_k is the share of predictions of class k and
+    n_k the number of sequences of that class.
     """
     classes, labels_n = np.unique(labels_n, return_inverse=True)
     named_n = np.searchsorted(classes, predicted_n).clip(max=len(classes) - 1)

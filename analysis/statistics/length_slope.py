@@ -1,6 +1,6 @@
-"""The logistic slope of being right on the logarithm of length: log odds = c + b log(length).
+"""Logistic regression of correctness on the logarithm of length: log odds = c + b log(length).
 
-b = 0 says that length does not matter; doubling the length multiplies the odds of being right by 2^b.
+b = 0 means that length does not matter; doubling the length multiplies the odds of being right by 2^b.
 """
 
 from math import nan
@@ -13,10 +13,10 @@ from analysis.statistics.two_way import Correct, Estimate, Part, estimate
 
 
 def length_slope(correct_Sn: Correct, lengths_n: NDArray[np.int64]) -> Estimate:
-    """Estimate the slope of one model over seeds and sequences; NaN where no finite slope fits best.
+    """Estimate the slope of one model from answers (S, n) and lengths (n,) in events; NaN if no finite slope fits best.
 
-    The value is that of all answers together. Its squared standard error has the two parts of the headline test: the
-    variance over seeds of their own slopes, and that over sequences, whose answers by all seeds are one cluster.
+    The value is the slope of all answers together. Its squared standard error has the two parts of the headline test: the
+    variance over seeds of their own slopes, and the variance over sequences; the answers of all seeds to a sequence form a cluster.
     """
     seeds, images = correct_Sn.shape
     log_n = np.log(np.maximum(lengths_n, 1).astype(float))
@@ -29,7 +29,7 @@ def length_slope(correct_Sn: Correct, lengths_n: NDArray[np.int64]) -> Estimate:
 def _fitted(
     right: NDArray[np.bool_], log_length: NDArray[np.float64], clusters: NDArray[np.int64] | None = None
 ) -> tuple[float, float]:
-    """Return slope and standard error; NaN where a length parts right from wrong, so that the slope has no end."""
+    """Return slope and standard error; NaN if a length separates right from wrong answers, because the slope is then infinite."""
     hits, misses = log_length[right], log_length[~right]
     if not len(hits) or not len(misses) or hits.min() >= misses.max() or misses.min() >= hits.max():
         return nan, nan

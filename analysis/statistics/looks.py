@@ -1,7 +1,7 @@
-"""How often a study is wrong that is looked at more than once, each time at the same level: simulated for equal models.
+"""Simulated error rate of a study that is looked at several times at the same level, for equal models.
 
-Only what varies over seeds is drawn: an error of the images is the same at every look, and more looks find it no more often.
-With equal models Holm's first step decides: some pair has a p under alpha / pairs at some look.
+Only the variation over seeds is simulated: an error of the images is the same at every look, so more looks do not increase it.
+With equal models, Holm's first step decides: an error occurs if some pair has a p below alpha / pairs at some look.
 
 Letters: K models, N studies, S seeds.
 """
@@ -16,11 +16,14 @@ from scipy import stats
 from analysis.statistics.randomness import stream
 
 STUDIES = 10_000
-"""A rate of .1 has a standard error of .003."""
+"""Number of simulated studies; a rate of .1 then has a standard error of .003."""
 
 
 def error_of_looks(looks: Sequence[int], models: int, *, alpha: float, reference: bool, paired: bool) -> float:
-    """Return the share of studies in which some declared pair is called different at one of these numbers of seeds."""
+    """Return the share of studies, in [0, 1], in which some declared pair is called different at one of the looks.
+
+    `looks` are ascending numbers of seeds. With `reference`, only pairs with the first model are declared.
+    """
     return _error(tuple(looks), models, alpha, reference, paired)
 
 
@@ -36,7 +39,7 @@ def _error(looks: tuple[int, ...], models: int, alpha: float, reference: bool, p
             gap_N = mean_NK[:, a] - mean_NK[:, b]
             if paired:
                 variance_N, df_N = (seen_NKS[:, a] - seen_NKS[:, b]).var(axis=1, ddof=1), seeds - 1
-            else:  # Welch's degrees of freedom stand for the two parts
+            else:  # Welch's degrees of freedom approximate the two parts
                 both_N = variance_NK[:, a] + variance_NK[:, b]
                 variance_N = both_N
                 df_N = (seeds - 1) * both_N**2 / (variance_NK[:, a] ** 2 + variance_NK[:, b] ** 2)

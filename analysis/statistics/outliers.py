@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 FAR = 6.0
-"""How many times its yardsticks a seed must lie off to lie far."""
+"""Multiple of each yardstick above which the distance of a seed counts as far."""
 LEAST = 3
-"""Seeds of a model from which one of them can lie far from the others."""
+"""Fewest seeds of a model for which a seed can count as far from the others."""
 TO_DEVIATION = 1.4826
 """Standard deviation of a normal distribution in units of its median absolute deviation."""
 RARE = 0.001
@@ -25,12 +25,12 @@ WIDEST = 0.25
 
 
 def far_seeds(accuracies: Mapping[str, NDArray[np.float64]], images: float) -> dict[str, NDArray[np.bool_]]:
-    """Return which seeds lie far, {model: (S,)}, from the accuracies {model: (S,)} on so many images.
+    """Return which seeds are far from the others, {model: (S,)}, from accuracies {model: (S,)} in [0, 1] on `images` images.
 
-    A seed lies far where its distance from the median of its model's other seeds is above `FAR` times each of three
-    yardsticks: the usual distance of a run from its model's median, the one nearest to it left out, as a standard
-    deviation; the binomial deviation of one run; and the median deviation of the model's other seeds, so that a model
-    whose seeds all differ is not said to collapse.
+    A seed is far if its distance from the median of its model's other seeds is more than `FAR` times each of three yardsticks: the
+    usual distance of a run from its model's median over all models (without the nearest run of each model), as a standard
+    deviation; the binomial standard deviation of one run; and the median absolute deviation of the model's other seeds, so that
+    no seed of a model with generally scattered seeds counts as collapsed.
     """
     judged = {model: values_S for model, values_S in accuracies.items() if len(values_S) >= LEAST}
     found = {model: np.zeros(len(values_S), dtype=bool) for model, values_S in accuracies.items()}

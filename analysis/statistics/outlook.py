@@ -1,12 +1,12 @@
-"""What would decide an undecided pair: more seeds on these images, or more images with these seeds.
+"""Projection of what would decide an undecided pair: more seeds on these images, or more images with these seeds.
 
 The observed variances are split into seed noise, model-by-image interaction, and the noise of one seed on one image,
-and the two-way test is projected to other numbers of seeds and images: the chance of a verdict is averaged over the
-variances over seeds that such a study may find. Assumed: the observed difference and variances are the true ones.
-Undecided pairs are a selection in which they are not, so the chance is a projection and no promise.
+and the two-way test is projected to other numbers of seeds and images: the probability of a verdict is averaged over the
+variances over seeds that such a study may find. The observed difference and variances are assumed to be the true ones. Because
+undecided pairs are selected by their observed results, this assumption is optimistic, and the result is only a projection.
 
-Unpaired, the two parts over seeds count as one with Satterthwaite's degrees of freedom. Over several strata, more images
-are more of each, in the same shares.
+Without pairing, the two parts over seeds count as one with Satterthwaite's degrees of freedom. With several strata, more images
+mean more of each stratum, in the same shares.
 
 Letters: S seeds, n images, K strata, Q quantiles.
 """
@@ -38,7 +38,11 @@ class Outlook:
 def outlook(
     a_Sn: Correct, b_Sn: Correct, *, paired: bool, alpha: float, margin: float, strata: Strata = WHOLE
 ) -> Outlook:
-    """Return how many seeds, or images, would settle a minus b at level alpha (already corrected for its family)."""
+    """Return how many seeds, or images, would decide a minus b with 80 % power, from answers (S, n) of each model.
+
+    `alpha` is the level after correction for the family, `margin` that of equivalence in [0, 1] units. With fewer than two seeds or
+    images, the answer is two seeds.
+    """
     seeds, images = min(len(a_Sn), len(b_Sn)), a_Sn.shape[1]
     if min(seeds, images) < 2:  # noqa: PLR2004  a variance needs two values
         return Outlook(nan, nan)
@@ -60,7 +64,7 @@ def outlook(
         share = sum(shares)
         df = (seeds - 1) * (share**2 / sum(part**2 for part in shares) if share else 1.0)
         sizes = [images / (len(strata) * weight) for weight in weight_K]
-        made_up = sum(2 / ((size + 1) * (size + 2)) for size in sizes) / len(strata) ** 2  # two images in each stratum
+        made_up = sum(2 / ((size + 1) * (size + 2)) for size in sizes) / len(strata) ** 2  # the made-up images
         return chance(abs(gap), share, df, of_images / images + made_up, alpha=alpha, margin=margin)
 
     # Fewer than LEAST_SEEDS give no verdict, over however many images.
@@ -73,7 +77,10 @@ def outlook(
 
 
 def chance(gap: float, over_seeds: float, df: float, over_images: float, *, alpha: float, margin: float) -> float:
-    """Return the chance of a verdict, different or equivalent, where the true gap and squared standard errors are these."""
+    """Return the probability of a verdict, different or equivalent, given the true gap and squared standard errors.
+
+    `over_seeds` has `df` degrees of freedom; `gap` and `margin` have the same unit.
+    """
     found_Q = over_seeds * stats.chi2.ppf(_QUANTILES, df) / df
     se = sqrt(over_seeds + over_images)
     different_Q = _critical(found_Q, df, over_images, alpha / 2)
@@ -84,12 +91,12 @@ def chance(gap: float, over_seeds: float, df: float, over_images: float, *, alph
 
 
 def _mean(values_K: Sequence[float], weight_K: Sequence[float]) -> float:
-    """Return the mean of values of one image over the strata, so that its n-th part is the variance of a mean over them."""
+    """Return the weighted mean over the strata of a variance of one image; divided by n, it is the variance of the mean."""
     return float(sum(value * weight for value, weight in zip(values_K, weight_K, strict=True)) / len(weight_K))
 
 
 def _critical(over_seeds_Q: NDArray[np.float64], df: float, over_images: float, tail: float) -> NDArray[np.float64]:
-    """Return the size of a gap whose one-sided p is `tail`, by bisection."""
+    """Return the gap (Q,) whose one-sided p is `tail`, by bisection."""
     low_Q = np.zeros_like(over_seeds_Q)
     high_Q = np.sqrt(over_seeds_Q + over_images) * max(1, 2 * stats.t.isf(tail, df))
     for _ in range(26):

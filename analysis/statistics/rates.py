@@ -1,4 +1,4 @@
-"""Intervals of accuracies that stay inside [0, 1] and have a width where every answer is right.
+"""Intervals of accuracies that stay inside [0, 1] and have a positive width even if every answer is right.
 
 Letters: S seeds, n images, K strata.
 """
@@ -11,10 +11,11 @@ from analysis.statistics.two_way import WHOLE, Correct, Strata, accuracy, weight
 
 
 def rate_interval(correct_Sn: Correct, level: float, strata: Strata = WHOLE) -> tuple[float, float, float]:
-    """Return mean accuracy, over the strata, and Wilson's interval at the effective sample size of the two-way variance.
+    """Return the mean accuracy over the strata, and the ends of Wilson's interval at `level`, from right answers (S, n).
 
-    Source: Wilson 1927, with n = rate (1 - rate) / SE^2 and the quantile of the two-way error; n is `images_that_count` where
-    the standard error is zero or, for one seed, unknown. So it has a width when every answer is right.
+    Source: Wilson 1927, with the effective sample size n = rate (1 - rate) / SE^2 and the quantile of the two-way error; n is
+    `images_that_count` if the standard error is zero or, for one seed, unknown. The interval therefore has a width even if every
+    answer is right.
     """
     estimate = accuracy(correct_Sn, strata)
     rate, size = estimate.value, images_that_count(strata, correct_Sn.shape[1])
@@ -29,5 +30,5 @@ def rate_interval(correct_Sn: Correct, level: float, strata: Strata = WHOLE) -> 
 
 
 def images_that_count(strata: Strata, images: int) -> float:
-    """Return how many images would tell an accuracy as well as these tell its mean over the strata: K^2 / sum_k (1 / n_k)."""
+    """Return the effective number of images of a mean over strata, K^2 / sum_k (1 / n_k), as for a single accuracy."""
     return images * len(strata) / sum(weights(strata, images))

@@ -1,13 +1,13 @@
-"""Tests that see one number per seed: t, exact permutation, and the rank tests as permutations of ranks.
+"""Tests with one number per seed: t-tests, exact permutation tests, and rank tests as permutations of ranks.
 
-- They take the test images as given, so they never decide: they stand beside the headline test.
-- A permutation p has a floor, the p of the most extreme arrangement; a floor above alpha means that it can never reject.
-- Wilcoxon's test is the sign-flip test of signed ranks, Mann and Whitney's the label permutation of ranks. That is
-  exact with ties too, and equals scipy's exact methods without them.
+- They treat the test images as fixed, so they never decide a verdict: they are shown besides the headline test.
+- A permutation p has a floor, the p of the most extreme arrangement; with a floor above alpha, a test can never reject.
+- Wilcoxon's test is the sign-flip test on signed ranks, Mann and Whitney's the label permutation test on ranks. Both are
+  exact even with ties, and equal scipy's exact methods without ties.
 
-Values are whole numbers of correct answers, so that ties are ties.
+Values are whole numbers of correct answers, so that ties are exact.
 
-Letters: S seeds, K models, A arrangements, C choices of one model's values, R values that are left.
+Letters: S seeds, K models, A arrangements, C choices of one model's values, R remaining values.
 """
 
 from functools import cache
@@ -22,20 +22,20 @@ from analysis.statistics.two_way import Estimate, Part, estimate
 
 Values = NDArray[np.int64]
 EXACT_FLIPS = 20
-"""Pairs up to which all arrangements of signs are enumerated."""
+"""Most pairs for which all arrangements of signs are enumerated."""
 EXACT_LABELS = 200_000
-"""Arrangements up to which all of them are enumerated."""
+"""Most arrangements of labels that are all enumerated."""
 DRAWN = 9_999
-"""Arrangements that are drawn where there are more."""
+"""Number of arrangements that are drawn at random if there are too many to enumerate."""
 
 
 def welch(a_S: Values, b_S: Values) -> Estimate:
-    """Estimate the difference of means of independent seeds; its df are Welch's."""
+    """Estimate the difference of the means of independent values (S_A,) and (S_B,), with Welch's degrees of freedom."""
     return estimate(float(a_S.mean() - b_S.mean()), [_part(a_S), _part(b_S)])
 
 
 def paired_t(a_S: Values, b_S: Values) -> Estimate:
-    """Estimate the mean difference of seeds that belong together."""
+    """Estimate the mean difference of paired values (S,), with S - 1 degrees of freedom."""
     return estimate(float((a_S - b_S).mean()), [_part(a_S - b_S)])
 
 
@@ -44,9 +44,9 @@ def _part(values_S: Values) -> Part:
 
 
 def sign_flip(gap_S: Values, generator: np.random.Generator) -> float:
-    """Return the two-sided p of the mean difference when each pair may swap its members."""
+    """Return the two-sided p of the mean of differences (S,) under random signs."""
     if len(gap_S) <= EXACT_FLIPS:
-        sums_A = gap_S[:1].astype(np.int64)  # the first sign is fixed: both tails are counted at once
+        sums_A = gap_S[:1].astype(np.int64)  # the first sign is fixed, because both tails are counted together
         for value in gap_S[1:]:
             sums_A = np.concatenate([sums_A + value, sums_A - value])
         return float(np.mean(np.abs(sums_A) >= abs(gap_S.sum())))
@@ -55,9 +55,9 @@ def sign_flip(gap_S: Values, generator: np.random.Generator) -> float:
 
 
 def label_permutation(a_S: Values, b_S: Values, generator: np.random.Generator) -> float:
-    """Return the two-sided p of the difference of means when every value may have come from either model."""
+    """Return the two-sided p of the difference of the means of (S_A,) and (S_B,) under random assignment of values to models."""
     pooled, count = np.concatenate([a_S, b_S]), len(a_S)
-    # a's total times the number of values, around what the pooled mean makes it: whole numbers, exact ties.
+    # a's total times the number of values, minus its expectation: whole numbers, so ties are exact.
     centre = count * pooled.sum()
     observed = abs(a_S.sum() * len(pooled) - centre)
     if comb(len(pooled), count) <= EXACT_LABELS:
@@ -68,7 +68,7 @@ def label_permutation(a_S: Values, b_S: Values, generator: np.random.Generator) 
 
 
 def wilcoxon(gap_S: Values, generator: np.random.Generator) -> float:
-    """Return the two-sided p of Wilcoxon's signed-rank test; zeros are dropped."""
+    """Return the two-sided p of Wilcoxon's signed-rank test of differences (S,); zeros are dropped."""
     gap_S = gap_S[gap_S != 0]
     if not len(gap_S):
         return 1.0
@@ -76,26 +76,26 @@ def wilcoxon(gap_S: Values, generator: np.random.Generator) -> float:
 
 
 def mann_whitney(a_S: Values, b_S: Values, generator: np.random.Generator) -> float:
-    """Return the two-sided p of the rank-sum test."""
+    """Return the two-sided p of Mann and Whitney's rank-sum test of values (S_A,) and (S_B,)."""
     ranks = double_ranks(np.concatenate([a_S, b_S]))
     return label_permutation(ranks[: len(a_S)], ranks[len(a_S) :], generator)
 
 
 def double_ranks(values: Values) -> Values:
-    """Return twice the mid-ranks: whole numbers."""
+    """Return twice the mid-ranks, which are whole numbers."""
     ranks: Values = np.rint(2 * stats.rankdata(values)).astype(np.int64)
     return ranks
 
 
 def flip_floor(gap_S: Values) -> float:
-    """Return the smallest p that tests can give which flip the signs of these gaps: a gap of zero has no sign to flip."""
+    """Return the smallest p of a test that flips the signs of these gaps (S,); a gap of zero has no sign to flip."""
     return float(min(1.0, 2.0 / 2 ** np.count_nonzero(gap_S)))
 
 
 def label_floor(a_S: Values, b_S: Values) -> float:
-    """Return the smallest p that tests can give which permute the labels of these values.
+    """Return the smallest p of a test that permutes the labels of these values (S_A,) and (S_B,).
 
-    At its most extreme a has the highest values or the lowest; of those that tie with its last one, any will do.
+    In the most extreme arrangements, a has the highest or the lowest values; values that tie with its last one are interchangeable.
     """
     ordered, count = np.sort(np.concatenate([a_S, b_S])), len(a_S)
     centre = count * int(ordered.sum())
@@ -109,10 +109,10 @@ def label_floor(a_S: Values, b_S: Values) -> float:
 
 
 def permutation_f(values_SK: Values, generator: np.random.Generator, *, paired: bool) -> tuple[float, float]:
-    """Return the one-way F of K models over S seeds and its permutation p.
+    """Return the one-way F of K models over S seeds, from values (S, K), and its permutation p.
 
-    Labels are permuted within each seed where streams are shared, else over all runs. The sum of squares between
-    models is compared: it orders the arrangements as F does.
+    With `paired`, labels are permuted within each seed, otherwise over all runs. The sum of squares between models is compared,
+    which orders the arrangements like F.
     """
     seeds, models = values_SK.shape
     between, total = _squares(values_SK[None])[0], int((values_SK.astype(np.int64) ** 2).sum())
@@ -134,7 +134,7 @@ def permutation_f(values_SK: Values, generator: np.random.Generator, *, paired: 
 
 
 def _totals_within(values_SK: Values) -> Values:
-    """Return the totals of the models in every arrangement within seeds; the first seed stands: F forgets who is who."""
+    """Return the totals (A, K) of the models in every arrangement within seeds; the first seed is fixed, as F is symmetric."""
     orders = np.array(list(permutations(range(values_SK.shape[1]))))
     totals_AK = values_SK[:1]
     for values_K in values_SK[1:]:
@@ -143,7 +143,7 @@ def _totals_within(values_SK: Values) -> Values:
 
 
 def _totals_over(values_SK: Values) -> Values:
-    """Return the totals of the models in every division of all values among them."""
+    """Return the totals (A, K) of the models in every division of all values among them."""
     seeds, models = values_SK.shape
     totals_AK, left_AR = np.empty((1, 0), dtype=np.int64), values_SK.reshape(1, -1)
     for size in range(seeds * models, seeds, -seeds):

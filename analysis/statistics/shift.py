@@ -1,4 +1,4 @@
-"""Whether a sample has the distribution of an earlier one, of which a sketch or counts are left.
+"""Tests of whether a sample has the distribution of an earlier one, of which only a sketch or counts are stored.
 
 Letters: n, m values, K cut points, C classes.
 """
@@ -13,26 +13,26 @@ from scipy.stats import chi2_contingency, kstwo
 from analysis.statistics.sketch import Sketch
 
 LEAST_EXPECTED = 5
-"""Count that a class must be expected to have in either sample; classes below it are counted as one."""
+"""Least expected count of a class in either sample; classes below it are merged."""
 
 
 @dataclass(frozen=True)
 class Shift:
-    """How far two samples are apart, and how often chance alone brings them as far."""
+    """The distance of two samples, and the probability of at least that distance by chance."""
 
     effect: float
-    """Largest difference of the shares below a value (Kolmogorov-Smirnov), or total variation of classes; in [0, 1]."""
+    """Largest difference of the distribution functions (Kolmogorov-Smirnov), or total variation of classes; in [0, 1]."""
     p: float
-    """NaN where there is nothing to compare."""
+    """NaN if there is nothing to compare."""
     wasserstein: float = nan
-    """Mean distance that values would have to be moved, in their unit; NaN of classes."""
+    """Wasserstein distance: mean distance by which values would have to be moved, in their unit; NaN for classes."""
 
 
 def shift_of_values(earlier: Sketch, values_m: NDArray[np.float32]) -> Shift:
-    """Compare by the two-sample Kolmogorov-Smirnov test, at the cut points and just below them.
+    """Compare a sketch with values (m,) by the two-sample Kolmogorov-Smirnov test, at the cut points and just below them.
 
-    The statistic there is at most that of all values, and p at least: by a coarse sketch, power is lost and no error is
-    added. The p is that of the one-sample law with n m / (n + m) values, as SciPy's `asymp` has.
+    The statistic at these points is at most that of all values, and p at least as large: a coarse sketch loses power but adds no
+    error. The p is that of the one-sample distribution with n m / (n + m) values, as in SciPy's `asymp`. NaN for an empty sample.
     """
     sample = np.sort(values_m).astype(np.float64)
     if not earlier.size or not len(sample):
@@ -47,15 +47,15 @@ def shift_of_values(earlier: Sketch, values_m: NDArray[np.float32]) -> Shift:
 
 
 def _wasserstein(earlier: Sketch, sample_m: NDArray[np.float64]) -> float:
-    """Return the area between the two distribution functions; the sample is sorted."""
+    """Return the area between the two distribution functions, in the unit of the values; the sample must be sorted."""
     x = np.union1d(earlier.cuts, sample_m)
-    share = np.searchsorted(sample_m, x[:-1], side="right") / len(sample_m)  # from each value to before the next
+    share = np.searchsorted(sample_m, x[:-1], side="right") / len(sample_m)  # from each value up to the next
     ends = np.abs([earlier.shares(x[:-1], "right") - share, earlier.shares(x[1:], "left") - share])
     return float(ends.mean(axis=0) @ np.diff(x))
 
 
 def shift_of_classes(earlier_C: NDArray[np.int64], later_C: NDArray[np.int64]) -> Shift:
-    """Compare counts by the chi-square test of homogeneity, rare classes taken together; the effect is total variation."""
+    """Compare counts (C,) by the chi-square test of homogeneity, rare classes merged; the effect is the total variation."""
     counts_2C = np.stack([earlier_C, later_C])
     sizes = counts_2C.sum(axis=1)
     if not sizes.all():

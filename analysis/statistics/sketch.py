@@ -1,4 +1,4 @@
-"""A sample in some hundred numbers: how many of its values some of them reach, for a later sample to be compared with.
+"""A sketch of a sample in some hundred numbers: counts of values at cut points, for comparison with a later sample.
 
 Letters: K cut points, n values.
 """
@@ -12,28 +12,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEVELS = np.union1d(np.arange(61) / 60, (0.001, 0.005, 0.995, 0.999))
-"""Shares of the sample that the cut points reach: sixtieths, so that twentieths and quartiles are among them, and the tails."""
+"""Quantile levels of the cut points: sixtieths, which include twentieths and quartiles, and the tails."""
 CUTS = len(LEVELS)
 """Most cut points."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sketch:
-    """Counts that are exact at and just below the cut points: values of the sample, its least and its largest among them.
+    """Exact counts at and just below the cut points, which are values of the sample, including its smallest and its largest.
 
-    A sample of up to CUTS different values is kept whole.
+    A sample of up to CUTS distinct values is represented exactly.
     """
 
     cuts: NDArray[np.float32]
-    """Values of the sample, ascending, each once (K,)."""
+    """Cut points: distinct values of the sample, ascending (K,)."""
     counts: NDArray[np.int64]
-    """How many values are at most each cut point (K,)."""
+    """Number of values at or below each cut point (K,)."""
     below: NDArray[np.int64]
-    """How many are below it (K,)."""
+    """Number of values below each cut point (K,)."""
 
     @classmethod
     def of(cls, values_n: NDArray[Any]) -> Self:
-        """Return the sketch of a sample; NaN and the order of values do not count."""
+        """Return the sketch of a sample (n,); NaNs are ignored, and the order does not matter."""
         values = np.sort(values_n.astype(np.float32))
         values = values[: int(np.count_nonzero(~np.isnan(values)))]
         cuts = np.unique(values)
@@ -43,24 +43,24 @@ class Sketch:
 
     @classmethod
     def from_json(cls, told: Mapping[str, Sequence[float]]) -> Self:
-        """Return the sketch that `to_json` told."""
+        """Return the sketch that `to_json` returned."""
         counts, below = (np.array(told[name], dtype=np.int64) for name in ("counts", "below"))
         return cls(np.array(told["cuts"], dtype=np.float32), counts, below)
 
     def to_json(self) -> dict[str, list[float]]:
-        """Return lists for JSON, with no more digits than float32 has."""
+        """Return lists for JSON, with as many digits as float32 has."""
         cuts = [float(str(cut)) for cut in self.cuts]
         return {"cuts": cuts, "counts": self.counts.tolist(), "below": self.below.tolist()}
 
     @property
     def size(self) -> int:
-        """Values of the sample, n."""
+        """Number of values of the sample, n."""
         return int(self.counts[-1]) if len(self.counts) else 0
 
     def shares(self, values: NDArray[np.float64], side: Literal["left", "right"]) -> NDArray[np.float64]:
-        """Return the share of the sample below (`left`) or up to (`right`) each of some values.
+        """Return the share of the sample, in [0, 1], below (`left`) or at or below (`right`) each of `values`.
 
-        It is exact at the cut points, and between two of them on the line from one to the next. The sample is not empty.
+        Shares are exact at the cut points and linearly interpolated between them. The sample must not be empty.
         """
         last = len(self.cuts) - 1
         place = np.searchsorted(self.cuts, values, side=side) - 1
@@ -71,11 +71,11 @@ class Sketch:
         return np.where(place < 0, 0.0, between / self.size)
 
     def quantile(self, at: float) -> float:
-        """Return the least cut point that reaches the share `at`; NaN of an empty sample."""
+        """Return the smallest cut point at which at least the share `at` of the sample is reached; NaN for an empty sample."""
         if not self.size:
             return nan
         return float(self.cuts[np.searchsorted(self.counts, ceil(at * self.size - 1e-9))])
 
     def reached(self, values: NDArray[Any]) -> NDArray[np.int64]:
-        """Return how many values of another sample, none of them NaN, are at most each cut point (K,)."""
+        """Return the number of values of another sample, without NaNs, at or below each cut point (K,)."""
         return np.searchsorted(np.sort(values.astype(np.float32)), self.cuts, side="right")

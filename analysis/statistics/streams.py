@@ -1,21 +1,21 @@
-"""The variance over seeds, split by the random stream that it comes from, and what pairing by seed saves.
+"""The variance over seeds, split by random stream, and the gain of pairing by seed.
 
-The value of a run is a mean, an effect of the level of each stream, and a rest: what the streams do together, and the noise
-of single answers. All are random and normal, those of two models correlated. The L x L runs of a model are a Latin square:
-each of the F streams has L levels, and two streams meet each pair of their levels once. Then, independent of one another,
+The value of a run is the sum of a mean, an effect of the level of each stream, and a rest: interactions of streams, and the noise
+of single answers. All are random and normal, and correlated between two models. The L x L runs of a model form a Latin square:
+each of the F streams has L levels, and each pair of levels of two streams occurs once. Then, independent of one another,
 
-- of a stream, L var(means of its levels) has L - 1 degrees of freedom, and is on average V_rest + L V_stream
-- what remains has L^2 - 1 - F (L - 1), and is on average V_rest
+- the mean square of a stream, L var(means of its levels), has L - 1 degrees of freedom and the expectation V_rest + L V_stream
+- the mean square of the rest has L^2 - 1 - F (L - 1) degrees of freedom and the expectation V_rest
 
-An effect of two streams together is drawn anew in each run, because no two runs share two levels, and so is part of the
-rest. A run with a fresh level of each stream, which is what a seed is by default, varies by the sum of the parts,
+An interaction of two streams differs in each run, because no two runs share two levels, so it is part of the rest. A run with a
+new level of each stream, which is what a seed is by default, has the sum of the parts as its variance,
 
     (1 - F / L) mean square of the rest + sum of the mean squares of the streams / L
 
-Intervals are fiducial: each mean square is replaced by draws of what it estimates, MS df / chi^2 of df degrees of freedom,
-for two models the matrix of Fisher's distribution of a correlation, and quantiles are taken. Without streams, S independent
-runs, these are the interval by chi^2 and Fisher's of the correlation. Source: Weerahandi 1993 (JASA 88), Burdick, Borror and
-Montgomery 2005 (generalized intervals of balanced designs).
+Intervals are fiducial: each mean square is replaced by draws of the quantity that it estimates, MS df / chi^2 with df degrees of
+freedom (for two models, by matrices according to Fisher's distribution of a correlation), and quantiles of the results are taken.
+For independent runs without streams, these are the chi^2 interval of a variance and Fisher's interval of the correlation. Source:
+Weerahandi 1993 (JASA 88), Burdick, Borror and Montgomery 2005 (generalized intervals of balanced designs).
 
 Letters: R runs, F streams, L levels of each, K models (1 or 2), D draws.
 """
@@ -48,14 +48,14 @@ class Split:
     """The variance over seeds of one model."""
 
     shares: tuple[Interval, ...]
-    """Of each stream, and last of the rest; they add up to 1, and their intervals do not."""
+    """Shares in [0, 1] of each stream, and last of the rest; the shares add up to 1, the ends of their intervals do not."""
     deviation: Interval
-    """Standard deviation over seeds in which everything is drawn anew."""
+    """Standard deviation over seeds that change all streams."""
 
 
 @dataclass(frozen=True)
 class Pairing:
-    """What two models have in common over seeds in which everything is drawn anew."""
+    """The dependence of two models over seeds that change all streams."""
 
     correlation: Interval
     worth: Interval
@@ -63,7 +63,7 @@ class Pairing:
 
 
 def is_square(levels_RF: NDArray[np.integer]) -> bool:
-    """Say whether runs with these levels are a Latin square; independent runs, without streams, are none."""
+    """Return whether runs with levels (R, F) form a Latin square; runs without streams (F = 0) do not."""
     runs, streams = levels_RF.shape
     count = isqrt(runs)
     if not streams or count**2 != runs:
@@ -75,12 +75,16 @@ def is_square(levels_RF: NDArray[np.integer]) -> bool:
 
 
 def split(values_R: Real, levels_RF: NDArray[np.integer], generator: np.random.Generator) -> Split:
-    """Split the variance of a model's runs by stream; without streams (F = 0) all of it is the rest."""
+    """Split the variance of a model's values (R,) by stream; without streams (F = 0) all of it is the rest.
+
+    `levels_RF` (R, F) are the levels of the streams of each run. ValueError if they do not form a Latin square, or if no degree of
+    freedom is left for the rest.
+    """
     squares, levels = _squares(values_R[:, None], levels_RF), _levels(levels_RF)
     drawn_PD = np.array([_drawn(square_KK, df, generator)[:, 0, 0] for square_KK, df in squares])
     estimated_P1 = np.array([square_KK[0] for square_KK, _ in squares])
     shares_P1, shares_PD = _shares(estimated_P1, levels), _shares(drawn_PD, levels)
-    # Where no stream matters, draws below 0 must offset those above it, or the rest would never be all.
+    # If no stream matters, draws below 0 must offset those above 0; otherwise the share of the rest could never be 1.
     shares_PD[-1] = np.minimum(_ratio(drawn_PD[-1], _total(drawn_PD, levels)), 1)
     deviations = [np.sqrt(_total(parts, levels)) for parts in (estimated_P1, drawn_PD)]
     return Split(
@@ -90,7 +94,11 @@ def split(values_R: Real, levels_RF: NDArray[np.integer], generator: np.random.G
 
 
 def pairing(values_R2: Real, levels_RF: NDArray[np.integer], generator: np.random.Generator) -> Pairing:
-    """Return what runs of two models with the same levels have in common; three independent runs are the fewest."""
+    """Return the dependence of two models, from values (R, 2) of runs with the same levels (R, F).
+
+    ValueError if the levels do not form a Latin square, or if fewer than two degrees of freedom are left for the rest: without
+    streams, at least three runs are needed.
+    """
     squares, levels = _squares(values_R2, levels_RF), _levels(levels_RF)
     estimated_KK = _total(np.array([square_KK for square_KK, _ in squares]), levels)
     drawn_DKK = _total(np.array([_drawn(square_KK, df, generator) for square_KK, df in squares]), levels)
@@ -126,7 +134,7 @@ def _squares(values_RK: Real, levels_RF: NDArray[np.integer]) -> list[tuple[Real
 
 
 def _drawn(square_KK: Real, df: int, generator: np.random.Generator) -> Real:
-    """Draw matrices (D, K, K) that a mean square with these degrees of freedom may have been an estimate of."""
+    """Draw fiducial matrices (D, K, K) of the quantity that a mean square with these degrees of freedom estimates."""
     size = len(square_KK)
     noise_DKK = np.zeros((DRAWS, size, size))
     for row in range(size):
@@ -137,7 +145,7 @@ def _drawn(square_KK: Real, df: int, generator: np.random.Generator) -> Real:
 
 
 def _root(square_KK: Real) -> Real:
-    """Return the lower triangle whose product with its transpose is the matrix, which may be singular."""
+    """Return the lower Cholesky factor of a matrix, which may be singular."""
     root_KK = np.zeros_like(square_KK)
     for row in range(len(square_KK)):
         for column in range(row + 1):
@@ -150,14 +158,14 @@ def _root(square_KK: Real) -> Real:
 
 
 def _total(parts: Real, levels: int) -> Real:
-    """Return the variance of a run in which everything is drawn anew, from the mean squares of the streams and of the rest."""
+    """Return the variance of a run with new levels of all streams, from the mean squares of the streams and of the rest."""
     *streams, rest = parts
     total: Real = (1 - len(streams) / levels) * rest + sum(streams) / levels
     return total
 
 
 def _shares(parts_PD: Real, levels: int) -> Real:
-    """Return the shares (P, D) of the streams and of the rest, none below 0."""
+    """Return the shares (P, D) of the streams and of the rest, none of them negative."""
     parts_PD = np.vstack([np.maximum(parts_PD[:-1] - parts_PD[-1], 0) / levels, parts_PD[-1:]])
     return _ratio(parts_PD, parts_PD.sum(axis=0))
 
@@ -181,7 +189,7 @@ def _left(total_DKK: Real) -> Real:
 
 
 def _ratio(part: Real, whole: Real) -> Real:
-    """Return a ratio, NaN where there is nothing to divide by: runs without variance."""
+    """Return a ratio; NaN if the divisor is not positive, as for runs without variance."""
     return np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)
 
 

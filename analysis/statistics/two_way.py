@@ -1,34 +1,34 @@
-"""The headline test: a difference of accuracies over re-trained models and new images at once.
+"""The headline test: a difference of accuracies, generalised over re-trained models and new images at the same time.
 
-A Behrens-Fisher form. The error of a difference is a sum of independent errors: one over seeds, whose variance is
-estimated from few of them and keeps its own degrees of freedom, and one over images, taken as known because images are
-many. With g_si in {-1, 0, 1} the gap of a pair on image i in seed s, gap_s its mean over the n images and d_i its mean
-over the S seeds:
+It has the form of the Behrens-Fisher problem. The error of a difference is a sum of independent errors: one over seeds, whose
+variance is estimated from few seeds and keeps its own degrees of freedom, and one over images, whose variance is taken as known
+because there are many images. Let g_si in {-1, 0, 1} be the gap of a pair on image i in seed s, gap_s its mean over the n images,
+and d_i its mean over the S seeds:
 
-- seeds: Vs = var(gap_s) / S with S - 1 degrees of freedom where pairs share their streams by design; otherwise
-  var(a_s) / S_A with S_A - 1 and var(b_s) / S_B with S_B - 1 apart, so that the models may have other seeds
-- coin flips: Ve = mean_i var_s(g_si) / (S n), which the variance over seeds holds already; unpaired the sum of both models'
-- images: B = max(Vi - Ve, 0) with Vi = var(d_i with +1 and -1 appended) / (n + 2): two made-up images, because n images
-  without a difference do not prove that there is none (the plus-four rule of Agresti and Coull 1998, by analogy)
+- seeds: Vs = var(gap_s) / S with S - 1 degrees of freedom if pairs share their streams by design; otherwise two parts,
+  var(a_s) / S_A with S_A - 1 and var(b_s) / S_B with S_B - 1, so that the models may have different seeds
+- coin flips: Ve = mean_i var_s(g_si) / (S n), which is already part of the variance over seeds; unpaired, the sum over both models
+- images: B = max(Vi - Ve, 0) with Vi = var(d_i with +1 and -1 appended) / (n + 2): two made-up images are added, because n images
+  without a difference do not prove that there is none (by analogy with the plus-four rule of Agresti and Coull 1998)
 
 p is the mean of 2 Phi(-|gap| / sqrt V) over V = B + Vs (S - 1) / chi^2, chi^2 distributed with S - 1 degrees of freedom;
-unpaired over B + Va (S_A - 1) / chi_a^2 + Vb (S_B - 1) / chi_b^2, the two independent. It is the fiducial solution of
-Behrens 1929 and Fisher 1935, equally the Bayesian posterior under Jeffreys' prior, with one part known: Student's t for
-B = 0, the normal test for Vs = 0. The means are taken by Gauss's quadrature over chi, unlike plain quantiles of chi^2
-also right in the tails that Holm's levels need.
+unpaired over B + Va (S_A - 1) / chi_a^2 + Vb (S_B - 1) / chi_b^2 with independent chi_a and chi_b. It is the fiducial solution of
+Behrens 1929 and Fisher 1935, and also the Bayesian posterior under Jeffreys' prior, with one part known: Student's t for
+B = 0, the normal test for Vs = 0. The means are computed by Gaussian quadrature over chi, which, unlike plain quantiles of chi^2,
+is also accurate in the tails that Holm's levels need.
 
-One model's accuracy has the same two errors. Other estimates of this package (of means over seeds) are Student's, with
-Satterthwaite's degrees of freedom where they have two parts. Sums are taken over whole numbers of correct answers, so that
-a variance that is zero is exactly zero.
+The accuracy of one model has the same two errors. Other estimates of this package (means over seeds) use Student's t, with
+Satterthwaite's degrees of freedom if they have two parts. Sums are taken over whole numbers of correct answers, so that a
+variance of zero is exactly zero.
 
 Balanced accuracy is the mean over K strata, the classes, of the accuracy within each. Both errors are those of that mean:
 
 - seeds: gap_s is the mean over the strata, in which an answer to one of n_k images counts n / (K n_k)
 - images: B = max(sum_k (V_k - E_k) / K^2, 0) with V_k and E_k as Vi and Ve above over the images of stratum k, each with two
-  made-up images of its own: 25 images without a difference prove less than 475
+  made-up images of its own, because 25 images without a difference prove less than 475
 
-With one stratum, `WHOLE`, that is the form above, bit for bit. The accuracy of one model has no made-up images, because
-Wilson's interval (`rates`) has a width without them; over several strata it has one right and one wrong in each.
+With one stratum, `WHOLE`, this equals the form above, bit for bit. The accuracy of one model has no made-up images, because
+Wilson's interval (`rates`) has a width without them; over several strata it has one right and one wrong image in each.
 
 Letters: S seeds, n images, K nodes or strata.
 """
@@ -47,12 +47,12 @@ Correct = NDArray[np.bool_]
 Real = NDArray[np.floating]
 
 Strata = Sequence[slice | NDArray[np.intp]]
-"""Where the images of each stratum stand among all n; no stratum is empty."""
+"""Positions of the images of each stratum among all n; no stratum may be empty."""
 WHOLE: Strata = (slice(None),)
 """All images as one stratum: the mean over the strata is the accuracy."""
 
 LEAST_SEEDS = 3
-"""Seeds of each model from which a pair gets a verdict: two leave the variance over seeds one degree of freedom."""
+"""Fewest seeds of each model for a verdict on a pair: with two, the variance over seeds has only one degree of freedom."""
 _NODES = 64
 
 
@@ -63,12 +63,12 @@ class Part:
     variance: float
     """Sample variance, ddof 1."""
     count: int
-    """Number of values it was taken over, at least 2."""
+    """Number of values behind the variance, at least 2."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with a Student's t error; all but the value are NaN when they cannot be had."""
+    """A value with a Student's t error; `se` and `df` are NaN if they cannot be estimated."""
 
     value: float
     se: float
@@ -76,20 +76,20 @@ class Estimate:
 
     @property
     def t(self) -> float:
-        """Value in standard errors."""
+        """The value in standard errors."""
         if self.se == 0:
             return 0.0 if self.value == 0 else float(np.copysign(inf, self.value))
         return self.value / self.se
 
     @property
     def p(self) -> float:
-        """Two-sided p of the value against zero."""
+        """Two-sided p of the hypothesis that the true value is zero."""
         if self.value == 0 and not np.isnan(self.se):
             return 1.0
         return 2 * self.tail(abs(self.value))
 
     def tail(self, size: float) -> float:
-        """Return the chance of an error above `size`."""
+        """Return the probability of an error above `size`."""
         if self.se == 0:
             return float(np.heaviside(-size, 0.5))
         return float(stats.t.sf(size / self.se, self.df))
@@ -111,23 +111,23 @@ class Estimate:
 
 @dataclass(frozen=True)
 class TwoWay(Estimate):
-    """A value whose error is one over seeds, estimated, and one over images, known; `df` is the smaller of the seeds'."""
+    """A value with an estimated error over seeds and a known error over images; `df` is the smallest of `seed_df`."""
 
     over_seeds: tuple[float, ...]
     """Squared standard error of each part that is estimated from seeds."""
     seed_df: tuple[int, ...]
-    """Degrees of freedom of each."""
+    """Degrees of freedom of each part that is estimated from seeds."""
     over_images: float
     """Squared standard error of the images."""
 
     def tail(self, size: float) -> float:
-        """Return the chance of an error above `size`."""
+        """Return the probability of an error above `size`."""
         if self.se == 0 or np.isnan(self.se):
             return super().tail(size)
         return float(mixed_tail(np.array(size), self.over_seeds, self.seed_df, self.over_images))
 
     def half_width(self, level: float) -> float:
-        """Return half the length of the two-sided interval at `level`: the size that p does not reject."""
+        """Return half the length of the two-sided interval at `level`, which is consistent with `p`."""
         if self.se == 0 or np.isnan(self.se):
             return self.se
         high = self.se
@@ -140,9 +140,9 @@ class TwoWay(Estimate):
 def mixed_tail(
     size: Real, over_seeds: Sequence[float | Real], seed_df: Sequence[float], over_images: float | Real
 ) -> NDArray[np.float64]:
-    """Return the chance of an error above `size`: normal, its variance averaged over what the seeds leave open.
+    """Return the probability of an error above `size`: that of a normal error, averaged over the uncertain variances over seeds.
 
-    All but `seed_df` broadcast; the variance must not be zero.
+    All arguments except `seed_df` broadcast; the variance must not be zero.
     """
     scales_KP, weights_K = _nodes(tuple(seed_df))
     variance = np.asarray(over_images, dtype=float)[..., None]
@@ -154,7 +154,7 @@ def mixed_tail(
 
 @cache
 def _nodes(seed_df: tuple[float, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return nodes (K, parts) of df / chi^2 and their weights (K,): Gauss-Legendre over each chi, and their products.
+    """Return nodes (K, parts) of df / chi^2 and their weights (K,): the product of Gauss-Legendre rules over each chi.
 
     The integrand is smooth in chi, and chi has a standard deviation of at most 0.71 around at most sqrt(df).
     """
@@ -163,7 +163,7 @@ def _nodes(seed_df: tuple[float, ...]) -> tuple[NDArray[np.float64], NDArray[np.
     for df in seed_df:
         low, high = max(0.0, sqrt(df) - 9), sqrt(df) + 9
         place_K = (points + 1) / 2
-        chi_K = low + (high - low) * place_K**2  # denser near zero, where the variance has no bound
+        chi_K = low + (high - low) * place_K**2  # denser near zero, where the variance is unbounded
         chance_K = weights * place_K * stats.chi.pdf(chi_K, df)
         scales.append(df / chi_K**2)
         chances.append(chance_K / chance_K.sum())
@@ -173,7 +173,7 @@ def _nodes(seed_df: tuple[float, ...]) -> tuple[NDArray[np.float64], NDArray[np.
 
 
 def estimate(value: float, parts: Sequence[Part]) -> Estimate:
-    """Return `value` with the standard error that the parts add up to."""
+    """Return `value` with the standard error of the sum of the parts, and Satterthwaite's degrees of freedom."""
     if any(part.count < 2 for part in parts):  # noqa: PLR2004  a variance needs two values
         return Estimate(value, nan, nan)
     shares = [part.variance / part.count for part in parts]
@@ -185,29 +185,29 @@ def estimate(value: float, parts: Sequence[Part]) -> Estimate:
 
 
 def by_class(labels_n: NDArray[np.integer]) -> Strata:
-    """Return a stratum for each class that occurs: the mean over these is balanced accuracy, the mean recall."""
+    """Return a stratum for each class that occurs in labels (n,): the mean over them is the balanced accuracy, or mean recall."""
     return [np.flatnonzero(labels_n == name) for name in np.unique(labels_n)]
 
 
 def weights(strata: Strata, images: int) -> list[float]:
-    """Return what an answer in each stratum counts, n / (K n_k): 1 where the strata are equally large."""
+    """Return the weight of an answer in each stratum, n / (K n_k), which is 1 if the strata are equally large."""
     every_n = np.arange(images)
     return [images / (len(strata) * len(every_n[stratum])) for stratum in strata]
 
 
 def scores(answers_Sn: NDArray[Any], strata: Strata = WHOLE) -> NDArray[np.float64]:
-    """Return the accuracy of each seed (S,), the mean over the strata."""
+    """Return the accuracy of each seed (S,) from answers (S, n), as the mean over the strata."""
     return np.asarray(np.mean([answers_Sn[:, stratum].mean(axis=1) for stratum in strata], axis=0))
 
 
 def totals(answers_Sn: Correct | Real, strata: Strata = WHOLE) -> Real:
-    """Return n times the scores (S,): of one stratum whole numbers, and always the same for seeds that are right as often."""
+    """Return n times the scores (S,): whole numbers for one stratum, and exactly equal for seeds with equal scores."""
     shares = zip(strata, weights(strata, answers_Sn.shape[1]), strict=True)
     return np.asarray(sum(answers_Sn[:, stratum].sum(axis=1) * weight for stratum, weight in shares))
 
 
 def accuracy(correct_Sn: Correct, strata: Strata = WHOLE) -> TwoWay:
-    """Estimate the accuracy of one model, the mean over the strata, from which answers (S, n) were correct."""
+    """Estimate the accuracy of one model in [0, 1], as the mean over the strata, from right answers (S, n)."""
     seeds = len(correct_Sn)
     rates, of_images = list[float](), 0.0
     for stratum in strata:
@@ -219,10 +219,10 @@ def accuracy(correct_Sn: Correct, strata: Strata = WHOLE) -> TwoWay:
 
 
 def difference(a_Sn: Correct | Real, b_Sn: Correct | Real, *, paired: bool, strata: Strata = WHOLE) -> TwoWay:
-    """Estimate the accuracy of a minus that of b, answers (S_A, n) and (S_B, n): the headline test.
+    """Estimate the accuracy of a minus that of b, from answers (S_A, n) and (S_B, n): the headline test.
 
-    Paired needs the same seeds in the same order; otherwise every seed of each model counts, shared or not. Over several
-    strata it is about the mean accuracy over them.
+    With `paired`, both need the same seeds in the same order; otherwise every seed of each model counts, shared or not. With
+    several strata, the difference is that of the mean accuracy over the strata.
     """
     seeds_a, seeds_b = len(a_Sn), len(b_Sn)
     scale = seeds_a * seeds_b
@@ -242,7 +242,7 @@ def difference(a_Sn: Correct | Real, b_Sn: Correct | Real, *, paired: bool, stra
 def _two_way(value: float, groups: Sequence[Correct | Real], of_images: float, strata: Strata) -> TwoWay:
     """Return `value` with the errors of its groups of answers (S, n).
 
-    `of_images` is the sum over the strata, and still holds the coin flips of answers.
+    `of_images` is the squared standard error over images, summed over the strata, which still includes the coin flips of answers.
     """
     seed_df = tuple(len(group_Sn) - 1 for group_Sn in groups)
     if min(seed_df) < 1:
@@ -262,10 +262,10 @@ def _flips(values_Sn: Correct | Real) -> float:
 
 
 def hedges_g(a_S: NDArray[np.number], b_S: NDArray[np.number]) -> float:
-    """Return the gap of two samples' means in pooled standard deviations, times J(df) against its bias.
+    """Return Hedges' g: the difference of the means of (S_A,) and (S_B,) in pooled standard deviations, bias-corrected by J(df).
 
-    It does not depend on the unit, so `totals` serve as well as accuracies, and keep a zero variance exactly zero. NaN for
-    fewer than two values each.
+    It does not depend on the unit, so `totals` can be used instead of accuracies, and keep a zero variance exactly zero. NaN for
+    fewer than two values each. Source: Hedges 1981, "Distribution theory for Glass's estimator of effect size".
     """
     if min(len(a_S), len(b_S)) < 2:  # noqa: PLR2004  a variance needs two values
         return nan
@@ -279,9 +279,10 @@ def hedges_g(a_S: NDArray[np.number], b_S: NDArray[np.number]) -> float:
 
 
 def holm(p: NDArray[np.float64], family: int = 0) -> NDArray[np.float64]:
-    """Return Holm's adjusted p of one family; a NaN counts as 1 and stays NaN.
+    """Return the adjusted p-values (m,) of one family by Holm's procedure; a NaN counts as 1 and stays NaN.
 
-    `family` is the number of hypotheses that were declared, where more were than there are p: the others count as 1.
+    `family` is the number of declared hypotheses, if there are more than p-values: the others count as 1. Source: Holm 1979, "A
+    simple sequentially rejective multiple test procedure".
     """
     count = max(family, len(p))
     order = np.argsort(np.nan_to_num(p, nan=1.0), kind="stable")
@@ -296,5 +297,5 @@ def _variance(counts: NDArray[np.number], scale: int) -> float:
 
 
 def _spread(values: NDArray[np.number], ddof: int) -> float:
-    """Return the variance, exactly zero where all values are the same: their mean may be rounded to another one."""
+    """Return the variance; it is exactly zero if all values are equal, although their mean may be rounded."""
     return float(np.var(values, ddof=ddof)) if values.min() < values.max() else 0.0
