@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def run_analyses(results: "Results", names: Sequence[str] | None = None) -> "list[Finding]":
     """Return the findings of the named analyses (all when None), in the registry's order."""
-    # Lazily: whoever needs only the plan must not wait for pandas, scipy and plotly.
+    # Imported lazily, so that users of the plan alone do not import pandas, scipy and plotly.
     from analysis.analyses import registry  # noqa: PLC0415
 
     return registry.run_analyses(results, names)

@@ -1,4 +1,4 @@
-"""What an analysis returns: tables, a summary in words, figures, and facts for machines."""
+"""The result of an analysis: tables, a summary in words, figures, and machine-readable facts."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,15 +19,15 @@ class Finding:
     title: str
     """Heading in the report."""
     summary: str
-    """What was found, in plain words, as Markdown."""
+    """The result in plain words, as Markdown."""
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     """Tables by name, accuracies in [0, 1]."""
     figures: Mapping[str, Figure] = field(default_factory=dict)
     """Figures by file stem."""
     data: Mapping[str, Any] = field(default_factory=dict)
-    """Facts beside the tables, made of plain mappings, lists, numbers and strings."""
+    """Facts besides the tables, as plain mappings, lists, numbers and strings."""
     listed: Sequence[str] | None = None
-    """Tables that the report shows below the summary, by default all; none where the summary says what they hold."""
+    """Names of the tables that the report shows below the summary, by default all; empty if the summary contains their content."""
 
     def shown(self) -> dict[str, pd.DataFrame]:
         """Return the tables that the report shows below the summary."""

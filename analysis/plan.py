@@ -1,6 +1,6 @@
-"""The plan of a study: what is claimed and how it is tested, declared before the runs.
+"""The plan of a study: its claims and their tests, declared before the runs.
 
-It imports no more than pydantic, so that a command line can describe it at once.
+This module imports only pydantic, so that the command line can use it quickly.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ REFUSED_METRICS = {
     "risk_coverage": _NO_MEAN,
     "validation_accuracy": "the epoch was chosen by it",
 }
-"""Metrics that no verdict may be about, and why."""
+"""Metrics that must not be the primary metric, with the reason."""
 _NO_IMAGES = "It takes these sequences as given, and is shown beside the verdict."
 _UNPAIRED = "it treats answers to the same sequences as independent samples"
 _EPOCHS = "epochs of one run are no replicates: it finds a difference that is not there in 78 % of studies"
@@ -60,13 +60,13 @@ REFUSED_TESTS = {
         + _NO_IMAGES
     ),
 }
-"""Tests that may not give the verdict, and why."""
+"""Tests that must not give the verdicts, with the reason."""
 FIRST_LOOK, LAST_LOOK = 3, 1000
-"""Fewest seeds of a look, as fewer give no verdict, and most."""
+"""Fewest seeds of a look, because fewer give no verdict, and most seeds."""
 LOOKS = {5: 0.1, 10: 0.3, 20: 0.6}
-"""The looks of a study that is run until it is decided, by their seeds: the share of alpha that each spends."""
+"""The looks of a study that runs until it is decided: number of seeds to the share of alpha that the look spends."""
 FRACTIONS = (0.4, 0.6, 0.8, 1.0)
-"""The looks of such a study with a limit of its own, as parts of its most seeds."""
+"""The looks of such a study with a limit of its own, as fractions of the limit."""
 LEAST_MOST = 8
 """Least such limit: its first look is at three seeds."""
 LONGEST_NAME = 100
@@ -87,7 +87,7 @@ Name = Annotated[str, AfterValidator(_name)]
 
 
 def _listed(value: object) -> object:
-    """Take a list for a tuple, as JSON has no other."""
+    """Return a list as a tuple, because JSON has no tuples."""
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -120,14 +120,14 @@ class Plan(BaseModel):
     """Level of the tests at each look; together no more than alpha."""
 
     def idle(self) -> set[str]:
-        """Return the fields that claim nothing, which are in no hash.
+        """Return the fields that claim nothing and are therefore left out of hashes.
 
-        A field that is new is listed here at the value that keeps what was, so that studies from before it stay what they are.
+        A field that is added to the project is listed here if it has the value of earlier versions, so that their hashes do not change.
         """
         return set() if self.looks else {"looks", "levels"}
 
     def effective(self) -> dict[str, Any]:
-        """Return the fields that claim something, as plain values."""
+        """Return the fields that are part of hashes, as plain values."""
         return self.model_dump(mode="json", exclude=self.idle())
 
     def study_of(self, variants: Mapping[str, str]) -> str:
@@ -140,11 +140,11 @@ class Plan(BaseModel):
         return hashlib.sha256(json.dumps(claimed, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:12]
 
     def at(self, level: float) -> Self:
-        """Return the plan of one look of this one, at its level."""
+        """Return the plan of a single look of this plan, at the level of that look."""
         return self.model_copy(update={"alpha": level, "looks": (), "levels": ()})
 
     def until_decided(self, most_seeds: int | None = None) -> Self:
-        """Return this plan with looks: at LOOKS, or at parts of `most_seeds` with levels of O'Brien and Fleming's type."""
+        """Return this plan with looks at `LOOKS`, or at `FRACTIONS` of `most_seeds` with O'Brien-Fleming levels."""
         if most_seeds is None:
             levels = tuple(round(share * self.alpha, 12) for share in LOOKS.values())
             return self.model_copy(update={"looks": tuple(LOOKS), "levels": levels})
@@ -184,10 +184,11 @@ class Plan(BaseModel):
 
 
 def spent(looks: tuple[int, ...], alpha: float) -> tuple[float, ...]:
-    """Return the level of each look: what the spending function of Lan and DeMets (1983) adds there, O'Brien-Fleming type.
+    """Return the level of each look: the increment of Lan and DeMets' spending function (1983) of the O'Brien-Fleming type.
 
-    By the part t of the seeds, 2 - 2 Phi(z / sqrt t) is spent, z being the normal quantile of alpha / 2. They add up to alpha,
-    so that they hold whatever the looks have in common (Bonferroni). Rounded down to parts of alpha in 10,000: the plan is hashed.
+    At the fraction t of the seeds, 2 - 2 Phi(z / sqrt t) is spent, where z is the upper normal quantile of alpha / 2. The levels add
+    up to alpha, so they are valid for any dependence of the looks (Bonferroni). They are rounded down to multiples of alpha / 10,000,
+    because the plan is hashed.
     """
     normal = NormalDist()
     sums = [0.0, *(2 * normal.cdf(normal.inv_cdf(alpha / 2) / (seeds / looks[-1]) ** 0.5) for seeds in looks)]

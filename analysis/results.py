@@ -1,4 +1,4 @@
-"""All that an analysis ever sees of a study: three tidy tables and the plan.
+"""The input of all analyses: the results of a study as three tidy tables, and its plan.
 
 Letters: R runs (cells), S seeds of one model, n test sequences, E epochs.
 """
@@ -43,7 +43,7 @@ Cell = tuple[str, int]
 class TestSet:
     """The test sequences that every run predicted, each array (n,), in ascending order of sample_id."""
 
-    __test__ = False  # not a test class, whatever its name says
+    __test__ = False  # tells pytest that this is not a test class
 
     sample_id: NDArray[np.int64]
     length: NDArray[np.int64]
@@ -54,8 +54,8 @@ class TestSet:
 class Results:
     """The runs of a study, their curves, their test predictions, and the plan that was declared for them.
 
-    Rows of `runs` whose status is not FINISHED stand for cells that should be there and are not. Accuracies are in
-    [0, 1]. After construction `runs` holds the finished cells only, by model in the order of the study and by seed.
+    Rows of `runs` whose status is not FINISHED stand for missing cells. Accuracies are in [0, 1]. After construction, `runs` holds
+    only the finished cells, by model in the order of the study and by seed.
     """
 
     runs: pd.DataFrame
@@ -65,21 +65,21 @@ class Results:
     predictions: pd.DataFrame
     """One row per cell and test sequence, at the epoch that was best on validation."""
     plan: Plan
-    """What was declared before the runs."""
+    """The plan that was declared before the runs."""
     probes: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     """Tables measured on the trained models, by name."""
     allow_missing: bool = False
     """Whether cells may be missing; a pair then uses the seeds that both of its models have."""
     declaration: Declaration | None = None
-    """What was stored before the runs; None when nothing was."""
+    """The declaration that was stored before the runs; None if there is none."""
     ledger: pd.DataFrame | None = None
-    """What was noted at each look, where the plan has looks: a row per look and pair that was open."""
+    """The ledger of looks, if the plan has looks: one row per look and pair that was open."""
     class_names: tuple[str, ...] = ()
-    """What the classes are called, in the order of their numbers; by default the numbers."""
+    """Names of the classes, in the order of their numbers; by default the numbers."""
     advice: pd.DataFrame | None = None
-    """What the encoding doctor said of the models before the first training; None where it said nothing, or was not asked."""
+    """The encoding doctor's advice from before the first training; None if it gave none, or was not asked."""
     missing: tuple[Cell, ...] = field(init=False, default=())
-    """Cells (model, seed) that should be there and are not."""
+    """Missing cells (model, seed)."""
 
     def __post_init__(self) -> None:
         check_columns("runs", self.runs, {name: RUNS[name] for name in ("model", "seed", "status")})
@@ -101,25 +101,23 @@ class Results:
             check_unique("advice", self.advice, ["model"])
         for name, bounds in PREDICTION_RANGES.items():
             check_range(f"predictions.{name}", self.predictions[name], *bounds)
-        _ = self.test_set, self.classes  # the checks that every run predicted the same sequences, of known classes
+        _ = self.test_set, self.classes  # they check that every run predicted the same sequences, of known classes
 
     def with_probe(self, name: str, table: pd.DataFrame) -> Self:
-        """Return the same results with one more table of a probe."""
+        """Return the same results with a further table of a probe."""
         extended = copy(self)
         object.__setattr__(extended, "probes", {**self.probes, name: table})
         return extended
 
     def first_seeds(self, count: int, level: float) -> Self:
-        """Return these results as they were at a look: the first seeds that were declared, and a plan of one look at its level."""
+        """Return the results at a look: the first `count` declared seeds, and a plan of a single look at `level`."""
         order = self.declaration.seeds if self.declaration else sorted(set(self.runs["seed"]))
         seen = [table[table["seed"].isin(order[:count])] for table in (self.runs, self.curves, self.predictions)]
         plan = self.plan.at(level)
         return replace(self, runs=seen[0], curves=seen[1], predictions=seen[2], plan=plan, allow_missing=True)
 
     def _missing_cells(self, finished: pd.DataFrame) -> tuple[Cell, ...]:
-        if (
-            self.plan.looks
-        ):  # a model whose pairs were decided stops: what is missing are runs that were to be, and are not
+        if self.plan.looks:  # a model whose pairs are all decided stops, so its later cells are not missing
             rest = self.runs[self.runs["status"] != "FINISHED"]
             missing = tuple((str(m), int(s)) for m, s in zip(rest["model"], rest["seed"], strict=True))
         else:
@@ -165,19 +163,19 @@ class Results:
 
     @cached_property
     def lost(self) -> list[str]:
-        """The models of the study of which no run is finished; what was declared of them still counts."""
+        """The models of the study without a finished run; their declared pairs still count in the correction."""
         return list(dict.fromkeys(model for model, _ in self.missing if model not in self.models))
 
     @cached_property
     def timeless(self) -> list[str]:
-        """The models that see no time; none where the table does not say what embedding each has."""
+        """The models that do not see times; empty if the table has no embeddings."""
         if "embedding" not in self.runs:
             return []
         return list(dict.fromkeys(self.runs["model"][self.runs["embedding"].isin(TIMELESS)].astype(str)))
 
     @property
     def has_controls(self) -> bool:
-        """Whether a model sees the order of events and no time, and others are there to hold against it."""
+        """Whether there is a control that sees the order of events but no times, and a model that sees times."""
         return (
             "embedding" in self.runs
             and {"order"} <= set(self.runs["embedding"])
@@ -186,12 +184,12 @@ class Results:
 
     @property
     def reference(self) -> str:
-        """The model that the others are held against."""
+        """The reference model, with which the others are compared."""
         return self.plan.reference or self.models[0]
 
     @cached_property
     def classes(self) -> list[str]:
-        """The names of the classes, in the order of their numbers; without names, the numbers up to the highest seen."""
+        """The names of the classes, in the order of their numbers; without names, the numbers up to the highest that occurs."""
         highest = int(max(self.test_set.label.max(), *(predicted.max() for predicted in self.predicted.values())))
         if not self.class_names:
             return [str(number) for number in range(highest + 1)]
@@ -203,13 +201,13 @@ class Results:
 
     @cached_property
     def streams(self) -> tuple[str, ...]:
-        """The random streams that vary apart over the seeds; none where the seed decides them together."""
+        """The random streams that vary separately over the seeds; empty if the seed decides all of them together."""
         known = {name: column for name, column in STREAM_COLUMNS.items() if column in self.runs}
         return tuple(name for name, column in known.items() if len(self.runs[column].dropna().unique()) > 1)
 
     @property
     def is_crossed(self) -> bool:
-        """Whether runs of one model share levels of several streams, and so are not independent."""
+        """Whether runs of one model share levels of several streams, and are therefore not independent."""
         return len(self.streams) > 1
 
     def seeds(self, model: str) -> list[int]:
@@ -221,7 +219,7 @@ class Results:
         return {(str(m), int(s)): i for i, (m, s) in enumerate(zip(self.runs["model"], self.runs["seed"], strict=True))}
 
     def _row_of(self, where: str, table: pd.DataFrame) -> NDArray[np.int64]:
-        """Return the row of `runs` that each row of `table` belongs to, -1 for a missing cell."""
+        """Return, for each row of `table`, the row of `runs` to which it belongs, -1 for a missing cell."""
         models, model_names = pd.factorize(table["model"])
         seeds, seed_values = pd.factorize(table["seed"])
         row_MS = np.full((len(model_names), len(seed_values)), -1)
@@ -250,7 +248,7 @@ class Results:
 
     @cached_property
     def test_set(self) -> TestSet:
-        """The test sequences; refused when runs predicted different ones."""
+        """The test sequences; ResultsError if runs predicted different ones."""
         arrays = {}
         for name in ("sample_id", "length", "label"):
             values_Rn = self._matrix(name)
@@ -293,7 +291,7 @@ class Results:
 
     @cached_property
     def class_strata(self) -> Strata:
-        """Where the test sequences of each class stand that occurs."""
+        """Positions of the test sequences of each class that occurs."""
         return by_class(self.test_set.label)
 
     @property
@@ -303,14 +301,14 @@ class Results:
 
     @cached_property
     def fingerprints(self) -> dict[Cell, bytes]:
-        """A digest of what each cell predicted and how surely: two cells have the same where they agree bit for bit."""
+        """A digest of the predictions and confidences of each cell: it is equal for cells that agree bit for bit."""
         both = zip(self._matrix("predicted"), self._matrix("log_likelihood"), strict=True)
         digests = [blake2b(predicted_n.tobytes() + likely_n.tobytes()).digest() for predicted_n, likely_n in both]
         return dict(zip(self._rows, digests, strict=True))
 
     @cached_property
     def copies(self) -> list[Cell]:
-        """The cells that repeat an earlier seed of their model bit for bit: they are no evidence of their own."""
+        """The cells that repeat an earlier seed of their model bit for bit, and are therefore no additional evidence."""
         first: dict[tuple[str, bytes], Cell] = {}
         for cell, digest in self.fingerprints.items():
             first.setdefault((cell[0], digest), cell)
@@ -318,7 +316,7 @@ class Results:
 
     @cached_property
     def guessing(self) -> list[Cell]:
-        """The cells whose answers are no better than guessing: they are no evidence that models are equivalent."""
+        """The cells whose predictions are no better than guessing, and are therefore no evidence that models are equivalent."""
         labels = self.test_set.label
         return [
             (model, seed)
@@ -328,7 +326,7 @@ class Results:
         ]
 
     def curve(self, split: str, metric: str) -> pd.DataFrame:
-        """Return one metric as a table of R rows, aligned with `runs`, and one column per epoch; NaN where not run."""
+        """Return one metric as a table of R rows, aligned with `runs`, and one column per epoch; NaN for epochs that were not run."""
         rows = self.curves[(self.curves["split"] == split) & (self.curves["metric"] == metric)]
         rows = rows.assign(row=self._row_of("curves", rows))
         table = rows[rows["row"] >= 0].pivot(index="row", columns="epoch", values="value")  # noqa: PD010
@@ -336,5 +334,5 @@ class Results:
 
 
 def name_cells(cells: tuple[Cell, ...] | list[Cell]) -> str:
-    """Return cells as words: 'lete seed 2, none seed 0'."""
+    """Return cells in words: 'lete seed 2, none seed 0'."""
     return ", ".join(f"{model} seed {seed}" for model, seed in cells)

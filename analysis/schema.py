@@ -1,4 +1,4 @@
-"""The columns of the three tables, and the checks that a table keeps to them."""
+"""The columns of the three tables, and the checks of tables against them."""
 
 from collections.abc import Iterable, Mapping
 from math import inf
@@ -32,9 +32,9 @@ RUNS: Mapping[str, Kind] = {
     "device": "text",
 }
 STREAM_COLUMNS = {"init": "init_seed", "order": "order_seed", "dropout": "dropout_seed"}
-"""The columns that runs have besides where their random streams vary apart: what each stream is drawn from."""
+"""Additional columns of runs whose random streams vary separately: the seed of each stream."""
 TIMELESS = ("none", "order")
-"""Embeddings that see no time, by the column `embedding`, which runs have besides."""
+"""Embeddings that do not see times, by the additional column `embedding` of runs."""
 CURVES: Mapping[str, Kind] = {
     "run_id": "text",
     "model": "text",
@@ -65,7 +65,7 @@ ADVICE: Mapping[str, Kind] = {
     "median_gap": "number",
     "unit": "text",
 }
-"""What the encoding doctor said of each model before the training; `besides` is the same where models differ in the encoding alone."""
+"""Advice of the encoding doctor on each model before training; `besides` is equal for models that differ only in the encoding."""
 ACCURACIES = ("best_accuracy", "final_accuracy", "test_accuracy")
 PREDICTION_RANGES: Mapping[str, tuple[float, float, str]] = {
     "label": (0, inf, "Number the classes from 0, and give every sequence its class."),
@@ -73,15 +73,15 @@ PREDICTION_RANGES: Mapping[str, tuple[float, float, str]] = {
     "confidence": (0, 1, "Give the probability of the predicted class, not percent."),
     "log_likelihood": (-inf, 0, "Give the natural logarithm of the true class's probability."),
 }
-"""Least and greatest value of a column, and what to do where it passes them."""
+"""Smallest and largest value of a column, and the remedy for values outside of that range."""
 
 
 class ResultsError(ValueError):
-    """Tables that must not be analysed as they are. Its message says where, what must hold, and what to do."""
+    """Tables that must not be analysed. The message says where, what must hold, and what to do."""
 
 
 def check_columns(where: str, table: pd.DataFrame, columns: Mapping[str, Kind]) -> None:
-    """Refuse a table that lacks a column, or holds one of another kind."""
+    """Refuse a table that lacks a column, or has one of another kind."""
     missing = [name for name in columns if name not in table.columns]
     if missing:
         raise ResultsError(
@@ -97,7 +97,7 @@ def check_columns(where: str, table: pd.DataFrame, columns: Mapping[str, Kind]) 
 
 
 def check_range(where: str, values: pd.Series, low: float, high: float, remedy: str) -> None:
-    """Refuse values outside [low, high], and what is not a number."""
+    """Refuse values outside [low, high], and NaN."""
     wrong = values[~values.between(low, high)]
     if len(wrong):
         must = f"at least {low:g}" if high == inf else f"at most {high:g}" if low == -inf else f"in [{low:g}, {high:g}]"
@@ -127,6 +127,6 @@ def _is(kind: Kind, column: pd.Series) -> bool:
         return bool(types.is_string_dtype(values)) and not bool(column.isna().any())
     if types.is_bool_dtype(column) or not types.is_numeric_dtype(column):
         return False
-    if kind == "integer":  # a nullable integer column may have gaps, and skips them where it is asked
+    if kind == "integer":  # a nullable integer column may have missing values, which the check must skip
         return not column.isna().any() and (bool(types.is_integer_dtype(column)) or bool((column % 1 == 0).all()))
     return True

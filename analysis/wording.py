@@ -1,4 +1,4 @@
-"""Numbers as people read them: rates become percent and points here, and nowhere before."""
+"""Formatting of numbers and words: rates are converted to percent and points here and nowhere else."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -6,33 +6,33 @@ from math import isnan
 
 UNKNOWN = "n/a"
 ENTITIES = {"<": "&lt;", "&": "&amp;"}
-"""What stands for letters before which a backslash is shown where MLflow renders a description."""
+"""Replacements of characters that cannot be escaped by a backslash, because MLflow's descriptions would show the backslash."""
 MARKUP = re.compile(r"[\\`*\[\]<>&~!]|(?<!\w)_|_(?!\w)")
-"""What means something to Markdown within a line; `markdown_table` sees to the bar between cells."""
+"""Characters with a meaning in Markdown within a line; `markdown_table` handles the bar between cells."""
 
 
 CAPTION = "Table: "
-"""What the caption of a table begins with, as in Pandoc's Markdown."""
+"""Prefix of the caption of a table, as in Pandoc's Markdown."""
 
 
 def printable(text: str) -> str:
-    """Return text in one line, with what cannot be printed, or would turn the direction of a line, escaped."""
+    """Return text in one line, with unprintable characters and those that change the text direction escaped."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def shortened(text: str, letters: int) -> str:
-    """Return text of at most so many letters, a longer one without its middle."""
+    """Return text of at most `letters` characters; a longer one loses its middle."""
     begin = (letters - 1) // 2
     return text if len(text) <= letters else f"{text[:begin]}\u2026{text[begin + 1 - letters :]}"
 
 
 def as_words(name: str, letters: int = 60) -> str:
-    """Return a name that somebody gave for a line of Markdown: nothing in it is markup."""
+    """Return a name that a user chose as Markdown text: nothing in it acts as markup."""
     return plain(shortened(printable(name), letters))
 
 
 def plain(text: str) -> str:
-    """Return text for a line of Markdown: nothing in it is markup."""
+    """Return text as Markdown: nothing in it acts as markup."""
     return MARKUP.sub(lambda found: ENTITIES.get(found[0], f"\\{found[0]}"), text)
 
 
@@ -52,12 +52,12 @@ def interval(low: float, high: float) -> str:
 
 
 def with_interval(rate: float, low: float, high: float) -> str:
-    """Return a rate in [0, 1] as percent, with its interval where it has one."""
+    """Return a rate in [0, 1] as percent, with its interval if it has one."""
     return percent(rate) if isnan(low) else f"{percent(rate)} [{percent(low)}, {percent(high)}]"
 
 
 def interval_of_rate(low: float, high: float) -> str:
-    """Return the interval of a rate in words, to be put behind it; nothing where there is none."""
+    """Return the interval of a rate in words, to follow the rate; "" if it has none."""
     return "" if isnan(low) else f" ({percent(low)} to {percent(high)})"
 
 
@@ -80,7 +80,7 @@ def listing(words: Iterable[str]) -> str:
 
 
 def series(parts: Iterable[str], most: int = 8) -> str:
-    """Return 'a; b; c', and how many more there are than `most`."""
+    """Return 'a; b; c', with at most `most` parts and the number of the others."""
     every = list(parts)
     more = f"; and {len(every) - most} more" if len(every) > most else ""
     return "; ".join(every[:most]) + more
@@ -94,7 +94,7 @@ def bullets(lines: Iterable[str]) -> str:
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]], *, caption: str = "") -> str:
     """Return a Markdown table; the first column is left-aligned, the others right-aligned.
 
-    A caption stands above it, in a paragraph that begins with CAPTION.
+    A caption is written above it, in a paragraph that begins with CAPTION.
     """
     lines = [list(header), [":--", *["--:"] * (len(header) - 1)], *rows]
     table = "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
@@ -102,5 +102,5 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]], *, c
 
 
 def rounded(value: float) -> int:
-    """Return a positive number rounded to two significant digits, for what is only roughly known."""
+    """Return a positive number rounded to two significant digits, for numbers that are known only roughly."""
     return int(float(f"{value:.2g}"))

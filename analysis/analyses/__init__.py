@@ -1,1 +1,1 @@
-"""Findings from results: one analysis a file, and the registry that lists them."""
+"""Analyses, which turn results into findings: one per file, and a registry that lists them."""

@@ -1,8 +1,8 @@
-"""The advice of the encoding doctor, held against the verdicts.
+"""Comparison of the encoding doctor's advice with the verdicts.
 
-The doctor looks at the times of the data alone, before anything is trained. Where the encoding of one model fits them and
-that of another has collapsed or blurs them, it advises for the first. It is silent between two encodings that fit, and on
-controls, which it wants trained. A pair of models that differ in other settings, too, is left out: a verdict on it is not
+The doctor examines only the times of the data, before anything is trained. If the encoding of one model fits them and that of
+another has collapsed or blurs them, it advises for the first. It gives no advice between two encodings that fit, or on controls,
+which should always be trained. Pairs of models that also differ in other settings are left out, because a verdict on them is not
 one on encodings.
 """
 
@@ -14,9 +14,9 @@ from analysis.results import Results
 from analysis.wording import as_words, bullets, plural
 
 FITS, AGAINST = "fits", ("collapsed", "blurs")
-"""Verdicts of the doctor for which, and against which, it advises."""
+"""Verdict of the doctor on an encoding that it advises for, and verdicts on encodings that it advises against."""
 OUTCOMES = {"better": "confirmed", "worse": "contradicted", "equivalent": "equivalent", "undecided": "undecided"}
-"""What a verdict makes of the advice for the first model of a pair."""
+"""Outcome of the advice for the first model of a pair, by the verdict on that model."""
 
 
 def advice(results: Results) -> Finding:
@@ -43,7 +43,7 @@ def advice(results: Results) -> Finding:
 
 
 def advised(results: Results) -> list[tuple[str, str]]:
-    """Return the pairs of which the doctor advised for the first model and against the second."""
+    """Return the pairs in which the doctor advised for the first model and against the second."""
     if results.advice is None:
         return []
     told = results.advice[results.advice["model"].isin(results.models)]
@@ -52,7 +52,7 @@ def advised(results: Results) -> list[tuple[str, str]]:
 
 
 def _scored(results: Results) -> pd.DataFrame:
-    """Return the pairs of the advice, the model that it is for first, with what became of it."""
+    """Return the pairs with advice, the recommended model first, with the outcome of the advice."""
     of_pair = {frozenset((row["model_a"], row["model_b"])): row for _, row in pair_table(results).iterrows()}
     rows = [seen_from(of_pair[frozenset(pair)], pair[0]) for pair in advised(results)]
     return pd.DataFrame(
@@ -61,7 +61,7 @@ def _scored(results: Results) -> pd.DataFrame:
 
 
 def _reasons(results: Results, table: pd.DataFrame) -> str:
-    """Return what the doctor had against each model that it advised against."""
+    """Return the reason against each model that the doctor advised against, in words."""
     assert results.advice is not None  # noqa: S101 - there are pairs
     told = results.advice.set_index("model")
     reasons = [f"{model} {_reason(told.loc[model])}" for model in dict.fromkeys(table["model_b"])]

@@ -1,4 +1,4 @@
-"""What a reader must know before believing the numbers: one sentence each, for the head of the report."""
+"""Warnings that a reader must know before trusting the numbers: a sentence each, for the head of the report."""
 
 from collections.abc import Iterable
 from itertools import combinations
@@ -18,7 +18,7 @@ from analysis.wording import listing, percent, plural
 
 RECORDED_TOLERANCE = 0.001
 FAR_GRADIENTS = 20
-"""Factor between the median gradient norms of two models from which they are said to be far apart."""
+"""Ratio of the median gradient norms of two models from which on a warning is given."""
 CONDITIONS = {
     "torch_version": "builds of torch",
     "precision": "precisions",
@@ -26,11 +26,11 @@ CONDITIONS = {
     "lstm_kernel": "kernels of the LSTM",
     "processor": "processors",
 }
-"""What should be the same of all runs, in words; the kernel is known of models with an LSTM alone."""
+"""Conditions that should be the same in all runs: column to words; only models with an LSTM have a kernel."""
 
 
 def banners(results: Results) -> list[str]:
-    """Return the warnings that these results call for, the gravest first."""
+    """Return the warnings about these results, the most serious first."""
     found: list[str] = []
     if results.missing:
         found.append(
@@ -116,7 +116,7 @@ def _undeclared(results: Results) -> list[str]:
 
 
 def _added(results: Results, declared: Declaration, extra: list[int]) -> str:
-    """Return which seeds were added, and the level that is left if the study was looked at before: simulated, and at most."""
+    """Return which seeds were added, and the error rate if the study was looked at before, simulated and as a bound."""
     plan, models = results.plan, len(results.models) + len(results.lost)
     first, last = len(declared.seeds), len(declared.seeds) + len(extra)
     said = f"Extra seeds, not in the plan: {listing(map(str, extra))}."

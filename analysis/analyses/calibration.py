@@ -1,16 +1,16 @@
-"""The verdicts, tried on this very study: how often they are wrong without any difference, and find a planted one.
+"""Calibration of the verdicts on the study's own data: the rate of false verdicts without a difference, and the power.
 
-- The answers of all models are split into the parts of a model's mean, of each image, of each seed, and of each answer.
-  A replicate drops the means and permutes the models at random: the image parts per image (all seeds together), the rest
-  per image and per seed. What made the models differ is gone, what makes them vary is kept.
-- The parts of seeds are drawn from a normal distribution with their observed variance: three seeds of a pair can be
-  swapped in four ways that differ, and four cases say nothing about a level.
-- Swapping whole answers instead mixes the parts: the mean and the image parts then pass for seed noise, and a rate of
-  .04 shows as .01 (simulated).
-- Where the primary metric is a mean over classes, the parts are those within each class; the shift of a seed is drawn with
+- The answers of all models are decomposed into the mean of a model, and effects of images, of seeds, and of single answers.
+  A replicate drops the means and permutes the models at random: the image effects per image (all seeds together), the rest
+  per image and per seed. This removes the difference of the models and keeps their variation.
+- The effects of seeds are drawn from a normal distribution with their observed variance: with three seeds, the models of a pair
+  can be swapped in only four different ways, which are too few to estimate an error rate.
+- Permuting whole answers instead would mix the effects: the mean and the image effects would then count as seed noise, and a rate
+  of .04 would appear as .01 (simulated).
+- If the primary metric is a mean over classes, the effects are those within each class; the shift of a seed is drawn with
   the variance of that mean, and is the same in each class.
-- A planted difference adds one right answer of one model, in every seed, on random images.
-- Replicates go through `significance.judge`, which gives the study's own verdicts: test, family and Holm.
+- A planted difference makes wrong answers of one model right, in every seed, on random images.
+- Replicates are judged by `significance.judge`, with the study's own test, family and Holm correction.
 
 Letters: K models, S seeds, n images.
 """
@@ -61,7 +61,7 @@ def calibration(results: Results) -> Finding:
 
 
 def answers(results: Results) -> Real:
-    """Return which answers were right (K, S, n), the reference first: seeds that all have if paired, else as many as all have."""
+    """Return which answers were right (K, S, n), the reference first: the common seeds if paired, else the same number of seeds each."""
     order = [results.reference, *(model for model in results.models if model != results.reference)]
     if results.plan.pairing == "paired":
         shared = [seed for seed in results.seeds(order[0]) if all(seed in results.seeds(model) for model in order)]
@@ -72,10 +72,10 @@ def answers(results: Results) -> Real:
 
 
 def rates(answers_KSn: Real, plan: Plan, generator: np.random.Generator, strata: Strata = WHOLE) -> pd.DataFrame:
-    """Return one row: shares of replicates with a false verdict, and those in which a planted difference is found.
+    """Return one row: the shares of replicates with a false verdict, and those in which a planted difference is found.
 
-    `false_positives`: any declared pair is called better or worse. `false_equivalent`: a pair that differs by the margin
-    exactly is called equivalent. `power_k`: a pair that differs by k margins is called better.
+    `false_positives`: any declared pair is called better or worse. `false_equivalent`: a pair that differs by exactly the margin
+    is called equivalent. `power_k`: a pair that differs by k margins is called better.
     """
     (models, seeds, images), paired = answers_KSn.shape, plan.pairing == "paired"
     index = [(a, b) for b in range(models) for a in range(b + 1, models)]
@@ -90,7 +90,7 @@ def rates(answers_KSn: Real, plan: Plan, generator: np.random.Generator, strata:
         for place, size in enumerate(sizes[1:], start=1):
             planted_KSn = null_KSn.copy()
             planted_KSn[1] += places_n < size
-            # Every difference is that of the replicate but for those of the model with the planted one.
+            # All differences are those of the replicate, except those of the model with the planted difference.
             moved = [
                 difference(planted_KSn[a], planted_KSn[b], paired=paired, strata=strata) if 1 in (a, b) else gap
                 for (a, b), gap in zip(index, gaps, strict=True)
@@ -111,7 +111,7 @@ def rates(answers_KSn: Real, plan: Plan, generator: np.random.Generator, strata:
 
 
 def permuted(answers_KSn: Real, generator: np.random.Generator, *, paired: bool, strata: Strata = WHOLE) -> Real:
-    """Return a replicate (K, S, n) without any difference between the models, as the head of this module says."""
+    """Return a replicate (K, S, n) without a difference between the models, as described in the module's docstring."""
     models, seeds, images = answers_KSn.shape
     rest_KSn, image_Kn, shifts = np.empty_like(answers_KSn), np.empty_like(answers_KSn[:, 0]), []
     for stratum in strata:
@@ -134,9 +134,9 @@ def permuted(answers_KSn: Real, generator: np.random.Generator, *, paired: bool,
 
 
 def _seed_deviation(seed_KS: Real, rest_KSn: Real, *, paired: bool, strata: Strata) -> float:
-    """Return the standard deviation of a model over seeds, less what its single answers bring.
+    """Return the standard deviation of a model over seeds, without the part that is due to single answers.
 
-    Paired, what all models share in a seed leaves every difference as it is, and does not count.
+    If paired, effects of a seed that all models share do not change any difference, and are left out.
     """
     models, seeds = seed_KS.shape
     if paired:
@@ -161,7 +161,7 @@ def _stamp(row: pd.Series, plan: Plan) -> str:
 
 
 def judged(rate: float, alpha: float) -> str:
-    """Return what a rate of false verdicts says."""
+    """Return an assessment of a rate of false verdicts in words."""
     error = (alpha * (1 - alpha) / REPLICATES) ** 0.5
     holds = (
         "no more than chance allows" if rate <= alpha + 3 * error else "MORE THAN IT SHOULD: do not trust the verdicts"

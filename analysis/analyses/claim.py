@@ -1,8 +1,8 @@
-"""Whether an accuracy that somebody published is what a stored model would have scored.
+"""Comparison of a published accuracy with the accuracy that a stored model would have.
 
-The number is placed in the distribution of new trainings of the model, scored on new images (`statistics/prediction.py`).
-Where the published epoch was chosen on the test split, it is held against the best test accuracy over the epochs of each
-stored run, which is too high by the same choice.
+The published accuracy is compared with the distribution of new trainings of the model on new images (`statistics/prediction.py`).
+If the published epoch was chosen on the test split, it is compared with the best test accuracy over the epochs of each stored run,
+which is biased upwards by the same choice.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from analysis.statistics.two_way import LEAST_SEEDS, TwoWay
 from analysis.wording import p_value, percent, plural, points, with_interval
 
 MOST_SEEDS = 100
-"""Seeds up to which it is looked for how many would tell."""
+"""Most seeds for which it is tested whether they would exclude the claim."""
 
 
 @dataclass(frozen=True)
@@ -28,37 +28,37 @@ class Claim:
     """A published accuracy."""
 
     model: str
-    """The model of the study that it is held against."""
+    """The model of the study with which the claim is compared."""
     accuracy: float
-    """In [0, 1]."""
+    """The published accuracy in [0, 1]."""
     tests: int
-    """Images that it was measured on."""
+    """Number of images on which it was measured."""
     runs: int
-    """Trainings that it is the mean of."""
+    """Number of trainings whose mean it is."""
     chosen_on: Literal["test", "validation"]
-    """The split by which its epoch was chosen."""
+    """The split on which its epoch was chosen."""
 
 
 @dataclass(frozen=True)
 class Placed:
-    """Where a claim lies."""
+    """The result of comparing a claim with the stored runs."""
 
     verdict: Literal["compatible", "not compatible", "open"]
     p: float
-    """How often new trainings score as far from the mean of the stored ones, on either side."""
+    """Two-sided p: the probability that new trainings score at least as far from the mean of the stored ones."""
     prediction: TwoWay
-    """Of what the claim says it measured."""
+    """The prediction for the number of runs and images of the claim."""
     seeds_to_exclude: float
-    """From how many seeds on it would be excluded; inf for more than `MOST_SEEDS`, NaN where no number would."""
+    """Number of seeds from which on the claim would be excluded; inf for more than `MOST_SEEDS`, NaN if no number would suffice."""
     sentence: str
     table: tuple[tuple[str, str], ...]
-    """What the sentence rests on: name and value."""
+    """The numbers behind the sentence: name and value."""
     notes: tuple[str, ...]
-    """What a reader must know before believing it."""
+    """Caveats that a reader must know."""
 
 
 def place(results: Results, claim: Claim) -> Placed:
-    """Place a claim in what the stored runs of its model predict; ResultsError where they cannot predict it."""
+    """Compare a claim with the prediction from the stored runs of its model; ResultsError if they allow no prediction."""
     rows, seeds = _evidence(results, claim.model)
     correct_Sn = results.correct[claim.model][rows]
     of_model = results.runs[results.runs["model"] == claim.model][rows]
@@ -94,7 +94,7 @@ def place(results: Results, claim: Claim) -> Placed:
 
 
 def _evidence(results: Results, model: str) -> tuple[NDArray[np.bool_], list[int]]:
-    """Return which runs of a model are evidence of their own, and their seeds."""
+    """Return the answers (S, n) of the runs of a model that are independent evidence, and their seeds."""
     if model not in results.models:
         near = get_close_matches(model, results.models, n=1)
         raise ResultsError(
@@ -149,7 +149,7 @@ def _interval(prediction: TwoWay, alpha: float) -> str:
 
 
 def _notes(results: Results, claim: Claim, seeds: list[int], spread: Spread) -> list[str]:
-    """Return what the verdict cannot know."""
+    """Return caveats: circumstances that the comparison cannot take into account."""
     data, epochs = results.runs["dataset"].iloc[0], results.runs.loc[results.runs["model"] == claim.model, "epochs"]
     notes = [
         (

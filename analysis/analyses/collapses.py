@@ -1,4 +1,4 @@
-"""Seeds that lie far from the others of their model, and the verdicts with and without them."""
+"""Seeds that are far from the others of their model, and the verdicts with and without them."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from analysis.wording import listing, percent
 
 
 def collapsed(results: Results) -> list[Cell]:
-    """Return the cells whose primary metric lies far from those of their model's other seeds."""
+    """Return the cells whose primary metric is far from those of their model's other seeds."""
     accuracies = {model: scores(correct_Sn, results.strata) for model, correct_Sn in results.correct.items()}
     far = far_seeds(accuracies, images_that_count(results.strata, len(results.test_set.label)))
     return [
@@ -27,7 +27,7 @@ def collapsed(results: Results) -> list[Cell]:
 
 
 def collapse_banner(results: Results) -> list[str]:
-    """Return the warning about such seeds, where there are any: which they are, and what the verdicts are without them."""
+    """Return a warning that names such seeds, with the verdicts without them; empty if there are none."""
     cells = collapsed(results)
     if not cells:
         return []
@@ -52,7 +52,7 @@ def _described(cell: Cell, results: Results) -> str:
 
 
 def _changes(cells: list[Cell], results: Results) -> str:
-    """Return which declared verdicts are others where these cells have no run."""
+    """Return in words which declared verdicts would be different without these cells."""
     given, left = _verdicts(results, []), _verdicts(results, cells)
     changed = [
         f"{a} against {b} is {left.get((a, b), 'without a run')}, not {verdict}"
@@ -63,7 +63,7 @@ def _changes(cells: list[Cell], results: Results) -> str:
 
 
 def _verdicts(results: Results, cells: list[Cell]) -> dict[tuple[str, str], str]:
-    """Return the verdict on each declared pair where these cells have no run; the looks stay where they are."""
+    """Return the verdict on each declared pair without these cells, at the same looks."""
     if results.plan.looks:
         table = looked_table(results, lambda seen, earlier: one_look(_without(cells, seen), earlier))
     else:
@@ -73,7 +73,7 @@ def _verdicts(results: Results, cells: list[Cell]) -> dict[tuple[str, str], str]
 
 
 def _without(cells: list[Cell], results: Results) -> Results:
-    """Return the results as if these cells, too, had no finished run."""
+    """Return the results as if these cells had no finished run."""
     present = zip(results.runs["model"].astype(str), results.runs["seed"], strict=True)
     runs = results.runs.assign(status=["FAILED" if cell in cells else "FINISHED" for cell in present])
     lost = pd.DataFrame([{"model": model, "seed": seed, "status": "FAILED"} for model, seed in results.missing])

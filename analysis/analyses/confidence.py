@@ -1,6 +1,6 @@
-"""Whether the models' probabilities mean what they say: of the answers given with 80 %, 80 % should be right.
+"""Calibration of the models' probabilities: of the answers with a confidence of 80 %, 80 % should be right.
 
-This is about the classifiers. Whether the tests of this report keep their level is `analysis/analyses/calibration.py`.
+This is about the classifiers. `analysis/analyses/calibration.py` is about the error rates of the tests in the report.
 """
 
 import pandas as pd
@@ -57,7 +57,7 @@ def confidence(results: Results) -> Finding:
 
 
 def run_table(results: Results) -> pd.DataFrame:
-    """Return one row a run: its measures, and by how much mean confidence exceeds accuracy."""
+    """Return one row per run: its measures, and mean confidence minus accuracy."""
     excess = [
         float(sure_n.mean(dtype=float) - right_n.mean())
         for model in results.models
@@ -74,7 +74,7 @@ def run_table(results: Results) -> pd.DataFrame:
 
 
 def bin_table(results: Results) -> pd.DataFrame:
-    """Return one row a run and bin that is not empty: sequences, mean confidence and accuracy."""
+    """Return one row per run and non-empty bin: number of sequences, mean confidence and accuracy."""
     parts = []
     for model in results.models:
         answers = zip(results.seeds(model), results.confidence[model], results.correct[model], strict=True)
@@ -87,14 +87,14 @@ def bin_table(results: Results) -> pd.DataFrame:
 
 
 def mean_bins(bins: pd.DataFrame, level: float) -> pd.DataFrame:
-    """Return one row a model and bin: mean confidence, and mean accuracy with its interval over seeds."""
+    """Return one row per model and bin: mean confidence, and mean accuracy with its interval over seeds."""
     by = ["model", "bin"]
     sure = bins.groupby(by, sort=False, observed=True)["confidence"].mean().reset_index()
     return sure.merge(over_seeds(bins, by, "accuracy", level), on=by)
 
 
 def model_table(runs: pd.DataFrame, level: float) -> pd.DataFrame:
-    """Return one row a model: mean, low and high over seeds of each measure."""
+    """Return one row per model: mean, low and high over seeds of each measure."""
     table = runs[["model"]].drop_duplicates().reset_index(drop=True)
     for name in MEASURES:
         found = over_seeds(runs, ["model"], name, level).set_index("model")

@@ -1,4 +1,4 @@
-"""Which classes are confused, how well each class is found, and on which sequences two models part."""
+"""Errors by class: confused classes, precision and recall of each class, and sequences on which two models differ."""
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from analysis.wording import as_words, markdown_table, percent
 
 MOST_CONFUSED = 5
 WEAKEST = 10
-"""Classes whose scores are shown where there are too many to show all."""
+"""Number of classes whose scores are shown if there are too many to show all."""
 
 
 def confusion(results: Results) -> Finding:
@@ -49,7 +49,7 @@ def confusion_matrix(results: Results, model: str) -> NDArray[np.int64]:
 
 
 def _pairs(model: str, counts_KK: NDArray[np.int64]) -> pd.DataFrame:
-    """Return the most confused pairs; `share` is of the true class."""
+    """Return the most confused pairs of classes; `share` is the share of the true class."""
     wrong_KK = counts_KK - np.diag(np.diag(counts_KK))
     true, predicted = np.unravel_index(np.argsort(-wrong_KK, axis=None, kind="stable")[:MOST_CONFUSED], wrong_KK.shape)
     count = wrong_KK[true, predicted]
@@ -59,7 +59,7 @@ def _pairs(model: str, counts_KK: NDArray[np.int64]) -> pd.DataFrame:
 
 
 def _classes(model: str, counts_KK: NDArray[np.int64]) -> pd.DataFrame:
-    """Return precision, recall and F1 of each class, NaN where a class was never predicted or never occurs."""
+    """Return precision, recall and F1 of each class in [0, 1], NaN if a class was never predicted or never occurs."""
     right_K, true_K, predicted_K = np.diag(counts_KK), counts_KK.sum(axis=1), counts_KK.sum(axis=0)
     with np.errstate(invalid="ignore"):
         table = {
@@ -113,7 +113,7 @@ def _scores(row: pd.Series) -> str:
 
 
 def _parted(apart: pd.DataFrame, results: Results) -> list[str]:
-    """Return the counts of disagreements as a square table of models."""
+    """Return the counts of disagreements as a table of models by models."""
     if apart.empty:
         return []
     counts = apart.set_index(["right", "missed"])["count"]

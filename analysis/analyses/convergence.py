@@ -1,6 +1,6 @@
-"""When runs stop improving, how far train and test come apart, and how steady the last epochs are.
+"""Convergence: when runs stop improving, the gap between train and test, and the stability of the last epochs.
 
-A convergence that was not reached is said, never invented. Stability over epochs and over seeds are two numbers.
+A convergence that was not reached is reported as such. Stability over epochs and variation over seeds are separate numbers.
 """
 
 import pandas as pd
@@ -27,7 +27,7 @@ from analysis.wording import UNKNOWN, listing, markdown_table, percent, plural
 MARKS = {f"epochs_to_{round(100 * level)}": f"To {100 * level:g} %" for level in LEVELS} | {
     "epochs_to_99_of_best": "To 99 % of own best"
 }
-"""What accuracy a run is watched for, as the heading of its column."""
+"""The accuracies whose first epoch is reported, with the heading of each column."""
 
 
 def convergence(results: Results) -> Finding:
@@ -46,7 +46,7 @@ def convergence(results: Results) -> Finding:
 
 
 def run_table(results: Results) -> pd.DataFrame:
-    """Return one row per run; seconds are epochs times the run's mean seconds an epoch."""
+    """Return one row per run; seconds are epochs times the run's mean seconds per epoch."""
     columns = {"convergence_epoch": convergence_epoch(results)}
     for level in LEVELS:
         columns[f"epochs_to_{round(100 * level)}"] = epochs_to(level, results)
@@ -64,7 +64,7 @@ def run_table(results: Results) -> pd.DataFrame:
 
 
 def model_table(results: Results, runs: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per model: means over the seeds that reached each mark, and how many did."""
+    """Return one row per model: means over the seeds that reached each mark, and the number of these seeds."""
     accuracies = accuracy_at_best_epoch(results)
     rows = []
     for model in results.models:
@@ -109,7 +109,7 @@ def _summary(models: pd.DataFrame, epochs: int) -> str:
 
 
 def _marks(models: pd.DataFrame) -> list[str]:
-    """Return, as a table, how soon each model reaches each mark of validation accuracy."""
+    """Return a table with the epoch at which each model reaches each mark of validation accuracy."""
     rows = [
         [row["model"], percent(row["mean_validation_accuracy"]), *(_mark(row, name) for name in MARKS)]
         for _, row in models.iterrows()

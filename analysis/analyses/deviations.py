@@ -1,4 +1,4 @@
-"""What became of the plan: every way in which the runs are not those that were declared before."""
+"""Deviations from the plan: every difference between the runs and the declaration."""
 
 from analysis.plan import Declaration
 from analysis.results import Results, name_cells
@@ -16,12 +16,12 @@ KINDS = {
 
 
 def extra_seeds(results: Results, declared: Declaration) -> list[int]:
-    """Return the seeds that were run and not declared."""
+    """Return the seeds that were run but not declared."""
     return sorted(_seeds(results) - set(declared.seeds))
 
 
 def absent_seeds(results: Results, declared: Declaration) -> list[int]:
-    """Return the seeds that were declared and that nothing is known of; a study with looks may stop before its last seed."""
+    """Return the declared seeds without any cell; a study with looks may stop before its last seed."""
     return [] if results.plan.looks else sorted(set(declared.seeds) - _seeds(results))
 
 
@@ -30,7 +30,7 @@ def _seeds(results: Results) -> set[int]:
 
 
 def deviations(results: Results) -> list[str]:
-    """Return every deviation from the declared plan, a sentence each."""
+    """Return a sentence for each deviation from the declared plan."""
     declared = results.declaration
     if declared is None:
         return ["No plan was stored before the runs: take everything as exploratory."]

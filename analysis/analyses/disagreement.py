@@ -1,4 +1,4 @@
-"""The test sequences that every seed of one model gets right and every seed of another misses."""
+"""The test sequences that every seed of one model gets right and every seed of another gets wrong."""
 
 from itertools import permutations
 
@@ -9,11 +9,11 @@ from analysis.analyses.pairs import pairs
 from analysis.results import Results
 
 EXAMPLES = 8
-"""Sequences drawn of each ordered pair of models."""
+"""Number of sequences that the figure shows for each ordered pair of models."""
 
 
 def disagreements(results: Results) -> pd.DataFrame:
-    """Return one row an ordered pair of models: how many sequences, and the first sample ids of them.
+    """Return one row per ordered pair of models: the number of such sequences, and their first sample ids.
 
     `declared` says whether the plan compares the pair.
     """
@@ -36,13 +36,13 @@ def disagreements(results: Results) -> pd.DataFrame:
 
 
 def wanted_sequences(results: Results) -> list[int]:
-    """Return the sample ids that the figure of examples draws, ascending: those whose events must be given with it."""
+    """Return the sample ids, ascending, of the sequences that the figure of examples shows and whose events it needs."""
     table = disagreements(results)
     return sorted({sample for examples in table.loc[table["declared"], "examples"] for sample in examples})
 
 
 def examples(results: Results, table: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a sequence to draw: the pair, sample_id, label, and what the first seed of `missed` said."""
+    """Return one row per sequence to draw: the pair, sample_id, label, and the prediction of the first seed of `missed`."""
     place = {int(sample): i for i, sample in enumerate(results.test_set.sample_id)}
     rows = [
         {

@@ -1,4 +1,4 @@
-"""What the primary metric costs, and which models another one beats on every count."""
+"""The primary metric against costs, and the models that another one dominates."""
 
 import pandas as pd
 
@@ -17,9 +17,9 @@ COSTS = {
     "epoch_seconds": ("Seconds per epoch", 1.0),
     "peak_memory_bytes": ("Peak memory (MiB)", 2.0**20),
 }
-"""Title on the axis of the figure, and the unit there."""
+"""Title on the axis of the figure, and the divisor for its unit."""
 MEASURED = ("epoch_seconds", "peak_memory_bytes")
-"""Costs that vary from run to run: what is known of two models is where their intervals over seeds do not overlap."""
+"""Costs that vary from run to run: two models count as different if their intervals over seeds do not overlap."""
 ABSENT = "-"
 
 
@@ -43,7 +43,7 @@ def efficiency(results: Results) -> Finding:
 
 
 def cost_table(results: Results, runs: pd.DataFrame, level: float) -> pd.DataFrame:
-    """Return one row a model: mean, low and high of the primary metric (over seeds and images) and each cost (over seeds)."""
+    """Return one row per model: mean, low and high of the primary metric (over seeds and images) and of each cost (over seeds)."""
     means, primary = model_table(results, runs), results.plan.primary_metric
     table = means[["model", "seeds", *(f"{primary}_{end}" for end in ("mean", "low", "high"))]]
     table = table.assign(**{primary: table[f"{primary}_mean"]}, total_seconds=means["total_seconds_mean"])
@@ -60,9 +60,9 @@ def _counted(table: pd.DataFrame) -> list[str]:
 
 
 def _dominating(table: pd.DataFrame, row: pd.Series, primary: str) -> list[str]:
-    """Return the models that are shown to be no worse on any count, and better on one.
+    """Return the models that are demonstrably not worse in any respect, and better in one.
 
-    What is measured is shown where the intervals part: an interval that overlaps, or is missing with one seed, leaves open
+    A measured difference counts if the intervals do not overlap; if they overlap, or are missing because of a single seed, it is open
     which of the two is worse.
     """
     no_worse, better = table[primary] >= row[primary], table[primary] > row[primary]

@@ -1,4 +1,4 @@
-"""The encoding microscope: what the time embeddings tell apart, before and after training."""
+"""The encoding microscope: which times the embeddings tell apart, before and after training."""
 
 import pandas as pd
 
@@ -9,7 +9,7 @@ from analysis.results import Results
 
 NAME, TITLE = "encoding", "What the embeddings encode"
 NEAR = 0.05
-"""Relative distance within which a learned period counts as the row's."""
+"""Relative distance within which a learned period counts as that of an image row."""
 IMAGE_SIDE = 28
 IMAGE_HORIZON = IMAGE_SIDE**2
 
@@ -47,7 +47,7 @@ def encoding(results: Results) -> Finding:
 
 
 def encoding_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a model: means over seeds of what was measured, after and before training."""
+    """Return one row per model: means over seeds of the measurements, after and before training."""
     after = table[table["trained"]].groupby("model", sort=False)
     before = table[~table["trained"]].groupby("model", sort=False)["effective_rank"].mean()
     means = after[["width", "columns", "effective_rank", "dt_10", "dt_50"]].mean()
@@ -55,7 +55,7 @@ def encoding_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def period_table(frequencies: pd.DataFrame | None) -> pd.DataFrame:
-    """Return one row a model that holds frequencies: how many, and the share whose period is near that of a row."""
+    """Return one row per model with frequencies: their number, and the share whose period is near that of an image row."""
     if frequencies is None:
         return pd.DataFrame()
     near = frequencies.assign(near=(frequencies["period"] / IMAGE_SIDE - 1).abs() < NEAR)

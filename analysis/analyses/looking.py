@@ -1,11 +1,11 @@
-"""The looks at a study whose plan has some: a group-sequential design, whose verdicts are final where they first fall.
+"""Looks at a study whose plan has them: a group-sequential design, in which the first verdict on a pair is final.
 
-- At a look all declared pairs that are still open are judged by the seeds so far, at the look's level. The levels add up to
-  at most alpha, so that the verdicts hold at alpha whatever the looks have in common (Bonferroni over looks).
-- Holm corrects over the declared family at each look. A pair that was decided before keeps its place there: with p = 0 in the
-  family of its verdict, and with p = 1 in the other. No pair leaves a family without being rejected in it, so that the
+- At a look, all declared pairs that are still open are judged by the seeds so far, at the level of the look. The levels add up to
+  at most alpha, so the verdicts hold at alpha for any dependence of the looks (Bonferroni over looks).
+- Holm's procedure corrects over the declared family at each look. A pair that was decided before keeps its place: with p = 0 in the
+  family of its verdict, and with p = 1 in the other. No pair leaves a family without being rejected in it, so the
   first false rejection needs a p below level / (number of true hypotheses).
-- A look counts when every model with an open pair has all its seeds. What is exploratory is judged anew at each look.
+- A look counts once every model with an open pair has all its seeds. Exploratory pairs are judged again at each look.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ from analysis.results import Results
 from analysis.wording import listing, plural
 
 Judge = Callable[[Results, Sequence[str]], pd.DataFrame]
-"""Gives the table of the pairs at one look, with the verdicts of earlier looks."""
+"""Returns the table of pairs at one look, given the verdicts of earlier looks."""
 UNDECIDED = "undecided"
 LEDGER = (
     "look",
@@ -35,30 +35,30 @@ LEDGER = (
     "p_tost_adjusted",
     "verdict",
 )
-"""Columns of the ledger of looks; where it is stored it also says when."""
+"""Columns of the ledger of looks; a stored ledger also has the time of each look."""
 SAME = 1e-9
-"""Most by which the same number differs that was written and read."""
+"""Largest difference between a number and its value after writing and reading."""
 
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """What was seen at a look."""
+    """The results of a look."""
 
     seeds: int
     level: float
     table: pd.DataFrame
-    """The pairs as they were judged, a row each."""
+    """The judged pairs, one row each."""
     open: pd.Series
-    """Which of them were declared and not decided before."""
+    """Whether each pair was declared and not decided before."""
 
     @property
     def undecided(self) -> pd.DataFrame:
-        """The pairs that are open after it."""
+        """The pairs that are still open after the look."""
         return self.table[self.open & (self.table["verdict"] == UNDECIDED)]
 
 
 def take_looks(results: Results, judge: Judge) -> list[Look]:
-    """Return all looks that these results are enough for, until every declared pair is decided."""
+    """Return all looks for which the results have enough seeds, until every declared pair is decided."""
     taken: list[Look] = []
     earlier: list[str] = []
     waited = set() if results.lost or len(results.models) == 1 else set(results.models)
@@ -78,7 +78,10 @@ def take_looks(results: Results, judge: Judge) -> list[Look]:
 
 
 def looked_table(results: Results, judge: Judge) -> pd.DataFrame:
-    """Return one row per pair, as it was at the look that decided it, or else at the last; `look` is its seeds, 0 before the first."""
+    """Return one row per pair, from the look that decided it, or else from the last look.
+
+    `look` is the number of seeds of that look, 0 before the first look.
+    """
     looks = take_looks(results, judge)
     if not looks:
         level = results.plan.levels[0]
@@ -92,7 +95,7 @@ def looked_table(results: Results, judge: Judge) -> pd.DataFrame:
 
 
 def ledger(looks: Sequence[Look]) -> pd.DataFrame:
-    """Return the ledger of looks: a row per look and pair that was open."""
+    """Return the ledger of looks: one row per look and pair that was open."""
     rows = [
         look.table[look.open].assign(look=number, seeds=look.seeds, level=look.level)[list(LEDGER)]
         for number, look in enumerate(looks, 1)
@@ -101,7 +104,7 @@ def ledger(looks: Sequence[Look]) -> pd.DataFrame:
 
 
 def disagreement(stored: pd.DataFrame, found: pd.DataFrame) -> str:
-    """Return the first thing in which a stored ledger is not what follows from the predictions; empty where nothing is."""
+    """Return the first difference of a stored ledger from the one that follows from the predictions; "" if there is none."""
     for (_, one), (_, other) in zip(stored.iterrows(), found.iterrows(), strict=False):
         for name in LEDGER:
             if not _same(one[name], other[name]):
@@ -123,7 +126,7 @@ def _shown(value: str | float) -> str:
 
 
 def at_look(row: pd.Series, plan: Plan) -> str:
-    """Return in words at which look a pair was decided, or was last seen."""
+    """Return in words at which look a pair was decided, or judged last."""
     if row["look"] == 0:
         return f"no look yet, the first is at {plan.looks[0]} seeds"
     if row["verdict"] != UNDECIDED:
@@ -134,7 +137,7 @@ def at_look(row: pd.Series, plan: Plan) -> str:
 
 
 def by_look(declared: pd.DataFrame, plan: Plan) -> str:
-    """Return in words which look decided which declared pair, and what is left."""
+    """Return in words which look decided which declared pair, and which pairs are open."""
     said = []
     for seeds, level in zip(plan.looks, plan.levels, strict=True):
         rows = declared[(declared["look"] == seeds) & (declared["verdict"] != UNDECIDED)]

@@ -1,4 +1,4 @@
-"""The section on the looks at a study: its schedule, what each look decided, and whether the stored ledger says the same."""
+"""The report's section on looks: their schedule, their decisions, and whether the stored ledger agrees."""
 
 import pandas as pd
 
@@ -45,14 +45,14 @@ def looks(results: Results) -> Finding:
 
 
 def ledger_problem(results: Results) -> str:
-    """Return in what the stored ledger is not what follows from the predictions; empty where nothing is, or none is stored."""
+    """Return how the stored ledger differs from the one that follows from the predictions; "" if it does not, or if none is stored."""
     if results.ledger is None:
         return ""
     return disagreement(results.ledger, ledger(take_looks(results, one_look)))
 
 
 def _times(found: pd.DataFrame, results: Results) -> list[str]:
-    """Return when each row was noted, by the stored ledger."""
+    """Return the time of each row, from the stored ledger."""
     stored = results.ledger if results.ledger is not None else pd.DataFrame(columns=["look", "at"])
     times = dict(zip(stored["look"], stored["at"], strict=True))
     return [str(times.get(look, "")) for look in found["look"]]

@@ -1,10 +1,10 @@
-"""The certificate of need: whether a data set needs times at all, before encodings of them are compared on it.
+"""The certificate of need: whether models need the times of a data set at all.
 
-A control sees no time: it sees how many events there are (`none`), or their places, too (`order`), and the features of the
-events in their order. A certificate needs the second, as a model may fail to count. Where no encoding of times beats every
-control, a comparison of encodings on that data is not about time.
+A control does not see times: it sees the number of events (`none`), or also their positions (`order`), and the features of the
+events in their order. A certificate needs the second control, because a model may fail to count. If no encoding of times is better
+than every control, a comparison of encodings on that data set is not about time.
 
-A verdict against all controls at once is an intersection-union test: it holds at the level of its weakest pair.
+A verdict against all controls together is an intersection-union test: it holds at the level of its weakest pair.
 """
 
 import pandas as pd
@@ -15,7 +15,7 @@ from analysis.results import Results
 from analysis.wording import bullets, listing
 
 NEEDED, NOT_NEEDED, UNDECIDED = "needed", "not needed", "undecided"
-"""What a certificate says of times."""
+"""Statements of a certificate about times."""
 
 
 def need(results: Results) -> Finding:
@@ -54,12 +54,12 @@ def need(results: Results) -> Finding:
 
 
 def certificate_of(results: Results) -> str:
-    """Return what the certificate of these results says; nothing where no model sees the order alone."""
+    """Return the statement of the certificate of these results; "" if no model sees only the order."""
     return certify(_against_controls(results)) if results.has_controls else ""
 
 
 def certify(table: pd.DataFrame) -> str:
-    """Return what follows from the verdicts on models with times against controls, a row each."""
+    """Return the statement that follows from verdicts on models with times against controls, one row each."""
     if _beating(table):
         return NEEDED
     spared = table["verdict"].isin(["equivalent", "worse"]).groupby(table["model_a"], sort=False).any()
@@ -67,7 +67,7 @@ def certify(table: pd.DataFrame) -> str:
 
 
 def _against_controls(results: Results) -> pd.DataFrame:
-    """Return the pairs of a model that sees times and a control, the control second."""
+    """Return the pairs of a model that sees times with a control, the control second."""
     rows = []
     for _, row in pair_table(results).iterrows():
         pair = {row["model_a"], row["model_b"]}

@@ -1,6 +1,6 @@
-"""Second opinions: every other test of each pair beside the headline one, in one table, and the omnibus tests.
+"""Second opinions: all other tests of each pair besides the headline test, in one table, and omnibus tests.
 
-None of them decides. Where they disagree with the headline test they usually ask a narrower question: about these
+None of them decides a verdict. If they disagree with the headline test, they usually answer a narrower question: about these
 images (t, permutation and rank tests over seeds) or about these trained weights (McNemar, Cochran). All of them are about
 test accuracy, whatever the primary metric is.
 """
@@ -48,7 +48,7 @@ class _Row:
     ci_high: float
     p: float
     p_other_pairing: float
-    """Of the two-way test paired where the plan says unpaired, and the other way round."""
+    """The p of the two-way test with the other pairing: paired if the plan is unpaired, and vice versa."""
     p_welch: float
     welch_low: float
     welch_high: float
@@ -56,15 +56,15 @@ class _Row:
     paired_t_low: float
     paired_t_high: float
     p_permutation: float
-    """Sign-flip where paired, label permutation otherwise."""
+    """The p of the sign-flip test if paired, otherwise of the label permutation test."""
     permutation_floor: float
     p_wilcoxon: float
-    """NaN where its floor is above alpha: it could never reject."""
+    """NaN if the floor of the test is above alpha, because it could never reject."""
     wilcoxon_floor: float
     p_mann_whitney: float
     mann_whitney_floor: float
     mcnemar_significant: int
-    """Seeds whose mid-p is below alpha."""
+    """Number of seeds whose mid-p is below alpha."""
     mcnemar_exact_significant: int
     bootstrap_low: float
     bootstrap_high: float
@@ -138,7 +138,7 @@ def _row(pair: Pair, results: Results, drawn: dict[str, Resampled]) -> _Row:
 
 
 def _over_seeds(tests: dict[str, Estimate], images: int, level: float) -> dict[str, float]:
-    """Return p and interval of tests over counts of right answers, in accuracy."""
+    """Return the p and intervals of tests over counts of right answers, converted to accuracy."""
     found: dict[str, float] = {}
     for name, test in tests.items():
         low, high = test.interval(level)
@@ -147,9 +147,9 @@ def _over_seeds(tests: dict[str, Estimate], images: int, level: float) -> dict[s
 
 
 def omnibus_table(results: Results) -> pd.DataFrame:
-    """Return the tests of all models at once, on the seeds that all have: F over seeds, Cochran's Q for each seed.
+    """Return the omnibus tests of all models, on their common seeds: F over seeds, Cochran's Q for each seed.
 
-    A seed that any model only repeats is left out.
+    A seed is left out if a run of any model only repeats an earlier one.
     """
     copied = {seed for _, seed in results.copies}
     shared = [
@@ -198,7 +198,7 @@ def opinions(results: Results) -> Finding:
 
 
 def _refused(table: pd.DataFrame, alpha: float) -> list[str]:
-    """Say where Wilcoxon's test could never be significant, and why."""
+    """Return a sentence about the pairs for which Wilcoxon's test could never be significant."""
     refused = table[table["wilcoxon_floor"] > alpha]
     if refused.empty:
         return []

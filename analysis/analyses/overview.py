@@ -75,7 +75,7 @@ def model_table(results: Results, runs: pd.DataFrame) -> pd.DataFrame:
     for model in results.models:
         of_model = runs[runs["model"] == model]
         _, low, high = rate_interval(results.correct[model], 1 - results.plan.alpha, results.strata)
-        if len(of_model) == 1:  # the interval over images alone would say nothing about seeds
+        if len(of_model) == 1:  # an interval over images alone would ignore the variation over seeds
             low = high = nan
         row: dict[str, object] = {
             "model": model,

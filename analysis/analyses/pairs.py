@@ -1,6 +1,6 @@
-"""Pairs of models and their answers, on the seeds that both have and on all.
+"""Pairs of models and their answers, on their common seeds and on all seeds.
 
-A seed counts where both runs are evidence of their own: neither repeats an earlier seed of its model bit for bit, nor
+A seed counts if both runs are independent evidence: neither repeats an earlier seed of its model bit for bit, nor
 the other model's run.
 """
 
@@ -16,24 +16,24 @@ from analysis.statistics.two_way import Correct
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Two models and which of their answers were correct, on the seeds that count for both."""
+    """Two models, with the correctness of their answers on the seeds that count for both."""
 
     model_a: str
     model_b: str
     seeds: tuple[int, ...]
     correct_a: Correct
-    """(S, n), the seeds in the order of `seeds`."""
+    """Correct answers of the first model (S, n), seeds in the order of `seeds`."""
     correct_b: Correct
-    """(S, n), likewise."""
+    """Correct answers of the second model (S, n), in the same order."""
     every_a: Correct
-    """(S_A, n), all seeds of the first model."""
+    """Correct answers of all seeds of the first model (S_A, n)."""
     every_b: Correct
-    """(S_B, n), all seeds of the second."""
+    """Correct answers of all seeds of the second model (S_B, n)."""
     declared: bool
-    """Whether the plan's family names the pair."""
+    """Whether the pair belongs to the plan's declared family."""
 
     def answers(self, pairing: Literal["paired", "unpaired"]) -> tuple[Correct, Correct]:
-        """Return what the headline test compares: seeds that both have in pairs, or all seeds of each."""
+        """Return the answers that the headline test compares: common seeds if paired, all seeds of each model otherwise."""
         return (self.correct_a, self.correct_b) if pairing == "paired" else (self.every_a, self.every_b)
 
 
@@ -59,7 +59,7 @@ def _counts(results: Results, a: Cell, b: Cell) -> bool:
 
 
 def _own(results: Results, model: str, other: str) -> Correct:
-    """Return the answers of all runs of a model that repeat neither an earlier one nor one of the other model."""
+    """Return the answers of the runs of a model that repeat neither an earlier run nor a run of the other model."""
     others = {results.fingerprints[other, seed] for seed in results.seeds(other)}
     kept = [
         (model, seed) not in set(results.copies) and results.fingerprints[model, seed] not in others

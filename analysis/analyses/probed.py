@@ -1,4 +1,4 @@
-"""Tables of probes, by model: what every analysis of a probe does first."""
+"""Common preparation of the tables of probes, by model."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from analysis.wording import plural
 
 
 def not_measured(name: str, title: str, probe: str) -> Finding:
-    """Return the finding of an analysis whose probe was not run."""
+    """Return the finding of an analysis whose probe was not measured."""
     said = (
         f"Not measured: there is no table of the probe `{probe}`. It needs the data set, and weights that the code of "
         "now still gives the stored predictions with."
@@ -21,7 +21,7 @@ def not_measured(name: str, title: str, probe: str) -> Finding:
 
 
 def measured(results: Results, probe: str) -> pd.DataFrame | None:
-    """Return the table of a probe, models in the order of the study, or None where there is none."""
+    """Return the table of a probe, models in the order of the study; None if there is none."""
     table = results.probes.get(probe)
     if table is None or table.empty:
         return None
@@ -31,18 +31,18 @@ def measured(results: Results, probe: str) -> pd.DataFrame | None:
 
 
 def sequences_of(table: pd.DataFrame, results: Results) -> str:
-    """Return in words on which sequences a table with a column `sequences` was measured."""
+    """Return in words on how many sequences a table with a column `sequences` was measured."""
     return of_test_set(int(table["sequences"].iloc[0]), results)
 
 
 def of_test_set(count: int, results: Results) -> str:
-    """Return '300 of 1,500 test sequences', or '300 test sequences' where there are no more."""
+    """Return '300 of 1,500 test sequences', or '300 test sequences' if these are all."""
     every = len(results.test_set.label)
     return f"{count:,} of {every:,} test sequences" if count < every else plural(count, "test sequence")
 
 
 def over_seeds(table: pd.DataFrame, by: Sequence[str], value: str, level: float) -> pd.DataFrame:
-    """Return one row a group: mean, low and high of `value`, Student's interval over seeds (none under two of them)."""
+    """Return one row per group: mean, low and high of `value`, with Student's interval over seeds (NaN for one seed)."""
     groups = table.groupby(list(by), sort=False, observed=True)[value]
     found = groups.agg(["mean", "std", "count"])
     count = found["count"].clip(lower=2)

@@ -1,7 +1,7 @@
-"""Which run of a study is to take the place of a model in use, and what the study says for it.
+"""The run of a study that could replace a model in use, and the study's evidence for it.
 
-The leader is the model with the highest mean of the primary metric. Of its runs the one is taken whose validation accuracy is
-highest, because to choose by the test split would spoil the number that is reported of it.
+The leader is the model with the highest mean of the primary metric. Its run with the highest validation accuracy is chosen, because
+a choice by the test split would bias the reported test accuracy.
 """
 
 from dataclasses import dataclass
@@ -17,35 +17,35 @@ from analysis.results import Results
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a study says of one model against another."""
+    """The verdict of a study on one model against another."""
 
     word: str
-    """One of VERDICTS."""
+    """The verdict, one of VERDICTS."""
     sentence: str
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What one model costs against another."""
+    """The costs of one model compared with another."""
 
     cheaper: bool
     sentence: str
 
 
 def leader(results: Results) -> str:
-    """Return the model with the highest mean of the plan's primary metric, of several the first of the study."""
+    """Return the model with the highest mean of the plan's primary metric; of ties the first in the study."""
     models = model_table(results, metric_table(results))
     return str(models["model"].iloc[int(models[f"{results.plan.primary_metric}_mean"].argmax())])
 
 
 def chosen_run(results: Results, model: str) -> pd.Series:
-    """Return the run of a model with the highest validation accuracy, of several, and without validation, the lowest seed."""
+    """Return the run of a model with the highest validation accuracy; of ties, or without validation, the lowest seed."""
     validation = results.curve("validation", "accuracy").max(axis=1).fillna(0)
     return results.runs.iloc[int(validation.where(results.runs["model"] == model).argmax())]
 
 
 def verdict_on(results: Results, model: str, other: str) -> Verdict:
-    """Return the verdict on two models of a study, seen from the first; a pair that is not declared is corrected over all pairs."""
+    """Return the verdict on `model` against `other`; a pair that is not declared is corrected over all pairs."""
     table = pair_table(results)
     [row] = [row for _, row in table.iterrows() if {row["model_a"], row["model_b"]} == {model, other}]
     seen = seen_from(row, model)
@@ -53,10 +53,10 @@ def verdict_on(results: Results, model: str, other: str) -> Verdict:
 
 
 def compare_costs(results: Results, model: str, other: str, *, timed: bool) -> Costs:
-    """Say whether a model is cheaper than another: dearer in neither of two costs, and lower in one.
+    """Compare the costs of two models; a model is cheaper if it is higher in neither of two costs and lower in one.
 
-    Parameters are counted. Seconds of training per epoch are measured: one model is lower where the intervals of the mean over
-    seeds, at 1 - alpha, do not overlap. They count where both models were `timed` on the same processor.
+    The costs are the number of parameters, and the seconds of training per epoch. Seconds differ if the intervals of their means
+    over seeds, at 1 - alpha, do not overlap; they count only if both models were `timed` on the same processor.
     """
     parameters = results.runs.groupby("model", observed=True)["parameters"].first()
     seconds = over_seeds(results.runs, ["model"], "epoch_seconds", 1 - results.plan.alpha).set_index("model")

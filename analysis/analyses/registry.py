@@ -1,4 +1,4 @@
-"""The analyses, one line each. A new one is a function from Results to Finding, and a line here."""
+"""The registry of analyses. A new analysis is a function from Results to Finding, and a line here."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -43,11 +43,11 @@ ANALYSES: dict[str, Analysis] = {
     "efficiency": efficiency,
 }
 INDEPENDENT_SEEDS = ("opinions", "variance", "calibration")
-"""Analyses that take runs for independent; where streams are crossed, runs share their levels."""
+"""Analyses that assume independent runs; with crossed streams, runs share levels, and these analyses are left out."""
 
 
 def run_analyses(results: Results, names: Sequence[str] | None = None) -> list[Finding]:
-    """Run the named analyses, or all, in the order above, as far as these results have what they are about."""
+    """Run the named analyses, or all, in the order above; analyses that do not apply to these results are skipped."""
     for name in names or ():
         if name not in ANALYSES:
             near = get_close_matches(name, ANALYSES, n=1)

@@ -1,12 +1,12 @@
-"""Which differences of the primary metric are real: the headline test, and a verdict of four for each pair.
+"""The headline test of differences of the primary metric, and one of four verdicts for each pair.
 
-- A pair is (model_a, model_b), and its difference model_a minus model_b; model_b is the reference, or earlier in the
+- A pair is (model_a, model_b), its difference is model_a minus model_b; model_b is the reference, or the earlier model in the
   study.
 - The declared family is corrected by Holm. Pairs outside it are exploratory: corrected over all pairs, and labelled.
-- Precedence: equivalent (TOST), then better or worse, else undecided. Absence of significance is never "the same".
-- `ci_low` and `ci_high` are unadjusted and belong to the raw p. The adjusted interval is at the level that Holm's step asks
-  of the pair: it excludes zero exactly where the adjusted p is below alpha.
-- A pair with a run that is no better than guessing is never equivalent: two models that learned nothing agree.
+- Order of precedence: equivalent (TOST), then better or worse, else undecided. A missing significance never means "the same".
+- `ci_low` and `ci_high` are unadjusted and belong to the raw p. The adjusted interval has the level of the pair's step in Holm's
+  procedure: it excludes zero exactly if the adjusted p is below alpha.
+- A pair with a run that is no better than guessing is never equivalent, because two models that learned nothing agree.
 """
 
 from collections.abc import Mapping, Sequence
@@ -61,21 +61,21 @@ ERRORS = (
     "adjusted_low",
     "adjusted_high",
 )
-"""What rests on seeds that are independent; where streams are crossed, they are not, and nothing of it is given."""
+"""Columns that assume independent seeds; with crossed streams they are NaN."""
 REJECTED = {"p": ("better", "worse"), "p_tost": ("equivalent",)}
-"""By the test, the verdicts that reject its hypothesis."""
+"""The verdicts that reject the hypothesis of each test."""
 
 
 def pair_table(results: Results) -> pd.DataFrame:
     """Return one row per pair; differences, intervals and margins in [0, 1] units of the primary metric.
 
-    Where the plan has looks, a pair is as it was at the look that decided it, or at the last.
+    If the plan has looks, the row of a pair is from the look that decided it, or from the last look.
     """
     return looked_table(results, one_look) if results.plan.looks else one_look(results)
 
 
 def one_look(results: Results, earlier: Sequence[str] = ()) -> pd.DataFrame:
-    """Return the pairs as these results show them; `earlier` are their verdicts at earlier looks, if there were any."""
+    """Return the table of pairs by these results; `earlier` are their verdicts at earlier looks, if there were any."""
     plan, found = results.plan, pairs(results)
     if not found:
         return pd.DataFrame()
@@ -90,7 +90,7 @@ def one_look(results: Results, earlier: Sequence[str] = ()) -> pd.DataFrame:
 
 
 def _without_guessing(table: pd.DataFrame, results: Results) -> pd.DataFrame:
-    """Name the seeds of each pair that guess, and call no pair equivalent that has some: both may have learned nothing."""
+    """Add the guessing seeds of each pair, and call no pair with such seeds equivalent: both may have learned nothing."""
     blind = [
         [cell for cell in results.guessing if cell[0] in (a, b)]
         for a, b in zip(table["model_a"], table["model_b"], strict=True)
@@ -107,7 +107,7 @@ def _without_guessing(table: pd.DataFrame, results: Results) -> pd.DataFrame:
 def adjusted_intervals(
     gaps: Sequence[TwoWay], judged: Mapping[str, NDArray[Any]], sizes: Sequence[int], plan: Plan
 ) -> dict[str, list[float]]:
-    """Return the ends of each pair's interval at alpha times p / adjusted p; at alpha / `sizes` where p is 0 or none."""
+    """Return the ends of each pair's interval at the level alpha p / adjusted p, or alpha / `sizes` if p is 0 or NaN."""
     ends = [
         gap.interval(1 - plan.alpha * (p / adjusted if adjusted > 0 else 1 / size))
         for gap, p, adjusted, size in zip(gaps, judged["p"], judged["p_adjusted"], sizes, strict=True)
@@ -116,7 +116,7 @@ def adjusted_intervals(
 
 
 def family_sizes(models: int, plan: Plan) -> dict[bool, int]:
-    """Return over how many pairs Holm corrects a declared pair, and one that is not declared."""
+    """Return the number of pairs over which Holm's procedure corrects, for declared (True) and other pairs (False)."""
     every = models * (models - 1) // 2
     return {True: every if plan.family == "all" else models - 1, False: every}
 
@@ -130,9 +130,9 @@ def judge(
     *,
     earlier: Sequence[str] = (),
 ) -> tuple[list[TwoWay], dict[str, NDArray[Any]]]:
-    """Return the difference of each pair's answers, and p, p of equivalence, both Holm-adjusted, and the verdict.
+    """Return, for each pair of answers, the difference, p, the p of equivalence, both adjusted by Holm, and the verdict.
 
-    `models` counts those without runs. Below LEAST_SEEDS there is no p, and so no verdict.
+    `models` includes models without runs. Below LEAST_SEEDS there is no p, and therefore no verdict.
     """
     gaps = [difference(a_Sn, b_Sn, paired=plan.pairing == "paired", strata=strata) for a_Sn, b_Sn in answers]
     return gaps, judge_differences(gaps, declared, models, plan, earlier=earlier)
@@ -146,7 +146,7 @@ def judge_differences(
     *,
     earlier: Sequence[str] = (),
 ) -> dict[str, NDArray[Any]]:
-    """Return what `judge` does of differences that are known; a pair that was decided earlier keeps its place in Holm's order."""
+    """Return the same as `judge` for given differences; a pair that was decided earlier keeps its place in Holm's order."""
     before = np.array(earlier or ["undecided"] * len(gaps))
     few = np.array([gap.df < LEAST_SEEDS - 1 for gap in gaps])
     sizes, found = family_sizes(models, plan), dict[str, NDArray[Any]]()
@@ -173,14 +173,14 @@ class _Row:
     model_b: str
     declared: bool
     seeds: int
-    """Seeds that both have where they are paired, else those of the model with fewer."""
+    """Number of common seeds if paired, otherwise the seeds of the model with fewer."""
     images: int
     difference: float
     ci_low: float
     ci_high: float
     se: float
     se_images: float
-    """Part of the standard error that belongs to the images; its square is taken as known."""
+    """Part of the standard error that is due to the images; its square is taken as known."""
     t: float
     df: float
     """Degrees of freedom of the variance over seeds: seeds - 1."""
@@ -188,7 +188,7 @@ class _Row:
     tost_high: float
     hedges_g: float
     smallest_margin: float
-    """Margin that the test could have shown to hold, had the difference been zero."""
+    """Smallest margin at which the test would find equivalence if the observed difference were zero."""
     seeds_to_decide: float
     images_to_decide: float
 
@@ -233,9 +233,9 @@ def _verdict(gap: float, p: float, p_equivalent: float, alpha: float) -> str:
 
 
 def effect(row: pd.Series, plan: Plan) -> str:
-    """Return the effect of a pair in words: points with interval first, then p, then Hedges' g.
+    """Return the effect of a pair in words: points with interval, then p, then Hedges' g.
 
-    Where only the unadjusted interval excludes zero, the adjusted one, by which the verdict is, stands beside it.
+    If only the unadjusted interval excludes zero, the adjusted one, on which the verdict is based, is added.
     """
     size = f"{points(row['difference'])} points{of_which(plan)}"
     if row["seeds"] == 0:
@@ -243,7 +243,7 @@ def effect(row: pd.Series, plan: Plan) -> str:
     if pd.isna(row["se"]):
         return f"{size}, no interval"
     size = f"{size} {interval(row['ci_low'], row['ci_high'])}"
-    if row["ci_low"] * row["ci_high"] > 0 >= row["adjusted_low"] * row["adjusted_high"]:  # alone it excludes zero
+    if row["ci_low"] * row["ci_high"] > 0 >= row["adjusted_low"] * row["adjusted_high"]:  # only that one excludes zero
         size += f" (adjusted for the number of pairs {interval(row['adjusted_low'], row['adjusted_high'])})"
     if pd.isna(row["p"]):
         return f"{size}, g = {row['hedges_g']:.2f}"
@@ -264,7 +264,7 @@ def verdict_line(row: pd.Series, plan: Plan) -> str:
 
 
 def seen_from(row: pd.Series, model: str) -> pd.Series:
-    """Return a pair with `model` as its first, mirrored where it is the second."""
+    """Return a pair with `model` first, mirrored if it was second."""
     if row["model_a"] == model:
         return row
     seen = row.copy()
@@ -278,7 +278,7 @@ def seen_from(row: pd.Series, model: str) -> pd.Series:
 
 
 def what_would_decide(row: pd.Series) -> str:
-    """Return what an undecided pair needs, in words."""
+    """Return in words what would decide an undecided pair."""
     if row["seeds"] < LEAST_SEEDS:
         return f"needs {LEAST_SEEDS} seeds"
     if row["guessing"]:
@@ -335,7 +335,7 @@ def significance(results: Results) -> Finding:
 
 
 def _notes(table: pd.DataFrame, plan: Plan, results: Results) -> str:
-    """Return what the verdicts rest on, and the pairs that were not declared."""
+    """Return notes on the basis of the verdicts, and the pairs that were not declared."""
     declared, explored = table[table["declared"]], table[~table["declared"]]
     test = "paired by seed" if plan.pairing == "paired" else "with independent seeds"
     if plan.primary_metric == "balanced_accuracy":
@@ -393,7 +393,7 @@ def _counted(declared: pd.DataFrame) -> str:
 
 
 def verdict_sentence(row: pd.Series, plan: Plan) -> str:
-    """Return the verdict on a pair with what it rests on and, where it is undecided, what would decide it."""
+    """Return the verdict on a pair with its evidence and, if it is undecided, what would decide it."""
     more = ""
     if row["verdict"] == "undecided" and (not plan.looks or row["guessing"]):
         more = f"; {what_would_decide(row)}"

@@ -1,6 +1,6 @@
-"""Which randomness: the share of each random stream in the variance over seeds, and what pairing by seed saves.
+"""Sources of randomness: the share of each random stream in the variance over seeds, and the gain of pairing by seed.
 
-For studies whose streams vary apart (`train.vary`). `analysis/statistics/streams.py` has the model and its intervals.
+It applies to studies whose streams vary separately (`train.vary`). `analysis/statistics/streams.py` describes the model.
 
 Letters: S runs of a model, F streams.
 """
@@ -26,7 +26,7 @@ from analysis.wording import bullets, listing, plural
 
 REST = "rest"
 WORDS = {"init": "initial values", "order": "order of the data", "dropout": "dropout", REST: "combinations"}
-"""What the streams are called, and what they do together."""
+"""Names of the streams and of the rest in words."""
 EXPLAINED = (
     "Combinations: what a run owes to none of its streams alone, but to their meeting (these initial values in this order), and to "
     "the noise of single answers. That noise alone, as coin flips with the chance that each sequence has of being right, would give the sd "
@@ -38,7 +38,7 @@ OVER = {
     True: "The correlation is over seeds that draw every stream anew, as those of an ordinary study do.",
     False: "The correlation is over these runs: seeds that draw every stream anew may have another.",
 }
-"""What the correlation is over, by whether several streams vary apart."""
+"""Sentence about the seeds behind the correlation, by whether several streams vary separately."""
 WORTH = (
     "What pairing is worth: the runs of each model that a comparison without pairs needs for each pair of runs, as far as the variance "
     "over seeds goes."
@@ -70,13 +70,13 @@ def streams(results: Results) -> Finding:
 
 
 def _streams_of(results: Results, model: str) -> list[str]:
-    """Return the streams that vary apart and that a model has."""
+    """Return the separately varying streams that a model has."""
     runs = results.runs[results.runs["model"] == model]
     return [name for name in results.streams if runs[STREAM_COLUMNS[name]].notna().all()]
 
 
 def _levels(results: Results, *models: str) -> NDArray[np.int64]:
-    """Return the levels (S, F) of the streams that any of the models has; where one alone varies, F = 0: its runs are independent."""
+    """Return the levels (S, F) of the streams that any of the models has; F = 0 if one stream varies, as runs are independent then."""
     names = [name for name in results.streams if any(name in _streams_of(results, model) for model in models)]
     chosen = names if len(results.streams) > 1 else []
     tables = {model: results.runs.loc[results.runs["model"] == model] for model in models}
@@ -86,13 +86,13 @@ def _levels(results: Results, *models: str) -> NDArray[np.int64]:
 
 
 def _is_whole(results: Results, model: str) -> bool:
-    """Say whether a model has the runs that its split needs."""
+    """Return whether a model has all runs that its split needs."""
     levels_SF = _levels(results, model)
     return is_square(levels_SF) if levels_SF.shape[1] else len(levels_SF) >= LEAST_SEEDS
 
 
 def _share_table(results: Results, splits: dict[str, Split]) -> pd.DataFrame:
-    """Return a row for each model and part of its variance: the share with its interval, and the model's deviation."""
+    """Return one row per model and part of its variance: the share with its interval, and the model's standard deviation."""
     rows = [
         {
             "model": model,
@@ -111,7 +111,7 @@ def _parts(results: Results, model: str) -> list[str]:
 
 
 def _pairing_table(results: Results, values: dict[str, NDArray[np.float64]], known: list[str]) -> pd.DataFrame:
-    """Return a row for each declared pair of models that have the same runs."""
+    """Return one row per declared pair of models with the same seeds."""
     rows = []
     for pair in pairs(results):
         a, b = pair.model_a, pair.model_b
@@ -126,7 +126,7 @@ def _pairing_table(results: Results, values: dict[str, NDArray[np.float64]], kno
 
 
 def _design(results: Results, metric: str) -> str:
-    """Return what varied in these runs, and how much that can tell."""
+    """Return in words which streams varied in these runs, and the limits of the design."""
     names = [WORDS[name] for name in results.streams]
     if len(names) > 1:
         levels = results.runs[STREAM_COLUMNS[results.streams[0]]].nunique()

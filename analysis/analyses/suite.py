@@ -1,8 +1,8 @@
-"""Models over the data sets of several studies: mean ranks, whether they differ at all, and which pairs do.
+"""Comparison of models over the data sets of several studies: mean ranks, an omnibus test, and verdicts on pairs.
 
-A data set counts once, by the mean of the primary metric over its seeds: what is generalised over is data sets, and seeds are no
-data sets. Friedman's test is shown and gates nothing; the verdict on a pair is that of Wilcoxon's test with Holm over the
-declared family.
+A data set counts once, by the mean of the primary metric over its seeds, because the conclusion generalises over data sets, and
+seeds are no data sets. Friedman's test is reported but is not a condition of the verdicts; the verdict on a pair is that of Wilcoxon's
+test with Holm's correction over the declared family.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,32 +37,32 @@ from analysis.statistics.two_way import holm
 from analysis.wording import as_words, bullets, listing, markdown_table, p_value, plural, points
 
 LEAST_SETS = 2
-"""Data sets below which there is nothing to rank over."""
+"""Fewest data sets of a suite."""
 RECOMMENDED_SETS = 10
 
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """What one study brings to a suite."""
+    """One study of a suite."""
 
     study: str
-    """What it is called, unlike the others."""
+    """Name of the study, unique in the suite."""
     dataset: str
     source: str
-    """What its sequences are made from: data sets of one source are not independent."""
+    """Source of its sequences: data sets of the same source are not independent."""
     seeds: int
-    """Fewest of a model."""
+    """Smallest number of seeds of a model."""
     sequences: int
     scores: Mapping[str, float]
     """Mean of the primary metric over seeds, by model."""
     certificate: str = ""
-    """Whether times are needed, as `analysis/analyses/need.py` says; nothing where no model sees the order alone."""
+    """Whether times are needed, by `analysis/analyses/need.py`; "" if no model sees only the order."""
 
 
 def suite(members: Sequence[Member], plan: Plan) -> Finding:
-    """Compare the models of all members; ResultsError where they are too few, or have other models.
+    """Compare the models of all members; ResultsError if there are too few members, or if their models differ.
 
-    Data sets on which a control shows that times are not needed, or not that they are, are set aside.
+    Data sets are set aside if a control shows that times are not needed, or does not show that they are.
     """
     asked, members = members, [member for member in members if member.certificate in ("", NEEDED)]
     _check(members, asked)
@@ -115,7 +115,7 @@ def suite(members: Sequence[Member], plan: Plan) -> Finding:
 
 
 def _by_set(members: Sequence[Member], ranks_NK: Scores, mean_ranks: Mapping[str, float], metric: Metric) -> str:
-    """Return the table of scores and ranks, a row a data set."""
+    """Return the table of scores and ranks, one row per data set."""
     rows: list[list[str]] = [
         [
             member.study,
@@ -146,7 +146,7 @@ def _tests(omnibus: Friedman, nemenyi: float, plan: Plan) -> str:
 
 
 def _set_aside(asked: Sequence[Member]) -> list[str]:
-    """Return a sentence on the data sets on which a comparison would not be about time."""
+    """Return a sentence about the data sets on which a comparison would not be about time."""
     return [
         f"Set aside: {member.study}, on which it is {member.certificate} that times are needed."
         if member.certificate == UNDECIDED
@@ -157,7 +157,7 @@ def _set_aside(asked: Sequence[Member]) -> list[str]:
 
 
 def _uncertified(members: Sequence[Member]) -> list[str]:
-    """Return a sentence on the data sets that have no control."""
+    """Return a sentence about the data sets without a control."""
     unknown = [member.study for member in members if not member.certificate]
     if not unknown:
         return []
@@ -244,7 +244,7 @@ def _size(difference: float) -> str:
 
 
 def _kinships(members: Sequence[Member]) -> list[str]:
-    """Return a warning for each source that several data sets are made from."""
+    """Return a warning for each source that several data sets share."""
     studies = {member.source: [other.study for other in members if other.source == member.source] for member in members}
     return [
         f"{listing(names)} are made from the same source, {as_words(source)}: they are not independent data sets. The tests count each "
@@ -272,7 +272,7 @@ def _too_few(sets: int, plan: Plan, models: int) -> list[str]:
 
 
 def _long(members: Sequence[Member], ranks_NK: Scores) -> pd.DataFrame:
-    """Return one row a study and model."""
+    """Return one row per study and model."""
     rows = [
         {
             "study": member.study,

@@ -1,7 +1,7 @@
-"""How accuracy depends on the length of a sequence (its number of events).
+"""Dependence of accuracy on the length of a sequence (its number of events).
 
-Length correlates with class, so the correlation is given twice: as it is, and with both variables centred by class.
-Beside it stands a logistic slope, which says how the odds change with length.
+Length correlates with class, so the correlation is reported twice: plain, and with both variables centred by class.
+A logistic slope shows how the odds of a correct answer change with length.
 """
 
 from math import nan, sqrt
@@ -81,7 +81,7 @@ def correlation_table(results: Results) -> pd.DataFrame:
 
 
 def slope_table(results: Results) -> pd.DataFrame:
-    """Return the logistic slope of being right on log length of each model, with its interval at 1 - alpha."""
+    """Return the logistic slope of correctness on log length for each model, with its interval at 1 - alpha."""
     rows = []
     for model in results.models:
         found = length_slope(results.correct[model], results.test_set.length)
@@ -91,7 +91,7 @@ def slope_table(results: Results) -> pd.DataFrame:
 
 
 def correlation(x_n: NDArray[np.float64], y_n: NDArray[np.float64]) -> float:
-    """Return Pearson's correlation, NaN when either does not vary."""
+    """Return Pearson's correlation of (n,) and (n,); NaN if one of them does not vary."""
     x_n, y_n = x_n - x_n.mean(), y_n - y_n.mean()
     scale = sqrt(float(x_n @ x_n) * float(y_n @ y_n))
     return float(x_n @ y_n) / scale if scale > 0 else nan
@@ -127,7 +127,7 @@ def _summary(bins: pd.DataFrame, correlations: pd.DataFrame, slopes: pd.DataFram
 
 
 def _odds(slope: pd.Series) -> str:
-    """Return the factor of the odds for a doubled length, 2^slope."""
+    """Return in words the factor of the odds for a doubled length, 2^slope."""
     if pd.isna(slope["slope"]):
         return "undefined"
     times, low, high = (2.0 ** slope[name] for name in ("slope", "low", "high"))

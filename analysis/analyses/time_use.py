@@ -1,6 +1,6 @@
-"""The time-use audit: do the models use the times, or the order of the events; and when do they know.
+"""The time-use audit: whether models use the times or the order of events, and how many events they need.
 
-Altered sequences are unlike those of the training: a loss says what this model relied on, not what can be done without.
+Altered sequences are unlike training sequences: a loss of accuracy shows what this model relied on, not what any model needs.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from analysis.wording import interval, markdown_table, percent, points
 NAME, TITLE = "time_use", "Do the models use time?"
 ORIGINAL, ORDER = "true times", "rank only"
 LARGE = {ORIGINAL, ORDER, "constant", "shuffled gaps", "reversed"}
-"""All but the small changes, which leave most of the times as they are."""
+"""Alterations other than the small ones, which keep most of the information of the times."""
 
 
 def time_use(results: Results) -> Finding:
@@ -38,7 +38,7 @@ def time_use(results: Results) -> Finding:
 
 
 def loss_table(probed: pd.DataFrame, level: float) -> pd.DataFrame:
-    """Return accuracy, and its change against the true times with an interval over seeds, by model and alteration."""
+    """Return the accuracy by model and alteration, and its change from the true times with an interval over seeds."""
     true = probed[probed["alteration"] == ORIGINAL].set_index(["model", "seed"])["accuracy"]
     keys = pd.MultiIndex.from_frame(probed[["model", "seed"]])
     changed = probed.assign(change=probed["accuracy"].to_numpy() - true.reindex(keys).to_numpy())
@@ -75,7 +75,7 @@ def _summary(losses: pd.DataFrame, results: Results, sequences: int) -> str:
 
 
 def _early(anytime: pd.DataFrame, models: Sequence[str], sequences: str) -> str:
-    """Return, as a table, the accuracy after the first events."""
+    """Return a table of the accuracy after the first events."""
     counts = list(dict.fromkeys(anytime["events"]))
     cells = {(row["model"], row["events"]): _rate(row) for _, row in anytime.iterrows()}
     rows = [[model, *(cells.get((model, count), "") for count in counts)] for model in models]
@@ -97,7 +97,7 @@ def _change(row: pd.Series) -> str:
 
 
 def _verdict(row: pd.Series, margin: float) -> str:
-    """Say whether accuracy needs the times, from the interval of what is lost without them."""
+    """Return in words whether accuracy needs the times, from the interval of the loss without them."""
     if pd.isna(row["change_high"]):
         return "one seed, no verdict"
     if row["change_high"] < 0:

@@ -1,10 +1,10 @@
-"""The variance of test accuracy over seeds, split: are some seeds worse models, or is it the noise of a finite test set.
+"""Decomposition of the variance of test accuracy over seeds: differences between models, or noise of a finite test set.
 
-If every answer were an independent coin flip with the image's own chance p_i of being right, the accuracies of S seeds
-would still vary. That variance is predicted from the answers themselves, without bias, and compared with the observed.
-Beside it stand the interquartile mean, which a collapsed seed does not move, and the performance profile, which shows it.
+If every answer were an independent coin flip with the image's own probability p_i of being right, the accuracies of S seeds
+would still vary. An unbiased prediction of that variance is computed from the answers and compared with the observed variance.
+The interquartile mean, which a collapsed seed does not change, and the performance profile, which shows it, are also reported.
 
-Sources: Jordan 2024, arXiv 2304.01910 (differs from it: the ratio carries an interval, from chi-squared with S - 1 df);
+Sources: Jordan 2024, arXiv 2304.01910 (differs from it: the ratio has an interval, from chi-squared with S - 1 df);
 interquartile mean and performance profiles: Agarwal et al. 2021, arXiv 2108.13264.
 
 Letters: S seeds, n images.
@@ -39,19 +39,19 @@ class Split:
     """Variances of accuracy over seeds, in [0, 1] units squared."""
 
     observed: float
-    """Sample variance, ddof 1."""
+    """Sample variance over seeds, ddof 1."""
     predicted: float
-    """What independent coin flips per image would give."""
+    """Expected variance of independent coin flips per image."""
     ratio: float
-    """Observed over predicted; 1 where both are 0."""
+    """Observed divided by predicted; 1 if both are 0."""
     ratio_low: float
     ratio_high: float
     p: float
-    """Of an observed variance at least this large, from coin flips alone."""
+    """Probability of an observed variance at least this large under coin flips alone."""
 
 
 def split(correct_Sn: Correct) -> Split:
-    """Split the variance of accuracy over seeds."""
+    """Split the variance of accuracy over seeds, from correct answers (S, n)."""
     seeds, images = correct_Sn.shape
     if seeds < 2:  # noqa: PLR2004  a variance needs two values
         return Split(nan, nan, nan, nan, nan, nan)
