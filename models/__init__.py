@@ -1,1 +1,1 @@
-"""Sequence classifiers and the time embeddings that distinguish them: PyTorch modules and the configs that build them."""
+"""Sequence classifiers and their time embeddings: PyTorch modules, and the configs that build them."""

@@ -34,13 +34,13 @@ def bspline_basis(values: Tensor, knots: Tensor, degree: int = 3) -> Tensor:
 
 
 def uniform_knots(low: float, high: float, intervals: int, degree: int = 3) -> Tensor:
-    """Return the knots of `intervals` equal intervals on [low, high], continued by `degree` more on either side."""
+    """Return the `intervals` + 2 `degree` + 1 ascending knots of equal intervals on [low, high], with `degree` more on either side."""
     step = (high - low) / intervals
     return torch.arange(-degree, intervals + degree + 1, dtype=torch.float64).mul(step).add(low).float()
 
 
 def frequency_ladder(count: int) -> Tensor:
-    """Return `count` frequencies from 1 down to 10^-9 radians per time unit, in equal ratios."""
+    """Return `count` frequencies (count,) from 1 down to 10^-9 radians per time unit, in equal ratios."""
     return 10 ** -torch.linspace(0, SLOWEST_EXPONENT, count)
 
 
@@ -48,7 +48,7 @@ class FourierBasis(nn.Module):
     """a_0 + sum_j (a_j cos(l_j u) + b_j sin(l_j u)) with learnable real frequencies l_j, per dimension."""
 
     def __init__(self, *, dim: int, functions: int, horizon: float) -> None:
-        """Spread the frequencies from half a cycle to one cycle in two time units over u in [-1, 1]."""
+        """Spread the frequencies from half a cycle over u in [-1, 1] to one cycle per two time units."""
         super().__init__()
         cycles = torch.logspace(math.log10(0.5), math.log10(max(horizon / 2, 1.0)), functions)
         jitter = 1 + FREQUENCY_JITTER * torch.randn(dim, functions)
@@ -68,7 +68,7 @@ class GaussianBasis(nn.Module):
     """sum_j v_j exp(-((u - c_j) / w_j)^2 / 2), per dimension."""
 
     def __init__(self, *, dim: int, functions: int) -> None:
-        """Spread the centres over [-1, 1], each as wide as the gap between two."""
+        """Spread the centres over [-1, 1], each with the distance of two neighbours as its width."""
         super().__init__()
         self.centres = nn.Parameter(torch.linspace(-1, 1, functions).repeat(dim, 1))
         self.log_widths = nn.Parameter(torch.full((dim, functions), math.log(2 / functions)))

@@ -1,7 +1,7 @@
-"""Cards of the time embeddings: what each is, what it costs, and how much of its width it uses before training.
+"""Cards of the time embeddings: description, number of parameters, and effective rank before training.
 
 Source of the effective rank: Roy and Vetterli 2007, "The effective rank: a measure of effective dimensionality", EUSIPCO.
-Differs from it: the entropy is that of the squared singular values, of columns that are standardised: shares of variance.
+Differs from it: the entropy is that of squared singular values of standardised columns, which are shares of variance.
 
 Letters: T times of the grid, L events of a sequence, D width of the code.
 """
@@ -21,7 +21,7 @@ from models.time_embeddings.order import Order
 HORIZON = 784
 """Time units of the grid on which a card is computed: the pixels of an MNIST image."""
 CONSTANT = 1e-6
-"""Columns of a smaller standard deviation are constant: what is left in them is the rounding of float32."""
+"""Columns with a smaller standard deviation count as constant: their variation is rounding of float32."""
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,15 @@ class Card:
     name: str
     formula: str
     parameters: int
-    """Numbers that are trained."""
+    """Number of trained parameters."""
     source: str
     represents: str
     effective_rank: float
-    """Of the code at initialisation with seed 0; see `effective_rank`."""
+    """Effective rank of the code at initialisation with seed 0; see `effective_rank`."""
 
 
 def card(name: str) -> Card:
-    """Return the card of a listed embedding."""
+    """Return the card of the listed embedding `name`; KeyError if there is none."""
     kind = TIME_EMBEDDINGS[name]
     embedding = initial(kind(), HORIZON)
     return Card(
@@ -53,9 +53,9 @@ def card(name: str) -> Card:
 
 
 def initial(config: TimeEmbeddingConfig, horizon: float) -> TimeEmbedding:
-    """Return an embedding as seed 0 draws it."""
+    """Return an embedding with the initial values of seed 0, in evaluation mode; `horizon` is in time units."""
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)  # torch.manual_seed would seed those of the GPUs, too
+        torch.default_generator.manual_seed(0)  # torch.manual_seed would also seed the generators of GPUs
         return config.build(horizon=horizon).eval()
 
 
@@ -65,10 +65,10 @@ def rank_on_grid(embedding: TimeEmbedding) -> float:
 
 
 def codes_on_grid(embedding: TimeEmbedding, times_T: Tensor) -> Tensor:
-    """Return the codes (T, D) of times (T,), each that of the only event of a sequence.
+    """Return the codes (T, D) of times (T,), each of a sequence with a single event.
 
-    An embedding of gaps gives the code of the gap t instead: that of the second event of the sequence (0, t). One of places
-    gives the codes of a sequence of all these times.
+    For an embedding of gaps, these are the codes of the gap t instead: of the second event of the sequence (0, t). For an embedding
+    of places, they are the codes of one sequence of T events.
     """
     if isinstance(embedding, Order):
         return embedding.encode(torch.arange(len(times_T))).double()
@@ -86,14 +86,17 @@ def last_codes(embedding: TimeEmbedding, times_TL: Tensor, lengths_T: Tensor) ->
 
 
 def standardised(codes_TD: Tensor) -> Tensor:
-    """Return codes (T, D) with columns of mean 0 and variance 1, constant ones left out."""
+    """Return codes (T, D) with columns of mean 0 and variance 1, without constant columns."""
     spread_D = codes_TD.std(dim=0, correction=0)
     kept_D = spread_D > CONSTANT
     return (codes_TD[:, kept_D] - codes_TD[:, kept_D].mean(dim=0)) / spread_D[kept_D]
 
 
 def effective_rank(codes_TD: Tensor) -> float:
-    """Return exp of the entropy of the normalised squared singular values, columns standardised; 0 for constant codes."""
+    """Return the effective rank of codes (T, D), in [1, D]; 0 for constant codes.
+
+    It is exp of the entropy, in nats, of the normalised squared singular values of the standardised columns.
+    """
     standard_TD = standardised(codes_TD.double())
     if not standard_TD.shape[1]:
         return 0.0
@@ -103,7 +106,7 @@ def effective_rank(codes_TD: Tensor) -> float:
 
 
 def _said(kind: type[TimeEmbeddingConfig], topic: str) -> str:
-    """Return the line of the docstring of a config that begins with the topic."""
+    """Return the line of a config's docstring that begins with the topic, without the topic; "" if there is none."""
     for line in inspect.cleandoc(kind.__doc__ or "").splitlines():
         if line.startswith(f"{topic}: "):
             return line.removeprefix(f"{topic}: ")
@@ -111,7 +114,7 @@ def _said(kind: type[TimeEmbeddingConfig], topic: str) -> str:
 
 
 def _source(kind: type[TimeEmbeddingConfig]) -> str:
-    """Return what follows `Source:` in the docstring of the module, up to a colon: what stands behind is in the formula."""
+    """Return the text after `Source:` in the module's docstring, up to a colon: the formula that follows is on the card already."""
     docstring = sys.modules[kind.__module__].__doc__ or ""
     found = re.search(r"^Source: (.*?)(?=\n\n|:\s|\nDiffers|\Z)", docstring, re.DOTALL | re.MULTILINE)
     return " ".join(found.group(1).split()) if found else ""

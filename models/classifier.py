@@ -1,13 +1,13 @@
 """The classifiers: [time code ; features] -> backbone -> state after the last event -> dropout -> logits.
 
-Here are what all backbones share, and the recurrent ones; `models/registry.py` lists them all.
+This module has the base class of all backbones, and the recurrent backbones; `models/registry.py` lists all of them.
 
-- A batch is sorted by length before the backbone sees it, and the logits are put back in order.
-- An LSTM runs compiled where the machine can (`models/lstm/`). Else the recurrent backbones cut the batch in time: each
-  stretch of events runs only over the sequences that are still alive. Either way the numbers are those of a packed
-  sequence; `python -m pipeline bench` measures the speed against it.
+- A batch is sorted by length before the backbone processes it, and the logits are restored to the original order.
+- An LSTM runs compiled if the machine supports it (`models/lstm/`). Otherwise the recurrent backbones cut the batch in time: each
+  stretch of events is computed only for the sequences that have not ended. In both cases the results are those of a packed
+  sequence; `python -m pipeline bench` compares the speed with it.
 
-Letters: B sequences, L events (padded), D width of the input, H width of the state, C classes, A sequences alive.
+Letters: B sequences, L events (padded), D width of the input, H width of the state, C classes, A sequences with events.
 """
 
 import math
@@ -27,9 +27,9 @@ from models.time_embeddings.base import Codes, PointwiseConfig, valid_events
 from models.time_embeddings.position import PositionConfig
 
 CALL_COST_EVENTS = 100
-"""Fixed cost of one more recurrent call, in padded events: what a cut must save to be worth it."""
+"""Fixed cost of a recurrent call in padded events: a cut must save more than this."""
 CUT_CANDIDATES = 24
-"""Places considered for a cut: quantiles of the lengths of the batch."""
+"""Number of candidate places for cuts: quantiles of the lengths of the batch."""
 
 
 class ClassifierConfig(Config, ABC):
@@ -69,9 +69,9 @@ class ClassifierConfig(Config, ABC):
         """Build the layers of the backbone for inputs of width `input_dim`."""
 
     def build(self, *, horizon: float, feature_dim: int, classes: int) -> "Classifier":
-        """Build the module for times below `horizon`, `feature_dim` features an event, and `classes` classes."""
-        # The layers and the head draw their initial values first: models that differ only in the embedding then start
-        # from the same weights of the backbone for the same seed.
+        """Build the module for times below `horizon`, in time units, `feature_dim` features per event, and `classes` classes."""
+        # The layers and the head draw their initial values first, so that models that differ only in the embedding start with the
+        # same weights of the backbone for the same seed.
         layers, head = self.layers(self.embedding.dim + feature_dim), nn.Linear(self.hidden_dim, classes)
         embedding = self.embedding.build(horizon=horizon)
         return self.classifier(
@@ -112,14 +112,17 @@ class Classifier(nn.Module, ABC):
         self.register_buffer("time_order", time_order)
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode. A frozen embedding stays in evaluation: noise and regularisers of training are not for it."""
+        """Set the mode. A frozen embedding stays in evaluation mode, without noise and regularisers of training."""
         super().train(mode)
         if self.freeze_embedding:
             self.embedding.eval()
         return self
 
     def forward(self, times: Tensor, features: Tensor | None, lengths: Tensor) -> Tensor:
-        """Classify times (B, L) with features (B, L, F) or None, of which the first lengths (B,) events are real."""
+        """Return logits (B, C) of times (B, L), in time units, with features (B, L, F) or None.
+
+        The first `lengths` (B,) events of each row are real. ModelError if the embedding does not accept a time.
+        """
         order_B = lengths.argsort(descending=True, stable=True)
         sorted_lengths = lengths[order_B].tolist()
         longest = max(sorted_lengths[0], 1)
@@ -144,7 +147,7 @@ class Classifier(nn.Module, ABC):
         return self.embedding.codes(times_BL, lengths_B)
 
     def check(self, times: Tensor, gaps: Tensor) -> None:
-        """Raise `ModelError` unless it can take every event of a data set: raw times (N,), and the gaps (N,) before them."""
+        """Raise `ModelError` unless the model accepts every event of a data set: raw times (N,), and the gaps (N,) before them."""
         if self.time_order is not None:
             _check_reorders(times, len(self.time_order))
         self.embedding.check(times, gaps)
@@ -154,16 +157,16 @@ class Classifier(nn.Module, ABC):
         """Return the state (B, H) after the last event of each row; `lengths` descend, 0 gives the initial state."""
 
     def penalty(self) -> Tensor | None:
-        """Return the embedding's regularisers of the last training forward, or None."""
+        """Return the embedding's regularisers of the last forward pass in training, a scalar, or None."""
         return self.embedding.penalty()
 
     def diagnostics(self) -> dict[str, float]:
-        """Return the embedding's scalars of the last training forward."""
+        """Return the embedding's diagnostic scalars of the last forward pass in training, by name."""
         return self.embedding.diagnostics()
 
 
 def _reordered(times_BL: Tensor, lengths_B: Tensor, order_T: Tensor) -> Tensor:
-    """Return order[t] for the real times, which must be whole numbers in [0, T), and 0 on padding."""
+    """Return order[t] (B, L) for real times, which must be whole numbers in [0, T); `ModelError` otherwise."""
     real_BL = times_BL.masked_fill(~valid_events(times_BL, lengths_B), 0)
     _check_reorders(real_BL, len(order_T))
     return order_T[real_BL.long()].to(times_BL.dtype)
@@ -191,7 +194,7 @@ class RecurrentClassifier(Classifier):
     """Stacked single-layer recurrent layers, time-major."""
 
     compiled = True
-    """Whether stacks of LSTM may run compiled, where the machine can; else they run layer by layer in torch."""
+    """Whether stacks of LSTM layers may run compiled if the machine supports it; otherwise torch runs them layer by layer."""
 
     def last_states(self, inputs: Codes, lengths: list[int]) -> Tensor:
         """Return the top layer's state (B, H) after the last event of each row."""
@@ -249,10 +252,10 @@ class GRUConfig(RecurrentConfig):
 def _run_on_codes(
     layer: nn.Module, codes_LBD: Tensor, state: Tensor | tuple[Tensor, Tensor] | None
 ) -> tuple[Tensor, Tensor | tuple[Tensor, Tensor]]:
-    """Run the first layer, which reads codes (L, B, D): in bf16 as two numbers each, a rounded one and what is left.
+    """Run the first layer, which reads codes (L, B, D); in bf16, each number is split into a rounded part and the remainder.
 
-    One number would give neighbouring times one code: bf16 keeps 453 of 784 codes t/T apart. The layer multiplies both by
-    the same weights and adds the products in float32.
+    With a single bf16 number, neighbouring times would have the same code: bf16 distinguishes only 453 of the 784 codes t/T. The
+    layer multiplies both parts by the same weights and adds the products in float32.
     """
     assert isinstance(layer, nn.LSTM | nn.GRU)  # noqa: S101 - the config builds it
     if not torch.is_autocast_enabled(codes_LBD.device.type):
@@ -270,7 +273,7 @@ def _run_on_codes(
 
 
 def in_two_parts(codes: Tensor) -> tuple[Tensor, Tensor]:
-    """Return codes rounded to bf16, and what the rounding left, rounded to bf16: together they keep 16 bits of a number."""
+    """Return codes rounded to bf16, and the remainder rounded to bf16; together they keep 16 significant bits of a number."""
     rounded = codes.bfloat16()
     return rounded, (codes - rounded.to(codes.dtype)).bfloat16()
 
@@ -284,9 +287,10 @@ def _first_rows(state: Tensor | tuple[Tensor, Tensor] | None, rows: int) -> Tens
 
 
 def cut_in_time(lengths: Sequence[int]) -> list[int]:
-    """Choose where to cut the time axis of rows with descending `lengths`; the last cut is the longest length.
+    """Return the ascending places at which to cut the time axis of rows with descending `lengths`; the last is the longest length.
 
-    Minimises padded events plus `CALL_COST_EVENTS` a stretch, by dynamic programming over quantiles of the lengths.
+    They minimise the number of padded events plus `CALL_COST_EVENTS` per stretch, by dynamic programming over quantiles of the
+    lengths. Empty if all lengths are 0.
     """
     longest = lengths[0] if lengths else 0
     if longest == 0:

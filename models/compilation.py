@@ -1,8 +1,8 @@
-"""Compilation of Python functions for the CPU, and elementary functions that such code calls.
+"""Compilation of Python functions for the CPU, and elementary functions for compiled code.
 
 Source: the exponential and the hyperbolic tangent in float32 are Cephes' `expf` and `tanhf` (Moshier 1992).
-Differs from it: arguments of the exponential are clamped instead of overflowing, and no branch is taken, so that loops
-over them vectorise. In float64 they are those of the C library.
+Differs from it: arguments of the exponential are clamped instead of overflowing, and there are no branches, so that loops
+over these functions vectorise. In float64 the functions of the C library are used.
 """
 
 import hashlib
@@ -21,22 +21,22 @@ from numba.extending import intrinsic, overload
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 Number = Any
-"""A float32 or a float64."""
+"""A float32 or a float64 number."""
 
-# Reductions may be reordered so that they vectorise; NaN and infinity keep their meaning.
+# Reductions may be reordered to vectorise; NaN and infinity keep their meaning.
 FAST = {"reassoc", "contract", "nsz", "arcp"}
-# The reduction of an argument subtracts a large and a small part one after the other: reordering would lose the small one.
+# The argument reduction subtracts a large and then a small part: reordering would lose the small part.
 IN_ORDER = {"contract", "nsz"}
 NO_CACHE = "no locator available"
-"""What numba says where neither the folder of the source nor the user's cache can be written."""
+"""Numba's message if neither the folder of the source nor the user's cache can be written."""
 SOURCES = ("compilation.py", "scan_kernels.py", "lstm")
-"""Files and folders of this package with code that is compiled."""
+"""Files and folders of this package with compiled code."""
 UNPACKED = "time-embedding-comparison"
-"""Folder of the user's cache for what is compiled from a stored model."""
+"""Folder of the user's cache for code that is compiled from a stored model."""
 
 
 def compiled(kernel: Kernel) -> Kernel:
-    """Compile a function at its first call; the result is kept on disk, in this process alone where no folder can be written."""
+    """Compile a function at its first call; the result is cached on disk, or only in this process if no folder can be written."""
     compile_it = partial(njit, nogil=True, error_model="numpy", fastmath=FAST)
     try:
         cached: Any = compile_it(kernel, cache=True)
@@ -44,12 +44,12 @@ def compiled(kernel: Kernel) -> Kernel:
         if NO_CACHE not in str(error):
             raise
         return cast("Kernel", compile_it(kernel))
-    # numba compiles anew where the file of a function has changed, but not where that of a function that it calls has.
-    place, digest = cached._cache, _digest_of_sources()  # noqa: SLF001 - there is no public way to say so
+    # numba compiles again if the file of a function has changed, but not if the file of a function that it calls has.
+    place, digest = cached._cache, _digest_of_sources()  # noqa: SLF001 - there is no public interface for this
     locator = place._impl.locator  # noqa: SLF001
     stamp: object = locator.get_source_stamp()
     if isinstance(locator, ZipCacheLocator):
-        # A stored model, which lies at another place each time that it is loaded: what was compiled is found by its source.
+        # A stored model is loaded from another place each time, so the cache is identified by the source.
         folder, stamp = Path(place.cache_path).with_name(UNPACKED), digest
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ TANH_4 = np.float32(-3.33332819422e-1)
 
 
 def _bitcast(to: Any, of: Any) -> Callable[..., Any]:  # noqa: ANN401 - types of numba
-    """Return what reads the bits of one type as another."""
+    """Return a function for compiled code that reinterprets the bits of one type as another."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
         return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
@@ -110,7 +110,7 @@ bits_of_float = _bitcast(types.uint32, types.float32)
 
 
 def _by_precision(single: Callable[[Number], Number], double: Callable[[Number], Number]) -> Callable[[Number], Number]:
-    """Return a function for compiled code that is one of two, by the type of its argument."""
+    """Return a function for compiled code that calls `single` for float32 and `double` for float64."""
 
     def function(x: Number) -> Number:
         return double(x)
@@ -135,7 +135,7 @@ def _exponential_64(x: Number) -> Number:
 
 
 exponential = _by_precision(_exponential_32, _exponential_64)
-"""exp(x), for compiled code; in float32 to 1.2e-7 relative, between exp(-87) and exp(87)."""
+"""exp(x) for compiled code; in float32 with a relative error of 1.2e-7, clamped between exp(-87) and exp(87)."""
 
 
 def _hyperbolic_tangent_32(x: Number) -> Number:
@@ -151,7 +151,7 @@ def _hyperbolic_tangent_64(x: Number) -> Number:
 
 
 hyperbolic_tangent = _by_precision(_hyperbolic_tangent_32, _hyperbolic_tangent_64)
-"""tanh(x), for compiled code; in float32 to 3e-7 relative."""
+"""tanh(x) for compiled code; in float32 with a relative error of 3e-7."""
 
 
 @compiled

@@ -1,9 +1,9 @@
-"""Kolmogorov-Arnold layers: pykan's spline layer behind one door, and FasterKAN.
+"""Kolmogorov-Arnold layers: pykan's spline layer, and FasterKAN.
 
 Source: Liu et al. 2024, arXiv 2404.19756 (pykan's `KANLayer`); FasterKAN, repository AthanasiosDelis/faster-kan
 (reflectional switch activations 1 - tanh^2).
 Differs from it: pykan's parameters are evaluated by `bspline_basis`, once per value instead of once per dimension. The
-width h of FasterKAN's bumps is their distance; the repository has a constant beside it (1/h = 0.5), whatever the distance.
+width h of FasterKAN's bumps is their distance; in the repository it is a constant (1/h = 0.5), independent of the distance.
 
 Letters: U values, D output dimensions, G B-splines or bumps, K knots, P rows.
 """
@@ -38,8 +38,8 @@ class KANSpline(nn.Module):
 
 
 def _pykan_layer(dim: int, intervals: int, noise_scale: float) -> nn.Module:
-    """Build pykan's layer; the import takes seconds, warns, and must not disturb anyone's random streams."""
-    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 - it is this stream that is kept
+    """Build pykan's layer; its import takes seconds, gives warnings, and must not change the state of random generators."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 - the state of this generator is restored
     torch_state = torch.get_rng_state()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -48,7 +48,7 @@ def _pykan_layer(dim: int, intervals: int, noise_scale: float) -> nn.Module:
     np.random.set_state(numpy_state)  # noqa: NPY002 - see above
     torch.set_rng_state(torch_state)
     dtype = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)  # its least squares in float32 differ in the last digits from call to call
+    torch.set_default_dtype(torch.float64)  # in float32, its least squares differ in the last digits from call to call
     try:
         layer: nn.Module = KANLayer(in_dim=1, out_dim=dim, num=intervals, k=SPLINE_DEGREE, noise_scale=noise_scale)
     finally:
@@ -62,7 +62,7 @@ class FasterKAN(nn.Module):
     centres: Tensor
 
     def __init__(self, *, dim: int, grid_size: int, grid_min: float, grid_max: float, spline_scale: float) -> None:
-        """Place `grid_size` bumps on [grid_min, grid_max] and draw W with standard deviation spline_scale/sqrt(D G)."""
+        """Place `grid_size` bumps on [grid_min, grid_max], and draw W with standard deviation spline_scale/sqrt(D G)."""
         super().__init__()
         self.norm = nn.LayerNorm(dim)
         self.register_buffer("centres", torch.linspace(grid_min, grid_max, grid_size), persistent=False)

@@ -2,10 +2,10 @@
 
 Source: the design documents of repositories MichaelScodaeng/kan-mammote and kan-mammotev2; noisy top-k gates and the
 load-balancing loss after Shazeer et al. 2017, arXiv 1701.06538, and Fedus et al. 2021, arXiv 2101.03961, equation 4.
-Differs from it: the numbers are those of `docs/models.md`; each expert is normalised before it is mixed, so that none
-wins by its scale, and the last layer of the router starts near zero, so that no expert starts dead.
+Differs from it: the numbers are those of `docs/models.md`; each expert is normalised before mixing, so that none
+dominates by its scale, and the last layer of the router starts near zero, so that every expert is used at the start.
 
-A router whose gates would be constant is not built: with `router: uniform`, and over a single expert.
+No router is built if its gates would be constant: with `router: uniform`, and with a single expert.
 
 Letters: U distinct values, P rows (distinct pairs of time and gap), E experts, D width.
 """
@@ -25,28 +25,28 @@ ExpertKind = Literal["fourier", "spline", "gaussian", "wavelet"]
 EXPERT_KINDS: tuple[ExpertKind, ...] = get_args(ExpertKind)
 Router = Literal["learned", "uniform"]
 FUNCTIONS = 16
-"""Sines, Gaussians or wavelets of one output dimension of an expert."""
+"""Number of sines, Gaussians or wavelets per output dimension of an expert."""
 SPLINE_NOISE = 0.1
 ROUTER_WIDTHS = (64, 32)
 ROUTER_START = 1e-3
-"""Standard deviation of the first weights of the router's last layer."""
+"""Standard deviation of the initial weights of the router's last layer."""
 
 
 @dataclass(frozen=True)
 class Gating:
-    """What the router did, averaged over events: what the loss and the log need."""
+    """The routing, averaged over events, for the loss and the log."""
 
     load: Tensor
-    """(E,) share of the dispatches that each expert received; no gradient."""
+    """(E,): share of the dispatches that each expert received; without gradient."""
     entropy: Tensor
-    """Entropy of the gates of an event, in nats; no gradient."""
+    """Mean entropy of the gates of an event, in nats; without gradient."""
     balance: Tensor
     """Load-balancing loss E sum_e load_e * mean probability_e: 1 when uniform, E/K_top when K_top experts take all.
-    0 without a router, because there is nothing to balance."""
+    0 without a router."""
 
 
 class KMOTE(nn.Module):
-    """LayerNorm of the gated sum of K_top of E normalised experts, or of their mean where there is no router."""
+    """LayerNorm of the gated sum of K_top of E normalised experts, or of their mean if there is no router."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class KMOTE(nn.Module):
         horizon: float,
         wavelet: Wavelet,
     ) -> None:
-        """Build `num_experts` experts of the kinds that `experts` names, in turn, and a router if its gates can differ."""
+        """Build `num_experts` experts, whose kinds alternate as in `experts`, and a router if its gates can differ."""
         super().__init__()
         self.k_top = k_top
         self.router_noise = router_noise
@@ -84,9 +84,10 @@ class KMOTE(nn.Module):
     def forward(
         self, values_U: Tensor, value_of_P: Tensor, context_P2: Tensor, events_P: Tensor
     ) -> tuple[Tensor, Gating]:
-        """Return codes (P, D), one for each pair of a value and the router's input, and what the router did.
+        """Return codes (P, D), one for each pair of a value and a router input, and the routing.
 
-        `value_of_P` holds the row of `values_U` that each pair evaluates, `events_P` how many events share the pair.
+        `values_U` (U,) are the experts' inputs, `value_of_P` (P,) is the index of each pair's value, `context_P2` (P, 2) the router's
+        input, and `events_P` (P,) the number of events that share the pair.
         """
         if self.router is None:
             mean_UD = self.norm(self.expert_codes(values_U).mean(dim=1))
@@ -101,18 +102,18 @@ class KMOTE(nn.Module):
         return codes_PD, gating(logits_PE, gates_PE, events_P)
 
     def smoothness(self, grid_U: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the total variation and the squared second difference of the experts on neighbouring values (U,)."""
+        """Return the mean absolute difference and the mean squared second difference of the experts on neighbouring values (U,)."""
         steps = self.expert_codes(grid_U).diff(dim=0)
         return steps.abs().mean(), steps.diff(dim=0).square().mean()
 
 
 def wave_frequencies(module: nn.Module) -> list[Tensor]:
-    """Return the frequencies of every Fourier expert in a module."""
+    """Return the frequencies (D, K) of every Fourier expert in a module, in radians per unit of the expert's input."""
     return [part.frequencies for part in module.modules() if isinstance(part, FourierBasis)]
 
 
 def kinds_of(experts: str) -> list[ExpertKind]:
-    """Return the kinds that `a+b+c` names; `ValueError` for an unknown one, one given twice, or none."""
+    """Return the kinds in a text `a+b+c`; `ValueError` if a kind is unknown or repeated, or if there is none."""
     names = experts.split("+")
     kinds = [kind for name in names for kind in EXPERT_KINDS if kind == name]
     if len(kinds) < len(names) or len(set(kinds)) < len(kinds):
@@ -121,7 +122,7 @@ def kinds_of(experts: str) -> list[ExpertKind]:
 
 
 def router_over(num_experts: int) -> nn.Sequential:
-    """Build the MLP from the router's input (P, 2) to logits (P, E), which starts with almost even gates."""
+    """Build the MLP from the router's input (P, 2) to logits (P, E); its initial gates are almost equal."""
     first, second = ROUTER_WIDTHS
     last = nn.Linear(second, num_experts)
     router = nn.Sequential(nn.Linear(2, first), nn.ReLU(), nn.Linear(first, second), nn.ReLU(), last)
@@ -142,17 +143,17 @@ def expert_of(kind: ExpertKind, *, dim: int, grid_size: int, horizon: float, wav
 
 
 def expert_input(values: Tensor, horizon: float, time_input: Literal["absolute", "gap"]) -> Tensor:
-    """Return u = 2t/T - 1 of times or s = 2 log(1 + dt)/log(1 + T) - 1 of gaps: what the experts are functions of."""
+    """Return the experts' input (U,): u = 2t/T - 1 for times t, or s = 2 log(1 + dt)/log(1 + T) - 1 for gaps dt, in time units."""
     return 2 * (values.log1p() / math.log1p(horizon) if time_input == "gap" else values / horizon) - 1
 
 
 def input_slope(horizon: float, time_input: Literal["absolute", "gap"]) -> float:
-    """Return how far that input moves in a time unit: 2/T; 0 stands for that of gaps, which is no constant."""
+    """Return the slope of the experts' input per time unit: 2/T for times; 0 for gaps, for which the slope is not constant."""
     return 0.0 if time_input == "gap" else 2 / horizon
 
 
 def top_gates(logits_PE: Tensor, k_top: int) -> Tensor:
-    """Return the softmax over the `k_top` largest logits of each row; the other gates are exactly zero."""
+    """Return gates (P, E): the softmax over the `k_top` largest logits of each row; the other gates are exactly zero."""
     if k_top == logits_PE.shape[-1]:
         return logits_PE.softmax(dim=-1)
     top = logits_PE.topk(k_top, dim=-1)
@@ -160,7 +161,7 @@ def top_gates(logits_PE: Tensor, k_top: int) -> Tensor:
 
 
 def gating(logits_PE: Tensor, gates_PE: Tensor, events_P: Tensor) -> Gating:
-    """Sum up the routing of pairs that stand for `events_P` events each."""
+    """Return the routing of pairs with logits and gates (P, E), each weighted by its number of events (P,)."""
     share_P = (events_P / events_P.sum()).to(gates_PE.dtype)
     with torch.no_grad():
         used_PE = (gates_PE > 0).to(gates_PE.dtype)
@@ -171,6 +172,6 @@ def gating(logits_PE: Tensor, gates_PE: Tensor, events_P: Tensor) -> Gating:
 
 
 def even_gating(num_experts: int, like: Tensor) -> Gating:
-    """Return what fixed gates 1/E do, in the dtype and on the device of `like`."""
+    """Return the routing of constant gates 1/E, in the dtype and on the device of `like`."""
     load_E = like.new_full((num_experts,), 1 / num_experts)
     return Gating(load_E, like.new_tensor(math.log(num_experts)), like.new_zeros(()))

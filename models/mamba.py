@@ -1,12 +1,13 @@
 """Stacked Mamba blocks over the events, read at the last one.
 
 Source: Gu and Dao 2023, "Mamba", arXiv 2312.00752, section 3.4: h + block(norm(h)), with a norm at the end.
-Differs from it: sequences lie end to end instead of being padded (`models/selective_scan.py`), and what a block adds has
-dropout; the authors' has none.
+Differs from it: sequences are concatenated instead of padded (`models/selective_scan.py`), and the output of a block has dropout,
+which the authors' model does not have.
 
-Always in float32: the compiled scan is, and so are the step sizes, which bf16 would round.
+The backbone always computes in float32, because the compiled scan does, and because bf16 would round the step sizes.
 
-Letters: N events of all sequences end to end, B sequences, L events (padded), D width of the input, H width of the state.
+Letters: N events of all sequences, concatenated, B sequences, L events (padded), D width of the input, H width of the state,
+A sequences with events.
 """
 
 from typing import Literal

@@ -1,8 +1,8 @@
 """Compiled CPU kernels, float32: the depthwise convolution and the selective scan of the Mamba block, with gradients.
 
 Source: the equations of `models/selective_scan.py`.
-Differs from it: the backward pass recomputes the states of one sequence at a time, which stay in the cache, instead of
-storing those of all; SiLU is fused into both.
+Differs from it: instead of storing the states of all sequences, the backward pass recomputes those of one sequence at a time, which
+fit into the cache; SiLU is fused into both kernels.
 
 Letters: N events, I inner width, S width of the state, W width of the convolution, R rows of a table.
 """
@@ -22,14 +22,14 @@ Array = NDArray[Any]
 
 
 class ScanArrays(NamedTuple):
-    """What a scan reads, or the gradients of it."""
+    """The inputs of a scan, or their gradients."""
 
     x: Array
     """(N, I)."""
     step: Array
-    """(N, I) Delta, after the softplus."""
+    """(N, I): step size Delta, after the softplus."""
     a: Array
-    """(S, I): transposed, so that the inner loops run over neighbours in memory."""
+    """(S, I): transposed, so that the inner loops access contiguous memory."""
     b: Array
     """(N, S)."""
     c: Array
@@ -41,11 +41,11 @@ class ScanArrays(NamedTuple):
 
 
 SUMMED = (ScanArrays._fields.index("a"), ScanArrays._fields.index("d"))
-"""Inputs of a scan that all events share."""
+"""Positions of the inputs that all events share, whose gradients are sums over events."""
 
 
 class Taps(NamedTuple):
-    """What a convolution reads, or the gradients of it."""
+    """The inputs of a convolution, or their gradients."""
 
     table: Array
     """(R, I)."""
@@ -80,7 +80,7 @@ def _scan_forward(inputs: ScanArrays, starts: Array, y: Array) -> None:
 
 @compiled
 def _recompute(inputs: ScanArrays, start: int, end: int, decay: Array, state: Array) -> None:
-    """Fill the decay of each event of a sequence, and the state after it, one place later."""
+    """Write the decay (L, S, I) of each event of a sequence, and the state after it, shifted by one place (L + 1, S, I)."""
     x, step, a, b = inputs[:4]
     states, inner = a.shape
     for k in range(start, end):
@@ -198,7 +198,7 @@ class _Scan(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_NI: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401 - torch's protocol
         starts, *tensors = ctx.saved_tensors
-        # Those of A and D are sums over all events; the others are written, not added to.
+        # The gradients of A and D are sums over all events; the others are overwritten.
         grads = [
             torch.zeros_like(tensor) if place in SUMMED else torch.empty_like(tensor)
             for place, tensor in enumerate(tensors)

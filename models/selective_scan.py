@@ -1,14 +1,14 @@
-"""The Mamba block with step sizes that the events drive, and the selective scan inside it.
+"""The Mamba block with event-driven step sizes, and the selective scan inside it.
 
 Source: Gu and Dao 2023, "Mamba", arXiv 2312.00752, algorithm 2; parameter names are those of `mamba_ssm.Mamba`, so its
-weights load. The step size that listens to the events is KAN-MAMMOTE's (repository MichaelScodaeng/kan-mammote).
-Differs from it: sequences lie end to end in one flat array instead of being padded, so no step is spent on padding.
+weights load. The event-driven step size is that of KAN-MAMMOTE (repository MichaelScodaeng/kan-mammote).
+Differs from it: sequences are concatenated in one flat array instead of being padded, so no step is spent on padding.
 
-- Three ways to the same numbers: `reference_scan` (plain PyTorch, any device and dtype), compiled CPU kernels
-  (`models/scan_kernels.py`, float32), and mamba_ssm's fused kernel on CUDA where it is installed.
-- No cumulative product or division: both underflow on long sequences.
+- There are three implementations of the same function: `reference_scan` (plain PyTorch, any device and dtype), compiled CPU
+  kernels (`models/scan_kernels.py`, float32), and mamba_ssm's fused kernel on CUDA if it is installed.
+- None of them uses a cumulative product or a division by one, because these underflow on long sequences.
 
-Letters: N events of all sequences end to end, B sequences, L events of the longest, R rows of a table that events index,
+Letters: N events of all sequences, concatenated, B sequences, L events of the longest, R rows of a table that events index,
 M width of the model, I inner width (expand x M), S width of the state, K rank of the step size.
 """
 
@@ -24,31 +24,31 @@ from torch import Tensor, nn
 EXPAND = 2
 CONV_WIDTH = 4
 STEP_MIN, STEP_MAX = 1e-3, 1e-1
-"""Range of the step sizes that the bias starts from, log-uniform."""
+"""Range of the initial step sizes, which are log-uniform and set by the bias."""
 NORM_EPSILON = 1e-5
 PADDED_DIMENSIONS = 3
 
 
 @dataclass(frozen=True)
 class Ragged:
-    """Where the sequences lie in a flat array of all events; sequences of no event take no room."""
+    """Positions of the sequences in a flat array of all events; sequences without events take no space."""
 
     starts: Tensor
-    """(B + 1,) first event of each sequence, and the number of events."""
+    """(B + 1,): first event of each sequence, and last the number of events."""
     rows: Tensor
-    """(N,) the sequence of each event."""
+    """(N,): the sequence of each event."""
     columns: Tensor
-    """(N,) the place of each event in its sequence."""
+    """(N,): the place of each event in its sequence, from 0."""
 
     @classmethod
     def of(cls, lengths: Tensor) -> Self:
-        """Lay sequences of `lengths` (B,) end to end."""
+        """Return the positions of concatenated sequences with `lengths` (B,)."""
         starts = nn.functional.pad(lengths.to(torch.long).cumsum(0), (1, 0))
         row_N = torch.repeat_interleave(lengths)
         return cls(starts, row_N, torch.arange(len(row_N), device=lengths.device) - starts[row_N])
 
     def pad(self, flat: Tensor) -> Tensor:
-        """Return (B, L, ...) of flat (N, ...), zero on padding."""
+        """Return the padded form (B, L, ...) of flat (N, ...), zero on padding."""
         shape = (len(self.starts) - 1, int(self.starts.diff().max()), *flat.shape[1:])
         return flat.new_zeros(shape).index_put((self.rows, self.columns), flat)
 
@@ -57,17 +57,17 @@ class Ragged:
         return padded[self.rows, self.columns]
 
     def places(self, width: int) -> Tensor:
-        """Return the place (B, `width`) of each event in the flat array, which has at least one; any place on padding."""
+        """Return the place (B, `width`) of each event in the flat array, which must not be empty; any valid place on padding."""
         index_BL = self.starts[:-1, None] + torch.arange(width, device=self.starts.device)
         return index_BL.clamp_max(len(self.rows) - 1)
 
     def change(self, flat: Tensor) -> Tensor:
-        """Return the difference (N, I) of each event of flat (N, I) to the one before; zero for the first of a sequence."""
+        """Return the difference (N, I) of each event of flat (N, I) from the previous one; zero for the first event of a sequence."""
         return flat.diff(dim=0, prepend=flat[:1]) * (self.columns > 0).unsqueeze(1)
 
 
 class ScanInputs(NamedTuple):
-    """What a selective scan reads; the first axes are (N,) in a flat scan and (B, L) in a padded one."""
+    """The inputs of a selective scan; the first axes are (N,) in a flat scan and (B, L) in a padded one."""
 
     x: Tensor
     """(..., I) input."""
@@ -89,12 +89,12 @@ class ScanInputs(NamedTuple):
 
 @dataclass(frozen=True)
 class Drive:
-    """What drives the step sizes: rows that events index, or how they change from one event to the next."""
+    """The drive of the step sizes: rows that events index, or, with `as_change`, their change from event to event."""
 
     rows: Tensor
     """(R, D)."""
     index: Tensor
-    """(N,) the row of each event."""
+    """(N,): the row of each event."""
     gain: float
     as_change: bool
 
@@ -103,7 +103,7 @@ class MambaBlock(nn.Module):
     """h -> W_out(scan(SiLU(conv(x))) * SiLU(z)) with [x, z] = W_in RMSNorm(h)."""
 
     def __init__(self, *, dim: int, state_dim: int, drive_dim: int | None) -> None:
-        """Build a block of model width `dim`; `drive_dim` is the width of what drives the step size, None for nothing."""
+        """Build a block of model width `dim`; `drive_dim` is the width of the drive of the step size, None without a drive."""
         super().__init__()
         inner, self.rank = EXPAND * dim, math.ceil(dim / 16)
         self.norm = nn.RMSNorm(dim, eps=NORM_EPSILON)
@@ -121,13 +121,13 @@ class MambaBlock(nn.Module):
             self.dt_proj.bias.copy_(step_I + (-(-step_I).expm1()).log())  # the inverse of softplus
 
     def forward(self, rows_RM: Tensor, index_N: Tensor, drive: Drive | None, events: Ragged) -> Tensor:
-        """Return (N, M) for events that index a table of rows (R, M)."""
+        """Return outputs (N, M) for events that index (N,) a table of rows (R, M)."""
         x_RI, z_RI = self.in_proj(self.norm(rows_RM)).chunk(2, dim=-1)
         x_NI = causal_convolution(x_RI, index_N, self.conv1d, events)
         r_NK, b_NS, c_NS = self.x_proj(x_NI).tensor_split([self.rank, self.rank + self.A_log.shape[1]], dim=-1)
         pre_NI = r_NK @ self.dt_proj.weight.T
         if drive is not None and self.delta_proj is not None:
-            # The matrix goes before the gather: there are fewer rows than events.
+            # The matrix is applied before the gather, because there are fewer rows than events.
             push_NI = nn.functional.embedding(drive.index, drive.gain * self.delta_proj(drive.rows))
             pre_NI = pre_NI + (events.change(push_NI) if drive.as_change else push_NI)
         z_NI = nn.functional.embedding(index_N, z_RI)
@@ -137,7 +137,10 @@ class MambaBlock(nn.Module):
 
 
 def causal_convolution(table_RI: Tensor, index_N: Tensor, conv: nn.Conv1d, events: Ragged) -> Tensor:
-    """Return SiLU(conv) (N, I): a depthwise convolution over each event and the ones before it in its sequence."""
+    """Return SiLU(conv) (N, I): a depthwise convolution over each event and the events before it in its sequence.
+
+    Event k has the row `index_N[k]` of the table (R, I).
+    """
     if _has_kernels(table_RI):
         from models.scan_kernels import convolution  # noqa: PLC0415 - numba takes half a second to import
 
@@ -149,7 +152,7 @@ def causal_convolution(table_RI: Tensor, index_N: Tensor, conv: nn.Conv1d, event
 
 
 def selective_scan(inputs: ScanInputs, events: Ragged) -> Tensor:
-    """Return y (N, I) of flat inputs by the fastest way that the device has; see `reference_scan`."""
+    """Return y (N, I) of flat inputs by the fastest implementation for the device; see `reference_scan`."""
     if inputs.x.is_cuda and inputs.x.dtype == torch.float32 and _fused_kernel_installed():
         return _fused_scan(inputs, events)
     if _has_kernels(inputs.x):
@@ -158,7 +161,7 @@ def selective_scan(inputs: ScanInputs, events: Ragged) -> Tensor:
 
 
 def reference_scan(inputs: ScanInputs) -> tuple[Tensor, Tensor]:
-    """Return y (B, L, I) and the last state (B, I, S) of padded inputs, one event after the other.
+    """Return y (B, L, I) and the last state (B, I, S) of padded inputs, computed event by event.
 
     Delta_k = softplus(pre_k + bias); S_k = exp(Delta_k A) S_{k-1} + Delta_k x_k B_k^T; y_k = (S_k C_k + D x_k) SiLU(z_k).
     """

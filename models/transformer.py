@@ -2,9 +2,10 @@
 
 Source: Vaswani et al. 2017, arXiv 1706.03762, section 3; the norm before each part as in Xiong et al. 2020, arXiv
 2002.04745.
-Differs from it: there is no position code beside the time embedding, whose comparison it would blur. A learned vector
-stands before the events, as the start token of language models does: a mean over events of one code, as `none` gives
-them, would else be the same for any number of them. With `none` the model sees the number of events, not their order.
+Differs from it: there is no position code besides the time embedding, because it would obscure the comparison of embeddings. A
+learned vector precedes the events, like the start token of language models: without it, attention over events of the same code,
+as with `none`, would give the same mean for any number of events. With `none`, the model sees the number of events but not their
+order.
 
 Letters: B sequences, L events (padded), H width of the state, N heads, E width of a head (H / N).
 """
@@ -23,7 +24,7 @@ class TransformerBlock(nn.Module):
     """h + attention(norm(h)), then h + feedforward(norm(h))."""
 
     def __init__(self, *, dim: int, num_heads: int, feedforward_dim: int, dropout: float) -> None:
-        """Build a block of width `dim`, which `num_heads` divides."""
+        """Build a block of width `dim`, which must be divisible by `num_heads`."""
         super().__init__()
         self.num_heads = num_heads
         self.attention_norm = nn.LayerNorm(dim)
@@ -39,7 +40,7 @@ class TransformerBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, h_BLH: Tensor) -> Tensor:
-        """Return h (B, L, H); an event sees itself and the ones before it."""
+        """Return h (B, L, H); an event attends to itself and to the events before it."""
         parts_BLNE = self.query_key_value(self.attention_norm(h_BLH)).unflatten(-1, (3 * self.num_heads, -1))
         query_BNLE, key_BNLE, value_BNLE = parts_BLNE.transpose(1, 2).chunk(3, dim=1)
         mixed_BNLE = nn.functional.scaled_dot_product_attention(
@@ -51,7 +52,7 @@ class TransformerBlock(nn.Module):
 
 
 class Start(nn.Module):
-    """Puts a learned vector before the events; it is also the initial state, of a sequence with no event."""
+    """Puts a learned vector before the events; it is also the initial state, for a sequence without events."""
 
     def __init__(self, dim: int) -> None:
         """Draw the vector from N(0, 1), the scale of normalised inputs."""
@@ -59,7 +60,7 @@ class Start(nn.Module):
         self.vector = nn.Parameter(torch.randn(dim))
 
     def forward(self, h_BLH: Tensor) -> Tensor:
-        """Return (B, 1 + L, H)."""
+        """Return (B, 1 + L, H) of h (B, L, H)."""
         return torch.cat([self.vector.to(h_BLH.dtype).expand(len(h_BLH), 1, -1), h_BLH], dim=1)
 
 
@@ -68,7 +69,7 @@ class TransformerClassifier(Classifier):
 
     def last_states(self, inputs: Codes, lengths: list[int]) -> Tensor:
         """Return the normed output (B, H) at the last event of each row."""
-        # Padding comes after the events, so the causal mask hides it. The start is at 0, the last event at its length.
+        # Padding comes after the events, so the causal mask hides it. The start is at 0, so the last event is at the length.
         codes_BLD, (project, *body, norm) = inputs.padded(), self.layers
         with torch.autocast(codes_BLD.device.type, enabled=False):  # bf16 would give neighbouring times one code
             outputs_BLH = project(codes_BLD)

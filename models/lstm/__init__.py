@@ -1,1 +1,1 @@
-"""The LSTM, compiled for CPUs: the numbers of `nn.LSTM` on packed sequences, in about half of the time."""
+"""The LSTM, compiled for CPUs: the results of `nn.LSTM` on packed sequences, in about half of the time."""

@@ -1,10 +1,10 @@
-"""The elementwise part of an LSTM for one event, forward and backward, and the mask of dropout.
+"""The elementwise part of an LSTM for one event, forward and backward, and the dropout mask.
 
 Source: Hochreiter and Schmidhuber 1997 with the forget gate of Gers et al. 2000, gates in torch's order i, f, g, o:
-c' = f c + i g, h = o tanh(c'). The mask is the finaliser of MurmurHash3 (Appleby), applied twice with a key each.
+c' = f c + i g, h = o tanh(c'). The mask is the finaliser of MurmurHash3 (Appleby), applied twice, each time with a key.
 
-Several short loops over few arrays instead of one: the compiler proves that arrays do not overlap before it vectorises,
-and gives up where there are many.
+There are several short loops over few arrays instead of a single loop, because the compiler must prove that arrays do not overlap
+before it vectorises, and gives up if there are many.
 
 Letters: J layers, H width of the state.
 """
@@ -24,19 +24,19 @@ SHIFT_1, SHIFT_2 = np.uint32(16), np.uint32(13)
 
 
 class Dropout(NamedTuple):
-    """The masks between layers: functions of the place of a number, so that nothing is stored."""
+    """The dropout masks between layers: functions of the position of a number, so that they need not be stored."""
 
     keys: Array
-    """(J, 2) uint32, two for the mask above each layer; that above the last is not used."""
+    """(J, 2) uint32: two keys for the mask above each layer; the mask above the last layer is not used."""
     threshold: np.uint32
-    """A number is dropped where its hash is below; 0 drops none."""
+    """A number is dropped if its hash is below this; 0 drops none."""
     scale: np.floating[Any]
     """1 / (1 - rate)."""
 
 
 @compiled
 def add(total: Array, part: Array) -> None:
-    """Add an array to the beginning of another."""
+    """Add an array to the beginning of another one in place."""
     for j in range(part.shape[0]):
         total[j] += part[j]
 
@@ -45,9 +45,9 @@ def add(total: Array, part: Array) -> None:
 def activate(  # noqa: PLR0917 - a kernel's buffers
     gates: Array, source: Array, cell_before: Array, cell: Array, cell_tangent: Array, hidden: Array
 ) -> None:
-    """Turn sums and what comes from their source (4 H,) into gates, and write cell, tanh(cell) and hidden state (H,).
+    """Add the source (4 H,) to the sums (4 H,), turn them into gates in place, and write cell, tanh(cell) and hidden state (H,).
 
-    A hidden state of bf16 may be one number longer, which is 0.
+    A hidden state in bf16 may be one number longer, which is 0.
     """
     width = cell.shape[0]
     i, f, g, o = gates[:width], gates[width : 2 * width], gates[2 * width : 3 * width], gates[3 * width : 4 * width]
@@ -70,7 +70,7 @@ def activate(  # noqa: PLR0917 - a kernel's buffers
 
 @compiled
 def read_state(gates: Array, cell_tangent: Array, state: Array) -> None:
-    """Write the hidden state (H,) that gates and tanh(cell) make, unrounded."""
+    """Write the hidden state (H,) of gates (4 H,) and tanh(cell) (H,), unrounded."""
     width = cell_tangent.shape[0]
     o = gates[3 * width : 4 * width]
     for j in range(width):
@@ -81,7 +81,7 @@ def read_state(gates: Array, cell_tangent: Array, state: Array) -> None:
 def differentiate(  # noqa: PLR0917 - a kernel's buffers
     gates: Array, cell_before: Array, cell_tangent: Array, grad_hidden: Array, grad_cell: Array, grad_sums: Array
 ) -> None:
-    """Write the gradients of the sums (4 H,), and turn that of the cell (H,) into that of the cell before."""
+    """Write the gradients of the sums (4 H,), and turn the gradient of the cell (H,) into that of the previous cell."""
     width = cell_before.shape[0]
     i, f, g, o = gates[:width], gates[width : 2 * width], gates[2 * width : 3 * width], gates[3 * width : 4 * width]
     d_i, d_f = grad_sums[:width], grad_sums[width : 2 * width]
@@ -109,15 +109,15 @@ def _mixed(bits: np.uint32) -> np.uint32:
 
 @compiled
 def _kept(place: int, first: np.uint32, second: np.uint32, dropout: Dropout) -> Any:  # noqa: ANN401
-    """Return what the number at a place is multiplied by: 0 where it is dropped."""
-    # Of two 32-bit numbers numba makes one of 64: without the casts a loop does not vectorise.
+    """Return the factor of the number at a place: 0 if it is dropped."""
+    # numba widens operations on 32-bit numbers to 64 bits: without the casts, a loop does not vectorise.
     bits = _mixed(np.uint32(_mixed(np.uint32(np.uint32(place) ^ first)) ^ second))
     return dropout.scale if bits >= dropout.threshold else ZERO
 
 
 @compiled
 def add_kept(total: Array, part: Array, place: int, layer: int, dropout: Dropout) -> None:
-    """Add those of the numbers (H,) that are kept above a layer, scaled; the first of them has the place `place`."""
+    """Add numbers (H,), masked and scaled by the dropout above a layer; the first number has the place `place`."""
     first, second = dropout.keys[layer]
     for j in range(total.shape[0]):
         total[j] += part[j] * _kept(place + j, first, second, dropout)
@@ -125,7 +125,7 @@ def add_kept(total: Array, part: Array, place: int, layer: int, dropout: Dropout
 
 @compiled
 def write_kept(passed: Array, hidden: Array, place: int, layer: int, dropout: Dropout) -> None:
-    """Write what is kept of a hidden state above a layer, scaled, by the same mask as `add_kept`."""
+    """Write a hidden state (H,), masked and scaled by the dropout above a layer, with the same mask as `add_kept`."""
     first, second = dropout.keys[layer]
     for j in range(passed.shape[0]):
         put(passed, j, get(hidden, j) * _kept(place + j, first, second, dropout))

@@ -1,6 +1,6 @@
-"""The compiled LSTM as a function of tensors, with gradients.
+"""The compiled LSTM as a differentiable function of tensors.
 
-Letters: N events, B sequences, A sequences with an event, J layers, H width of the state, I width of the inputs, R rows of
+Letters: N events, B sequences, A sequences with events, J layers, H width of the state, I width of the inputs, R rows of
 the table, T steps, G width of four gates in whole panels.
 """
 
@@ -35,11 +35,11 @@ def last_states(
 ) -> Tensor:
     """Return the top layer's state (B, H) after the last event of each sequence.
 
-    Event k of sequence b reads the row row_of[b, k]; `lengths` descend, and 0 gives the initial state. `dropout` is the
-    rate between the layers, drawn from torch's global generator. Rows that events share are projected once each; where
-    they do not share them, the projection is part of the recurrence, which costs less. `rounds` says that hidden states and
-    the weights that multiply them are of bf16, with sums in float32; what the first layer reads and its weights never are in
-    the forward pass, because bf16 would give neighbouring times one code.
+    Event k of sequence b reads the row `row_of_BL[b, k]` of `rows_RD` (R, I); `lengths` (B,) must descend, and a length of 0 gives
+    the initial state, 0. `dropout` is the rate between the layers, drawn from torch's global generator. If rows are `shared` by
+    events, each is projected once; otherwise the projection is part of the recurrence, which is faster. With `rounds`, hidden states
+    and the weights that multiply them are in bf16, with sums in float32; the inputs of the first layer and their weights are not
+    rounded in the forward pass, because neighbouring times would have the same code in bf16.
     """
     weights = [layer.all_weights[0] for layer in layers]
     width, counts = layers[0].hidden_size, _counts(lengths)
@@ -51,7 +51,7 @@ def last_states(
     row_of_N = row_of_BL[:alive, : len(counts) - 1].T[steps_T1 < torch.tensor(lengths[:alive])]
     input_4HI: Tensor = weights[0][0]
     recurrent_J = torch.stack([recurrent for _, recurrent, *_ in weights])
-    # The first layer has no layer below: something fills its place, so that all stacks are numbered alike.
+    # The first layer has no layer below; its place is filled, so that all stacks have the same indices.
     between_J = torch.stack([recurrent_J[0].detach(), *(between for between, *_ in weights[1:])])
     bias_J = torch.stack([one + other for _, _, one, other in weights])
     masks = _draw_masks(len(layers), dropout, rows_RD.dtype)
@@ -66,13 +66,13 @@ def last_states(
 
 
 def _counts(lengths: Sequence[int]) -> Array:
-    """Return (T + 1,) how many of the descending lengths are above 0, 1, ..., the longest."""
+    """Return (T + 1,): how many of the descending lengths are above 0, 1, ..., the longest."""
     ascending = np.asarray(lengths[::-1])
     return len(lengths) - np.searchsorted(ascending, np.arange(ascending[-1] + 1), side="right")
 
 
 def _draw_masks(layers: int, rate: float, dtype: torch.dtype) -> Dropout:
-    """Draw the keys of the masks from torch's global generator; none where nothing is dropped."""
+    """Draw the keys of the masks from torch's global generator; nothing is drawn without dropout."""
     shape = (layers, 2)
     keys = torch.randint(LARGEST_BITS, shape) if rate and layers > 1 else torch.zeros(shape, dtype=torch.long)
     scale: Any = torch.tensor(1 / (1 - rate), dtype=dtype).numpy()[()]
@@ -135,14 +135,14 @@ def _array(tensor: Tensor) -> Array:
 
 
 def _steps(counts: Array, row_of_N: Tensor, keeps: bool) -> Steps:
-    """Lay out the steps of `counts` (T + 1,); the states of all are kept, or those of two."""
+    """Return the layout of the steps of `counts` (T + 1,); with `keeps`, the states of all steps are stored, otherwise of two."""
     starts = counts[:-1].cumsum() - counts[:-1]
     places = starts if keeps else np.arange(len(starts)) % 2 * counts[0]
     return Steps(counts, starts, places, row_of_N.numpy())
 
 
 def _sizes(weights_J: Tensor, events: int, rows: int, dropout: Dropout, rounds: bool) -> list[int]:
-    """Return how many numbers each of the states takes, in the type of the weights."""
+    """Return the size of each of the states, in numbers of the weights' type."""
     layers, wide, width = weights_J.shape
     hidden = [layers * events * (-(-width // 2) if rounds else width)] * (2 if dropout.threshold else 1)
     return [layers * rows * padded(wide), layers * rows * width, layers * rows * width, *hidden]
@@ -151,7 +151,7 @@ def _sizes(weights_J: Tensor, events: int, rows: int, dropout: Dropout, rounds: 
 def _states(  # noqa: PLR0917 - the shapes of a batch
     memory: Tensor, weights_J: Tensor, inputs_NI: Tensor, events: int, rows: int, dropout: Dropout, rounds: bool
 ) -> States:
-    """Divide memory into the states of layers of weights (J, 4 H, H), of which gates and cells have so many rows."""
+    """Divide memory into the states of layers with weights (J, 4 H, H); gates and cells have `rows` rows."""
     layers = len(weights_J)
     parts = memory.split(_sizes(weights_J, events, rows, dropout, rounds))
     gates, cell, cell_tangent = (part.view(layers, rows, -1).numpy() for part in parts[:3])
@@ -161,7 +161,7 @@ def _states(  # noqa: PLR0917 - the shapes of a batch
 
 
 def _panels(recurrent_J: Tensor, between_J: Tensor, input_4HI: Tensor, *, transposed: bool, rounds: bool) -> Panels:
-    """Pack the weights of a pass; those that multiply inputs in the forward pass are never rounded."""
+    """Pack the weights for a pass; the weights of the inputs are not rounded in the forward pass."""
     return Panels(
         _packed(recurrent_J, transposed=transposed, rounds=rounds),
         _packed(between_J, transposed=transposed, rounds=rounds),
@@ -170,7 +170,7 @@ def _panels(recurrent_J: Tensor, between_J: Tensor, input_4HI: Tensor, *, transp
 
 
 def _packed(weights_J: Tensor, *, transposed: bool, rounds: bool) -> Array:
-    """Pack weights (J, 4 H, H or I), or their transposes, as right factors of a product."""
+    """Pack weights (J, 4 H, H or I), or their transposes, as right factors of products."""
     (layers, high, wide), array = weights_J.shape, _array(weights_J)
     depth, width = (wide, high) if transposed else (high, wide)
     row_stride, column_stride = (1, wide) if transposed else (wide, 1)
@@ -181,7 +181,7 @@ def _packed(weights_J: Tensor, *, transposed: bool, rounds: bool) -> Array:
 
 
 def _waiting(weights_J: Tensor, read: int, events: int, rounds: bool) -> Waiting:
-    """Allocate room for `events` that wait for the gradients of weights (J, 4 H, H) and (4 H, `read`)."""
+    """Allocate the buffers of `events` events for the gradients of weights (J, 4 H, H) and (4 H, `read`)."""
     _, wide, width = weights_J.shape
     dtype, stride = _array(weights_J).dtype, wide + PANEL
     sums = np.empty((1 if rounds else events, stride), dtype)
@@ -195,6 +195,6 @@ def _waiting(weights_J: Tensor, read: int, events: int, rounds: bool) -> Waiting
 
 
 def _empty(dtype: np.dtype[Any], rounds: bool, *shape: int) -> Array:
-    """Allocate a factor; of bf16 the numbers of the last dimension but one are pairs."""
+    """Allocate a factor; in bf16, numbers are paired along the last dimension but one."""
     *outer, depth, width = shape
     return np.empty((*outer, -(-depth // 2), width), np.uint32) if rounds else np.empty(shape, dtype)

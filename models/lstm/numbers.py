@@ -1,7 +1,7 @@
-"""Numbers of bf16 in compiled code: the upper 16 bits of a float32, as uint16; two neighbours make a pair, as uint32.
+"""bf16 numbers in compiled code: the upper 16 bits of a float32, as uint16; two neighbours form a pair, as uint32.
 
-Products read pairs along their shared dimension. Code that serves float32, float64 and bf16 alike reads and writes its arrays
-through the functions below, of which the type of the first array chooses one at compilation.
+Products read pairs along their shared dimension. Code for float32, float64 and bf16 reads and writes its arrays through the
+functions below; the type of the first array selects the implementation at compilation.
 """
 
 from collections.abc import Callable
@@ -23,15 +23,15 @@ LOW = np.uint32(0xFFFF)
 
 @compiled
 def rounded(x: np.float32) -> np.uint32:
-    """Return the 16 bits of the bf16 nearest to a number, of two equally near ones the even one."""
+    """Return the 16 bits of the bf16 number nearest to a float32; ties are rounded to even."""
     bits = bits_of_float(x)
-    # Of two 32-bit numbers numba makes one of 64: without the casts a loop does not vectorise.
+    # numba widens operations on 32-bit numbers to 64 bits: without the casts, a loop does not vectorise.
     odd = np.uint32(np.uint32(bits >> BITS) & LAST_BIT)
     return np.uint32(np.uint32(np.uint32(bits + BELOW_HALF) + odd) >> BITS)
 
 
 def variant_for(number: type[np.generic], special: Callable[..., Any]) -> Callable[[Function], Function]:
-    """Make a function usable in compiled code, where `special` takes its place if its first array is of this type."""
+    """Make a function usable in compiled code; `special` replaces it if its first array has the type `number`."""
 
     def decorate(generic: Function) -> Function:
         def choose(array: Any, *others: Any) -> Callable[..., Any]:  # noqa: ANN401, ARG001 - types of numba
@@ -49,7 +49,7 @@ def _get_16(source: Array, place: int) -> Any:  # noqa: ANN401
 
 @variant_for(np.uint16, _get_16)
 def get(source: Array, place: int) -> Any:  # noqa: ANN401
-    """Return a number of a row; one of bf16 as float32."""
+    """Return a number of a row; a bf16 number as float32."""
     return source[place]
 
 
@@ -59,7 +59,7 @@ def _put_16(target: Array, place: int, x: Any) -> None:  # noqa: ANN401
 
 @variant_for(np.uint16, _put_16)
 def put(target: Array, place: int, x: Any) -> None:  # noqa: ANN401
-    """Write a number to a row, rounded where that is of bf16."""
+    """Write a number to a row, rounded if the row is in bf16."""
     target[place] = x
 
 
@@ -69,7 +69,7 @@ def _pairs_16(array: Array) -> Array:
 
 @variant_for(np.uint16, _pairs_16)
 def factor(array: Array) -> Array:
-    """Return the memory of an array as products read it: numbers, or pairs of numbers of bf16."""
+    """Return an array in the form that products read: numbers, or pairs of bf16 numbers."""
     return array
 
 
@@ -82,7 +82,7 @@ def _put_beside_32(target: Array, slot: int, place: int, x: Any) -> None:  # noq
 
 @variant_for(np.uint32, _put_beside_32)
 def put_beside(target: Array, slot: int, place: int, x: Any) -> None:  # noqa: ANN401
-    """Write a number to a row of a factor; rows 2 k and 2 k + 1 of pairs are one, and the first of them must come first."""
+    """Write a number to a row of a factor; with pairs, rows 2 k and 2 k + 1 share memory, and row 2 k must be written first."""
     target[slot, place] = x
 
 
@@ -92,5 +92,5 @@ def _two(array: Array) -> int:  # noqa: ARG001
 
 @variant_for(np.uint32, _two)
 def numbers_in(array: Array) -> int:  # noqa: ARG001
-    """Return how many numbers an element of a factor holds."""
+    """Return the number of numbers in an element of a factor."""
     return 1

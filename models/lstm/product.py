@@ -1,13 +1,13 @@
-"""A matrix product for compiled CPU code whose right factor is packed once and used many times.
+"""A matrix product for compiled CPU code, whose right factor is packed once and used many times.
 
 Source: the blocking of Goto and van de Geijn 2008, doi 10.1145/1356052.1356053: a tile of the result stays in registers
-while the shared dimension runs.
-Differs from it: an LSTM multiplies a few dozen rows at a time by the same weights. So the weights are packed once a
-batch, and the left factor, which the first cache holds, is read where it lies.
+during the loop over the shared dimension.
+Differs from it: an LSTM multiplies a few dozen rows at a time by the same weights. The weights are therefore packed once per
+batch, and the left factor, which fits into the first-level cache, is read in place.
 
-- Factors of bf16 come in pairs along the shared dimension, and their products are added in float32.
-- Every number is one chain of fused multiply-adds in the order of the shared dimension, whatever the number of rows:
-  an event gets the same bits in every company, and neither threads nor the width of the registers change them.
+- bf16 factors are paired along the shared dimension, and their products are added in float32.
+- Every result is one chain of fused multiply-adds in the order of the shared dimension, for any number of rows: the bits of an
+  event do not depend on the other events, on threads, or on the width of the registers.
 
 Letters: M rows of the result, N its columns, K shared dimension, W width of a panel of columns.
 """
@@ -27,21 +27,21 @@ from models.lstm.numbers import put_beside
 Array = NDArray[Any]
 
 WIDE = bool(binding.get_host_cpu_features().get("avx512f"))
-"""Whether the processor has 32 registers of 16 float32 instead of 16 of 8."""
+"""Whether the processor has 32 registers of 16 float32 numbers, instead of 16 registers of 8."""
 MULTIPLIES_PAIRS = WIDE and bool(binding.get_host_cpu_features().get("avx512bf16"))
-"""Whether the processor multiplies two pairs of bf16 and adds both products in one instruction."""
+"""Whether the processor multiplies two pairs of bf16 numbers and adds both products in one instruction."""
 LANES = 16 if WIDE else 8
-"""float32 in a register."""
+"""float32 numbers per register."""
 TILE_ROWS = 12 if WIDE else 6
-"""Rows of a tile: with two registers a row, as many as leave some for the factors."""
+"""Rows of a tile: each takes two registers, and some registers must be left for the factors."""
 PANEL = 2 * LANES
 """Width W of a panel."""
 ROWS_AT_ONCE = 16 * TILE_ROWS
-"""Rows that all panels pass before the next rows: as many as stay in the cache beside a panel."""
+"""Rows that are multiplied by all panels before the next rows: as many as fit into the cache together with a panel."""
 
 
 PAIR = ir.IntType(32)
-"""Two numbers of bf16, the first in the lower half."""
+"""Two bf16 numbers, the first in the lower half."""
 
 
 def padded(width: int) -> int:
@@ -53,9 +53,9 @@ def padded(width: int) -> int:
 def pack(  # noqa: PLR0917 - a kernel's buffers
     source: Array, row_stride: int, column_stride: int, depth: int, width: int, panels: Array
 ) -> None:
-    """Fill panels (N / W, K, W) from a flat matrix (K, N) of the given strides, zero beyond its last column.
+    """Fill panels (N / W, K, W) from a flat matrix (K, N) with the given strides; columns beyond the last one are zero.
 
-    Panels of pairs are (N / W, K / 2, W), and hold the matrix in bf16.
+    Panels of pairs are (N / W, K / 2, W), with the matrix in bf16.
     """
     for panel in range(panels.shape[0]):
         for k in range(depth):
@@ -67,7 +67,7 @@ def pack(  # noqa: PLR0917 - a kernel's buffers
 
 
 class _BFloat(ir.Type):  # type: ignore[misc]  # llvmlite has no types
-    """LLVM's number of bf16, which llvmlite lacks."""
+    """LLVM's bf16 type, which llvmlite lacks."""
 
     def _to_string(self) -> str:
         return "bfloat"
@@ -80,7 +80,7 @@ class _BFloat(ir.Type):  # type: ignore[misc]  # llvmlite has no types
 
 
 class _Tile:
-    """The code of one tile: sums of `rows` rows and one panel, kept in registers over the shared dimension."""
+    """The code of one tile: sums for `rows` rows and one panel, kept in registers during the loop over the shared dimension."""
 
     def __init__(self, builder: Any, scalar: Any, factor: Any, rows: int) -> None:  # noqa: ANN401 - of llvmlite
         self.builder, self.rows, self.scalar = builder, rows, scalar
@@ -94,26 +94,26 @@ class _Tile:
         self.added = self.added_pairs if factor == PAIR else self.added_numbers
 
     def at(self, pointer: Any, *terms: tuple[Any, Any]) -> Any:  # noqa: ANN401
-        """Return the pointer moved by the sum of products."""
+        """Return the pointer, advanced by the sum of the products of `terms`."""
         for one, other in terms:
             pointer = self.builder.gep(pointer, [self.builder.mul(one, other)])
         return pointer
 
     def vectors(self, pointer: Any, vector: Any) -> list[Any]:  # noqa: ANN401
-        """Return pointers to the two registers of a panel's row."""
+        """Return pointers to the two vectors of a panel's row."""
         return [
             self.builder.bitcast(self.builder.gep(pointer, [self.index(k * LANES)]), vector.as_pointer())
             for k in range(2)
         ]
 
     def spread(self, value: Any) -> Any:  # noqa: ANN401
-        """Return a register full of one number."""
+        """Return a register with all elements equal to a number."""
         undefined = ir.Constant(self.factors, ir.Undefined)
         first = self.builder.insert_element(undefined, value, ir.IntType(32)(0))
         return self.builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(ir.IntType(32), LANES), None))
 
     def load(self, pointer: Any) -> Any:  # noqa: ANN401
-        """Return what lies at a pointer to a register; it need not be aligned."""
+        """Return the vector at a pointer, which need not be aligned."""
         return self.builder.load(pointer, align=4)
 
     def sum(self, left: Any, row_stride: Any, column_stride: Any, panel: Any, depth: Any) -> None:  # noqa: ANN401
@@ -135,7 +135,7 @@ class _Tile:
         return self.call(f"fma.v{LANES}{kind}", factor, column, total)
 
     def added_pairs(self, factor: Any, column: Any, total: Any) -> Any:  # noqa: ANN401
-        """Return the total plus the products of two registers of pairs; without the instruction, one of a pair after the other."""
+        """Return the total plus the products of two registers of pairs; without the instruction, first and second numbers in turn."""
         if MULTIPLIES_PAIRS:
             numbers = ir.VectorType(_BFloat(), 2 * LANES)
             both = [self.builder.bitcast(pair, numbers) for pair in (factor, column)]
@@ -147,13 +147,13 @@ class _Tile:
         return total
 
     def call(self, intrinsic_name: str, *operands: Any) -> Any:  # noqa: ANN401
-        """Call an intrinsic function of LLVM that returns a register of sums."""
+        """Call an LLVM intrinsic that returns a register of sums."""
         kind = ir.FunctionType(self.vector, [operand.type for operand in operands])
         function = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.{intrinsic_name}")
         return self.builder.call(function, operands)
 
     def write(self, result: Any, stride: Any, adds: Any) -> None:  # noqa: ANN401
-        """Write the sums to rows of the result, or add them to what is there."""
+        """Write the sums to rows of the result, or add them to the result."""
         for row, sums in enumerate(self.sums):
             for place, total in zip(
                 self.vectors(self.at(result, (self.index(row), stride)), self.vector), sums, strict=True
@@ -163,14 +163,14 @@ class _Tile:
 
 
 def _tile_function(module: ir.Module, scalar: ir.Type, factor: ir.Type) -> ir.Function:
-    """Return the function of a module that multiplies a tile, with code for every number of rows and a switch between them."""
+    """Return the module's function that multiplies a tile, with a switch between the code for each number of rows."""
     name, place, pointer = f"multiply_tile.{factor}.{LANES}", ir.IntType(64), factor.as_pointer()
     if name in module.globals:
         return module.globals[name]
     kinds = [place, pointer, place, place, pointer, place, scalar.as_pointer(), place, ir.IntType(1)]
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), name)
     function.linkage = "linkonce_odr"
-    function.attributes.add("noinline")  # it is long, and would be compiled again wherever it is used
+    function.attributes.add("noinline")  # it is long, and would be compiled again at each use
     rows, left, row_stride, column_stride, panel, depth, result, stride, adds = function.args
     builder, end = ir.IRBuilder(function.append_basic_block("entry")), function.append_basic_block("end")
     switch = builder.switch(rows, end)
@@ -188,7 +188,7 @@ def _tile_function(module: ir.Module, scalar: ir.Type, factor: ir.Type) -> ir.Fu
 
 
 def _call_tile(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401 - numba's protocol
-    """Write a call of that function, with pointers for arrays and places in them."""
+    """Generate a call of that function, with pointers in place of arrays and offsets."""
     kinds = signature.args
     rows, left, left_at, row_stride, column_stride, panels, panel_at, depth, result, result_at, stride, adds = arguments
 
@@ -218,7 +218,7 @@ def _multiply_tile(  # noqa: PLR0917 - numba's protocol
     stride: Any,  # noqa: ANN401, ARG001
     adds: Any,  # noqa: ANN401, ARG001
 ) -> Any:  # noqa: ANN401
-    """Multiply up to `TILE_ROWS` rows by one panel; `_at` are places in the flat memory of contiguous arrays."""
+    """Multiply up to `TILE_ROWS` rows by one panel; the arguments `_at` are offsets into contiguous arrays."""
     place, flag = types.intp, types.boolean
     left_terms, panel_terms = (left, place, place, place), (panels, place, place)
     return types.void(place, *left_terms, *panel_terms, result, place, place, flag), _call_tile
@@ -233,7 +233,7 @@ def multiply(  # noqa: PLR0917 - a kernel's buffers
 ) -> None:
     """Write `rows` rows of left (M, K) times packed panels (N / W, K, W) to result (M, N), or add them to it.
 
-    Left and result are contiguous and begin at `_at` in their flat memory; a row of the result is as wide as the panels.
+    Left and result must be contiguous, and begin at the offsets `_at`; a row of the result is as wide as all panels together.
     """
     count, depth = panels.shape[0], panels.shape[1]
     stride = count * PANEL
@@ -243,7 +243,7 @@ def multiply(  # noqa: PLR0917 - a kernel's buffers
         for panel in range(count):
             row = first
             for tile in range(tiles):
-                # Rows left over are shared out, because a tile of one row leaves most of the processor idle.
+                # Remaining rows are distributed evenly, because a tile of one row would leave most of the processor idle.
                 size = -(-(last - row) // (tiles - tile))
                 multiply_tile(
                     size, left, left_at + row * left_stride, left_stride, 1,

@@ -1,10 +1,10 @@
-"""The passes of stacked LSTM layers over packed events, forward and backward.
+"""The forward and backward passes of stacked LSTM layers over packed events.
 
-Events are packed: those of the first time step of all sequences, then those of the second. Sequences are sorted by
-length, the longest first, so a step is a block of rows and its predecessor the first rows of the block before.
-What the first layer reads stands in one of two forms. Where events share inputs, these were projected before: the sums
-start from rows of a table that events index. Else each event has its inputs, and the first layer multiplies them as
-the others multiply the states of the layer below.
+Events are packed: first those of the first time step of all sequences, then those of the second, and so on. Sequences are sorted
+by descending length, so a step is a block of rows, and the previous events of these rows are the first rows of the previous block.
+The input of the first layer has one of two forms. If events share inputs, the inputs are already projected: the sums start from rows
+of a table that events index. Otherwise each event has its own inputs, and the first layer multiplies them as the other layers
+multiply the states of the layer below.
 
 Letters: N events, T steps, B sequences, J layers, H width of the state, I width of the inputs, R rows of the table,
 P panels, W width of a panel, G width of four gates in whole panels, D width of the state or of the inputs in whole panels.
@@ -23,35 +23,35 @@ from models.lstm.product import PANEL, TILE_ROWS, multiply, multiply_tile
 Array = NDArray[Any]
 
 EVENTS_AT_ONCE = 128
-"""Events whose share of the gradient of weights is one product: as many as leave a panel and a few columns in the first cache."""
+"""Events per product for the gradient of weights: as many as fit into the first-level cache with a panel and a few columns."""
 
 
 class Steps(NamedTuple):
-    """Where the events lie."""
+    """The layout of the events."""
 
     counts: Array
-    """(T + 1,) sequences that have a step, descending; the last is 0."""
+    """(T + 1,): number of sequences that have a step, descending; the last is 0."""
     starts: Array
-    """(T,) the first event of a step."""
+    """(T,): the first event of a step."""
     places: Array
-    """(T,) the first row of a step in gates and cells: `starts`, or two blocks in turn where no gradient is wanted."""
+    """(T,): the first row of a step in gates and cells: `starts`, or two alternating blocks if no gradient is needed."""
     row_of_event: Array
-    """(N,) the row of the table that an event reads."""
+    """(N,): the row of the table that an event reads."""
 
 
 class Panels(NamedTuple):
     """Packed weights (J, P, K, W), or pairs of them (J, P, K / 2, W) in bf16."""
 
     recurrent: Array
-    """From the state before to the sums."""
+    """Weights from the previous state to the sums."""
     between: Array
-    """From the layer below to the sums; the first layer's is not used."""
+    """Weights from the layer below to the sums; those of the first layer are not used."""
     inputs: Array
-    """(P, K, W) from the inputs to the sums, of the first layer; not used with a table."""
+    """(P, K, W): weights of the first layer from the inputs to the sums; not used with a table."""
 
 
 class States(NamedTuple):
-    """What the forward pass writes and the backward pass reads."""
+    """Arrays that the forward pass writes and the backward pass reads."""
 
     gates: Array
     """(J, rows, G), at the places of the steps."""
@@ -60,56 +60,56 @@ class States(NamedTuple):
     cell_tangent: Array
     """(J, rows, H), at the places of the steps."""
     hidden: Array
-    """(J, N, H); in bf16 H is rounded up to an even number, so that rows consist of pairs."""
+    """(J, N, H); in bf16, H is rounded up to an even number, so that rows consist of pairs."""
     passed: Array
-    """(J, N, H), likewise: what a layer passes to the next: the hidden states after dropout, or themselves."""
+    """(J, N, H), with H as in `hidden`: the input of the next layer, which is the hidden state after dropout."""
     inputs: Array
-    """(N, I) what the first layer reads; no rows with a table."""
+    """(N, I): the inputs of the first layer; no rows with a table."""
 
 
 class Gradients(NamedTuple):
-    """What the backward pass writes."""
+    """Arrays that the backward pass writes."""
 
     table: Array
     """(R, 4 H)."""
     inputs: Array
-    """(N, D) of what the first layer reads; no rows with a table."""
+    """(N, D): gradients of the first layer's inputs; no rows with a table."""
     bias: Array
-    """(J, 4 H); the first layer's is in the table, if there is one."""
+    """(J, 4 H); the gradient of the first layer is in the table, if there is one."""
     recurrent: Array
     """(J, 4 H, D)."""
     between: Array
-    """(J, 4 H, D); the first layer's is not used."""
+    """(J, 4 H, D); the part of the first layer is not used."""
     projection: Array
-    """(1, 4 H, D) of the first layer's weights of the inputs."""
+    """(1, 4 H, D): gradient of the first layer's weights of the inputs."""
 
 
 class Waiting(NamedTuple):
-    """Events of a layer whose share of the gradient of weights is still to be added: the factors of one product."""
+    """Events of a layer whose contribution to the gradient of weights is still to be added: the factors of one product."""
 
     filled: Array
-    """(1,) how many."""
+    """(1,): the number of these events."""
     sums: Array
-    """(events, S) gradients of the sums; S is a little more than 4 H, lest a column meets one part of the cache alone.
-    With factors of bf16 (1, S), because each row is rounded at once."""
+    """(events, S): gradients of the sums; S is slightly more than 4 H, so that a column does not map to one part of the cache only.
+    With bf16 factors (1, S), because each row is rounded immediately."""
     rows: Array
-    """(events, S) the same as the left factor of products with weights: `sums` itself, or their numbers in bf16."""
+    """(events, S): the same as the left factor of products with weights: `sums` itself, or its numbers in bf16."""
     turned: Array
-    """(events, S) the same as the left factor, transposed, of the weights' gradients: `sums` itself, or pairs of events
+    """(events, S): the same as the transposed left factor of the weights' gradients: `sums` itself, or pairs of events
     (events / 2, S)."""
     before: Array
-    """(P, events, W) the states before, in panels; with bf16 pairs of events (P, events / 2, W), as those below."""
+    """(P, events, W): the previous states, in panels; in bf16 pairs of events (P, events / 2, W), as in the fields below."""
     below: Array
-    """(P, events, W) what the layer below passed, in panels."""
+    """(P, events, W): the outputs of the layer below, in panels."""
     inputs: Array
-    """(P, events, W) what the first layer read, in panels."""
+    """(P, events, W): the inputs of the first layer, in panels."""
 
 
 @compiled
 def forward(  # noqa: PLR0917 - a kernel's buffers
     steps: Steps, table: Array, bias: Array, panels: Panels, states: States, dropout: Dropout, finals: Array
 ) -> None:
-    """Run all events; write the states, and the top layer's last hidden state of each sequence to finals (B, H)."""
+    """Run the layers over all events; write the states, and the top layer's last hidden state of each sequence to finals (B, H)."""
     layers = bias.shape[0]
     for layer in range(layers):
         for step in range(len(steps.places)):
@@ -123,7 +123,7 @@ def forward(  # noqa: PLR0917 - a kernel's buffers
 
 @compiled
 def _sums(steps: Steps, step: int, layer: int, panels: Panels, states: States) -> None:
-    """Write what the state before and the layer below add to the gates of a step."""
+    """Write the contributions of the previous state and the layer below to the gates of a step."""
     count, place = steps.counts[step], steps.places[step]
     gates, hidden, passed = states.gates, factor(states.hidden), factor(states.passed)
     events, width = hidden.shape[1], hidden.shape[2]
@@ -145,7 +145,7 @@ def _sums(steps: Steps, step: int, layer: int, panels: Panels, states: States) -
 def _cells(  # noqa: PLR0917 - a kernel's buffers
     steps: Steps, step: int, layer: int, table: Array, bias: Array, states: States
 ) -> None:
-    """Turn the sums of a step into gates and states."""
+    """Turn the sums of a step into gates, and compute the states."""
     place, start = steps.places[step], steps.starts[step]
     zero = np.zeros_like(states.cell[0, 0])
     for row in range(steps.counts[step]):
@@ -172,7 +172,7 @@ def _read_states(steps: Steps, step: int, states: States, finals: Array) -> None
 
 @compiled
 def _drop(steps: Steps, step: int, layer: int, states: States, dropout: Dropout) -> None:
-    """Write what a step passes to the next layer."""
+    """Write the output of a step to the next layer, after dropout."""
     width = states.cell.shape[2]
     for row in range(steps.counts[step]):
         event = steps.starts[step] + row
@@ -188,7 +188,7 @@ def _keep_16(rows: Array, turned: Array, slot: int, sums: Array) -> None:
 
 @variant_for(np.uint16, _keep_16)
 def _keep(rows: Array, turned: Array, slot: int, sums: Array) -> None:
-    """Write sums as factors, where they are not factors themselves."""
+    """Write sums as factors; nothing to do unless factors are in bf16."""
 
 
 @compiled
@@ -201,7 +201,7 @@ def backward(  # noqa: PLR0917 - a kernel's buffers
     waiting: Waiting,
     gradients: Gradients,
 ) -> None:
-    """Add all gradients, layer by layer from the top, each from the last step to the first; `panels` are of transposed weights."""
+    """Add all gradients, layer by layer from the top, each from the last step to the first; `panels` hold the weights for this pass."""
     layers, events, width = states.cell.shape
     sequences, wide = len(grad_finals), panels.recurrent.shape[1] * PANEL
     grad_passed = np.empty((events, wide), grad_finals.dtype)
@@ -223,7 +223,7 @@ def backward(  # noqa: PLR0917 - a kernel's buffers
 
 @compiled
 def _read_finals(steps: Steps, step: int, grad_finals: Array, grad_hidden: Array) -> None:
-    """Take the gradients of the sequences that end with a step."""
+    """Add the gradients of the final states of the sequences that end with a step."""
     for row in range(steps.counts[step + 1], steps.counts[step]):
         add(grad_hidden[row], grad_finals[row])
 
@@ -232,7 +232,7 @@ def _read_finals(steps: Steps, step: int, grad_finals: Array, grad_hidden: Array
 def _read_passed(  # noqa: PLR0917 - a kernel's buffers
     steps: Steps, step: int, layer: int, grad_passed: Array, dropout: Dropout, grad_hidden: Array
 ) -> None:
-    """Add the gradients of what a layer passed up."""
+    """Add the gradients of a layer's output to the next layer."""
     width = grad_hidden.shape[1]
     for row in range(steps.counts[step]):
         event = steps.starts[step] + row
@@ -253,7 +253,7 @@ def _differentiate(  # noqa: PLR0917 - a kernel's buffers
     waiting: Waiting,
     gradients: Gradients,
 ) -> None:
-    """Write the gradients of the sums of a step behind those that wait, and add them to those of table and biases."""
+    """Append the gradients of the sums of a step to the waiting ones, and add them to the gradients of table and biases."""
     zero = np.zeros_like(states.cell[0, 0])
     width = 4 * len(zero)
     for row in range(steps.counts[step]):
@@ -286,7 +286,7 @@ def _go_back(  # noqa: PLR0917 - a kernel's buffers
     grad_passed: Array,
     grad_inputs: Array,
 ) -> None:
-    """Write the gradients of the states before a step, and of what the layer below passed to it or the first one read."""
+    """Write the gradients of the states before a step, and of the layer's input from the layer below, or of the inputs."""
     count, rows = steps.counts[step], factor(waiting.rows)
     stride = rows.shape[1]
     rows_at = waiting.filled[0] * stride
@@ -302,7 +302,7 @@ def _go_back(  # noqa: PLR0917 - a kernel's buffers
 
 @compiled
 def _wait(steps: Steps, step: int, layer: int, states: States, waiting: Waiting) -> None:
-    """Let what the sums of a step were made from wait for the gradients of the weights."""
+    """Append the inputs of the sums of a step to those that wait for the gradients of the weights."""
     zero = np.zeros_like(states.hidden[0, 0])
     for row in range(steps.counts[step]):
         here, slot = steps.places[step] + row, waiting.filled[0] + row
@@ -327,7 +327,7 @@ def _to_panels(row: Array, slot: int, panels: Array) -> None:
 
 @compiled
 def _add_products(layer: int, waiting: Waiting, gradients: Gradients) -> None:
-    """Add the events that wait to the gradients of the weights."""
+    """Add the contributions of the waiting events to the gradients of the weights."""
     events = waiting.filled[0]
     for first in range(0, events, EVENTS_AT_ONCE):
         count = min(EVENTS_AT_ONCE, events - first)
@@ -341,7 +341,7 @@ def _add_products(layer: int, waiting: Waiting, gradients: Gradients) -> None:
 
 @compiled
 def _add_product(first: int, events: int, sums: Array, panels: Array, result: Array, layer: int) -> None:  # noqa: PLR0917
-    """Add the product of so many events' sums, transposed, and panels to a layer's (4 H, D)."""
+    """Add the product of the transposed sums of `events` events and panels to a layer's gradient (4 H, D)."""
     rows, wide = result.shape[1], result.shape[2]
     stride, depth, held = sums.shape[1], panels.shape[1], numbers_in(sums)
     start, count = first // held, -(-events // held)

@@ -74,7 +74,7 @@ AnyTimeEmbedding = Annotated[
 TIME_EMBEDDINGS: dict[str, type[TimeEmbeddingConfig]] = {
     kind.model_fields["name"].default: kind
     for kind in get_args(get_args(AnyTimeEmbedding)[0])
-    if not issubclass(kind, OwnEmbeddingConfig)  # which has no name to be selected by: it comes as a class
+    if not issubclass(kind, OwnEmbeddingConfig)  # a user's own class is not selected by a name
 }
 
 __all__ = [

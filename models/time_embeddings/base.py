@@ -1,6 +1,6 @@
-"""What every time embedding is: a module from event times to codes.
+"""The base classes of time embeddings, which are modules from event times to codes.
 
-Letters: B sequences, L events (padded), N real events end to end, U distinct times, R rows that events index, D width of
+Letters: B sequences, L events (padded), N real events, concatenated, U distinct times, R rows that events index, D width of
 the code, T horizon of the dataset.
 """
 
@@ -38,10 +38,10 @@ class PointwiseConfig(TimeEmbeddingConfig):
 
     @abstractmethod
     def encoder(self, *, horizon: float) -> "PointwiseEmbedding":
-        """Build the module for numbers up to `horizon`; `build` tells it which numbers these are, and their scale."""
+        """Build the module for numbers up to `horizon`; `build` sets which numbers these are, and their scale."""
 
     def auto_factor(self, horizon: float) -> float:
-        """Return the factor of raw times that `time_scale: auto` stands for."""
+        """Return the factor of raw times under `time_scale: auto`."""
         del horizon
         return 1.0
 
@@ -70,7 +70,7 @@ def valid_events(times_BL: Tensor, lengths_B: Tensor) -> Tensor:
 
 
 def check_ascent(gaps_U: Tensor) -> None:
-    """Raise `ModelError` unless sorted distinct gaps (U,) begin at 0 or above."""
+    """Raise `ModelError` if sorted distinct gaps (U,) contain a negative one."""
     if gaps_U[0] < 0:
         raise ModelError(
             f"model.embedding: event times of a sequence must ascend, got a gap of {gaps_U[0].item():g}. Sort the events."
@@ -78,18 +78,18 @@ def check_ascent(gaps_U: Tensor) -> None:
 
 
 class Codes(NamedTuple):
-    """The codes of events, each distinct one once where an embedding knows them."""
+    """The codes of events; an embedding that knows which events have equal codes stores each distinct code once."""
 
     rows: Tensor
-    """(R, D), at least one."""
+    """(R, D); at least one row."""
     row_of_event: Tensor
-    """(B, L); any row on padding."""
+    """(B, L): the row of each event; any valid row on padding."""
     shared: bool = True
-    """Whether events may share rows; else each real event has its own."""
+    """Whether events may share rows; otherwise each real event has a row of its own."""
 
     @classmethod
     def of_events(cls, codes_ND: Tensor, valid_BL: Tensor) -> Self:
-        """Take a row for each real event, in the order of the mask (B, L)."""
+        """Return codes with a row (N, D) for each real event, in the order of the mask (B, L)."""
         row_of_BL = valid_BL.flatten().cumsum(0).sub(1).clamp_min(0).view(valid_BL.shape)
         return cls(codes_ND if len(codes_ND) else codes_ND.new_zeros(1, codes_ND.shape[1]), row_of_BL, shared=False)
 
@@ -103,25 +103,25 @@ class Codes(NamedTuple):
 
 
 class TimeEmbedding(nn.Module, ABC):
-    """Base of the time embeddings: times (B, L) in the dataset's unit -> codes (B, L, D) in the parameters' dtype.
+    """Base class of time embeddings: times (B, L) in the dataset's unit -> codes (B, L, D) in the parameters' dtype.
 
-    Under autocast it still computes in its own precision: in bf16 a raw time of 783 rounds to a multiple of 4.
+    Autocast has no effect on it, because a raw time of 783 would be rounded to a multiple of 4 in bf16.
     """
 
     own: Tensor
 
     def __init__(self, dim: int) -> None:
-        """Keep the width `dim` of a code, and a number that has the dtype of the module, with or without parameters."""
+        """Keep the width `dim` of a code, and a scalar buffer that has the module's dtype even without parameters."""
         super().__init__()
         self.dim = dim
         self.register_buffer("own", torch.zeros(()), persistent=False)
 
     def forward(self, times: Tensor, lengths: Tensor) -> Tensor:
-        """Encode times (B, L), of which the first lengths (B,) of each row are real; codes on padding are arbitrary, but finite."""
+        """Return codes (B, L, D) of times (B, L), of which the first `lengths` (B,) are real; codes on padding are arbitrary but finite."""
         return self.codes(times, lengths).padded()
 
     def codes(self, times: Tensor, lengths: Tensor) -> Codes:
-        """Encode times (B, L) as `forward` does, without repeating what events share."""
+        """Return the codes of times (B, L) as `forward` does, with shared codes stored once."""
         with torch.autocast(times.device.type, enabled=False):
             codes = self.embed(times.to(self.own.dtype), lengths)
             if isinstance(codes, Codes):
@@ -131,7 +131,7 @@ class TimeEmbedding(nn.Module, ABC):
 
     @abstractmethod
     def embed(self, times: Tensor, lengths: Tensor) -> Tensor | Codes:
-        """Return the codes (B, L, D) of times (B, L) in the module's dtype, or each distinct one once; see `forward`."""
+        """Return the codes (B, L, D) of times (B, L) in the module's dtype, or `Codes` with each distinct code once; see `forward`."""
 
     def check(self, times: Tensor, gaps: Tensor) -> None:
         """Raise `ModelError` unless every event of a data set has a code: raw times (N,), and the gaps (N,) before them."""
@@ -140,32 +140,33 @@ class TimeEmbedding(nn.Module, ABC):
                 part.check(times, gaps)
 
     def raw_frequencies(self) -> list[Tensor]:
-        """Return the parameters that multiply raw times inside waves or splines: a small step turns a late phase far."""
+        """Return the parameters that multiply raw times in waves or splines; a small step of them changes the phase at late times much."""
         return []
 
     def angular_frequencies(self) -> Tensor:
-        """Return the frequencies (F,) of the waves that the code consists of, in radians per time unit of the data set.
+        """Return the frequencies (F,) of the waves in the code, in radians per time unit of the data set.
 
-        Of the gap where that is encoded; of a Fourier series its base. None where there are no waves, or none of one period.
+        They are frequencies of the gap if that is encoded, and the base frequencies of Fourier series. Empty if there are no waves, or
+        if they have no constant period.
         """
         return self.own.new_zeros(0)
 
     def penalty(self) -> Tensor | None:
-        """Return the regularisers of the last training forward as one scalar to add to the loss, or None."""
+        """Return the regularisers of the last forward pass in training as a scalar to add to the loss, or None."""
         return None
 
     def diagnostics(self) -> dict[str, float]:
-        """Return named scalars that describe the last training forward, such as gate loads."""
+        """Return named scalars that describe the last forward pass in training, such as gate loads."""
         return {}
 
 
 class PointwiseEmbedding(TimeEmbedding):
-    """An embedding of each event by its time or gap alone, evaluated once on the distinct numbers of the batch."""
+    """An embedding of each event by only its time or gap, evaluated once on the distinct numbers of the batch."""
 
     time_input: TimeInput = "absolute"
 
     def __init__(self, dim: int, time_factor: float = 1.0) -> None:
-        """Keep `dim` and the factor that multiplies raw times or gaps before `encode` sees them."""
+        """Keep `dim`, and the factor that multiplies raw times or gaps before `encode`."""
         super().__init__(dim)
         self.time_factor = time_factor
 
@@ -174,21 +175,21 @@ class PointwiseEmbedding(TimeEmbedding):
         """Return the codes (U, D) of scaled times or gaps (U,)."""
 
     def raw_frequencies(self) -> list[Tensor]:
-        """Return the parameter called `frequencies`, if there is one and it sees times that are not scaled down."""
+        """Return the parameter `frequencies`, if there is one and times are not scaled."""
         own = getattr(self, "frequencies", None)
         return [own] if isinstance(own, nn.Parameter) and self.time_factor == 1.0 else []
 
     def angular_frequencies(self) -> Tensor:
-        """Return the parameter or buffer called `frequencies`, if there is one, times the factor of raw times."""
+        """Return the parameter or buffer `frequencies` (F,) times the factor of raw times; empty if there is none."""
         own = getattr(self, "frequencies", None)
         return self.time_factor * own.detach() if isinstance(own, Tensor) else super().angular_frequencies()
 
     def inputs(self, times: Tensor) -> Tensor:
-        """Return what is encoded of times (B, L), unscaled: themselves, or the gaps before them; arbitrary on padding."""
+        """Return the unscaled numbers to encode (B, L): the times, or the gaps before them; arbitrary on padding."""
         return times.diff(dim=1, prepend=times[:, :1]) if self.time_input == "gap" else times
 
     def embed(self, times: Tensor, lengths: Tensor) -> Codes:
-        """Encode the distinct real times or gaps."""
+        """Return the codes of the distinct real times or gaps of (B, L); `ModelError` for a negative gap."""
         valid_BL = valid_events(times, lengths)
         times_U, index_N = torch.unique(self.inputs(times)[valid_BL], return_inverse=True)
         if len(times_U) == 0:

@@ -2,8 +2,8 @@
 
 Source: Xu et al. 2019, "Self-attention with Functional Time Representation Learning", arXiv 1911.12864, the map of
 Bochner's theorem: sqrt(1/d) [cos(w_1 t), sin(w_1 t), ..., cos(w_d t), sin(w_d t)] with d frequencies, here d = D/2.
-Differs from it: the frequencies start on a ladder instead of samples of a distribution. Code of the authors learns
-log10 frequencies, other ones for cosines than for sines, and an amplitude for each.
+Differs from it: the frequencies start on a geometric ladder instead of samples of a distribution. The authors' code learns
+log10 frequencies, different ones for cosines and sines, and an amplitude for each.
 
 Scaling: raw times; frequencies start at 1 down to 10^-9 radians per time unit. `unit` feeds t/T.
 
@@ -39,7 +39,7 @@ class Bochner(PointwiseEmbedding):
     """sqrt(1/F) [cos(w t), sin(w t)], interleaved."""
 
     def __init__(self, dim: int) -> None:
-        """Start dim/2 frequencies on a ladder."""
+        """Start dim/2 frequencies on a geometric ladder."""
         super().__init__(dim)
         self.frequencies = nn.Parameter(frequency_ladder(dim // 2))
 

@@ -34,7 +34,7 @@ class FTE(PointwiseEmbedding):
     """cos(w t + f)."""
 
     def __init__(self, dim: int) -> None:
-        """Start `dim` frequencies on a ladder and the phases at zero."""
+        """Start `dim` frequencies on a geometric ladder, and the phases at zero."""
         super().__init__(dim)
         self.frequencies = nn.Parameter(frequency_ladder(dim))
         self.phases = nn.Parameter(torch.zeros(dim))

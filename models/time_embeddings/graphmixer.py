@@ -4,7 +4,7 @@ Source: Cong et al. 2023, "Do We Really Need Complicated Model Architectures For
 section 3.1: cos(w_i t) with w_i = alpha^(-(i-1)/beta), i = 1..D, and alpha = beta = sqrt(D).
 Differs from published implementations, not from the paper: those take the frequencies 10^-linspace(0, 9, D).
 
-Scaling: raw times; `unit` feeds t/T, and then almost all of the width is lost.
+Scaling: raw times; `unit` feeds t/T, for which almost all of the width is lost.
 """
 
 import math

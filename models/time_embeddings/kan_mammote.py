@@ -1,15 +1,15 @@
 """KAN-MAMMOTE: a mixture of time experts whose changes set the step sizes of a Mamba block.
 
 Source: the design documents of repositories MichaelScodaeng/kan-mammote and kan-mammotev2, which give no numbers.
-Differs from it: the numbers are those of `docs/models.md`; time keeps its magnitude, everything is trained, every
-regulariser is computed, CPU and CUDA compute the same function, and a value that is not finite raises.
+Differs from it: the numbers are those of `docs/models.md`; time keeps its magnitude, all parts are trained, every
+regulariser is computed, CPU and CUDA compute the same function, and a value that is not finite raises an error.
 
-- Mixture, FasterKAN and the first projections depend on the time and the gap of an event alone, so they run once on
+- Mixture, FasterKAN and the first projections depend only on the time and the gap of an event, so they are computed once on
   the distinct pairs of a batch; noise on the router is drawn per pair.
 
 Scaling: that of K-MOTE, see `models/time_embeddings/kmote.py`.
 
-Letters: B sequences, L events (padded), N real events end to end, U distinct times, P distinct (time, gap) pairs,
+Letters: B sequences, L events (padded), N real events, concatenated, U distinct times, P distinct (time, gap) pairs,
 D width of the code, M width of the Mamba block, I its inner width, E experts, T horizon.
 """
 
@@ -26,7 +26,7 @@ from models.time_embeddings.kmote import DistinctPairs, KMOTEEmbedding, KMOTEFie
 
 DeltaMode = Literal["kan_diff", "diff_kan", "kmote_rel", "none"]
 FASTER_KAN = ("kan_diff", "diff_kan")
-"""Drives that FasterKAN gives."""
+"""Drives that FasterKAN computes."""
 
 
 class KANMAMMOTEConfig(KMOTEFields):
@@ -63,11 +63,11 @@ class KANMAMMOTEConfig(KMOTEFields):
 
     @property
     def drive(self) -> DeltaMode:
-        """What drives the step size in effect: nothing without Mamba blocks or without weight."""
+        """The effective drive of the step size: `none` without Mamba blocks or with weight 0."""
         return self.delta_mode if self.gamma and self.num_mamba_layers else "none"
 
     def idle(self) -> set[str]:
-        """Leave out the form of a drive where there is none, FasterKAN's grid without it, and widths without Mamba."""
+        """Leave out settings of the drive without a drive, FasterKAN's grid without FasterKAN, and widths without Mamba."""
         idle = super().idle()
         if self.drive in FASTER_KAN:
             idle -= {"kan_grid_size"}
@@ -85,7 +85,7 @@ class KANMAMMOTE(KMOTEEmbedding):
     """emb_k = LN(e_k + W_o h_k): mixture of experts e, and h from Mamba blocks over e driven by its changes."""
 
     def __init__(self, *, config: KANMAMMOTEConfig, horizon: float) -> None:
-        """Build the parts that `config` names; without Mamba there is no drive, and without gamma neither."""
+        """Build the parts that `config` describes; without Mamba blocks or with gamma 0 there is no drive."""
         super().__init__(config=config, horizon=horizon)
         self.config: KANMAMMOTEConfig = config
         drive = config.drive
@@ -113,7 +113,7 @@ class KANMAMMOTE(KMOTEEmbedding):
     ) -> tuple[Tensor, Tensor, bool]:
         """Return codes (R, D), the row of each event (N,), and whether events share rows.
 
-        The code of an event is the mixture of its pair, plus what the Mamba blocks made of the past.
+        The code of an event is the mixture of its pair, plus the output of the Mamba blocks over the events so far.
         """
         pair_of_N = pairs.pair_of_event
         if self.enter is None or self.leave is None or self.norm is None:
@@ -133,7 +133,7 @@ class KANMAMMOTE(KMOTEEmbedding):
     def _drive(
         self, mixture_PD: Tensor, mixture_ND: Tensor, relative_PD: Tensor | None, pair_of_N: Tensor, events: Ragged
     ) -> Drive | None:
-        """Return delta, what drives the step sizes: zero at the first event of a sequence if it is a change."""
+        """Return delta, the drive of the step sizes; a change is zero at the first event of a sequence. None without a drive."""
         gamma = self.config.gamma
         if relative_PD is not None:
             return Drive(relative_PD, pair_of_N, gamma, as_change=False)

@@ -1,17 +1,17 @@
 """K-MOTE without Mamba: a mixture of time experts, of the time or of the gap.
 
 Source: the design documents of repositories MichaelScodaeng/kan-mammote and kan-mammotev2, which give no numbers.
-Differs from it: the numbers are those of `docs/models.md`; time keeps its magnitude, everything is trained, and a value
-that is not finite raises.
+Differs from it: the numbers are those of `docs/models.md`; time keeps its magnitude, all parts are trained, and a value
+that is not finite raises an error.
 
-- The mixture depends on the time and the gap of an event alone, so it runs once on the distinct pairs of a batch; noise
+- The mixture depends only on the time and the gap of an event, so it is computed once on the distinct pairs of a batch; noise
   on the router is drawn per pair.
-- On dt, the experts and both inputs of the router are s: nothing of the absolute time is left.
+- On dt, the experts and both inputs of the router receive s, so the absolute time is not used.
 
 Scaling: u = 2t/T - 1 and s = 2 log(1 + dt)/log(1 + T) - 1; `raw` and `unit` replace both.
 
-Letters: B sequences, L events (padded), N real events end to end, U distinct times, P distinct (time, gap) pairs,
-D width of the code, E experts, T horizon.
+Letters: B sequences, L events (padded), N real events, concatenated, U distinct times, G distinct gaps, P distinct (time, gap)
+pairs, D width of the code, E experts, T horizon.
 """
 
 import math
@@ -36,7 +36,7 @@ from models.time_embeddings.base import (
 )
 
 FEWEST_STEPS = 3
-"""Time steps that a second difference needs."""
+"""Number of time steps that a second difference needs."""
 
 
 class KMOTEFields(TimeEmbeddingConfig):
@@ -87,14 +87,14 @@ class KMOTEFields(TimeEmbeddingConfig):
         return self
 
     def idle(self) -> set[str]:
-        """Leave out what steers a router where there is none, and the settings of experts that are not built."""
+        """Leave out the settings of the router if there is none, and those of experts that are not built."""
         built = set(kinds_of(self.experts)[: self.num_experts])
         idle = {"k_top", "router_noise", "load_balance"} if self.router == "uniform" or self.num_experts == 1 else set()
         idle |= {"router"} if self.num_experts == 1 else set()
         return idle | ({"wavelet"} - built) | ({"kan_grid_size"} if "spline" not in built else set())
 
     def effective(self) -> dict[str, Any]:
-        """Return the settings that can change a number; of the kinds of experts those that are built."""
+        """Return the settings that can change a number; `experts` has only the kinds that are built."""
         return {**super().effective(), "experts": "+".join(kinds_of(self.experts)[: self.num_experts])}
 
     def build(self, *, horizon: float) -> "KMOTEEmbedding":
@@ -126,24 +126,24 @@ class KMOTEGapConfig(KMOTEFields):
 
 @dataclass(frozen=True)
 class DistinctPairs:
-    """The distinct times, gaps and (time, gap) pairs of N events, and where each event finds its own."""
+    """The distinct times, gaps and (time, gap) pairs of N events, and the pair of each event."""
 
     times: Tensor
-    """(U,)"""
+    """(U,): distinct times, in time units."""
     gaps: Tensor
-    """(G,)"""
+    """(G,): distinct gaps, in time units."""
     time_of_pair: Tensor
-    """(P,) indices into `times`."""
+    """(P,): indices into `times`."""
     gap_of_pair: Tensor
-    """(P,) indices into `gaps`."""
+    """(P,): indices into `gaps`."""
     pair_of_event: Tensor
-    """(N,) indices into the pairs."""
+    """(N,): indices into the pairs."""
     event_counts: Tensor
-    """(P,) how many events share a pair."""
+    """(P,): number of events that share a pair."""
 
     @classmethod
     def of(cls, times_N: Tensor, gaps_N: Tensor) -> Self:
-        """Find the distinct pairs by their rank in the table of all pairs."""
+        """Return the distinct pairs of times (N,) and gaps (N,), found by their rank in the table of all pairs."""
         times_U, time_of_N = torch.unique(times_N, return_inverse=True)
         gaps_G, gap_of_N = torch.unique(gaps_N, return_inverse=True)
         rank_P, pair_of_N, events_P = torch.unique(
@@ -153,7 +153,7 @@ class DistinctPairs:
 
 
 class KMOTEEmbedding(TimeEmbedding):
-    """e_k: the mixture of the experts' codes of each event's time or gap."""
+    """e_k: the mixture of the experts' codes for the time or gap of each event."""
 
     def __init__(self, *, config: KMOTEFields, horizon: float) -> None:
         """Build the router and the experts."""
@@ -170,7 +170,7 @@ class KMOTEEmbedding(TimeEmbedding):
         self._gatings: dict[str, Gating] = {}
 
     def embed(self, times: Tensor, lengths: Tensor) -> Codes:
-        """Return the codes of ascending times (B, L)."""
+        """Return the codes of ascending times (B, L); `ModelError` for a negative gap, FloatingPointError for a code that is not finite."""
         events = Ragged.of(lengths.to(times.device))
         if self.training:
             self._penalty = None
@@ -203,18 +203,18 @@ class KMOTEEmbedding(TimeEmbedding):
         gatings: dict[str, Gating],
         events: Ragged,
     ) -> tuple[Tensor, Tensor, bool]:
-        """Return codes (R, D), the row of each event (N,), and whether events share rows: the mixture of its pair alone."""
+        """Return codes (R, D), the row of each event (N,), and whether events share rows; here, the mixture of each pair."""
         del context_P2, gatings, events
         return mixture_PD, pairs.pair_of_event, True
 
     def _scaled(self, values_U: Tensor, time_input: TimeInput) -> Tensor:
-        """Return u of times or s of gaps, or as `time_scale` says."""
+        """Return u of times or s of gaps (U,), or the values as `time_scale` scales them."""
         if self.config.time_scale == "auto":
             return expert_input(values_U, self.horizon, time_input)
         return values_U / self.horizon if self.config.time_scale == "unit" else values_U
 
     def _regularise(self, gatings: dict[str, Gating]) -> Tensor:
-        """Return load_balance L_lb + lambda_s L_sob + lambda_tv L_tv, the latter two on the grid 0..T-1."""
+        """Return load_balance L_lb + lambda_s L_sob + lambda_tv L_tv, a scalar; the last two are computed on the grid 0..T-1."""
         config = self.config
         loss = config.load_balance * torch.stack([gating.balance for gating in gatings.values()]).sum()
         if config.lambda_sobolev or config.lambda_total_variation:
@@ -224,22 +224,22 @@ class KMOTEEmbedding(TimeEmbedding):
         return loss
 
     def raw_frequencies(self) -> list[Tensor]:
-        """Return the frequencies of the Fourier experts where they see raw times."""
+        """Return the frequencies of the Fourier experts if they receive raw times."""
         return wave_frequencies(self) if self.config.time_scale == "raw" else []
 
     def angular_frequencies(self) -> Tensor:
-        """Return those of the Fourier experts; none of the logarithm of gaps, on which no wave has one period."""
+        """Return the frequencies of the Fourier experts; empty for logarithms of gaps, in which waves have no constant period."""
         mapped = input_slope(self.horizon, self.time_input)
         slope = {"auto": mapped, "raw": 1.0, "unit": 1 / self.horizon}[self.config.time_scale]
         held = [slope * own.detach().flatten() for own in wave_frequencies(self.kmote) if slope]
         return torch.cat([super().angular_frequencies(), *held])
 
     def penalty(self) -> Tensor | None:
-        """Return the weighted regularisers of the last training forward, or None before the first and without events."""
+        """Return the weighted regularisers of the last forward pass in training; None before the first, or if it had no events."""
         return self._penalty
 
     def diagnostics(self) -> dict[str, float]:
-        """Return the load of each expert and the entropy of the gates (nats) in the last training forward."""
+        """Return the load of each expert and the entropy of the gates (nats) in the last forward pass in training."""
         scalars: dict[str, float] = {}
         for name, gating in self._gatings.items():
             loads = zip(self.kmote.expert_names, gating.load.tolist(), strict=True)
@@ -248,12 +248,12 @@ class KMOTEEmbedding(TimeEmbedding):
         return scalars
 
     def __getstate__(self) -> dict[str, object]:
-        """Leave out the penalty: a tensor with a graph can be neither copied nor pickled."""
+        """Leave out the penalty, because a tensor with a graph can neither be copied nor pickled."""
         return {**self.__dict__, "_penalty": None}
 
 
 def mixture_of(config: KMOTEFields, horizon: float) -> KMOTE:
-    """Build a mixture of experts as `config` says."""
+    """Build the mixture of experts that `config` describes."""
     return KMOTE(
         dim=config.dim,
         experts=config.experts,

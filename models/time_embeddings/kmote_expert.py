@@ -1,8 +1,8 @@
-"""One expert of K-MOTE alone, without router, mixture or Mamba.
+"""A single expert of K-MOTE, without router, mixture or Mamba.
 
 Source: the experts of the design documents of repositories MichaelScodaeng/kan-mammote and kan-mammotev2; the bases are
 those of `models/basis.py` and pykan's spline of `models/kan.py`.
-Differs from it: a single expert needs no gate; one LayerNorm with weights takes the place of the two of the mixture.
+Differs from it: a single expert needs no gate; one LayerNorm with weights replaces the two of the mixture.
 
 Scaling: u = 2t/T - 1, or s = 2 log(1 + dt)/log(1 + T) - 1 of the gap; `raw` and `unit` replace both.
 """
@@ -86,17 +86,17 @@ class KMOTEExpert(PointwiseEmbedding):
     """LN(phi(u))."""
 
     def __init__(self, *, dim: int, expert: nn.Module, horizon: float, mapped: bool) -> None:
-        """Put a LayerNorm behind `expert`, and the map to [-1, 1] before it if `mapped`."""
+        """Put a LayerNorm after `expert` and, if `mapped`, the map to [-1, 1] before it."""
         super().__init__(dim)
         self.expert, self.horizon, self.mapped = expert, horizon, mapped
         self.norm = nn.LayerNorm(dim)
 
     def raw_frequencies(self) -> list[Tensor]:
-        """Return the frequencies of a Fourier expert that sees raw times."""
+        """Return the frequencies of a Fourier expert that receives raw times."""
         return [] if self.mapped or self.time_factor != 1.0 else wave_frequencies(self)
 
     def angular_frequencies(self) -> Tensor:
-        """Return those of a Fourier expert; none of the logarithm of gaps, on which no wave has one period."""
+        """Return the frequencies of a Fourier expert; empty for logarithms of gaps, in which waves have no constant period."""
         slope = input_slope(self.horizon, self.time_input) if self.mapped else self.time_factor
         held = [slope * own.detach().flatten() for own in wave_frequencies(self.expert) if slope]
         return torch.cat([super().angular_frequencies(), *held])

@@ -2,11 +2,11 @@
 
 Source: Chen et al. 2025, "Rethinking Time Encoding via Learnable Transformation Functions", arXiv 2505.00887, and the
 authors' repository chenxi1228/LeTE, whose weights load into this module by name.
-Differs from it: the spline's weights are initialised (the authors leave them as they lie in memory), LayerNorm and
-scale stay when only one half is used, whole-number times work, and one matmul replaces an N x d x d x K product. The
-slopes are learned as logarithms (`slopes: log`); the authors learn them as they are (`slopes: linear`).
+Differs from it: the spline's weights are initialised (the authors leave them uninitialised), LayerNorm and scale are
+kept if only one half is used, whole-number times work, and one matrix product replaces an N x d x d x K product. The
+slopes are learned as logarithms (`slopes: log`); the authors learn them directly (`slopes: linear`).
 
-Scaling: raw times; `unit` feeds t/T, on which most slopes do nothing.
+Scaling: raw times; `unit` feeds t/T, for which most slopes have no effect.
 
 Letters: U distinct times, D width of the code, F inputs of the Fourier half, S of the spline half, M harmonics,
 G B-splines.
@@ -96,7 +96,7 @@ class LeTEGapConfig(LeTEFields):
 
 
 class LeTE(PointwiseEmbedding):
-    """Fourier and spline halves side by side, normalised and scaled; parameter names are the authors' with linear slopes."""
+    """Concatenated Fourier and spline halves, normalised and scaled; with linear slopes, parameter names are the authors'."""
 
     def __init__(self, *, dim: int, p: float, layer_norm: bool, scale: bool, slopes: Literal["log", "linear"]) -> None:
         """Give floor(p D) dimensions to the Fourier half and the others to the spline half."""
@@ -111,13 +111,13 @@ class LeTE(PointwiseEmbedding):
         self.scale_weight = nn.Parameter(torch.ones(dim)) if scale else None
 
     def raw_frequencies(self) -> list[Tensor]:
-        """Return the slopes of both halves, or their logarithms, unless times are scaled down before."""
+        """Return the slopes of both halves, or their logarithms, if times are not scaled."""
         lines = [line for line in (self.w1_fourier, self.w1_spline) if line is not None]
         learned = [line.exponent if isinstance(line, LogLadder) else line.weight for line in lines]
         return learned if self.time_factor == 1.0 else []
 
     def angular_frequencies(self) -> Tensor:
-        """Return the slopes of the Fourier half; a spline has no frequency."""
+        """Return the slopes of the Fourier half (F,); a spline has no frequency."""
         if self.w1_fourier is None:
             return super().angular_frequencies()
         return self.time_factor * self.w1_fourier.weight.detach()[:, 0]
@@ -137,7 +137,7 @@ class LogLadder(nn.Module):
     """y_i = 10^(e_i) t + b_i with learned e_i, from 0 down to -9."""
 
     def __init__(self, dim: int) -> None:
-        """Start from the ladder without offsets."""
+        """Start with the geometric ladder and without offsets."""
         super().__init__()
         self.out_features = dim
         self.exponent = nn.Parameter(frequency_ladder(dim).log10()[:, None])
@@ -165,7 +165,7 @@ class FourierSum(nn.Module):
     """out_j = sum_i sum_m (C_jim cos(m x_i) + S_jim sin(m x_i)) + beta_j."""
 
     def __init__(self, dim: int) -> None:
-        """Draw C and S (stacked, then [j][i][m]) with unit variance of the output over a cycle."""
+        """Draw C and S, as one array [2][j][i][m], so that the output has unit variance over a cycle."""
         super().__init__()
         self.fourier_weight = nn.Parameter(torch.randn(2, dim, dim, HARMONICS) * (dim * HARMONICS) ** -0.5)
         self.bias = nn.Parameter(torch.zeros(dim))
@@ -185,7 +185,7 @@ class SplineSum(nn.Module):
     grid: Tensor
 
     def __init__(self, dim: int) -> None:
-        """Put cubic B-splines on five intervals of [-1, 1]; their weights start near zero."""
+        """Place cubic B-splines on five intervals of [-1, 1]; their weights start near zero."""
         super().__init__()
         self.base_weight = nn.Parameter(torch.empty(dim, dim))
         nn.init.kaiming_uniform_(self.base_weight, a=math.sqrt(5))

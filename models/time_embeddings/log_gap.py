@@ -36,7 +36,7 @@ class LogGap(PointwiseEmbedding):
     """Every column is log(1 + dt), in `unit`s. No parameters."""
 
     def __init__(self, *, dim: int, unit: float) -> None:
-        """Keep the logarithm that counts as 1."""
+        """Keep the logarithm that is scaled to 1."""
         super().__init__(dim)
         self.unit = unit
 

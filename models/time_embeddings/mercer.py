@@ -2,9 +2,9 @@
 
 Source: Xu et al. 2019, "Self-attention with Functional Time Representation Learning", arXiv 1911.12864, the map of
 Mercer's theorem: [..., sqrt(c_2j) cos(j w t), sqrt(c_2j+1) sin(j w t), ...] for each base frequency w (there pi/omega), side by side.
-Differs from it: sqrt(c) is the parameter, started at 1; the constant of each series is left out, because the layer
-behind has its own; base frequencies start between 1 and 1/T, so that no sine vanishes on whole numbers. Code of the
-authors adds the terms of each base up, and a bias, instead of laying them side by side.
+Differs from it: sqrt(c) is the parameter, and starts at 1; the constant of each series is left out, because the next layer
+has a bias; base frequencies start between 1 and 1/T, so that no sine vanishes on whole numbers. The authors' code adds the
+terms of each base and a bias, instead of concatenating them.
 
 Scaling: raw times; base frequencies from 1 down to 1/T radians per time unit. `unit` feeds t/T.
 

@@ -2,10 +2,10 @@
 
 Source: Shukla and Marlin 2021, arXiv 2101.10318, section 3: phi(t)[0] = w_0 t + b_0, phi(t)[i] = sin(w_i t + b_i) of
 times in [0, 1].
-Differs from it: one embedding stands for the several of the attention heads. The functions are Time2Vec's; the scale of
-time and the initial values, those of a linear layer with one input, are what makes the difference.
+Differs from it: there is a single embedding instead of one per attention head. The functions are those of Time2Vec; only the scale
+of time and the initial values, which are those of a linear layer with one input, are different.
 
-Scaling: t/T, as the paper does; frequencies start as U(-1, 1), so every wave makes less than a sixth of a turn.
+Scaling: t/T, as in the paper; frequencies start as U(-1, 1), so every wave makes less than a sixth of a turn.
 """
 
 from typing import Literal

@@ -1,4 +1,4 @@
-"""No time at all: every event has the same code, so the model sees only how many events there are.
+"""No time: every event has the same code, so the model sees only the number of events.
 
 Source: the control of `docs/models.md`; what a classifier reaches with it is the floor of every encoding.
 """
@@ -21,7 +21,7 @@ class NoTimeConfig(TimeEmbeddingConfig):
     name: Literal["none"] = "none"
 
     def build(self, *, horizon: float) -> "NoTime":
-        """Build the module; the horizon does not matter to it."""
+        """Build the module, which does not depend on the horizon."""
         del horizon
         return NoTime(self.dim)
 
@@ -30,5 +30,5 @@ class NoTime(PointwiseEmbedding):
     """The code of every event is a vector of ones. No parameters."""
 
     def encode(self, times: Tensor) -> Tensor:
-        """Return ones (U, D) whatever the times (U,)."""
+        """Return ones (U, D) for any times (U,)."""
         return torch.ones(len(times), self.dim, dtype=times.dtype, device=times.device)

@@ -1,4 +1,4 @@
-"""The place of an event in its sequence instead of its time: all that is known without a clock.
+"""The place of an event in its sequence instead of its time, as a control without times.
 
 Source: the positional encoding of Vaswani et al. 2017, arXiv 1706.03762, section 3.5, as it is used there, of places.
 """
@@ -38,9 +38,9 @@ class Order(SinCos):
     """Interleaved sin(k w_i), cos(k w_i) of the places k = 0, 1, ... of the events."""
 
     def inputs(self, times: Tensor) -> Tensor:
-        """Return the place of each event (B, L), whatever the times (B, L)."""
+        """Return the place of each event (B, L), independent of the times (B, L)."""
         return torch.arange(times.shape[1], device=times.device).to(times.dtype).expand_as(times)
 
     def angular_frequencies(self) -> Tensor:
-        """Return none: no wave is one of time."""
+        """Return no frequencies, because the waves are functions of places, not of times."""
         return self.own.new_zeros(0)

@@ -1,10 +1,10 @@
-"""An embedding of a user's own: the source of a class is the setting, so that it needs no file and no registry line.
+"""A user's own embedding: the source of its class is a setting, so that it needs no file and no line in the registry.
 
-The source stands in the config of a run. A worker, the analysis, and a served model build the class from it, wherever it was
-written: in a notebook, in a script, or in a module that only its author has. `pipeline/api/source.py` collects it.
+The source is part of the config of a run. Workers, the analysis, and a served model build the class from it, even if it was
+written in a notebook, in a script, or in a module that only its author has. `pipeline/api/source.py` collects the source.
 
-Code of a store or of a file is not run. A source runs where the user handed over its class, in the processes that this one
-launches, and where RUN_STORED_CODE says so.
+Code from a store or a file is not executed. A source is executed only in the process in which the user handed over its class, in the
+processes that this one launches, and if RUN_STORED_CODE allows it.
 """
 
 import ast
@@ -25,7 +25,7 @@ from models.config import ModelError
 from models.time_embeddings.base import PointwiseConfig, PointwiseEmbedding, TimeEmbedding, TimeEmbeddingConfig
 
 ALLOWED = "RUN_STORED_CODE"
-"""The variable of the environment that, set to `true`, lets sources run that nobody handed over in this process."""
+"""Environment variable that, set to `true`, allows sources to be executed that were not handed over in this process."""
 _handed_over: set[str] = set()
 
 
@@ -44,20 +44,20 @@ class OwnEmbeddingConfig(TimeEmbeddingConfig):
         """Build the module for times below `horizon`."""
 
     def trust(self) -> None:
-        """Let the source run in this process."""
+        """Allow the source to be executed in this process."""
         _handed_over.add(self.source)
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
-        """Trust a source that arrives with a task: the process that launched this one unpickles nothing from elsewhere."""
+        """Trust a source that is unpickled: pickles come only from the process that launched this one."""
         super().__setstate__(state)
         self.trust()
 
     def effective(self) -> dict[str, Any]:
-        """Return the settings with the source as it is parsed: comments and layout make no other run."""
+        """Return the settings with the source in normalised form, so that comments and layout do not change the identity of a run."""
         return {**super().effective(), "source": ast.unparse(ast.parse(self.source))}
 
     def project_names(self) -> set[tuple[str, str]]:
-        """Return the names that the source takes from `models`, each with its module: their code is part of a run, too."""
+        """Return (module, name) of each import from `models` in the source, because their code is part of a run's identity, too."""
         imports = [node for node in ast.walk(ast.parse(self.source)) if isinstance(node, ast.ImportFrom)]
         return {
             (node.module, name.name)
@@ -67,7 +67,10 @@ class OwnEmbeddingConfig(TimeEmbeddingConfig):
         }
 
     def made(self, horizon: float) -> nn.Module:
-        """Return an instance; its constructor is given `dim`, the arguments, and `horizon` where it takes that."""
+        """Return an instance of the class, built with `dim`, the arguments, and `horizon` if the constructor takes it.
+
+        ModelError if the source must not be executed here, or if the constructor does not take these arguments.
+        """
         if self.source not in _handed_over and os.environ.get(ALLOWED) != "true":
             raise ModelError(
                 f"model.embedding: must be a class that was handed over here, got {self.kind} as source from a store or a "
@@ -84,7 +87,7 @@ class OwnEmbeddingConfig(TimeEmbeddingConfig):
             raise ModelError(
                 f"model.embedding: must be built by {self.kind}({given}), got TypeError: {error}. Correct its constructor."
             ) from error
-        assert isinstance(made, nn.Module)  # noqa: S101 - whoever collected the source has seen to it
+        assert isinstance(made, nn.Module)  # noqa: S101 - checked when the source was collected
         return made
 
 
@@ -105,7 +108,7 @@ class OwnSequenceConfig(OwnEmbeddingConfig):
     name: Literal["own_sequence"] = "own_sequence"
 
     def build(self, *, horizon: float) -> TimeEmbedding:
-        """Build the module, which scales the times itself."""
+        """Build the module, which scales the times itself; `ModelError` for `time_scale: unit`."""
         if self.time_scale == "unit":
             raise ModelError(
                 "model.embedding.time_scale: must be auto or raw for a class that sees whole sequences, got 'unit'. "
@@ -117,16 +120,16 @@ class OwnSequenceConfig(OwnEmbeddingConfig):
 
 
 class OwnModule(PointwiseEmbedding):
-    """A plain module as an embedding."""
+    """A plain module, used as a pointwise embedding."""
 
     def __init__(self, dim: int, module: nn.Module) -> None:
-        """Keep a module that gives codes (U, dim) of numbers (U,)."""
+        """Keep a module from numbers (U,) to codes (U, dim)."""
         super().__init__(dim)
         self.module = module
 
     @property
     def frequencies(self) -> object:
-        """What the module calls so: it has the learning rate of frequencies, as in an embedding of this project."""
+        """The module's attribute `frequencies`, which gets the learning rate of frequencies, as in this project's embeddings."""
         return getattr(self.module, "frequencies", None)
 
     def encode(self, times: Tensor) -> Tensor:
@@ -137,7 +140,7 @@ class OwnModule(PointwiseEmbedding):
 
 @cache
 def _module(source: str) -> ModuleType:
-    """Return a module of this source, which tracebacks and `inspect` can show."""
+    """Return a Python module with this source, which tracebacks and `inspect` can show."""
     name = f"own_embedding_{hashlib.sha256(source.encode()).hexdigest()[:12]}"
     module = sys.modules[name] = ModuleType(name)
     linecache.cache[f"<{name}>"] = (len(source), None, source.splitlines(keepends=True), f"<{name}>")

@@ -15,7 +15,7 @@ from models.config import ModelError
 from models.time_embeddings.base import PointwiseConfig, PointwiseEmbedding
 
 MOST_NUMBERS = 2**27
-"""Size of the largest table: half a gigabyte, and three times that again for its gradient and Adam's two averages."""
+"""Most numbers of a table: half a gigabyte, plus three times that for its gradient and Adam's two averages."""
 
 
 class TableFields(PointwiseConfig):
@@ -55,7 +55,7 @@ class Position(PointwiseEmbedding):
     """Row t of a table W (T, D) is the code of time t."""
 
     def __init__(self, *, dim: int, horizon: int) -> None:
-        """Allocate `horizon` rows of width `dim`, drawn from N(0, 1)."""
+        """Allocate `horizon` rows of width `dim`, drawn from N(0, 1); ModelError for more than `MOST_NUMBERS` numbers."""
         super().__init__(dim)
         if horizon * dim > MOST_NUMBERS:
             raise ModelError(
@@ -65,11 +65,11 @@ class Position(PointwiseEmbedding):
         self.table = nn.Embedding(horizon, dim)
 
     def check(self, times: Tensor, gaps: Tensor) -> None:
-        """Raise `ModelError` unless what is looked up, times or gaps (N,), are whole numbers in [0, T)."""
+        """Raise `ModelError` unless the looked-up times or gaps (N,) are whole numbers in [0, T)."""
         whole_numbers(gaps if self.time_input == "gap" else times, self.table.num_embeddings)
 
     def encode(self, times: Tensor) -> Tensor:
-        """Look up the rows of times (U,), which must be whole numbers in [0, T); ModelError otherwise."""
+        """Return the rows (U, D) of times (U,), which must be whole numbers in [0, T); ModelError otherwise."""
         codes_UD: Tensor = self.table(whole_numbers(times, self.table.num_embeddings))
         return codes_UD
 

@@ -1,14 +1,14 @@
-"""A learnable position table with KAN-MAMMOTE's Mamba block behind it: the Mamba block without the KAN.
+"""A learnable position table followed by KAN-MAMMOTE's Mamba block: the Mamba block without the KAN.
 
 Source: the control of `docs/models.md`; the table is that of `models/time_embeddings/position.py`, the block that of
 Gu and Dao 2023, arXiv 2312.00752, as in KAN-MAMMOTE (`models/selective_scan.py`).
-Differs from it: nothing drives the step sizes but the block's own input, because FasterKAN is what is left out.
+Differs from it: the step sizes depend only on the block's own input, because FasterKAN is left out.
 
-- The table and the first projections run once on the distinct times of a batch.
+- The table and the first projections are computed once on the distinct times of a batch.
 
 Scaling: none; t is the number of a row.
 
-Letters: B sequences, L events (padded), N real events end to end, U distinct times, D width of the code, M width of the
+Letters: B sequences, L events (padded), N real events, concatenated, U distinct times, D width of the code, M width of the
 Mamba block, R rows that events index.
 """
 
@@ -51,7 +51,7 @@ class PositionMamba(TimeEmbedding):
     """emb_k = LN(W[t_k] + V h_k), with h from Mamba blocks over the rows of W."""
 
     def __init__(self, *, config: PositionMambaConfig, horizon: float) -> None:
-        """Build the table, the way into the blocks, the blocks and the way out."""
+        """Build the table, the projection into the blocks, the blocks, and the projection out of them."""
         super().__init__(config.dim)
         width, state = config.hidden_dim_mamba, config.state_dim_mamba
         self.position = PositionConfig(dim=config.dim).build(horizon=horizon)

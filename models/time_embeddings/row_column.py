@@ -38,14 +38,14 @@ class RowColumn(PointwiseEmbedding):
     """W[t // width] + V[t % width]."""
 
     def __init__(self, *, dim: int, width: int, horizon: int) -> None:
-        """Allocate a row of W for each image row, the last perhaps cut short, and one of V for each column."""
+        """Allocate a row of W for each image row, of which the last may be incomplete, and a row of V for each image column."""
         super().__init__(dim)
         self.width, self.horizon = width, horizon
         self.rows = nn.Embedding(math.ceil(horizon / width), dim)
         self.columns = nn.Embedding(width, dim)
 
     def check(self, times: Tensor, gaps: Tensor) -> None:
-        """Raise `ModelError` unless what is looked up, times or gaps (N,), are whole numbers in [0, T)."""
+        """Raise `ModelError` unless the looked-up times or gaps (N,) are whole numbers in [0, T)."""
         whole_numbers(gaps if self.time_input == "gap" else times, self.horizon)
 
     def encode(self, times: Tensor) -> Tensor:

@@ -2,9 +2,9 @@
 
 Source: Vaswani et al. 2017, arXiv 1706.03762, section 3.5: PE(t)[2i] = sin(t w_i), PE(t)[2i+1] = cos(t w_i),
 w_i = max_freq^(-2i/D).
-Differs from it: `sincos_learned` starts there and trains the frequencies.
+Differs from it: `sincos_learned` starts with these frequencies and trains them.
 
-Scaling: raw times; `unit` feeds t/T, and then almost all of the width is lost.
+Scaling: raw times; `unit` feeds t/T, for which almost all of the width is lost.
 """
 
 from typing import Literal

@@ -2,11 +2,11 @@
 
 Source: Kazemi et al. 2019, arXiv 1907.05321, equation 1: t2v(t)[0] = w_0 t + b_0, t2v(t)[i] = F(w_i t + b_i); F is the
 sine, the triangle and mod are among the alternatives of section 5.
-Differs from it: the paper does not say how w and b start. Phases are N(0, 1), and `frequency_init` chooses w; w_0 starts
-T times smaller, because a linear column of several hundred saturates the gates behind it. Triangle and mod have the
+Differs from it: the paper does not give initial values of w and b. Phases are N(0, 1), and `frequency_init` chooses w; w_0 starts
+T times smaller, because a linear column of several hundred saturates the gates of the next layer. Triangle and mod have the
 sine's period and range: triangle(x) = (2/pi) arcsin(sin x), mod(x) = 2 frac(x/2pi) - 1.
 
-Scaling: raw times; `unit` feeds t/T, on which N(0, 1) frequencies make less than one turn.
+Scaling: raw times; `unit` feeds t/T, for which N(0, 1) frequencies make less than one turn.
 
 Letters: U distinct times, D width of the code.
 """
@@ -51,18 +51,18 @@ class Time2VecConfig(PointwiseConfig):
 class Time2Vec(PointwiseEmbedding):
     """[w_0 t + b_0, F(w_i t + b_i)].
 
-    The slope w_0 is learned as slowly as the frequencies (`train.frequency_rate`): it multiplies raw times as they do.
+    The slope w_0 has the learning rate of the frequencies (`train.frequency_rate`), because it also multiplies raw times.
     """
 
     def __init__(self, *, frequencies: Tensor, phases: Tensor, activation: Activation) -> None:
-        """Train `frequencies` and `phases` (D,) from the values given."""
+        """Train `frequencies` and `phases` (D,), starting from the given values."""
         super().__init__(len(frequencies))
         self.frequencies = nn.Parameter(frequencies)
         self.phases = nn.Parameter(phases)
         self.activation = ACTIVATIONS[activation]
 
     def angular_frequencies(self) -> Tensor:
-        """Return those of the waves: the first is the slope of a line."""
+        """Return the frequencies of the waves, without the first, which is the slope of a line."""
         return super().angular_frequencies()[1:]
 
     def encode(self, times: Tensor) -> Tensor:

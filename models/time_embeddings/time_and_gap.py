@@ -43,7 +43,7 @@ class TimeAndGap(TimeEmbedding):
     """Columns of the scaled time, then columns of the scaled gap. No parameters."""
 
     def __init__(self, *, config: TimeAndGapConfig, horizon: float) -> None:
-        """Build one scalar encoding of each."""
+        """Build a scalar encoding of the time, and one of the gap."""
         super().__init__(config.dim)
         half, scale = config.dim // 2, config.time_scale
         self.time = ScalarConfig(dim=half, time_scale=scale).build(horizon=horizon)
