@@ -1,4 +1,4 @@
-"""The analysis of ablation studies: what was tried, what it shows, and what it does not."""
+"""The analysis of ablation studies: what was tried, what the trials show, and what they do not show."""
 
 import pandas as pd
 
@@ -28,8 +28,8 @@ def ablation_findings(
     """Return the findings of a study, in the order of the report.
 
     `importances` has a column `factor` of dotted paths and a column of shares in [0, 1] per measure. `cost`, parameters
-    or epoch_seconds, is what the objective is set against. Of `named` changes, which are compared on the test split,
-    there is no level to contrast and no search to account for.
+    or epoch_seconds, is plotted against the objective. `named` changes are compared on the test split, so for them
+    there are no level contrasts and no account of the search.
     """
     if named:
         return [ranking(trials), pareto(trials, cost)]

@@ -1,4 +1,4 @@
-"""What a search could have found, and whether all models were searched alike.
+"""The expected best result of a search, and whether all models had the same search budget.
 
 Source of the expected best: Dodge et al. 2019 (EMNLP, arXiv 1909.03004). Differs from it: drawn without replacement, as
 theirs is biased low near n = N (Tang et al. 2020, ACL, arXiv 2004.13705; Dodge et al. 2021, arXiv 2110.00613).
@@ -20,7 +20,7 @@ SPACE = ("dimension", "log10_volume")
 
 
 def expected_best(values_N: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return (N,): the mean highest of all choices of n = 1..N of the N values, without bias for independent trials."""
+    """Return (N,): the mean of the maximum over all subsets of n = 1..N of the N values; unbiased for independent trials."""
     ordered, count = np.sort(values_N), len(values_N)
     # P(highest <= v_(i)) = C(i, n) / C(N, n), the product of (i - k) / (N - k) over k < n; v_(i) is the highest with the
     # difference of two neighbours.
@@ -31,7 +31,7 @@ def expected_best(values_N: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def best_quantile(values_N: NDArray[np.float64], quantile: float) -> NDArray[np.float64]:
-    """Return (N,): that quantile of the highest of n = 1..N values drawn with replacement."""
+    """Return (N,): the given quantile of the maximum of n = 1..N values drawn with replacement."""
     ordered, count = np.sort(values_N), len(values_N)
     place = np.ceil(count * quantile ** (1 / np.arange(1, count + 1)) - 1e-9).astype(int)
     found: NDArray[np.float64] = ordered[np.clip(place, 1, count) - 1]
@@ -39,7 +39,7 @@ def best_quantile(values_N: NDArray[np.float64], quantile: float) -> NDArray[np.
 
 
 def expected_best_table(trials: Trials) -> pd.DataFrame:
-    """Return one row per model and n: expected best value of n trials and its central 95 % under redrawing."""
+    """Return one row per model and n: the expected best value of n trials and its central 95 % interval under resampling."""
     parts = []
     for model, rows in trials.groups.items():
         means = trials.means[trials.means.index.isin(rows.index)].to_numpy()
@@ -55,7 +55,7 @@ def expected_best_table(trials: Trials) -> pd.DataFrame:
 
 
 def search(trials: Trials) -> Finding:
-    """Say how good the best of n trials is expected to be, by model."""
+    """Return the expected best value of n trials, by model."""
     table = expected_best_table(trials)
     said = []
     for model, rows in table.groupby("model", sort=False):
@@ -88,9 +88,9 @@ def search(trials: Trials) -> Finding:
 
 
 def certificate_table(trials: Trials) -> pd.DataFrame:
-    """Return one row per model: what was spent on it, the size of its space, and its best value.
+    """Return one row per model: its search cost, the size of its search space, and its best value.
 
-    `dimension` counts the factors that apply to it and can vary. `log10_volume` adds up the logarithms of their sizes:
+    `dimension` counts the factors that apply to the model and can vary. `log10_volume` sums the logarithms of their sizes:
     the number of choices, the decades of a logarithmic range, the width of a linear one in its unit.
     """
     rows = []
@@ -119,7 +119,7 @@ def certificate_table(trials: Trials) -> pd.DataFrame:
 
 
 def certificate(trials: Trials) -> Finding:
-    """Say whether every model was given the same budget, and what differs."""
+    """Report whether all models had the same search budget, and what differs."""
     table = certificate_table(trials)
     if len(table) == 1:
         verdict = "Equal budget: nothing to compare, there is one model"

@@ -1,4 +1,4 @@
-"""What a set of trials is as an experiment, which decides what may be said of its factors.
+"""The experimental design of a set of trials, which decides which conclusions about its factors are valid.
 
 Letters: T complete trials, F factors.
 """
@@ -23,13 +23,13 @@ class Design:
 
     kind: Literal["factorial", "one_at_a_time", "other"]
     said: str
-    """What it is, or why it is no complete factorial, in words."""
+    """Description of the design, or the reason why it is not a complete factorial."""
     base: int | None = None
-    """Trial that is the base point of a one-at-a-time design."""
+    """The trial that is the base point of a one-at-a-time design."""
 
 
 def design(trials: Trials) -> Design:
-    """Return the design: the complete trials count, and a factorial must have no others."""
+    """Return the design of the complete trials; a factorial must have no incomplete trials."""
     reasons = _not_factorial(trials)
     if not reasons:
         sizes = " x ".join(str(len(space)) for space in trials.spaces.values() if not isinstance(space, Bounds))
@@ -46,7 +46,7 @@ def design(trials: Trials) -> Design:
 
 
 def _not_factorial(trials: Trials) -> list[str]:
-    """Return what keeps the trials from being a complete factorial, empty when they are one."""
+    """Return the reasons why the trials are not a complete factorial; empty when they are one."""
     reasons = []
     lost = len(trials.per_trial) - len(trials.scores)
     if lost:
@@ -73,13 +73,13 @@ def _not_factorial(trials: Trials) -> list[str]:
 
 
 def changed(trials: Trials, base: int) -> pd.DataFrame:
-    """Return which settings of each complete trial differ from those of `base`: (T, F), True where both apply."""
+    """Return which settings of each complete trial differ from those of `base`: (T, F), True only where both apply."""
     codes_TF, complete = _codes(trials), trials.scores.index
     return pd.DataFrame(_differs(codes_TF, codes_TF[complete.get_loc(base)]), index=complete, columns=trials.factors)
 
 
 def _codes(trials: Trials) -> Codes:
-    """Return the settings of the complete trials as numbers (T, F), the same for equal settings, -1 where none applies."""
+    """Return the settings of the complete trials as numbers (T, F): equal settings have equal numbers, and -1 means not applicable."""
     settings = trials.per_trial.loc[trials.scores.index, trials.factors]
     codes = [pd.factorize(column)[0] for _, column in settings.items()]
     return np.array(codes, dtype=np.int64).reshape(settings.shape[::-1]).T
@@ -91,10 +91,10 @@ def _differs(codes_TF: Codes, base_F: Codes) -> NDArray[np.bool_]:
 
 
 def _base(trials: Trials) -> int | None:
-    """Return the trial that every other differs from in exactly one factor, over at least two factors; None without one.
+    """Return the trial that differs from every other in exactly one factor, over at least two factors; None if there is none.
 
-    Of several it is the one with whose factors most others agree in applying (a row without some factor passes for a base
-    point too easily), and then the first tried.
+    Among several, prefer the one that has the same applicable factors as most others (a trial without some factor is too easily a base
+    point), and then the earliest.
     """
     codes_TF = _codes(trials)
     candidates = []

@@ -1,4 +1,4 @@
-"""The report of an ablation study: Markdown, and the same as one page that needs no network."""
+"""The report of an ablation study, as Markdown and as one self-contained HTML page."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -22,15 +22,15 @@ GAPS = {"difference", "interaction"}
 
 @dataclass(frozen=True, eq=False)
 class Document:
-    """A report, and the figures it names."""
+    """A report and the figures it refers to."""
 
     markdown: str
-    """The report; figures are expected beside it, as PNG files named by their stems."""
+    """The report; it expects the figures in the same folder, as PNG files named by their stems."""
     figures: Mapping[str, Figure]
     """Figures by file stem, in the order of the report."""
 
     def html(self) -> str:
-        """Return the report as one self-contained page."""
+        """Return the report as one self-contained HTML page."""
         return page(self.markdown, self.figures)
 
 
@@ -45,7 +45,7 @@ def ablation_report(
 ) -> Document:
     """Return the report of findings.
 
-    `head` is Markdown that stands first, `extra` are plotly figures placed after ours, `shared` the settings that all trials have.
+    `head` is Markdown placed first, `extra` are plotly figures placed after ours, and `shared` are the settings common to all trials.
     """
     figures = {stem: figure for finding in findings for stem, figure in finding.figures.items()}
     seeds = plural(trials.scores.shape[1], "seed")
@@ -81,7 +81,7 @@ def ablation_report(
 
 
 def _doublings(table: pd.DataFrame) -> pd.Series:
-    """Return which rows of an expected best have n = 1, 2, 4, ... or the last n of their model."""
+    """Return a mask of the rows of an expected-best table with n = 1, 2, 4, ... or the last n of their model."""
     return table["n"].isin(2 ** np.arange(32)) | (table["n"] == table.groupby("model")["n"].transform("max"))
 
 
@@ -97,7 +97,7 @@ def _table(trials: Trials, name: str, table: pd.DataFrame) -> list[str]:
 
 
 def _cell(trials: Trials, column: str, value: object, gaps: bool) -> str:
-    """Return a cell as people read it; `low` and `high` are differences where the table has some."""
+    """Return a table cell as text; with `gaps`, the columns `low` and `high` are formatted as differences."""
     if pd.isna(value):  # type: ignore[call-overload]
         return ""
     if isinstance(value, (bool, np.bool_)) and column not in trials.spaces:

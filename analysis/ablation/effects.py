@@ -1,4 +1,4 @@
-"""What changing one factor does, in words: contrasts where the design allows them, plain means where it does not."""
+"""The effect of changing one factor, in words: contrasts where the design allows them, plain means otherwise."""
 
 import numpy as np
 import pandas as pd
@@ -20,9 +20,9 @@ from analysis.wording import p_value, plural
 
 ALPHA = 0.05
 NAMED = 5
-"""Contrasts that the summary names."""
+"""Number of contrasts that the summary names."""
 PANELS = 6
-"""Pairs of factors that the figure shows."""
+"""Number of pairs of factors that the figure shows."""
 
 
 def effects(trials: Trials) -> Finding:
@@ -99,7 +99,7 @@ def _interactions(trials: Trials, table: pd.DataFrame) -> str:
 
 
 def _own_cells(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the cells that say something of their own: the second of two levels mirrors the first, with its sign turned."""
+    """Drop redundant cells: for a factor with two levels, the second is the first with the opposite sign."""
     kept = pd.Series(data=True, index=table.index)
     for name in ("level_a", "level_b"):
         of_pair = table.groupby(["factor_a", "factor_b"], sort=False)[name]
@@ -154,7 +154,7 @@ def _level_figure(trials: Trials) -> Figure:
 
 
 def _interaction_figure(trials: Trials, table: pd.DataFrame) -> Figure:
-    """Draw the pairs with the largest interactions, levels of the longer factor along the axis."""
+    """Draw the pairs with the largest interactions; the axis shows the levels of the factor with more levels."""
     values, paths = cube(trials), trials.factors
     names = short_names(paths)
     sizes = table.assign(size=table["interaction"].abs()).groupby(["factor_a", "factor_b"], sort=False)["size"].max()

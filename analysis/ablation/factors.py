@@ -1,7 +1,7 @@
-"""What the factors do: main effects and two-way interactions of a complete factorial, or contrasts with a base point.
+"""Effects of the factors: main effects and two-way interactions of a complete factorial, or contrasts with a base point.
 
 Runs of one seed share their random streams, so every contrast is taken seed by seed and has a t interval over seeds.
-Other designs get the plain mean of each level, and no claim: there the levels also differ in what else was set.
+Other designs get only the plain mean of each level and no test, because their levels also differ in other settings.
 
 Letters: S seeds, A and B levels of two factors.
 """
@@ -25,7 +25,7 @@ Gap = tuple[str, object, object, int | None, NDArray[np.float64]]
 
 
 def cube(trials: Trials) -> Cube:
-    """Return the values of a complete factorial as one array, levels in the order of the choices."""
+    """Return the values of a complete factorial as one array, with levels in the order of the choices."""
     spaces = [list(space) for space in trials.spaces.values() if not isinstance(space, Bounds)]
     settings = trials.per_trial[trials.factors]
     places = [[space.index(value) for value in settings[path]] for path, space in zip(settings, spaces, strict=True)]
@@ -36,7 +36,7 @@ def cube(trials: Trials) -> Cube:
 
 
 def marginal(values: Cube, *factors: int) -> NDArray[np.float64]:
-    """Return the means per seed over all but the given factors: (S, A) of one, (S, A, B) of two."""
+    """Return the means per seed over all factors except the given ones: (S, A) for one factor, (S, A, B) for two."""
     kept = {0, *(factor + 1 for factor in factors)}
     means: NDArray[np.float64] = values.mean(axis=tuple(i for i in range(values.ndim) if i not in kept))
     return means
@@ -51,7 +51,7 @@ def interaction(values: Cube, first: int, second: int) -> NDArray[np.float64]:
 
 
 def contrast_gaps(trials: Trials, found: Design) -> list[Gap]:
-    """Return the contrasts of a design, none where it allows none."""
+    """Return the contrasts of a design; empty where the design allows none."""
     if found.kind == "factorial":
         values = cube(trials)
         gaps: list[Gap] = []
@@ -71,7 +71,7 @@ def contrast_gaps(trials: Trials, found: Design) -> list[Gap]:
 
 
 def contrast_table(trials: Trials, found: Design) -> pd.DataFrame:
-    """Return one row per contrast of a design: difference, unadjusted interval and p over seeds (df S - 1), and Holm's p over all."""
+    """Return one row per contrast: difference, unadjusted interval and p over seeds (df S - 1), and Holm-adjusted p over all rows."""
     rows = []
     for path, level, reference, trial, gap_S in contrast_gaps(trials, found):
         gap = trials.over_seeds(gap_S)
@@ -85,7 +85,7 @@ def contrast_table(trials: Trials, found: Design) -> pd.DataFrame:
 
 
 def interaction_table(trials: Trials) -> pd.DataFrame:
-    """Return one row per cell of each pair of factors of a complete factorial: cell mean, interaction, its interval."""
+    """Return one row per cell of each pair of factors of a complete factorial: cell mean, interaction and its interval."""
     rows = []
     values = cube(trials)
     for first, second in combinations(range(len(trials.factors)), 2):
@@ -114,9 +114,9 @@ def interaction_table(trials: Trials) -> pd.DataFrame:
 
 
 def level_of(trials: Trials, path: str) -> tuple[list[str], list[str]]:
-    """Return the levels of a factor in words, and that of each complete trial, empty where it does not apply.
+    """Return the names of a factor's levels, and the level of each complete trial ("" where the factor does not apply).
 
-    A range is cut into thirds of its own scale.
+    A range is divided into thirds on its own scale.
     """
     space, column = trials.spaces[path], trials.per_trial.loc[trials.scores.index, path]
     if isinstance(space, Bounds):
@@ -131,7 +131,7 @@ def level_of(trials: Trials, path: str) -> tuple[list[str], list[str]]:
 
 
 def level_table(trials: Trials) -> pd.DataFrame:
-    """Return one row per level of each factor: complete trials, and mean and sd (ddof 1) of their means over seeds."""
+    """Return one row per level of each factor: number of complete trials, and mean and sd (ddof 1) of the trials' means over seeds."""
     rows = []
     for path in trials.factors:
         names, placed = level_of(trials, path)

@@ -1,4 +1,4 @@
-"""How much each factor matters over the tried space, as the search measured it.
+"""The importance of each factor over the searched space.
 
 Source: fANOVA, Hutter, Hoos, Leyton-Brown 2014 (ICML); PED-ANOVA, Watanabe, Bansal, Hutter 2023 (IJCAI, arXiv 2304.10255).
 """
@@ -15,7 +15,7 @@ from analysis.wording import UNKNOWN, listing, percent, plural
 
 
 def importance(trials: Trials, importances: pd.DataFrame) -> Finding:
-    """Show importances: a row per factor, its path in the column `factor`, and a column of shares per measure."""
+    """Return the finding for `importances`: one row per factor, its path in the column `factor`, and a column of shares per measure."""
     measures = _check(trials, importances)
     table = importances.sort_values([measures[0], "factor"], ascending=[False, True], ignore_index=True)
     names = short_names(trials.factors)
@@ -34,7 +34,7 @@ def importance(trials: Trials, importances: pd.DataFrame) -> Finding:
 
 
 def _first(shares: pd.Series, names: pd.Series) -> str:
-    """Return the factors with the largest share, or that none stands out."""
+    """Return text that names the factors with the largest share, or says that none stands out."""
     largest = names[np.isclose(shares, shares.max())]
     if shares.isna().all():
         return UNKNOWN
@@ -44,7 +44,7 @@ def _first(shares: pd.Series, names: pd.Series) -> str:
 
 
 def _check(trials: Trials, importances: pd.DataFrame) -> list[str]:
-    """Return the names of the measures; refuse a table without factors, or with others than those of the study."""
+    """Return the names of the measures; `ResultsError` for a table without factors or with unknown factors."""
     measures = [str(name) for name in importances.columns if name != "factor"]
     if "factor" not in importances or not measures or importances.empty:
         raise ResultsError(

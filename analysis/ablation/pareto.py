@@ -1,4 +1,4 @@
-"""The trials that no other beats on two objectives at once."""
+"""The Pareto front: trials that no other trial dominates on two objectives."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -15,12 +15,12 @@ from analysis.wording import listing, plural
 
 COSTS = ("parameters", "epoch_seconds")
 FEW = 100
-"""Costs below it are shown with three digits, others as whole numbers."""
+"""Costs below this value are shown with three digits, others as whole numbers."""
 Direction = Literal["maximize", "minimize"]
 
 
 def pareto_front(values_N2: NDArray[np.float64], directions: Sequence[Direction]) -> NDArray[np.bool_]:
-    """Return (N,): whether no other row is at least as good on both columns and better on one; never for a NaN."""
+    """Return (N,): True if no other row is at least as good on both columns and better on one; False for a row with NaN."""
     values = np.asarray(values_N2, dtype=float)
     if values.ndim != 2 or values.shape[1] != 2 or len(directions) != 2:  # noqa: PLR2004  two objectives
         raise ResultsError(
@@ -34,7 +34,7 @@ def pareto_front(values_N2: NDArray[np.float64], directions: Sequence[Direction]
 
 
 def pareto(trials: Trials, cost: str = "parameters") -> Finding:
-    """Set the objective of each complete trial against a cost, lower being better."""
+    """Compare the objective of each complete trial with a cost, of which lower is better."""
     if cost not in COSTS:
         raise ResultsError(f"cost: must be one of {', '.join(COSTS)}, got {cost!r}. Name one of them.")
     rows = trials.per_trial.loc[trials.scores.index]

@@ -9,14 +9,14 @@ from analysis.findings import Finding
 from analysis.wording import plural
 
 SHOWN = 20
-"""Trials that the figure shows."""
+"""Number of trials that the figure shows."""
 
 
 def trial_table(trials: Trials) -> pd.DataFrame:
     """Return one row per trial: mean over seeds, t interval (df S - 1), sd (ddof 1), costs and settings.
 
-    Complete trials come first, best first, ties by number; `best` marks the first of them. Intervals of rates are cut
-    to [0, 1]; one seed has none.
+    Complete trials come first, best first, ties by number; `best` marks the first of them. Intervals of rates are clipped
+    to [0, 1]; with one seed there is no interval.
     """
     rows = []
     for trial in trials.per_trial.index:

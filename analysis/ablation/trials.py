@@ -1,4 +1,4 @@
-"""The trials of an ablation study: one row per trial and seed, and the space that they were drawn from.
+"""The trials of an ablation study: one row per trial and seed, and the search space of the study.
 
 Letters: T complete trials, S seeds.
 """
@@ -30,17 +30,17 @@ EMBEDDING = "model.embedding.name"
 ALL = "all trials"
 LEVEL = 0.95
 ROUNDING = 1e-12
-"""What is smaller than this share of the largest value is the rounding of a sum, and counts as zero."""
+"""A value below this share of the largest value counts as zero: it is the rounding error of a sum."""
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """A factor that takes any number between two bounds."""
+    """The range of a factor that takes any number between two bounds."""
 
     low: float
     high: float
     log: bool = False
-    """Whether it is drawn on a logarithmic scale."""
+    """Whether the factor is sampled on a logarithmic scale."""
 
     def __post_init__(self) -> None:
         if not self.low < self.high or (self.log and self.low <= 0):
@@ -51,7 +51,7 @@ class Bounds:
 
     @property
     def size(self) -> float:
-        """Width in its own scale: decades when logarithmic, else high minus low."""
+        """Width of the range on its own scale: decades when logarithmic, else high minus low."""
         return log10(self.high / self.low) if self.log else self.high - self.low
 
 
@@ -60,7 +60,7 @@ Space = Bounds | Sequence[object]
 
 @dataclass(frozen=True, eq=False)
 class Trials:
-    """The trials of a study, complete or not, scored on validation.
+    """The trials of a study, complete and incomplete, scored on the validation split.
 
     A setting may lie outside its factor's space: the base point of a study need not be among its choices.
     """
@@ -68,7 +68,7 @@ class Trials:
     table: pd.DataFrame
     """One row per (trial, seed): the columns of COLUMNS, and one per factor, NaN or None where it does not apply."""
     objective: str
-    """What `value` is. A name with "accuracy" in it is a rate in [0, 1], shown in percent."""
+    """Name of the quantity in the column `value`. A name that contains "accuracy" means a rate in [0, 1], shown in percent."""
     direction: Literal["maximize", "minimize"]
     """Whether a higher or a lower value is better."""
     spaces: Mapping[str, Space]
@@ -141,12 +141,12 @@ class Trials:
 
     @property
     def sign(self) -> int:
-        """1 when higher is better, else -1."""
+        """1 if higher values are better, else -1."""
         return 1 if self.direction == "maximize" else -1
 
     @property
     def goal(self) -> str:
-        """The objective as the report writes it."""
+        """The objective as written in the report."""
         return self.objective.replace("_", " ")
 
     @property
@@ -156,13 +156,13 @@ class Trials:
 
     @cached_property
     def scores(self) -> pd.DataFrame:
-        """Values of the complete trials, (T, S), trials and seeds ascending."""
+        """Values of the complete trials (T, S), trials and seeds in ascending order."""
         complete = self.table[self.table["state"] == "COMPLETE"]
         return complete.pivot(index="trial", columns="seed", values="value").astype(float)  # noqa: PD010
 
     @cached_property
     def means(self) -> pd.Series:
-        """Mean over seeds of each complete trial."""
+        """Mean over seeds of each complete trial (T,)."""
         return self.scores.mean(axis=1)
 
     @cached_property
@@ -174,7 +174,7 @@ class Trials:
 
     @cached_property
     def groups(self) -> dict[str, pd.DataFrame]:
-        """Rows of `per_trial` by embedding, in the order of the choices; all in one where that is no factor."""
+        """Rows of `per_trial` by embedding, in the order of the choices; a single group where the embedding is not a factor."""
         if EMBEDDING not in self.spaces:
             return {ALL: self.per_trial}
         return {
@@ -183,7 +183,7 @@ class Trials:
         }
 
     def over_seeds(self, values_S: Sequence[float] | np.ndarray) -> Estimate:
-        """Estimate a mean over seeds with S - 1 df; rounding in the last digits is no variance."""
+        """Estimate a mean over seeds with S - 1 df; differences in the last digits count as rounding, not as variance."""
         values = np.asarray(values_S, dtype=float)
         dust = ROUNDING * float(np.abs(self.scores.to_numpy()).max(initial=0))
         mean = 0.0 if abs(values.mean()) <= dust else float(values.mean())
@@ -195,23 +195,23 @@ class Trials:
         )
 
     def show(self, value: float) -> str:
-        """Return a value as people read it."""
+        """Return a value of the objective as text."""
         return percent(value) if self.is_rate else UNKNOWN if np.isnan(value) else f"{value:.4g}"
 
     def show_gap(self, gap: float) -> str:
-        """Return a difference of values with its sign; in points for rates."""
+        """Return a signed difference of values as text; in percentage points for rates."""
         return f"{points(gap)} points" if self.is_rate else UNKNOWN if np.isnan(gap) else f"{gap:+.3g}"
 
 
 def levels(space: Space, column: pd.Series) -> list[object]:
-    """Return the levels that occur or may occur: choices in their order, then what else was tried, ascending."""
+    """Return all levels of a factor: the choices in their order, then any other values that were tried, ascending."""
     choices = [] if isinstance(space, Bounds) else list(space)
     tried = [value for value in column.dropna().unique() if value not in choices]
     return choices + sorted(tried, key=lambda value: (isinstance(value, str), value))
 
 
 def label(value: object, digits: int = 6) -> str:
-    """Return a setting in a few letters; whole numbers keep all their digits."""
+    """Return a short text for a setting; whole numbers keep all their digits."""
     if isinstance(value, (bool, np.bool_)):
         return str(bool(value)).lower()
     if not isinstance(value, (int, float, np.number)):
@@ -221,7 +221,7 @@ def label(value: object, digits: int = 6) -> str:
 
 
 def short_names(paths: Sequence[str]) -> dict[str, str]:
-    """Return the shortest endings of dotted paths that tell them apart."""
+    """Return the shortest unique suffix of each dotted path."""
     names = {}
     for path in paths:
         parts = path.split(".")

@@ -1,4 +1,4 @@
-"""The encoding doctor: what event times hold, and which encodings of them can work, before anything is trained."""
+"""The encoding doctor: properties of event times, and which encodings suit them, before any training."""
 
 from analysis.doctor.advice import NOTHING, Advice, advise, fitting_scale, scales, verdict
 from analysis.doctor.page import doctor_figures, doctor_page, lines

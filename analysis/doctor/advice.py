@@ -1,6 +1,6 @@
-"""The rules of the encoding doctor: what to mind about times, a verdict on each encoding, a unit, and a shortlist.
+"""The rules of the encoding doctor: warnings about the times, a verdict on each encoding, a unit, and a shortlist.
 
-Each rule is a comparison with a constant that is named here; docs/doctor.md lists them all. No rule predicts an accuracy.
+Each rule compares a number with a constant named here; docs/doctor.md lists them all. No rule predicts an accuracy.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,33 +13,33 @@ from analysis.doctor.times import Times
 from analysis.wording import listing, plural
 
 GOOD_LATE = 300.0
-"""Units that the late times should have where a unit is chosen, as in the reader of files."""
+"""Target value of late times when a unit is chosen, as in the file reader."""
 FIT_LATE = (30.0, 3000.0)
-"""Late times, in units, at which the unit stays as it is."""
+"""Range of late times, in the present unit, for which the unit is kept."""
 HUGE = 100.0
-"""Times the 95 % quantile of the gaps from which the largest gap is an outlier."""
+"""The largest gap is an outlier from this multiple of the 95 % quantile of the gaps."""
 STRETCHED = 10.0
-"""Times the late times from which the horizon is set by outliers."""
+"""Outliers determine the horizon from this multiple of the late times."""
 MANY_TIES = 0.01
-"""Share of gaps that are 0 from which it is said."""
+"""Share of gaps equal to 0 from which a warning is given."""
 WIDE_RANGE = 1e4
-"""Late time over median gap from which no unit shows both."""
+"""Ratio of late time to median gap from which no unit resolves both."""
 COLLAPSED, LOST = 3.0, 0.5
-"""Effective rank, and share of that on the times 0 to 783, below both of which an encoding is collapsed."""
+"""An encoding is collapsed if its effective rank, and its share of the rank on the times 0 to 783, are both below these."""
 LARGEST_READ = 2**24
-"""Largest time that a reader of files takes."""
+"""Largest time that the file reader accepts."""
 MEASURED_AT = 784.0
 """Horizon at which `train.frequency_rate` was chosen (decision 0009)."""
 DEFAULT_RATE = 0.1
 KEEP_RATE = 3.0
-"""Factor within which a fitting rate is as good as the default."""
+"""The default rate is kept if the fitting rate is within this factor of it."""
 NOTHING, TIME, GAP, BOTH = "nothing", "time", "gap", "time and gap"
-"""What of an event an encoding sees."""
+"""The inputs of an encoding."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Another unit: what becomes of a number, and what is to be done for it."""
+    """Another unit of time: its factor, and how to change to it."""
 
     factor: float
     how: str
@@ -47,23 +47,23 @@ class Scale:
 
 @dataclass(frozen=True, eq=False)
 class Advice:
-    """What the rules say."""
+    """The results of the rules."""
 
     minded: Mapping[str, str]
-    """What to mind, in words, by the name of the rule."""
+    """Warnings, by the name of the rule."""
     encodings: pd.DataFrame
-    """What was measured of each encoding, with its `verdict`: refused, constant, collapsed, blurs or fits."""
+    """Measurements of each encoding, with its `verdict`: refused, constant, collapsed, blurs or fits."""
     scale: Scale
     unit: str
-    """The advice on the unit, in words."""
+    """Text of the advice on the unit."""
     rate: float
-    """The advice on `train.frequency_rate`."""
+    """The recommended `train.frequency_rate`."""
     shortlist: Mapping[str, str]
-    """The reason for each encoding that is worth a training."""
+    """The reason for each encoding that is worth training."""
 
 
 def scales(times: Times, units: Mapping[str, float]) -> list[Scale]:
-    """Return the units that can be chosen: those of `units`, each with its factor, or powers of ten of plain numbers."""
+    """Return the units to choose from: those of `units`, each with its factor, or powers of ten for times without a unit."""
     if units:
         return [
             Scale(factor, "Keep the unit" if factor == 1 else f"Set data.time_unit to {name}")
@@ -80,11 +80,11 @@ def _told(power: int) -> str:
 
 
 def advise(times: Times, encodings: pd.DataFrame, units: Mapping[str, float], curve: pd.DataFrame) -> Advice:
-    """Return what the rules say.
+    """Return the results of the rules.
 
-    `encodings` has a row each: name, refused (why, or ""), sees, table, trained (parameters), rank (effective, of these
-    times), reference (the same of the times 0 to 783), resolved (the least gap told apart, NaN for none). `curve` has the
-    rank of some encodings by name and by the factor of a unit.
+    `encodings` has one row per encoding: name, refused (reason, or ""), sees, table, trained (parameters), rank (effective, for these
+    times), reference (effective rank for the times 0 to 783), resolved (smallest gap resolved, NaN if none). `curve` has the
+    effective rank of some encodings by name and by factor of the unit.
     """
     judged = encodings.assign(verdict=[verdict(row, times) for _, row in encodings.iterrows()])
     scale = fitting_scale(times, scales(times, units))
@@ -107,7 +107,7 @@ def verdict(row: pd.Series, times: Times) -> str:
 
 
 def fitting_scale(times: Times, choices: Sequence[Scale]) -> Scale:
-    """Return the unit to take: the present one where late times fit, else that in which they are nearest to 300, by ratio."""
+    """Return the unit to use: the present one if late times fit, else the one in which they are nearest to 300, by ratio."""
     if times.is_constant or not times.late or FIT_LATE[0] <= times.late <= FIT_LATE[1]:
         return Scale(1.0, "Keep the unit")
     ratios = [max(times.late * one.factor / GOOD_LATE, GOOD_LATE / (times.late * one.factor)) for one in choices]
@@ -115,13 +115,13 @@ def fitting_scale(times: Times, choices: Sequence[Scale]) -> Scale:
 
 
 def fitting_rate(late: float) -> float:
-    """Return the `train.frequency_rate` at which an update turns the phase of late times as the default does at 784."""
+    """Return the `train.frequency_rate` that changes the phase at late times as much per update as the default does at time 784."""
     rate = float(f"{min(DEFAULT_RATE * MEASURED_AT / late, 1.0):.1g}") if late else DEFAULT_RATE
     return DEFAULT_RATE if 1 / KEEP_RATE <= rate / DEFAULT_RATE <= KEEP_RATE else rate
 
 
 def shortlist(judged: pd.DataFrame, times: Times) -> dict[str, str]:
-    """Return the control, the baseline where it can be learned, and of each kind that fits the one of the highest rank."""
+    """Return the shortlist: the control, the baseline if it is trainable, and the fitting encoding of the highest rank of each kind."""
     chosen = {"none": "the control: what the number and the order of the events tell without their times"}
     fits = judged[judged["verdict"] == "fits"]
     if "position" in set(fits["name"]) and times.horizon <= len(times.times):
@@ -146,7 +146,7 @@ def shortlist(judged: pd.DataFrame, times: Times) -> dict[str, str]:
 
 
 def _is_regular(times: Times) -> bool:
-    """Say whether all gaps are one and the same."""
+    """Return whether all gaps are equal."""
     return len(times.positive) > 0 and times.ties == 0 and bool(times.positive[0] == times.positive[-1])
 
 
@@ -247,11 +247,11 @@ RULES: dict[str, Callable[[Times], str]] = {
     "regular": _regular,
     "gapless": _gapless,
 }
-"""What there is to mind about times, in words, or "" where it does not hold."""
+"""Each rule returns the warning about the times, or "" where there is none."""
 
 
 def _collapses(judged: pd.DataFrame) -> dict[str, str]:
-    """Return what to mind about effective ranks."""
+    """Return warnings about effective ranks."""
     rows = judged[judged["verdict"] == "collapsed"]
     if rows.empty:
         return {}
@@ -264,7 +264,7 @@ def _collapses(judged: pd.DataFrame) -> dict[str, str]:
 
 
 def _unit(times: Times, scale: Scale, curve: pd.DataFrame) -> str:
-    """Return the advice on the unit with its reason."""
+    """Return the advice on the unit and its reason."""
     if times.is_constant:
         return "Any: the time is a constant."
     now = f"99 % of the times lie before {times.late:,.4g} {times.unit}"

@@ -1,4 +1,4 @@
-"""The page of the encoding doctor: what to mind, a unit, a shortlist, and what they rest on."""
+"""The page of the encoding doctor: warnings, a unit, a shortlist, and the measurements behind them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -40,7 +40,7 @@ METHOD = (
 
 
 def lines(times: Times) -> list[tuple[str, str]]:
-    """Return what the times hold, a row each, for the terminal and the page."""
+    """Return the properties of the times as (name, value) rows, for the terminal and the page."""
     unit = times.unit
     lengths = dict(zip(OF_LENGTHS, np.quantile(times.lengths, OF_LENGTHS, method="inverted_cdf"), strict=True))
     rows = [
@@ -67,7 +67,7 @@ def _quantile(at: float) -> str:
 
 
 def doctor_figures(times: Times, advice: Advice, curve: pd.DataFrame) -> dict[str, Figure]:
-    """Return the figures by their stems; without gaps, or in a unit that is none, those that can be drawn."""
+    """Return the figures by file stem; the figure of gaps needs gaps above 0, and that of units needs `curve`."""
     figures = {}
     if len(times.positive):
         marks = {"median": times.median_gap, "largest": float(times.positive[-1])}
@@ -81,7 +81,7 @@ def doctor_figures(times: Times, advice: Advice, curve: pd.DataFrame) -> dict[st
 def doctor_page(
     name: str, times: Times, advice: Advice, curve: pd.DataFrame, *, sampled: Sequence[str], notes: Sequence[str]
 ) -> str:
-    """Return the page; `sampled` says on what it rests where that is not all, `notes` what was converted."""
+    """Return the page; `sampled` names the sample if not all data were used, and `notes` describes conversions."""
     figures = doctor_figures(times, advice, curve)
     shown = {stem: f"![{plain(described(figure))}]({stem}.png)" for stem, figure in figures.items()}
     parts = [

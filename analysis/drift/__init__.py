@@ -1,4 +1,4 @@
-"""Drift: whether sequences that a model is given now look like those that it was trained on."""
+"""Drift: whether new sequences have the distribution of the sequences that a model was trained on."""
 
 from analysis.drift.comparing import Compared, compare
 from analysis.drift.page import Drift, drift_page, headline, lines

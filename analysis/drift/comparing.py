@@ -1,4 +1,4 @@
-"""The tests: one number of each sequence against the same of the training sequences, and predicted classes, as one family."""
+"""The drift tests, as one family: per-sequence numbers and predicted classes, new sequences against training sequences."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,9 +12,9 @@ from analysis.statistics.sketch import Sketch
 from analysis.statistics.two_way import holm
 
 ALPHA = 0.05
-"""Rate of error of the whole family: how often anything is said to differ where nothing does."""
+"""Family-wise error rate: the probability of reporting any difference when there is none."""
 SMALL = 0.05
-"""Effect below which a difference that is shown is called small."""
+"""Effect below which a significant difference is called small."""
 NAMES = {
     "length": "events of a sequence",
     "median_gap": "median gap of a sequence",
@@ -24,25 +24,25 @@ NAMES = {
     "confidence": "confidence",
     "predicted": "predicted classes",
 }
-"""What is compared, by the names of the numbers."""
+"""Description of each quantity compared, by its name."""
 TIMED = {"median_gap", "largest_gap", "median_time", "last_time"}
-"""Those that are told in the unit of the times."""
+"""The quantities in the unit of the times."""
 QUARTILES = (0.25, 0.5, 0.75)
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One of the family of tests."""
+    """One test of the family."""
 
     name: str
     shift: Shift
     sizes: tuple[int, int]
-    """Sequences of the reference, and of the file."""
+    """Number of sequences of the reference, and of the file."""
     earlier: tuple[float, ...]
-    """Quartiles in the reference, or shares of the classes."""
+    """Quartiles of the reference, or its shares of the classes."""
     later: tuple[float, ...]
     adjusted: float = nan
-    """The p by Holm's procedure."""
+    """Holm-adjusted p."""
 
     @property
     def verdict(self) -> str:
@@ -59,7 +59,7 @@ def compare(
     samples: Mapping[str, NDArray[np.float32]],
     predicted: tuple[NDArray[np.int64], NDArray[np.int64]],
 ) -> list[Compared]:
-    """Compare samples with the sketches of the same names, and two counts of predicted classes; p are Holm's over all."""
+    """Compare samples with the sketches of the same names, and two counts of predicted classes; p are Holm-adjusted over all tests."""
     found = []
     for name, sketch in sketches.items():
         values = samples[name][~np.isnan(samples[name])]

@@ -1,4 +1,4 @@
-"""What moved and by how much: as lines for a terminal, and as a page."""
+"""The result of a drift comparison: as lines for a terminal, and as a page."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from analysis.statistics.sketch import Sketch
 from analysis.wording import as_words, bullets, listing, markdown_table, p_value, plain, plural, series
 
 SHOWN = (0.05, 0.25, 0.5, 0.75, 0.95)
-"""Quantiles of all events that the page shows."""
+"""Quantiles that the page shows, over all events."""
 METHOD = (
     (
         "**Unit.** A sequence is the unit, because events of one sequence depend on each other: each test takes one number of each "
@@ -46,26 +46,26 @@ METHOD = (
 
 @dataclass(frozen=True, eq=False)
 class Drift:
-    """What was compared, and of what."""
+    """A drift comparison and the data it is about."""
 
     source: str
     model: str
     compared: Sequence[Compared]
     sketches: Mapping[str, Sketch]
-    """The references, by the names of what is compared."""
+    """The reference sketches, by the name of the quantity."""
     samples: Mapping[str, NDArray[np.float32]]
     events: Mapping[str, tuple[Sketch, NDArray[np.int64]]]
-    """Of all events: the reference, and how many of the file's each cut point reaches."""
+    """Quantities over all events: the reference sketch, and the number of values of the file at or below each cut point."""
     totals: Mapping[str, int]
-    """How many the file has of each of those."""
+    """Number of values of each quantity in the file."""
     class_names: Sequence[str]
     unit: str
     notes: Sequence[str]
-    """What else is to be known, a sentence each."""
+    """Further remarks, one sentence each."""
 
 
 def lines(drift: Drift) -> Iterator[str]:
-    """Yield what moved, what did not, and what was not tested."""
+    """Yield lines for the terminal: the distributions that moved, those that did not, and those not tested."""
     for verdict in ("moved", "moved little"):
         for one in _with(drift, verdict):
             yield f"{verdict}: {_said(one, drift)}"
@@ -102,7 +102,7 @@ def drift_page(drift: Drift) -> str:
 
 
 def headline(drift: Drift) -> str:
-    """Return how many of the distributions moved."""
+    """Return a sentence with the number of distributions that moved."""
     moved = len(_with(drift, "moved"))
     if not moved:
         return f"No distribution of {len(drift.compared)} moved by more than a little."
@@ -134,7 +134,7 @@ def _quartiles(three: Sequence[float]) -> str:
 
 
 def _change(one: Compared) -> str:
-    """Return the relative change of the median, where there is one."""
+    """Return the relative change of the median as text; "" where there is none."""
     before, after = one.earlier[1], one.later[1]
     return f" ({after / before - 1:+.1%})" if before > 0 and after != before else ""
 

@@ -1,4 +1,4 @@
-"""Tables to figures, a file a subject, drawn with the parts. Plotly is imported in this package and nowhere else."""
+"""Figures from tables, one module per subject, built from `parts`. Plotly is imported only in this package."""
 
 from plotly.graph_objects import Figure
 

@@ -1,4 +1,4 @@
-"""The accuracy of every run, a row a model, with the mean of each model and its interval."""
+"""The accuracy of every run, one row per model, with the mean of each model and its interval."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from analysis.wording import interval_of_rate, percent, plural, series
 
 WIDTH = 620
 LINE_BELOW = 0.42
-"""Where the interval lies, in rows below the name of its model: under the points of the seeds."""
+"""Vertical offset of the interval below its model's name, in rows: it lies under the points of the seeds."""
 
 
 def accuracy_figure(

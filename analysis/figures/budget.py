@@ -1,4 +1,4 @@
-"""What was spent on the search of each model, and what a budget buys."""
+"""The search cost of each model, and the expected best value of a search budget."""
 
 from collections.abc import Mapping
 
@@ -25,7 +25,7 @@ STATES = {"complete": COLOURS[0], "pruned": COLOURS[4], "failed": INK}
 
 
 def expected_best_figure(table: pd.DataFrame, trials: Mapping[str, pd.Series], *, unit: str, percent: bool) -> Figure:
-    """Draw the expected best of n trials, a line per model, its trials as points at n = 1."""
+    """Draw the expected best of n trials as a line per model, and the model's trials as points at n = 1."""
     scale, colour = 100 if percent else 1, colours(list(trials))
     most = int(table["n"].max())
     limits = padded(scale * np.concatenate([values.to_numpy() for values in trials.values()]))
@@ -64,7 +64,7 @@ def expected_best_figure(table: pd.DataFrame, trials: Mapping[str, pd.Series], *
 
 
 def tuning_figure(table: pd.DataFrame) -> Figure:
-    """Draw the trials of each model by state, with the epochs they took."""
+    """Draw the number of trials of each model by state, with their epochs."""
     figure = Figure()
     places = list(range(len(table)))
     for state, colour in STATES.items():

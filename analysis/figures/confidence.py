@@ -1,4 +1,4 @@
-"""Confidence against accuracy, a square a model."""
+"""Reliability diagrams: accuracy against confidence, one square panel per model."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ SIDE, GAP = 420, 120
 
 
 def reliability_figure(bins: pd.DataFrame, means: pd.DataFrame, models: Sequence[str], level: float) -> Figure:
-    """Draw a square a model: accuracy by confidence, each seed's bins as points, their means with intervals; in [0, 1]."""
+    """Draw accuracy by confidence, one panel per model: the bins of each seed as points, their means with intervals; in [0, 1]."""
     grid = squares(len(models), SIDE, GAP)
     low = 100 * float(min(bins["confidence"].min(), bins["accuracy"].min()))
     limits = [max(-2.0, low - 4), 102]
@@ -42,7 +42,7 @@ def reliability_figure(bins: pd.DataFrame, means: pd.DataFrame, models: Sequence
 
 
 def _said(bins: pd.DataFrame, models: Sequence[str]) -> list[str]:
-    """Return how sure and how often right each model is on average, in words."""
+    """Return text on the mean confidence and mean accuracy of each model."""
     said = []
     for model in models:
         rows = bins[bins["model"] == model]
@@ -56,7 +56,7 @@ def _said(bins: pd.DataFrame, models: Sequence[str]) -> list[str]:
 def _bins(
     figure: Figure, model: str, seeds: pd.DataFrame, mean: pd.DataFrame, *, colour: str, axes: dict[str, str]
 ) -> None:
-    """Draw the bins of one model: each seed's as points, their means with intervals as a line."""
+    """Draw the bins of one model: those of each seed as points, their means with intervals as a line."""
     figure.add_scatter(
         x=100 * seeds["confidence"],
         y=100 * seeds["accuracy"],

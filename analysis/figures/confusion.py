@@ -1,4 +1,4 @@
-"""Which classes each model takes for which: a matrix a model."""
+"""Confusion matrices, one per model."""
 
 from collections.abc import Mapping, Sequence
 
@@ -23,13 +23,13 @@ SIDE = 560
 GAP = 120
 SHOWN_SHARE = 0.005
 MANY = 20
-"""Classes above which a cell has no room for a number, nor a class for its name: a page tells both where one points."""
+"""Number of classes above which numbers and class names do not fit; the page shows both on hover."""
 LONGEST_NAME = 16
-"""Letters of a class's name that are drawn."""
+"""Number of characters of a class's name that are drawn."""
 
 
 def confusion_figure(confusion: Mapping[str, NDArray[np.int64]], classes: Sequence[str]) -> Figure:
-    """Draw a confusion matrix per model from counts (K, K), rows true: errors coloured, shares in percent of the row.
+    """Draw a confusion matrix per model from counts (K, K) with true classes in rows: errors are coloured, cells show row percent.
 
     `classes` are the names of the K classes.
     """
@@ -39,7 +39,7 @@ def confusion_figure(confusion: Mapping[str, NDArray[np.int64]], classes: Sequen
     names, many = cut_names(classes, LONGEST_NAME), len(classes) > MANY
     longest = min(max(map(text_width, classes)), text_width("m" * LONGEST_NAME))
     beside = max(0, longest - text_width("00"))
-    # Names that do not fit below their columns stand upright.
+    # Names that do not fit below their columns are rotated.
     below = beside if many or longest > SIDE / len(names) else 0
     grid = squares(len(confusion), SIDE, GAP + beside)
     figure = Figure()
@@ -84,7 +84,7 @@ def confusion_figure(confusion: Mapping[str, NDArray[np.int64]], classes: Sequen
 
 
 def _worst(wrong: Mapping[str, NDArray[np.float64]], classes: Sequence[str]) -> list[str]:
-    """Return the most frequent error of each model, in words; `wrong` is NaN on the diagonal."""
+    """Return text on the most frequent error of each model; `wrong` is NaN on the diagonal."""
     said = []
     for model, share_KK in wrong.items():
         worst = float(np.nanmax(share_KK, initial=0.0))
@@ -104,7 +104,7 @@ def _texts(share_KK: NDArray[np.float64]) -> list[list[str]]:
 
 
 def _heading(figure: Figure, model: str, panel: int, room: tuple[int, int]) -> None:
-    """Name a panel and its axes; `room` is what the names of the classes take beside and below it, in pixels."""
+    """Write the title of a panel and of its axes; `room` is the space of the class names beside and below it, in pixels."""
     beside, below = room
     panel_title(figure, model, panel)
     axes = {"xref": f"{axis('x', panel)} domain", "yref": f"{axis('y', panel)} domain", "showarrow": False}

@@ -1,4 +1,4 @@
-"""When runs converge, how far they overfit, and how steady they are: a strip each."""
+"""Convergence epoch, overfitting gap and stability of runs, one strip each."""
 
 from collections.abc import Sequence
 
@@ -13,9 +13,9 @@ WIDTH, BETWEEN = 420, 60
 
 
 def convergence_figure(runs: pd.DataFrame, models: Sequence[str], window: int) -> Figure:
-    """Draw convergence epoch, overfitting gap and stability of every run, [0, 1] units in `runs` shown as points.
+    """Draw convergence epoch, overfitting gap and stability of every run; values of `runs` in [0, 1] are shown in percentage points.
 
-    Stability is that over the last `window` epochs. It is left out where no run has more: what moves there is learning.
+    Stability is measured over the last `window` epochs. It is left out if no run has more epochs, because it then measures learning.
     """
     epochs = int(runs["epochs"].max())
     shown = runs.assign(gap=100 * runs["overfitting_gap"], instability=100 * runs["training_stability"])

@@ -1,4 +1,4 @@
-"""The difference of each pair of models, a row each, with its interval before and after the correction for many pairs."""
+"""The difference of each pair of models, one row per pair, with its unadjusted interval and that adjusted for multiple comparisons."""
 
 import numpy as np
 import pandas as pd
@@ -19,15 +19,15 @@ from analysis.wording import points, series
 
 ROW_HEIGHT, WIDTH = 66, 520
 MOST_ROWS = 30
-"""Rows above which only declared pairs are drawn."""
+"""Number of rows above which only declared pairs are drawn."""
 VERDICT_COLOURS = {"better": COLOURS[0], "worse": COLOURS[0], "equivalent": COLOURS[2], "undecided": MUTED}
 
 
 def differences_figure(pairs: pd.DataFrame, alpha: float, margin: float, what: str) -> Figure:
-    """Draw a row a pair: `model_a` minus `model_b` in points, thick its interval, thin the adjusted one.
+    """Draw a row per pair: `model_a` minus `model_b` in percentage points, its interval as a thick line, the adjusted one as a thin.
 
     `pairs` has difference, ci_low, ci_high, adjusted_low and adjusted_high in [0, 1] units, verdict and declared. The band
-    is `margin` either way; `what` names what differs.
+    shows `margin` on both sides of zero; `what` names the quantity.
     """
     shown = pairs if len(pairs) <= MOST_ROWS else pairs[pairs["declared"]]
     names = [f"{row['model_a']} - {row['model_b']}" for _, row in shown.iterrows()]

@@ -1,4 +1,4 @@
-"""Drawn sequences: what every seed of one model gets right and every seed of another misses."""
+"""Drawings of sequences that all seeds of one model classify correctly and all seeds of another misclassify."""
 
 from collections.abc import Sequence
 
@@ -21,23 +21,23 @@ from analysis.figures.parts.style import (
 from analysis.wording import plural, series
 
 SIDE = 28
-"""Cells of a tile, either way."""
+"""Width and height of a tile, in cells."""
 IMAGE_HORIZON = SIDE**2
-"""An event sequence of this length is read as an image of 28 x 28 pixels, row by row."""
+"""A sequence with this horizon is drawn as an image of 28 x 28 pixels, row by row."""
 STEP, ROW, LINE = 34, 40, 5
-"""Cells from one tile to the next, across and down, and for a second line of text."""
+"""Distance in cells between tiles across and down, and height in cells of a second line of text."""
 ONE_LINE, LONGEST_NAME = 14, 12
-"""Letters that fit below a tile, and letters of a class's name that are written there."""
+"""Number of characters that fit in one line below a tile, and the most characters of a class's name written there."""
 GROUND = -1
-"""What lies between the tiles, whose cells are 0 or 1."""
+"""Value of the cells between tiles; cells of tiles are 0 or 1."""
 CELL = 3.4
-"""Pixels a cell."""
+"""Size of a cell in pixels."""
 
 
 def examples_figure(drawn: pd.DataFrame, events: pd.DataFrame, models: Sequence[str], classes: Sequence[str]) -> Figure:
-    """Draw a row of tiles a pair (right, missed), a tile a sequence of `events` (sample_id, time, horizon).
+    """Draw a row of tiles per pair (right, missed), one tile per sequence of `events` (sample_id, time, horizon).
 
-    A sequence over 784 time steps is drawn as the image that it came from; another as bars, events by time.
+    A sequence with a horizon of 784 is drawn as the 28 x 28 image that it came from; others as bars, events by time.
     """
     groups = [((str(a), str(b)), group) for (a, b), group in drawn.groupby(["right", "missed"], sort=False)]
     most = max(len(group) for _, group in groups)
@@ -91,7 +91,7 @@ def examples_figure(drawn: pd.DataFrame, events: pd.DataFrame, models: Sequence[
 
 
 def raster(times: NDArray[np.number], horizon: float) -> NDArray[np.float64]:
-    """Return a tile (28, 28) of 0 and 1: pixels where time is a place in an image, else a bar a stretch of time."""
+    """Return a tile (28, 28) of 0 and 1: image pixels if the horizon is that of an image, else one bar per interval of time."""
     if horizon == IMAGE_HORIZON:
         pixels = np.zeros(SIDE * SIDE)
         pixels[times.astype(int)] = 1

@@ -27,7 +27,7 @@ Panel = tuple[str, Sequence[str], str, Sequence[str], NDArray[np.float64]]
 
 
 def interaction_figure(panels: Sequence[Panel], *, unit: str, percent: bool, cut: str = "") -> Figure:
-    """Draw a panel per pair of factors: cell means over seeds as lines, seeds as points; parallel lines do not interact."""
+    """Draw a panel per pair of factors: cell means over seeds as lines, seeds as points; parallel lines mean no interaction."""
     scale = 100 if percent else 1
     room = max(label_room(list(lines)) for _, _, _, lines, _ in panels)
     grid = Grid(len(panels), min(2, len(panels)), (SIDE, HEIGHT), (GAP, DOWN), room)
@@ -63,7 +63,7 @@ def _span(panel: Panel, scale: float) -> str:
 def _lines(
     figure: Figure, shown_SAB: NDArray[np.float64], names: Sequence[str], panel: int, limits: tuple[float, float]
 ) -> None:
-    """Draw the mean of each line, its seeds as points, and its name at its end."""
+    """Draw each line of means, its seeds as points, and its name at its end."""
     colour, places = colours(list(names)), list(range(shown_SAB.shape[1]))
     axes, ends = {"xaxis": axis("x", panel), "yaxis": axis("y", panel)}, {}
     for line, name in enumerate(names):

@@ -1,4 +1,4 @@
-"""The primary metric against what it costs, a panel a cost."""
+"""The primary metric against cost, one panel per cost."""
 
 from collections.abc import Mapping, Sequence
 from math import log10
@@ -24,10 +24,10 @@ def efficiency_figure(
     metric: tuple[str, str],
     level: float,
 ) -> Figure:
-    """Draw a panel a cost, {column: (title, unit)}: `metric` (column, title), in [0, 1], against the cost over its unit.
+    """Draw a panel per cost, {column: (title, unit)}: `metric` (column, title), in [0, 1], against the cost divided by its unit.
 
     `runs` has model, the metric and the costs; `means` has model, dominated_by, the metric with `_low` and `_high` and
-    each cost likewise. A model that another dominates is hollow.
+    each cost likewise. The marker of a dominated model is hollow.
     """
     score, titled = metric
     grid = Grid(len(costs), 2, (WIDTH, HEIGHT), (GAP_ACROSS, GAP_DOWN), room=label_room(list(models)))
@@ -114,7 +114,7 @@ def _panel(
 
 
 def _axis_of(means: pd.Series, shown: pd.Series) -> dict[str, object]:
-    """Return a range that holds all values `shown`; logarithmic where the means differ more than tenfold."""
+    """Return the settings of an axis whose range holds all values `shown`; logarithmic if the means differ more than tenfold."""
     if means.isna().all():
         return {"range": [0, 1], "showticklabels": False}
     low, high = float(shown.min()), float(shown.max())

@@ -1,4 +1,4 @@
-"""The codes of the embeddings: what looks alike, how fast it changes, and which expert made it."""
+"""The codes of embeddings: similarity of times, spectrum of periods, and shares of the experts."""
 
 from collections.abc import Sequence
 from math import log10
@@ -16,14 +16,14 @@ KERNEL_SIDE, KERNEL_GAP = 420, 110
 
 
 def kernel_figure(kernel: pd.DataFrame, models: Sequence[str]) -> Figure:
-    """Draw a square a model: the similarity, -100 to 100 %, of the codes of two times."""
+    """Draw a square panel per model: the similarity of the codes of two times, -100 to 100 %."""
     shown = [model for model in models if (kernel["model"] == model).any()]
     grid = squares(len(shown), KERNEL_SIDE, KERNEL_GAP)
     figure, seen = Figure(), []
     for panel, model in enumerate(shown, start=1):
         square = kernel[kernel["model"] == model].pivot_table(index="time", columns="other", values="similarity")
         figure.add_heatmap(
-            z=(100 * square.to_numpy()).round().astype(np.int8),  # a byte a cell: the page of many models stays small
+            z=(100 * square.to_numpy()).round().astype(np.int8),  # one byte per cell keeps the page small
             x=square.columns,
             y=square.index,
             colorscale="RdBu",
@@ -54,7 +54,7 @@ def kernel_figure(kernel: pd.DataFrame, models: Sequence[str]) -> Figure:
 
 
 def spectrum_figure(means: pd.DataFrame, models: Sequence[str], row: int | None) -> Figure:
-    """Draw the cumulative share of the code's variance over periods, long to short; `row` marks a period."""
+    """Draw the cumulative share of the code's variance over periods, long to short; `row` is a period to mark."""
     figure, seen = Figure(), []
     for model, colour in colours(models).items():
         rows = means[means["model"] == model].sort_values("cycles")
@@ -92,7 +92,7 @@ def spectrum_figure(means: pd.DataFrame, models: Sequence[str], row: int | None)
 def gates_figure(loads: pd.DataFrame, models: Sequence[str], sequences: str) -> Figure:
     """Draw, for each model with a mixture, the mean gate of each expert over the time axis as stacked areas.
 
-    `sequences` says in words on what they were measured.
+    `sequences` describes the sequences that the gates were measured on.
     """
     shown = [model for model in models if (loads["model"] == model).any()]
     experts = list(dict.fromkeys(loads["expert"]))

@@ -1,4 +1,4 @@
-"""Estimates, a row each: a name, a value with its interval, and the points it is the mean of."""
+"""Estimates, one row each: a name, a value with its interval, and the points of which the value is the mean."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,13 +26,13 @@ class Row:
     strong: bool = False
     """Whether the row stands out."""
     note: str = ""
-    """What is written at its right."""
+    """Text written to the right of the row."""
 
 
 def estimates_figure(
     rows: Sequence[Row], *, title: str, subtitle: str, unit: str, percent: bool, zero: bool = False
 ) -> Figure:
-    """Draw rows from the top; `percent` shows rates times 100, `zero` draws a line at no difference."""
+    """Draw rows from the top; `percent` multiplies values by 100, and `zero` draws a line at zero."""
     scale = 100 if percent else 1
     figure = Figure()
     for place, row in enumerate(rows):

@@ -1,4 +1,4 @@
-"""Figures as pages, PNG and SVG."""
+"""Export of figures as HTML, PNG and SVG."""
 
 import asyncio
 import base64
@@ -27,9 +27,9 @@ class FigureError(RuntimeError):
 
 
 FIGURE_SECONDS = 60.0
-"""How long a browser may take for a figure, its start counting as one."""
+"""Time limit in seconds for drawing one figure; starting the browser counts as one figure."""
 SCRIPT_FILE = "plotly.js"
-"""The file beside the pages of figures that makes them interactive."""
+"""The script in the folder of the figures' pages that makes them interactive."""
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{name}</title></head><body>
 <div id="figure" role="img" aria-label="{seen}">{drawing}</div>
@@ -45,16 +45,16 @@ window.plotly?.then(() => {{
 
 
 def to_html(name: str, figure: Figure, drawing: str) -> str:
-    """Return a page that shows the figure with SCRIPT_FILE beside it, and `drawing`, an SVG, without.
+    """Return a page that shows the interactive figure if SCRIPT_FILE is in the same folder, and `drawing`, an SVG, otherwise.
 
-    A page shown out of its folder, as by the MLflow UI, cannot reach the script.
+    A page shown outside its folder, for example by the MLflow UI, cannot load the script.
     """
     seen = escape(described(figure))
     return _PAGE.format(name=escape(name), seen=seen, drawing=drawing, script=SCRIPT_FILE, data=to_json(figure))
 
 
 def sized(figure: Figure, *, width: int = 1100, height: int = 640) -> Figure:
-    """Return a copy of a figure made elsewhere, with a size in pixels and legible text where it has set none."""
+    """Return a copy of an external figure with a size in pixels and a legible text size, where the figure sets none."""
     copy = Figure(figure)
     copy.update_layout(width=copy.layout.width or width, height=copy.layout.height or height)
     copy.update_layout(font_size=copy.layout.font.size or 16)
@@ -77,9 +77,9 @@ window.plotly = (async () => {
 
 
 def plot_script() -> str:
-    """Return plotly.js, to be put into a page once; the promise `window.plotly` tells when it is there.
+    """Return plotly.js, to be included once per page; the promise `window.plotly` resolves when it is loaded.
 
-    It is packed: a study holds it twice, and plain it would be half of a study's folder.
+    It is compressed: a study holds it twice, and uncompressed it would be half of the study's folder.
     """
     return _UNPACK % base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
 
@@ -90,7 +90,7 @@ def to_png(figures: Mapping[str, Figure], *, scale: float = 2) -> dict[str, byte
 
 
 def to_images(figures: Mapping[str, Figure]) -> dict[str, dict[str, bytes]]:
-    """Draw figures as PNG and, for papers, as SVG, all in one headless browser; by kind."""
+    """Draw figures as PNG and, for papers, as SVG, all in one headless browser; return {kind: {stem: image}}."""
     return _drawn(figures, {"png": 2, "svg": 1})
 
 
@@ -107,7 +107,7 @@ def _drawn(figures: Mapping[str, Figure], scales: Mapping[str, float]) -> dict[s
 
 
 def _tried_twice(figures: Mapping[str, Figure], scales: Mapping[str, float]) -> dict[str, dict[str, bytes]]:
-    """Draw the figures, again where the browser did not start or was killed: on a loaded machine both happen once."""
+    """Draw the figures, and retry once if the browser did not start or was killed, which happens on a loaded machine."""
     try:
         return _apart(figures, scales)
     except (BrowserFailedError, BrowserClosedError):
@@ -115,7 +115,7 @@ def _tried_twice(figures: Mapping[str, Figure], scales: Mapping[str, float]) -> 
 
 
 def _apart(figures: Mapping[str, Figure], scales: Mapping[str, float]) -> dict[str, dict[str, bytes]]:
-    """Draw figures in a loop of this thread; in a notebook, which has one that is running, in a thread of its own."""
+    """Draw figures in an event loop of this thread, or of a new thread if one is running already, as in a notebook."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -125,13 +125,13 @@ def _apart(figures: Mapping[str, Figure], scales: Mapping[str, float]) -> dict[s
 
 
 def _in_a_browser(figures: Mapping[str, Figure], scales: Mapping[str, float]) -> dict[str, dict[str, bytes]]:
-    # Not kaleido's server: without a browser its thread dies, and its caller waits for ever.
+    # kaleido's server is not used: without a browser its thread dies and its caller waits for ever.
     with _raising_interrupts(), asyncio.Runner() as runner:
         browser = Kaleido(timeout=FIGURE_SECONDS)
         try:
             return runner.run(_draw(figures, scales, browser))
         except BaseException:
-            # What is left of the tasks waits for the browser, which may hang, and would say that it was cancelled.
+            # The remaining tasks wait for the browser, which may hang, and would report their cancellation.
             runner.get_loop().set_exception_handler(lambda *_: None)
             _kill(browser)
             raise
@@ -143,9 +143,9 @@ def _interrupt(_signal: int, _frame: object) -> None:
 
 @contextmanager
 def _raising_interrupts() -> Iterator[None]:
-    """Let Ctrl-C raise in the loop: asyncio, which leaves a handler alone that is not Python's own, would only cancel a task.
+    """Let Ctrl-C raise in the event loop; with Python's own handler asyncio would only cancel the main task.
 
-    That one waits for the browser, which may hang.
+    The cancelled task would wait for the browser, which may hang. asyncio keeps any handler that is not Python's own.
     """
     own = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if not own or threading.current_thread() is not threading.main_thread():
@@ -159,8 +159,8 @@ def _raising_interrupts() -> Iterator[None]:
 
 
 def _kill(browser: Kaleido) -> None:
-    """Kill a browser with what it has started; it leads a process group. Its library would ask it to close itself."""
-    process = getattr(browser, "subprocess", None)  # it has none before it starts
+    """Kill a browser and its child processes; it leads a process group. The library would only ask it to close."""
+    process = getattr(browser, "subprocess", None)  # None before it starts
     if process and process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -189,7 +189,7 @@ async def _draw(
 
 @asynccontextmanager
 async def _limited() -> AsyncIterator[None]:
-    """Raise TimeoutError after FIGURE_SECONDS; the browser's library takes the end of its time for a failure."""
+    """Raise TimeoutError after FIGURE_SECONDS; the browser's library reports its own timeout as a failure."""
     limit = asyncio.timeout(FIGURE_SECONDS)
     try:
         async with limit:
@@ -201,7 +201,7 @@ async def _limited() -> AsyncIterator[None]:
 
 
 def _with_a_palette(png: bytes) -> bytes:
-    """Return a PNG with 256 colours, which takes a quarter of the bytes and differs by about 1 of 255 in a pixel."""
+    """Return a PNG with 256 colours, which has a quarter of the bytes and differs by about 1 of 255 per pixel."""
     small = BytesIO()
     with Image.open(BytesIO(png)) as image:
         image.convert("RGB").quantize(method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(

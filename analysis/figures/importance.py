@@ -1,4 +1,4 @@
-"""How much each factor of an ablation matters, a panel a measure."""
+"""The importance of each factor of an ablation, one panel per measure."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Value against cost. N trials, S seeds."""
+"""Value against cost, of N trials with S seeds each."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from analysis.wording import series
 def pareto_figure(
     table: pd.DataFrame, seeds_NS: NDArray[np.float64], models: Sequence[str], cost: str, *, unit: str, percent: bool
 ) -> Figure:
-    """Draw trials by cost and value, the front as a line through large points with the numbers of its trials."""
+    """Draw trials by cost and value; the front is a line through large points that are labelled with their trial numbers."""
     scale, colour = 100 if percent else 1, colours(models)
     figure = Figure()
     front = table[table["front"]]

@@ -1,4 +1,4 @@
-"""Which share of the seeds of each model reaches an accuracy."""
+"""The share of the seeds of each model that exceeds an accuracy."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +13,7 @@ WIDTH, HEIGHT = 760, 420
 
 
 def profile_figure(accuracies: Mapping[str, NDArray[np.float64]], models: Sequence[str]) -> Figure:
-    """Draw a step line a model: the share of seeds with more than an accuracy; `accuracies` {model: (S,)} in [0, 1]."""
+    """Draw a step line per model: the share of seeds above each accuracy; `accuracies` {model: (S,)} in [0, 1]."""
     every = 100 * np.concatenate([accuracies[model] for model in models])
     pad = 0.05 * (every.max() - every.min()) or 0.5
     low, high = float(every.min()) - pad, float(every.max()) + pad

@@ -1,4 +1,4 @@
-"""Mean ranks of models over data sets, those joined that are not told apart: a critical-difference diagram."""
+"""A critical-difference diagram: mean ranks of models over data sets, with bars that join models that do not differ significantly."""
 
 from collections.abc import Mapping, Sequence
 from math import ceil
@@ -10,7 +10,7 @@ from analysis.wording import series
 
 WIDTH = 640
 ROW, BAR, TOP = 44, 24, 40
-"""Pixels: of a name, of a bar, and between the axis and the first bar."""
+"""Heights in pixels: of a name, of a bar, and between the axis and the first bar."""
 LETTERS = 30
 
 

@@ -1,4 +1,4 @@
-"""A distribution and an earlier one of the same thing."""
+"""The distribution of a quantity in a file and in the training sequences."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,7 @@ from analysis.figures.parts.style import colour_key, colours, finish
 
 WIDTH, HEIGHT = 840, 400
 DRAWN = 0.99
-"""Share of both that is drawn: a few far values would press the rest together."""
+"""Share of each distribution that is drawn; a few extreme values would compress the rest."""
 
 
 def shift_figure(
@@ -19,7 +19,7 @@ def shift_figure(
     name: str,
     unit: str,
 ) -> Figure:
-    """Draw the shares of training sequences and of a file's sequences that are at most each value, in [0, 1]."""
+    """Draw the shares of training sequences and of a file's sequences that are at or below each value, in [0, 1]."""
     figure = Figure()
     shares = {"training": earlier_K, "file": later_K}
     for (of, share_K), colour in zip(shares.items(), colours(list(shares)).values(), strict=True):

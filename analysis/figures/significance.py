@@ -1,4 +1,4 @@
-"""Which differences are significant: a square of models against models."""
+"""Significant differences: a matrix of models against models."""
 
 from collections.abc import Sequence
 
@@ -22,15 +22,13 @@ CELL = 170
 
 
 def significance_figure(pairs: pd.DataFrame, models: Sequence[str], alpha: float, metric: str) -> Figure:
-    """Draw a square of models: dark where the adjusted p is under alpha or the level of its look, else light, the diagonal never.
+    """Draw a matrix of models: a cell is dark if its adjusted p is below alpha or the level of its look; the diagonal stays light.
 
-    A cell holds the row's model minus the column's in points, its adjusted interval and p, and the verdict.
+    A cell holds the difference row minus column in percentage points, its adjusted interval and p, and the verdict.
     """
     place = {model: i for i, model in enumerate(models)}
     dark = np.full((len(models), len(models)), np.nan)
-    notes: list[
-        dict[str, object]
-    ] = []  # set at once: adding them one by one takes time with the square of their number
+    notes: list[dict[str, object]] = []  # set at once: adding one by one takes quadratic time
     for _, row in pairs.iterrows():
         a, b = place[row["model_a"]], place[row["model_b"]]
         significant = bool(row["p_adjusted"] < row.get("level", alpha))
@@ -97,7 +95,7 @@ def _cell(row: pd.Series, sign: int) -> str:
 
 
 def _wrapped(name: str) -> str:
-    """Break a long name at the underscore nearest to its middle, so that it fits a cell."""
+    """Break a long name at the underscore nearest to its middle, to make it fit a cell."""
     places = [i + 1 for i, letter in enumerate(name) if letter == "_"]
     if text_width(name) < CELL - 10 or not places:
         return name

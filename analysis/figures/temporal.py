@@ -1,4 +1,4 @@
-"""Accuracy by sequence length, its correlation with length, and how many sequences there are of each length."""
+"""Accuracy by sequence length, its correlation with length, and the distribution of lengths."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -59,7 +59,7 @@ def temporal_figure(
 
 
 def _ends(bins: pd.DataFrame, models: Sequence[str]) -> list[str]:
-    """Return the accuracy of each model on the shortest and on the longest sequences, in words."""
+    """Return text on the accuracy of each model on the shortest and on the longest sequences."""
     said = []
     for model in models:
         rows = bins[bins["model"] == model]
@@ -72,7 +72,7 @@ def _ends(bins: pd.DataFrame, models: Sequence[str]) -> list[str]:
 
 
 def _by_length(figure: Figure, bins: pd.DataFrame, models: Sequence[str], domain: list[float]) -> None:
-    """Draw accuracy by bin, the models side by side within a bin."""
+    """Draw accuracy by bin, with the models side by side within a bin."""
     colour = colours(models)
     names = bins.drop_duplicates("shortest")
     limits = _limits(bins)
@@ -106,7 +106,7 @@ def _by_length(figure: Figure, bins: pd.DataFrame, models: Sequence[str], domain
 
 
 def _histogram(figure: Figure, lengths: NDArray[np.int64]) -> None:
-    # Bins of whole numbers, all equally many: others would draw spikes that the lengths do not have.
+    # Each bin spans the same number of integers; other bins would show spikes that the lengths do not have.
     step = ceil((int(np.ptp(lengths)) + 1) / HISTOGRAM_BINS)
     edges = np.arange(lengths.min(), lengths.max() + step + 1, step) - 0.5
     counts, _ = np.histogram(lengths, bins=edges)

@@ -15,9 +15,9 @@ WIDTH, HEIGHT = 900, 520
 
 
 def time_use_figure(probed: pd.DataFrame, models: Sequence[str], sequences: str) -> Figure:
-    """Draw a row an alteration: each seed of each model as a point, the mean as a bar; accuracies in [0, 1].
+    """Draw a row per alteration: each seed of each model as a point, the mean as a bar; accuracies in [0, 1].
 
-    `sequences` says in words on what they were measured.
+    `sequences` describes the sequences that they were measured on.
     """
     names = list(dict.fromkeys(probed["alteration"]))
     step = 1 / (len(models) + 1)
@@ -61,9 +61,9 @@ def time_use_figure(probed: pd.DataFrame, models: Sequence[str], sequences: str)
 
 
 def anytime_figure(prefixes: pd.DataFrame, models: Sequence[str], sequences: str) -> Figure:
-    """Draw accuracy after the first k events, 0 for all of them, a thin line a seed behind each mean.
+    """Draw accuracy after the first k events (k = 0 means all events), with a thin line per seed behind each mean.
 
-    `sequences` says in words on what it was measured.
+    `sequences` describes the sequences that it was measured on.
     """
     steps = [*sorted(set(prefixes["events"]) - {0}), 0]
     place = {events: i for i, events in enumerate(steps)}

@@ -1,4 +1,4 @@
-"""Event times before a training: their gaps, and what encodings make of them."""
+"""Event times before a training: their gaps, and the effective ranks of their encodings."""
 
 from collections.abc import Mapping
 from math import ceil, log10
@@ -16,7 +16,7 @@ SHADES = {"fits": COLOURS[0], "blurs": COLOURS[5], "collapsed": COLOURS[1], "con
 
 
 def gaps_figure(spectrum: pd.DataFrame, *, ties: float, marks: Mapping[str, float], unit: str) -> Figure:
-    """Draw the share of gaps in each bin of a logarithmic axis; `ties` is the share of gaps that are 0, `marks` named gaps."""
+    """Draw the share of gaps in each bin of a logarithmic axis; `ties` is the share of gaps equal to 0, `marks` are named gaps."""
     figure = Figure()
     low, high = np.log10(spectrum["low"].to_numpy()), np.log10(spectrum["high"].to_numpy())
     figure.add_bar(
@@ -59,7 +59,7 @@ def gaps_figure(spectrum: pd.DataFrame, *, ties: float, marks: Mapping[str, floa
 
 
 def encodings_figure(encodings: pd.DataFrame) -> Figure:
-    """Draw a bar an encoding, its effective rank at the data's times, and a mark at that on the times 0 to 783."""
+    """Draw a bar per encoding, its effective rank on the data's times, and a mark at its effective rank on the times 0 to 783."""
     rows = encodings.reset_index(drop=True)
     figure = Figure()
     for verdict, colour in SHADES.items():
@@ -104,7 +104,7 @@ def encodings_figure(encodings: pd.DataFrame) -> Figure:
 
 
 def units_figure(curve: pd.DataFrame, *, late: float, factor: float, unit: str) -> Figure:
-    """Draw the effective rank of encodings of raw times over the unit, told by what the late times are in it."""
+    """Draw the effective rank of encodings of raw times over the unit; the axis shows the late time in that unit."""
     figure, names = Figure(), list(dict.fromkeys(curve["name"]))
     for name, colour in colours(names).items():
         rows = curve[curve["name"] == name].sort_values("factor")

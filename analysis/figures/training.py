@@ -1,4 +1,4 @@
-"""Loss and accuracy by epoch: solid train, dashed test, a thin line per seed behind each mean."""
+"""Loss and accuracy by epoch: train solid, test dashed, with a thin line per seed behind each mean."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ LEFT, BETWEEN = 100, 80
 
 
 def training_curves_figure(curves: pd.DataFrame, models: Sequence[str]) -> Figure:
-    """Draw loss and accuracy of train and test; `curves` has model, seed, epoch, split, metric and value in [0, 1]."""
+    """Draw loss and accuracy of train and test; `curves` has model, seed, epoch, split, metric and value (accuracy in [0, 1])."""
     colour = colours(models)
     epochs = max(1, int(curves["epoch"].max())) if len(curves) else 1
     step = WIDTH + label_room(list(models)) + BETWEEN
@@ -79,7 +79,7 @@ def _values(curves: pd.DataFrame, model: str, split: str) -> pd.DataFrame:
 
 
 def _seeds(figure: Figure, values: pd.DataFrame, colour: str, dash: str, panel: int) -> None:
-    """Draw a thin line per seed, the fainter the more there are."""
+    """Draw a thin line per seed; lines are fainter the more seeds there are."""
     if values.shape[1] < 2:  # noqa: PLR2004  one seed is its own mean
         return
     line = {"color": faint(colour, max(0.12, min(0.35, 1 / values.shape[1]))), "width": 1.6, "dash": dash}

@@ -1,1 +1,1 @@
-"""One number per run: what it is, how it is shown, and which direction is better."""
+"""Metrics: one number per run, with its format and which direction is better."""

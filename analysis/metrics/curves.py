@@ -1,4 +1,4 @@
-"""What the curves of a run say: when it converged, how steady it was, how far train and test came apart."""
+"""Metrics of training curves: convergence, stability, and the gap between train and test."""
 
 import pandas as pd
 
@@ -21,7 +21,7 @@ def validation_accuracy(results: Results) -> pd.Series:
 def convergence_epoch(results: Results) -> pd.Series:
     """Return the epoch that ends the first window of validation accuracy with a standard deviation under 0.005.
 
-    It says that accuracy stopped moving, not where it stopped.
+    It tells that the accuracy stopped changing, not at which level.
     """
     accuracy = results.curve("validation", "accuracy")
     spread = accuracy.T.rolling(CONVERGENCE_WINDOW).std().T
@@ -31,14 +31,14 @@ def convergence_epoch(results: Results) -> pd.Series:
 def training_stability(results: Results) -> pd.Series:
     """Return the standard deviation of validation accuracy over the last epochs, at most ten.
 
-    With no more epochs than that it is mostly learning.
+    In a run of at most ten epochs it mostly measures learning progress.
     """
     accuracy = results.curve("validation", "accuracy")
     return pd.Series({i: row.dropna().tail(STABILITY_WINDOW).std() for i, row in accuracy.iterrows()}, dtype=float)
 
 
 def overfitting_gap(results: Results) -> pd.Series:
-    """Return train minus test accuracy at the last epoch; train is the running mean in training mode."""
+    """Return train minus test accuracy at the last epoch; train accuracy is the running mean in training mode."""
     train, test = (results.curve(split, "accuracy") for split in ("train", "test"))
     gap = (train - test).ffill(axis=1)
     return gap[gap.columns[-1]] if len(gap.columns) else pd.Series(float("nan"), index=results.runs.index)
@@ -61,7 +61,7 @@ def epochs_to_best(results: Results) -> pd.Series:
 
 
 def first_epoch(holds: pd.DataFrame) -> pd.Series:
-    """Return the first epoch (column) at which each row holds, NaN where none does."""
+    """Return, for each row, the first epoch (column) that is True; NaN where none is."""
     if holds.empty:
         return pd.Series(float("nan"), index=holds.index)
     return holds.idxmax(axis=1).astype(float).where(holds.any(axis=1))

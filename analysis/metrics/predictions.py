@@ -1,4 +1,4 @@
-"""What the predictions of a run on the test split say: how often it was right, and how sure it was."""
+"""Metrics of the predictions of a run on the test split: correctness and confidence."""
 
 from collections.abc import Callable
 
@@ -17,22 +17,22 @@ from analysis.statistics.reliability import (
 from analysis.statistics.two_way import scores
 
 Measure = Callable[[NDArray[np.generic], NDArray[np.bool_]], float]
-"""A number from the confidence of answers (n,) and whether they are right (n,)."""
+"""A function from the confidence of predictions (n,) and whether they are correct (n,) to a number."""
 
 
 def accuracy_at_best_epoch(results: Results) -> pd.Series:
-    """Return the share of correct test predictions at the epoch that was best on validation."""
+    """Return the share of correct test predictions at the best epoch on validation."""
     return _per_run(results, [float(row.mean()) for model in results.models for row in results.correct[model]])
 
 
 def balanced_accuracy(results: Results) -> pd.Series:
-    """Return the mean recall on test of the classes that occur."""
+    """Return the mean recall on test over the classes that occur."""
     recalls = [scores(results.correct[model], results.class_strata) for model in results.models]
     return _per_run(results, np.concatenate(recalls).tolist())
 
 
 def macro_f1(results: Results) -> pd.Series:
-    """Return the mean F1 on test of the classes that occur or are predicted: 0 of one that only one of the two names."""
+    """Return the mean F1 on test over the classes that occur or are predicted; a class with only one of the two has F1 0."""
     label_n, classes = results.test_set.label, len(results.classes)
     true_K = np.bincount(label_n, minlength=classes)
     values = []
@@ -54,7 +54,7 @@ def calibration_error(results: Results) -> pd.Series:
 
 
 def calibrated_calibration_error(results: Results) -> pd.Series:
-    """Return the calibration error that each run would show on average if its confidence were right."""
+    """Return the expected calibration error that each run would show on average if it were perfectly calibrated."""
     return _of_confidence(results, lambda sure_n, right_n: calibrated_error(confidence_bins(sure_n, right_n)))
 
 

@@ -1,4 +1,4 @@
-"""The metrics, one line each, and the facts a reader needs of them.
+"""The registry of metrics, one line each, with their unit, direction and caveats.
 
 A new metric is a function from Results to a Series aligned with `results.runs`, and a line in METRICS.
 """
@@ -50,14 +50,14 @@ class Metric:
     name: str
     title: str
     unit: Unit
-    """How it is shown; a rate or points are in [0, 1] units until then."""
+    """Unit in which the metric is shown; values of rates and points are stored in [0, 1]."""
     better: Literal["higher", "lower", "neither"]
     compute: Callable[[Results], pd.Series]
     """Values aligned with `results.runs`; NaN where there is none."""
     low: float = 0.0
     high: float = float("inf")
     caveat: str = ""
-    """What a reader must know before comparing it."""
+    """What a reader must know before comparing values of the metric."""
 
     def show(self, value: float) -> str:
         """Return a value as text with its unit."""
@@ -65,7 +65,7 @@ class Metric:
 
 
 def column(name: str, results: Results) -> pd.Series:
-    """Return a column of the runs; NaN where it was not recorded."""
+    """Return a column of the runs; NaN if it was not recorded."""
     if name not in results.runs:
         return pd.Series(float("nan"), index=results.runs.index)
     return results.runs[name].astype(float)

@@ -1,1 +1,1 @@
-"""Findings as pages and files: Markdown, HTML, LaTeX, JSON."""
+"""Findings written as Markdown, HTML, LaTeX and JSON."""

@@ -1,4 +1,4 @@
-"""The answer of a study in a few lines: who leads, by how much, what is decided and what is not, and on what it rests."""
+"""The answer of a study in a few lines: the leading model and its lead, the decided and undecided pairs, and the data behind them."""
 
 from collections.abc import Sequence
 from math import isnan
@@ -10,11 +10,11 @@ from analysis.metrics.registry import BY_NAME
 from analysis.wording import bullets, interval, listing, plural, points, with_interval
 
 MOST_PAIRS = 6
-"""Pairs of one verdict that are named here; the verdicts below name all."""
+"""Number of pairs per verdict that the answer names; the section of verdicts names all."""
 
 
 def answer(findings: Sequence[Finding]) -> list[str]:
-    """Return blocks of Markdown: the leader in one sentence, then bullets; nothing without a table of results."""
+    """Return blocks of Markdown: the leader in one sentence, then bullets; empty without a table of results."""
     by_name = {finding.name: finding for finding in findings}
     if "overview" not in by_name:
         return []
@@ -27,7 +27,7 @@ def answer(findings: Sequence[Finding]) -> list[str]:
 
 
 def headline(findings: Sequence[Finding]) -> list[str]:
-    """Return who has the highest mean, and by how much it is ahead of the next; nothing without a table of results."""
+    """Return a sentence on the model with the highest mean and its lead over the next; empty without a table of results."""
     by_name = {finding.name: finding for finding in findings}
     if "overview" not in by_name:
         return []
@@ -48,7 +48,7 @@ def _pairs(significance: Finding | None) -> pd.DataFrame:
 
 
 def _between(pairs: pd.DataFrame, first: str, second: str) -> pd.Series | None:
-    """Return the row of a pair of models, or None where they were not compared."""
+    """Return the row of a pair of models, or None if they were not compared."""
     for _, row in pairs.iterrows():
         if {row["model_a"], row["model_b"]} == {first, second}:
             return row
@@ -56,7 +56,7 @@ def _between(pairs: pd.DataFrame, first: str, second: str) -> pd.Series | None:
 
 
 def _ahead(row: pd.Series, first: str) -> str:
-    """Return by how much the first model is ahead of the other one of the pair, and whether that is decided."""
+    """Return text on the lead of the first model over the other model of the pair, and whether it is decided."""
     sign, second = (1, row["model_b"]) if row["model_a"] == first else (-1, row["model_a"])
     decided = {
         "better": "a difference that is decided",
@@ -75,7 +75,7 @@ def _gap(row: pd.Series, sign: int) -> str:
 
 
 def _decisions(pairs: pd.DataFrame) -> list[str]:
-    """Return a line for what is decided, what is equivalent and what is not decided among the declared pairs."""
+    """Return one line each for the different, the equivalent and the undecided declared pairs."""
     if pairs.empty:
         return []
     declared = pairs[pairs["declared"]]
@@ -96,7 +96,7 @@ def _line(word: str, rows: pd.DataFrame, declared: int) -> str:
 
 
 def _pair(row: pd.Series) -> str:
-    """Return a pair with its difference, the better model first where one is, and the look that decided it where there are looks."""
+    """Return a pair and its difference, with the better model first if there is one, and with the deciding look if there are looks."""
     sign = -1 if row["verdict"] == "worse" else 1
     first, second = (row["model_a"], row["model_b"]) if sign > 0 else (row["model_b"], row["model_a"])
     word = "over" if row["verdict"] in {"better", "worse"} else "and" if row["verdict"] == "equivalent" else "against"
@@ -107,7 +107,7 @@ def _pair(row: pd.Series) -> str:
 
 
 def _basis(overview: Finding, significance: Finding | None) -> str:
-    """Return on what data, models and seeds the answer rests, and when its plan was declared."""
+    """Return the data, models and seeds behind the answer, and when its plan was declared."""
     models, data = overview.tables["models"], overview.data
     counts = sorted(set(models["seeds"]))
     seeds = plural(int(counts[0]), "seed") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"

@@ -1,4 +1,4 @@
-"""The flip card: what users of a model see where another run takes its place, against what the seed alone does."""
+"""The flip card: the changed predictions when one run replaces another, compared with the changes caused by the seed alone."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,9 +9,9 @@ from analysis.statistics.flips import Flips
 from analysis.wording import as_words, bullets, markdown_table, plural
 
 MOST_CLASSES = 12
-"""Classes that the table shows, those with the most flips first."""
+"""Number of classes that the table shows, those with the most flips first."""
 EXAMPLES = 5
-"""Sequences that are named of each kind."""
+"""Number of example sequences named per kind of flip."""
 
 
 def flip_card(
@@ -22,7 +22,7 @@ def flip_card(
     sample_ids: NDArray[np.int64],
     classes: Sequence[str],
 ) -> str:
-    """Return the card in Markdown; `churn` is of each of the two models, by name, and empty for one with a single run."""
+    """Return the card in Markdown; `churn` maps each of the two models to its churn, which is empty for a model with a single run."""
     righted, wronged = (int(part.sum()) for part in (flips.righted, flips.wronged))
     said = (
         f"Of {plural(len(labels), 'test sequence')}, {righted:,} turn from wrong to right and {wronged:,} from right to wrong: "
@@ -48,7 +48,7 @@ def _examples(part: NDArray[np.bool_], sample_ids: NDArray[np.int64], count: int
 
 
 def _floor(count: int, churn: Mapping[str, NDArray[np.int64]]) -> str:
-    """Set the flips against those between two seeds of one model."""
+    """Return text that compares the flips with those between two seeds of one model."""
     known = {model: pairs for model, pairs in churn.items() if len(pairs)}
     if not known:
         return "How many flips the seed alone makes is not known: neither model has a second run here."

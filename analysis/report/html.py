@@ -1,8 +1,8 @@
-"""The report as one page: interactive figures, no network, readable on a telephone, in the dark and on paper.
+"""The report as one self-contained HTML page with interactive figures, for phones, dark mode and print.
 
-It renders the Markdown of the report, so both say the same. An image becomes the figure of that stem, a paragraph that
-begins with CAPTION the caption of the table below it; in a table whose first cell is a link, the whole row is. A section is
-a fold; those after the results are shut.
+It renders the Markdown of the report, so both have the same content. An image becomes the figure of that stem. A paragraph that
+begins with CAPTION becomes the caption of the table below it. If the first cell of a row is a link, the whole row becomes one. A section
+can be folded; sections after the results are closed at first.
 """
 
 import re
@@ -21,7 +21,7 @@ from analysis.wording import CAPTION
 MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
 RENDERER = RendererHTML()
 ANSWER, RESULTS = "Answer", "Results"
-"""Headings of the section that stands in a box, and of the last one that is open at first."""
+"""Headings of the section shown in a box, and of the last section that is open at first."""
 
 
 def page(markdown: str, figures: Mapping[str, Figure]) -> str:
@@ -46,7 +46,7 @@ def page(markdown: str, figures: Mapping[str, Figure]) -> str:
 
 
 def _body(tokens: list[Token]) -> Iterator[str]:
-    """Yield what stands before the first section, the answer, the contents, and the other sections."""
+    """Yield the HTML before the first section, the answer, the table of contents, and the other sections."""
     starts = [place for place, token in enumerate(tokens) if (token.type, token.tag) == ("heading_open", "h2")]
     ends = [*starts, len(tokens)]
     sections = [(_text(tokens[start + 1]), tokens[start:end]) for start, end in zip(starts, ends[1:], strict=True)]
@@ -73,12 +73,12 @@ def _render(tokens: Sequence[Token]) -> str:
 
 
 def _text(inline: Token) -> str:
-    """Return what an inline token says, without markup."""
+    """Return the text of an inline token, without markup."""
     return RENDERER.renderInlineAsText(inline.children, MARKDOWN.options, {})
 
 
 def _dress_rows(tokens: Sequence[Token]) -> None:
-    """Say of each cell of a heading what it heads, and link the rows that begin with a link."""
+    """Set the scope of each heading cell, and link the rows that begin with a link."""
     for place, token in enumerate(tokens):
         if token.type in {"th_open", "td_open"}:
             token.attrs = {"scope": "col"} if token.type == "th_open" else {}  # the style of the page aligns them
@@ -89,7 +89,7 @@ def _dress_rows(tokens: Sequence[Token]) -> None:
 
 
 def _link_row(cells: Sequence[Token]) -> None:
-    """Link all cells of a row to where the first one leads."""
+    """Link all cells of a row to the target of the first one."""
     first, *others = cells
     match first.children:
         case [Token(type="link_open") as opened, *_, Token(type="link_close") as closed]:
@@ -98,7 +98,7 @@ def _link_row(cells: Sequence[Token]) -> None:
 
 
 def _place_captions(tokens: list[Token]) -> None:
-    """Give each table its caption, that of its section where it has none of its own, and a box to scroll in."""
+    """Give each table a caption (the heading of its section if it has none) and a scrollable box."""
     heading = ""
     for place, token in enumerate(tokens):
         if token.type == "heading_open":
@@ -115,7 +115,7 @@ def _place_captions(tokens: list[Token]) -> None:
 
 
 def _caption(paragraph: Sequence[Token]) -> str:
-    """Return the caption that the three tokens of a paragraph hold, and take them from the page."""
+    """Return the caption in the three tokens of a paragraph, and remove the paragraph from the page."""
     match paragraph:
         case [Token(type="paragraph_open") as before, Token(type="inline") as inline, after]:
             said = _text(inline)
@@ -131,7 +131,7 @@ def _html(content: str) -> Token:
 
 
 def _place_figure(paragraph: Sequence[Token], figures: Mapping[str, Figure]) -> None:
-    """Turn the three tokens of a paragraph that is nothing but the image of a figure into its place on the page."""
+    """Replace the three tokens of a paragraph that holds only the image of a figure by the figure's place on the page."""
     before, inline, after = paragraph
     match inline.children:
         case [Token(type="image") as image]:

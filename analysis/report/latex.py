@@ -1,4 +1,4 @@
-r"""Tables for a paper in LaTeX, with the package booktabs: `\input` them; the caption is the author's."""
+r"""LaTeX tables for a paper, to be included with `\input`; they need the package booktabs and have no caption."""
 
 from collections.abc import Sequence
 from math import isnan
@@ -10,11 +10,11 @@ from analysis.metrics.registry import BY_NAME
 from analysis.wording import UNKNOWN, points
 
 COLUMNS = ("parameters", "flops", "epoch_seconds")
-"""Metrics beside the primary one."""
+"""Metrics shown next to the primary one."""
 
 
 def results_table(findings: Sequence[Finding]) -> str:
-    """Return the primary metric with its interval, and cost, a row a model."""
+    """Return the table of results: the primary metric with its interval and the costs, one row per model."""
     overview = next(finding for finding in findings if finding.name == "overview")
     level, primary = f"{100 * overview.data['level']:g}", BY_NAME[overview.data["primary_metric"]]
     header = ["Model", "Seeds", f"{primary.title}, % [{level} % interval]"]
@@ -33,11 +33,11 @@ def results_table(findings: Sequence[Finding]) -> str:
 
 
 def significance_table(findings: Sequence[Finding]) -> str:
-    """Return difference, interval, p and verdict, a row a pair of models."""
+    """Return the table of comparisons: difference, interval, p and verdict, one row per pair of models."""
     significance = next(finding for finding in findings if finding.name == "significance")
     pairs = significance.tables["pairs"]
     header = ["Model", "against", "Difference, points [interval]", "$p$", "$p$ (adjusted)", "$g$", "Verdict"]
-    plan = significance.data.get("plan")  # none with one model
+    plan = significance.data.get("plan")  # None for a study of one model
     metric = f" of {BY_NAME[plan['primary_metric']].title.lower()}" if plan else ""
     rows = [
         [
@@ -59,7 +59,7 @@ def significance_table(findings: Sequence[Finding]) -> str:
 
 
 def _table(columns: str, header: Sequence[str], rows: Sequence[Sequence[object]], note: str) -> str:
-    """Return rows as a tabular, with what means something to LaTeX escaped, except for formulas between dollars."""
+    """Return rows as a tabular; special characters of LaTeX are escaped, except in formulas between dollars."""
     table = pd.DataFrame(rows, columns=list(header)).style.hide(axis="index")
     table = table.format(escape="latex-math").format_index(axis="columns", escape="latex-math")
     return f"% needs \\usepackage{{booktabs}}\n% {note}\n{table.to_latex(column_format=columns, hrules=True)}"
@@ -70,7 +70,7 @@ def _accuracy(value: float, low: float, high: float) -> str:
 
 
 def _difference(row: pd.Series) -> str:
-    """Return a signed difference in points with its adjusted interval, set with minus signs."""
+    """Return a signed difference in percentage points with its adjusted interval, typeset with minus signs."""
     if pd.isna(row["difference"]):
         return "--"
     value = f"${points(row['difference'])}$"

@@ -1,6 +1,6 @@
-"""How a report looks on a screen, light or dark, on a telephone and on paper, and what its script does.
+"""The style of a report on screen (light or dark), on a phone and in print, and its script.
 
-Colours of text have a contrast of at least 4.5 with their ground (WCAG 2.2, AA); a test measures it.
+Colours of text have a contrast of at least 4.5 with their background (WCAG 2.2, AA); a test measures it.
 """
 
 import json
@@ -11,10 +11,10 @@ DAY = {"ground": "#FFFFFF", "ink": "#222222", "muted": "#595959", "line": "#E4E4
 DAY |= {"note": "#FFF4EC", "mark": "#D55E00", "answer": "#EDF4F9"}
 NIGHT = {"ground": "#14181C", "ink": "#E8E6E3", "muted": "#A9B0B7", "line": "#3A424A", "link": "#7DBBE6"}
 NIGHT |= {"note": "#2B211A", "mark": "#E0762B", "answer": "#1B2630"}
-"""Colours of the page; its ground is that of the figures."""
+"""Colours of the page; its background is that of the figures."""
 
 PAPER_WIDTH, PAPER_HEIGHT = 700, 880
-"""CSS pixels between the margins of A4 and of US letter, with room for a heading: what a printed figure must fit."""
+"""Largest size of a printed figure, in CSS pixels: it fits A4 and US letter within the margins, with room for a heading."""
 _FIT = f"min(1, {PAPER_WIDTH} / var(--width), {PAPER_HEIGHT} / var(--height))"
 
 
@@ -61,8 +61,8 @@ figure {{ margin: 1rem 0 }}
   .frame {{ height: calc(var(--height) * 1px * {_FIT}) }} .plot {{ transform: scale({_FIT}) }}
 }}
 """
-# A figure is drawn when it comes near, at its own size, and shrunk to the page; one that becomes small can be shown in full
-# and scrolled. On paper everything is unfolded and drawn by day.
+# A figure is drawn when it comes near the viewport, at its own size, and scaled down to the page; a figure that becomes small
+# can be shown at full size and scrolled. For print, all sections are opened and figures are drawn in light colours.
 _BEHAVIOUR = r"""
 const dark = matchMedia('(prefers-color-scheme: dark)'), boxes = [...document.querySelectorAll('[data-figure]')];
 const folds = [...document.querySelectorAll('details')], every = document.querySelector('nav button');

@@ -1,6 +1,6 @@
-"""Findings as Markdown: the answer first, then the verdicts, then the numbers behind them, then everything else.
+"""Findings as Markdown: the answer first, then the verdicts, then their numbers, then all other findings.
 
-No p is written without its effect and interval.
+A p is never written without its effect and interval.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ RUN_METRICS = (
     "total_seconds",
 )
 LISTED_ROWS = 30
-"""Rows of a table of an analysis that the report shows."""
+"""Number of rows of an analysis's table that the report shows."""
 DESCRIPTION = 8_000
 REST = "\n\nThe rest is in the report among the artifacts.\n"
 NO_VERDICT = "No verdict: the significance analysis was not run, or has nothing to compare."
@@ -35,13 +35,13 @@ Links = Mapping[str, str]
 
 
 def verdict_lines(findings: Sequence[Finding]) -> list[str]:
-    """Return the verdict on each declared pair, a sentence each."""
+    """Return the verdict on each declared pair, one sentence per pair."""
     significance = _find(findings, "significance")
     return list(significance.data.get("verdicts", [])) if significance else []
 
 
 def verdict_markdown(findings: Sequence[Finding], links: Links | None = None, *, runs: bool = True) -> str:
-    """Return banners, verdicts and the tables of results, that of the single runs where `runs` are asked for."""
+    """Return banners, verdicts and the tables of results; the table of single runs only if `runs` is True."""
     results = _results(findings, links or {})
     parts = [
         *_banners(findings),
@@ -55,7 +55,7 @@ def verdict_markdown(findings: Sequence[Finding], links: Links | None = None, *,
 def description(findings: Sequence[Finding], links: Links | None = None) -> str:
     """Return the answer in a sentence, the results, the verdicts and the notes, for a run's description.
 
-    MLflow keeps `DESCRIPTION` characters of it: where it is longer, the table of single runs is left out, then the end.
+    MLflow keeps `DESCRIPTION` characters of it: a longer description loses the table of single runs first, and then its end.
     """
     results = _results(findings, links or {})
     verdicts = _verdicts(findings) or [NO_VERDICT]
@@ -73,7 +73,7 @@ def report(
     links: Links | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> str:
-    """Return the whole report; `links` maps run ids to addresses, figures are expected beside it as PNG."""
+    """Return the whole report; `links` maps run ids to addresses. Figures are expected in the same folder, as PNG."""
     answered, results = answer(findings), _results(findings, links or {})
     parts = [f"# {title}", *(["## Answer", *answered] if answered else []), *_banners(findings)]
     parts += ["## Verdict", *_verdict_section(findings)]
@@ -94,7 +94,7 @@ def section(finding: Finding) -> list[str]:
 
 
 def results_rows(findings: Sequence[Finding]) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows of the table of results, a row per model."""
+    """Return the header and the rows of the table of results, one row per model."""
     overview = _find(findings, "overview")
     if overview is None:
         return [], []
@@ -107,7 +107,7 @@ def results_rows(findings: Sequence[Finding]) -> tuple[list[str], list[list[str]
 
 
 def banner_lines(findings: Sequence[Finding]) -> list[str]:
-    """Return what a reader must know before believing the numbers, a sentence or two each."""
+    """Return warnings that a reader needs before trusting the numbers, one or two sentences each."""
     overview = _find(findings, "overview")
     return list(overview.data["banners"]) if overview else []
 
@@ -122,7 +122,7 @@ def _banners(findings: Sequence[Finding]) -> list[str]:
 
 
 def _stamp(findings: Sequence[Finding]) -> list[str]:
-    """Return how far the headline test holds here, and whether the plan was kept."""
+    """Return statements on the validity of the headline test in this study, and on whether the plan was kept."""
     calibration, significance = (_find(findings, name) for name in ("calibration", "significance"))
     caution = significance.data.get("caution") if significance else ""
     stamp = [*([caution] if caution else []), *([calibration.data["stamp"]] if calibration else [])]
@@ -131,7 +131,7 @@ def _stamp(findings: Sequence[Finding]) -> list[str]:
 
 
 def _verdicts(findings: Sequence[Finding]) -> list[str]:
-    """Return how many pairs have which verdict, and a bullet each, with the verdict in bold; nothing without pairs."""
+    """Return the number of pairs per verdict, and one bullet per pair with the verdict in bold; empty without pairs."""
     significance, lines = _find(findings, "significance"), verdict_lines(findings)
     if not significance or not lines:
         return []
@@ -140,7 +140,7 @@ def _verdicts(findings: Sequence[Finding]) -> list[str]:
 
 
 def _verdict_section(findings: Sequence[Finding]) -> list[str]:
-    """Return the verdicts, the differences and the accuracies as figures, and then what the verdicts rest on."""
+    """Return the verdicts, the figures of differences and accuracies, and then the basis of the verdicts."""
     significance, accuracies = _find(findings, "significance"), _figures(_find(findings, "overview"))
     if significance is None:
         return [NO_VERDICT, *accuracies]
@@ -149,14 +149,14 @@ def _verdict_section(findings: Sequence[Finding]) -> list[str]:
 
 
 def _figures(finding: Finding | None, stems: Sequence[str] | None = None) -> list[str]:
-    """Return the figures of a finding, all or those of some stems, each with what it shows in words."""
+    """Return the figures of a finding, all or only the given stems, each with its description in words."""
     figures = finding.figures if finding else {}
     chosen = [stem for stem in figures if stems is None or stem in stems]
     return [f"![{plain(printable(described(figures[stem])))}]({stem}.png)" for stem in chosen]
 
 
 def _listed(finding: Finding) -> list[str]:
-    """Return the tables that an analysis lists, cut where they are long."""
+    """Return the tables that an analysis lists, truncated if they are long."""
     found = []
     for name, table in finding.shown().items():
         cut = f" (the first {LISTED_ROWS} of {len(table):,} rows)" if len(table) > LISTED_ROWS else ""
@@ -192,7 +192,7 @@ def _results(findings: Sequence[Finding], links: Links) -> list[str]:
 
 
 def _every_metric(findings: Sequence[Finding]) -> str:
-    """Return a row a metric and a column a model, also of metrics that somebody has added."""
+    """Return a table with one row per metric, user-defined metrics included, and one column per model."""
     models = next(finding for finding in findings if finding.name == "overview").tables["models"]
     rows = [
         [metric.title, metric.better, *(_spread(metric, row) for _, row in models.iterrows())]
@@ -208,7 +208,7 @@ def _spread(metric: Metric, row: pd.Series) -> str:
 
 
 def _beside(primary: str) -> list[str]:
-    """Return what stands beside a primary metric that is not the accuracy: the accuracy."""
+    """Return the metrics shown next to the primary one: the accuracy, unless it is the primary metric itself."""
     return [] if primary == "test_accuracy" else ["test_accuracy"]
 
 

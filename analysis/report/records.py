@@ -1,4 +1,4 @@
-"""Results and findings as plain mappings and lists that JSON can hold."""
+"""Results and findings as JSON-serialisable mappings and lists."""
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
@@ -12,7 +12,7 @@ from analysis.results import Results
 
 
 def jsonable(value: object) -> Any:  # noqa: ANN401  JSON has no type
-    """Return `value` of plain Python types; keys become strings, and what is no finite number becomes None."""
+    """Return `value` in plain Python types; keys become strings, and numbers that are not finite become None."""
     if isinstance(value, pd.DataFrame):
         value = value.to_dict("records")
     elif isinstance(value, np.ndarray | np.generic):
@@ -27,7 +27,7 @@ def jsonable(value: object) -> Any:  # noqa: ANN401  JSON has no type
 
 
 def detailed_analysis(findings: Sequence[Finding]) -> dict[str, Any]:
-    """Return every finding with its tables as lists of rows; accuracies stay in [0, 1]."""
+    """Return every finding, with its tables as lists of rows; accuracies stay in [0, 1]."""
     return {
         finding.name: {
             "title": finding.title,
@@ -57,7 +57,7 @@ def summary(findings: Sequence[Finding]) -> dict[str, Any]:
 
 
 def training_histories(results: Results) -> dict[str, Any]:
-    """Return {model: {seed: {metric by split: [value of epoch 1, 2, ...]}}}, None where an epoch has no value."""
+    """Return {model: {seed: {metric by split: [value of epoch 1, 2, ...]}}}; a value is None if the epoch has none."""
     histories: dict[str, Any] = {model: {str(seed): {} for seed in results.seeds(model)} for model in results.models}
     for (split, metric), _ in results.curves.groupby(["split", "metric"], observed=True):
         table = results.curve(str(split), str(metric))

@@ -1,1 +1,1 @@
-"""What figures are drawn with: a style, panels, strips and labels."""
+"""Building blocks of figures: style, panels, strips and labels."""

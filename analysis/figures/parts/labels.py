@@ -1,4 +1,4 @@
-"""Names beside lines, moved apart so that none covers another."""
+"""Names beside line ends, moved apart so that they do not overlap."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ LEADER = 34
 
 
 def label_room(names: list[str]) -> int:
-    """Return the width, in pixels, that names beside line ends need."""
+    """Return the width, in pixels, needed by names beside line ends."""
     return LEADER + 12 + max(text_width(name, LABEL_SIZE) for name in names)
 
 
@@ -30,7 +30,7 @@ def label_ends(
 ) -> None:
     """Write each name beside the end (x, y) of its line, in a panel that shows `limits` of y over `height` pixels.
 
-    `lift` raises the names by so many pixels, off a horizontal bar.
+    `lift` raises the names by that many pixels, to clear a horizontal bar.
     """
     pixels = height / (limits[1] - limits[0])
     wanted = np.array([(y - limits[0]) * pixels for _, y in ends.values()])
@@ -54,7 +54,7 @@ def label_ends(
 
 
 def spread(wanted: NDArray[np.float64], gap: float, height: float) -> NDArray[np.float64]:
-    """Return places at least `gap` apart within [0, height], in the order of `wanted` and as near to it as can be."""
+    """Return positions at least `gap` apart within [0, height], in the order of `wanted` and as near to them as possible."""
     if not len(wanted):
         return wanted
     order = np.argsort(wanted, kind="stable")

@@ -1,4 +1,4 @@
-"""Strips: a row per model, a point per seed, a bar at their mean."""
+"""Strip plots: one row per model, a point per seed, and a bar at the mean."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ ROW_HEIGHT = 104
 def strip(
     figure: Figure, runs: pd.DataFrame, value: str, models: Sequence[str], *, panel: int, form: str, absent: str
 ) -> None:
-    """Draw a column of `runs` as a strip, each mean written above its bar in `form`, or `absent` where there is none."""
+    """Draw a column of `runs` as a strip, with each mean written above its bar in `form`, or `absent` if there is no mean."""
     colour = colours(models)
     rows = {
         "anchor": axis("x", panel),
@@ -50,7 +50,7 @@ def _say(figure: Figure, text: str, where: dict[str, object], panel: int, colour
 
 
 def from_zero(figure: Figure, values: pd.Series, panel: int) -> None:
-    """Let the axis of a strip begin or end at zero when all values lie on one side of it."""
+    """Let the axis of a strip begin or end at zero if all values lie on one side of zero."""
     low, high = _limits(values)
     if values.min() >= 0:
         low = -0.02 * high
@@ -61,7 +61,7 @@ def from_zero(figure: Figure, values: pd.Series, panel: int) -> None:
 
 
 def _limits(values: pd.Series) -> list[float]:
-    """Return a range with room at both ends for the means' labels."""
+    """Return an axis range with room at both ends for the labels of means."""
     low, high = float(values.min()), float(values.max())
     pad = 0.18 * (high - low) or 0.1 * abs(high) or 1.0
     return [low - pad, high + pad]

@@ -1,4 +1,4 @@
-"""How every figure looks: one colour a model, large type, white ground.
+"""The style of all figures: one colour per model, large type, white background.
 
 Colours: Okabe and Ito, "Color Universal Design", 2008; distinguishable with the common kinds of colour blindness. Text
 in the colour of a model is darker than its marks, so that it has the contrast that WCAG 2.2 asks for at level AA.
@@ -16,20 +16,20 @@ from plotly.graph_objects import Figure
 
 from analysis.wording import printable, shortened
 
-# Yellow comes last, and darkened: it is the weakest on white.
+# Yellow comes last and is darkened, because it has the least contrast on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B3A600")
 PAPER = "#FFFFFF"
 INK = "#222222"
 MUTED = "#6B6B6B"
 GRID = "#E4E4E4"
 STRONG_CELL, WEAK_CELL = "#0B3C5D", "#DCE6EC"
-"""Grounds of cells that say yes, with white text, and no, with ink."""
+"""Backgrounds of significant cells (white text) and of other cells (dark text)."""
 TILE = "#EDF1F3"
-"""The ground of a drawn sequence."""
+"""The background of a drawn sequence."""
 TEXT_CONTRAST = 4.5
-"""Least contrast of text with its ground: WCAG 2.2, success criterion 1.4.3."""
+"""Least contrast of text with its background: WCAG 2.2, success criterion 1.4.3."""
 NIGHT = "#14181C"
-"""What a page puts in the place of PAPER where its reader has asked for dark pages."""
+"""The background that replaces PAPER for readers who prefer dark pages."""
 TEXT_SIZE = 20
 SMALL_SIZE = 18
 LABEL_SIZE = 19
@@ -37,21 +37,21 @@ PANEL_SIZE = 22
 TITLE_SIZE = 27
 SUBTITLE_LINE = 26
 SEEN = "seen"
-"""Where a figure keeps its description in words."""
+"""Key of the description in words in the figure's metadata."""
 
 
 def colours(models: Sequence[str]) -> dict[str, str]:
-    """Return the colour of each model, by its place in the study."""
+    """Return the colour of each model, by its position in the study."""
     return {model: COLOURS[i % len(COLOURS)] for i, model in enumerate(models)}
 
 
 def channels(colour: str) -> list[int]:
-    """Return red, green and blue of a colour '#RRGGBB', 0 to 255."""
+    """Return the red, green and blue channels of a colour '#RRGGBB', 0 to 255."""
     return [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
 
 
 def faint(colour: str, opacity: float) -> str:
-    """Return a colour '#RRGGBB' with an opacity in [0, 1]."""
+    """Return the colour '#RRGGBB' with an opacity in [0, 1], as 'rgba(...)'."""
     red, green, blue = channels(colour)
     return f"rgba({red}, {green}, {blue}, {opacity})"
 
@@ -73,7 +73,7 @@ def _luminance(colour: str) -> float:
 
 @cache
 def legible(colour: str, ground: str = PAPER) -> str:
-    """Return a colour '#RRGGBB' with so much black, or white on a dark ground, that text in it can be read."""
+    """Return a colour '#RRGGBB' mixed with enough black (white on a dark background) for text in it to reach TEXT_CONTRAST."""
     end = 0 if _luminance(ground) > 0.5 else 255  # noqa: PLR2004
     for step in range(101):
         mixed = "#" + "".join(f"{round(value + (end - value) * step / 100):02X}" for value in channels(colour))
@@ -83,7 +83,7 @@ def legible(colour: str, ground: str = PAPER) -> str:
 
 
 def night_colours() -> dict[str, str]:
-    """Return what each colour of a figure becomes on a dark page, as they stand in its JSON: '#RRGGBB' and 'rgba(R, G, B'."""
+    """Return {colour of a figure: its colour on a dark page}, in the forms of the JSON of a figure: '#RRGGBB' and 'rgba(R, G, B'."""
     marks = [*COLOURS, *(legible(colour) for colour in COLOURS)]
     night = {colour: legible(colour, NIGHT) for colour in marks}
     night |= {PAPER: NIGHT, INK: "#E8E6E3", MUTED: "#A9B0B7", GRID: "#3A424A", TILE: "#2A3138"}
@@ -96,12 +96,12 @@ def _opening(colour: str) -> str:
 
 
 def text_width(text: str, size: int = TEXT_SIZE) -> int:
-    """Return about how wide a text is, in pixels."""
+    """Return the approximate width of a text, in pixels."""
     return round(0.6 * size * len(text))
 
 
 def cut_names(names: Sequence[str], letters: int) -> list[str]:
-    """Return names of at most so many letters for plotly, longer ones without their middle; numbered where two would look alike."""
+    """Return names of at most `letters` characters for plotly: the middle of longer ones is cut, and equal results are numbered."""
     names = [printable(name) for name in names]
     cut = [shortened(name, letters) for name in names]
     if len(set(cut)) < len(names):
@@ -116,7 +116,7 @@ def axis(letter: str, panel: int) -> str:
 
 
 def padded(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the limits of an axis with room at both ends."""
+    """Return the limits of an axis that holds the values, with room at both ends."""
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     pad = 0.07 * (high - low) or 0.5
     return low - pad, high + pad
@@ -136,7 +136,7 @@ def error_bars(
     low: pd.Series | NDArray[np.float64],
     high: pd.Series | NDArray[np.float64],
 ) -> dict[str, object]:
-    """Return the bars of intervals, all in the unit of their axis."""
+    """Return the error bars of intervals, all in the unit of their axis."""
     return {
         "type": "data",
         "array": high - middle,
@@ -148,7 +148,7 @@ def error_bars(
 
 
 def panel_title(figure: Figure, text: str, panel: int) -> None:
-    """Write a heading above a panel, flush with its left edge."""
+    """Write a heading above a panel, aligned with its left edge."""
     figure.add_annotation(
         text=f"<b>{text}</b>",
         x=0,
@@ -166,9 +166,9 @@ def panel_title(figure: Figure, text: str, panel: int) -> None:
 def finish(
     figure: Figure, *, title: str, subtitle: str, seen: str, width: int, height: int, margin: dict[str, int]
 ) -> Figure:
-    """Give a figure its title, look and size in pixels, without the top margin, which fits the subtitle.
+    """Set the title, style and size of a figure, in pixels; the top margin is added, to fit the subtitle.
 
-    `seen` says in words what it shows, for those who do not see it.
+    `seen` describes the figure in words, for readers who cannot see it.
     """
     top = 120 + SUBTITLE_LINE * (1 + subtitle.count("<br>"))
     figure.update_layout(
@@ -200,7 +200,7 @@ def finish(
 
 
 def described(figure: Figure) -> str:
-    """Return what a figure shows, in words; of one made elsewhere its title, if it has one."""
+    """Return the description of a figure in words; for an external figure its title, if it has one."""
     meta = figure.layout.meta
     if isinstance(meta, dict) and SEEN in meta:
         return str(meta[SEEN])
