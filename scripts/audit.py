@@ -1,6 +1,6 @@
-"""Asks for known vulnerabilities of the locked packages: `make audit`.
+"""Checks the locked packages for known vulnerabilities: `make audit`.
 
-It ends with 0 where there are none, 1 where there are some, and 3 where nobody answers: no answer is no good news.
+The exit code is 0 if there are none, 1 if there are some, and 3 if the service does not answer, which proves nothing.
 """
 
 import json
@@ -18,7 +18,7 @@ NO_ANSWER = 3
 
 
 def audited(requirements: list[str]) -> list[dict[str, Any]] | str:
-    """Return what pip-audit says of each pinned package, or in one line why it does not."""
+    """Return the result of pip-audit for each pinned package, or one line with the reason why there is none."""
     with TemporaryDirectory() as scratch:
         file = Path(scratch) / "requirements.txt"
         file.write_text("\n".join(requirements))
@@ -34,7 +34,7 @@ def audited(requirements: list[str]) -> list[dict[str, Any]] | str:
 
 
 def verdict(found: list[dict[str, Any]] | str) -> tuple[int, list[str]]:
-    """Return the exit code and the lines that say what was found."""
+    """Return the exit code and the lines of the report."""
     if isinstance(found, str):
         return NO_ANSWER, [f"audit: a service of known vulnerabilities must answer, got {found}. Nothing was audited."]
     unknown = [package["name"] for package in found if "skip_reason" in package]
@@ -51,7 +51,7 @@ def verdict(found: list[dict[str, Any]] | str) -> tuple[int, list[str]]:
 
 
 def main() -> None:
-    """Audit requirements.lock, and torch, which it leaves out."""
+    """Audit requirements.lock, and torch, which the lock leaves out."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     torch = [pin for pin in project["dependencies"] if pin.startswith("torch==")]
     lock = (ROOT / "requirements.lock").read_text().splitlines()

@@ -48,44 +48,44 @@ BEGIN, END = "<!-- {}: begin -->\n", "\n<!-- {}: end -->"
 SEEDS = (2, 3, 5, 10, 20)
 MODELS = (2, 4, 8)
 MARGINS = (0.002, 0.01)
-"""True differences at which a pair is called equivalent by mistake."""
+"""True differences at which the verdict "equivalent" is an error."""
 COLLAPSES = 0.2
-"""Share of seeds that collapse, where any do."""
+"""Share of seeds that collapse, in worlds where seeds collapse."""
 GUESSING = 0.1
 """Accuracy of a model that collapsed."""
 IMAGES = 1000
-"""Images of the studies that follow the advice."""
+"""Number of images of the studies that follow the advice."""
 FALSE = ("false_positives", "false_equivalent")
-"""What the stamp of a report judges."""
+"""The rates that the stamp of a report judges."""
 
 
 @dataclass(frozen=True)
 class World:
-    """Where answers come from; deviations in units of that of a single answer's flip."""
+    """A simulated data set: standard deviations in units of the deviation of a single answer's flip."""
 
     accuracy: float
     images: int
     own: float = 0.0
-    """Deviation of a model on an image, the same in every seed."""
+    """Standard deviation of a model's effect on an image, the same in every seed."""
     seed: float = 0.0
-    """Deviation of a seed of a model."""
+    """Standard deviation of a seed's effect, per model."""
     image: float = 1.5
-    """Deviation of images, the same for every model."""
+    """Standard deviation of an image's effect, the same for every model."""
     collapse: str = ""
-    """Which models collapse in some seeds: `all`, `one` or none."""
+    """Which models collapse in some seeds: `all`, `one` or "" (none)."""
 
     @property
     def strata(self) -> Strata:
-        """The parts of the images over whose accuracies the mean is taken."""
+        """The strata of images over whose accuracies the mean is taken."""
         return WHOLE
 
     def answers(self, accuracies: list[float], seeds: int, generator: np.random.Generator) -> Correct:
-        """Return right answers (K, S, n) of models with these true accuracies."""
+        """Return the correct answers (K, S, n), bool, of models with these true accuracies."""
         size = (len(accuracies), seeds, self.images)
         deviation = (1 + self.image**2 + self.own**2 + self.seed**2) ** 0.5
         collapses_K = np.array([self.collapse == "all" or (self.collapse == "one" and k == 0) for k in range(size[0])])
         share_K = COLLAPSES * collapses_K
-        within_K = (np.array(accuracies) - share_K * GUESSING) / (1 - share_K)  # what the other seeds make up for
+        within_K = (np.array(accuracies) - share_K * GUESSING) / (1 - share_K)  # the other seeds compensate
         level_Kn = (
             deviation * stats.norm.ppf(within_K)[:, None]
             + self.image * generator.standard_normal(self.images)
@@ -106,11 +106,11 @@ class Unequal:
     frequent: World
     rare: World
     trade: float = 0.0
-    """What every second model has more on the rare class, and less on the frequent one."""
+    """By how much the accuracy of every second model is higher on the rare class and lower on the frequent class."""
 
     @property
     def accuracy(self) -> float:
-        """The mean accuracy over the classes."""
+        """The mean accuracy over classes."""
         return (self.frequent.accuracy + self.rare.accuracy) / 2
 
     @property
@@ -119,7 +119,7 @@ class Unequal:
         return slice(self.frequent.images), slice(self.frequent.images, None)
 
     def answers(self, accuracies: list[float], seeds: int, generator: np.random.Generator) -> Correct:
-        """Return right answers (K, S, n) of models with these true balanced accuracies."""
+        """Return the correct answers (K, S, n), bool, of models with these true balanced accuracies."""
         found = []
         for part, sign in ((self.frequent, -1), (self.rare, 1)):
             own_K = [part.accuracy - self.accuracy + sign * self.trade * (k % 2) for k in range(len(accuracies))]
@@ -157,7 +157,7 @@ Case = tuple[str, int, str]
 
 
 def main() -> None:
-    """Simulate, record, and write the tables."""
+    """Run the simulation, record the rates, and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=1)
@@ -184,7 +184,7 @@ def main() -> None:
 def _simulated(
     pool: ProcessPoolExecutor, rates_of: Callable[..., dict[str, object]], cases: list[Case], studies: int
 ) -> pd.DataFrame:
-    """Return a row a case, each said when it is there."""
+    """Return one row per case; print each as soon as it is done."""
     rows = []
     for row in pool.map(partial(rates_of, studies=studies), cases):
         say(", ".join(f"{name} {value}" for name, value in row.items()))
@@ -193,7 +193,7 @@ def _simulated(
 
 
 def error_rates(case: Case, *, studies: int) -> dict[str, object]:
-    """Return the rates of a world: a false better or worse in a family, a false equivalent, coverage of the interval."""
+    """Return the rates of a world: false better or worse per family, false equivalence, and coverage of the interval."""
     name, seeds, pairing = case
     world, generator = (WORLDS | UNEQUAL)[name], stream("calibrate", *case)
     accuracies = [world.accuracy] * max(MODELS) + [world.accuracy - margin for margin in MARGINS]
@@ -222,7 +222,7 @@ def error_rates(case: Case, *, studies: int) -> dict[str, object]:
 
 
 def unequal_rates(case: Case, *, studies: int) -> dict[str, object]:
-    """Return the rates of a world of unequal classes, and how often a model's own interval holds its balanced accuracy."""
+    """Return the rates of a world with unequal classes, and how often a model's own interval covers its balanced accuracy."""
     name, seeds, _ = case
     world, generator, held = UNEQUAL[name], stream("interval", *case), 0
     for _ in range(studies):
@@ -233,16 +233,16 @@ def unequal_rates(case: Case, *, studies: int) -> dict[str, object]:
 
 
 def verdicts(answers_KSn: Correct, plan: Plan, strata: Strata = WHOLE) -> NDArray[np.str_]:
-    """Return the verdict on every pair of models, the later against the earlier."""
+    """Return the verdict on every pair of models, later minus earlier."""
     answers = [(a_Sn, b_Sn) for b_Sn, a_Sn in combinations(answers_KSn, 2)]
     _, found = judge(answers, np.ones(len(answers), dtype=bool), len(answers_KSn), plan, strata)
     return np.asarray(found["verdict"])
 
 
 def advice_rates(seeds: int, *, studies: int) -> dict[str, object]:
-    """Return how often an undecided pair is decided once it follows the advice: seeds added, or images added.
+    """Return how often an undecided pair is decided after it follows the advice: more seeds, or more images.
 
-    The true difference is drawn evenly, anew for each study, up to one that these seeds mostly decide.
+    The true difference is drawn from a uniform distribution for each study, up to a difference that these seeds decide mostly.
     """
     generator, plan, row = stream("advice", seeds), Plan(), dict[str, object](seeds=seeds, studies=studies)
     more = {"seeds": (MOST_SEEDS, IMAGES), "images": (seeds, IMAGES * MOST_IMAGES_FACTOR)}
@@ -263,7 +263,7 @@ def advice_rates(seeds: int, *, studies: int) -> dict[str, object]:
 
 
 def stamp_is_green(study: int) -> bool:
-    """Return whether the report of a simulated study of three equal models trusts its own verdicts."""
+    """Return whether the stamp in the report of a simulated study of three equal models is green."""
     world = replace(list(WORLDS.values())[study % len(WORLDS)], images=500)
     seeds, generator = (3, 5, 10)[study % 3], stream("stamp", study)
     answers_KSn = world.answers([world.accuracy] * 3, seeds, generator).astype(np.float32)
@@ -272,14 +272,14 @@ def stamp_is_green(study: int) -> bool:
 
 
 def write(name: str, text: str) -> None:
-    """Replace what stands between the markers of that name."""
+    """Replace the text between the markers of that name."""
     before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN.format(name))
     after = rest.split(END.format(name))[1]
     PAGE.write_text(before + BEGIN.format(name) + text + END.format(name) + after, encoding="utf-8")
 
 
 def by_world(table: pd.DataFrame) -> str:
-    """Return the family-wise rate of four models: a row a world and pairing, a column a number of seeds."""
+    """Return the family-wise rate of four models: one row per world and pairing, one column per number of seeds."""
     cells = table.pivot_table("family_wise_4", ["world", "pairing"], "seeds", sort=False)
     seeds = [count for count in SEEDS if count >= LEAST_SEEDS and count in cells]
     rows = [[*names, *(rate(line[count]) for count in seeds)] for names, line in cells.iterrows()]  # type: ignore[misc]
@@ -287,7 +287,7 @@ def by_world(table: pd.DataFrame) -> str:
 
 
 def by_seeds(table: pd.DataFrame) -> str:
-    """Return the worst rates over all worlds but that where one model collapses, a row a number of seeds."""
+    """Return the worst rates over all worlds except that where one model collapses, one row per number of seeds."""
     worst = (
         table[table["world"] != "one model collapses"]
         .groupby("seeds")
@@ -299,7 +299,7 @@ def by_seeds(table: pd.DataFrame) -> str:
 
 
 def of_unequal(table: pd.DataFrame) -> str:
-    """Return the rates of the worlds of unequal classes, a row a world and pairing."""
+    """Return the rates of the worlds with unequal classes, one row per world and pairing."""
     shown = {
         **{f"family_wise_{models}": f"false, {models} models" for models in MODELS},
         "false_equivalent": "false equivalent",

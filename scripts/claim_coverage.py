@@ -19,19 +19,19 @@ from scripts.calibrate import WORLDS, rate, write
 
 SEEDS = (3, 5, 10)
 NEW = ((1, 1), (5, 1), (1, 4))
-"""New runs, and new images in units of those of the study."""
+"""New runs, and new images as multiples of the images of the study."""
 LEFT_OUT = ("10,000 images", "one model collapses")
-"""Worlds that say no more: the first takes long, the second is `all models collapse` to a single model."""
+"""Worlds that add no information: the first takes long, and for a single model the second is `all models collapse`."""
 LEVEL = 0.95
 
 measured = Spread.of
 
 Case = tuple[str, int, int, int]
-"""Name of the world, seeds, new runs, and how many times the images of the study are new."""
+"""Name of the world, seeds, new runs, and new images as a multiple of the images of the study."""
 
 
 def main() -> None:
-    """Simulate, and write the table."""
+    """Run the simulation, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=1000)
     call = parser.parse_args()
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def coverage(case: Case, *, studies: int) -> dict[str, object]:
-    """Return how often the mean of new runs lies in its prediction at 95 %, and how wide that is on average."""
+    """Return how often the mean of new runs lies in its 95 % prediction interval, and the mean width of the interval."""
     name, seeds, runs, times = case
     world, generator = WORLDS[name], stream("claim coverage", *case)
     new = replace(world, images=times * world.images)
@@ -66,7 +66,7 @@ def coverage(case: Case, *, studies: int) -> dict[str, object]:
 
 
 def by_world(table: pd.DataFrame) -> str:
-    """Return a row a world and kind of claim, a column a number of seeds."""
+    """Return one row per world and kind of claim, one column per number of seeds."""
     cells = table.pivot_table("coverage", ["world", "runs", "times"], "seeds", sort=False)
     rows = [
         [world, runs, "as many" if times == 1 else f"{times} times", *(rate(line[count]) for count in cells)]

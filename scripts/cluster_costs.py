@@ -47,12 +47,12 @@ TINY = {
 }
 REAL = {"data.name": "mnist_sample", "data.validation_size": 50, "train.precision": "fp32"}
 FEW, MANY = 2, 22
-"""Epochs of the cells by which the store is measured: what they differ by is that of the epochs."""
+"""Epochs of the cells that measure the store; the difference of their costs is the cost of the additional epochs."""
 KINDS = ("local", "ray1", "ray2", "store", "pair")
 
 
 def timed(work: Callable[[Any, Notify], Any], task: object, notify: Notify) -> tuple["Span", Any]:
-    """Do a task, and return who did it and when with its result."""
+    """Do a task; return when and by which process it was done, and its result."""
     began = time.time()
     result = work(task, notify)
     return Span(os.getpid(), began, time.time()), result
@@ -68,7 +68,7 @@ class Span:
 
 
 class Clock:
-    """A launcher that notes when which worker worked."""
+    """A launcher that records when each worker worked."""
 
     def __init__(self, launch: Launch) -> None:
         self._launch = launch
@@ -86,18 +86,18 @@ class Clock:
 
     @property
     def worked(self) -> list[float]:
-        """Seconds of work on each task."""
+        """Seconds of work for each task."""
         return [span.ended - span.began for span in self.spans]
 
     @property
     def between(self) -> list[float]:
-        """Seconds of each worker between a task and its next one."""
+        """Seconds between a task and the next task of the same worker."""
         spans = sorted(self.spans, key=lambda span: (span.process, span.began))
         return [after.began - before.ended for before, after in pairwise(spans) if before.process == after.process]
 
 
 def main() -> None:
-    """Measure, and print a line for each."""
+    """Run the measurements, and print one line for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cells", type=int, default=100)
     parser.add_argument("--only", default=",".join(KINDS[:-1]))
@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=120)
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
-    os.environ.update(ONE_THREAD)  # as every command does; else each of two workers takes both cores
+    os.environ.update(ONE_THREAD)  # as every command does; otherwise each of two workers uses both cores
     torch.set_num_threads(1)
     for kind in given.only.split(","):
         with TemporaryDirectory() as folder, chdir(folder):
@@ -119,7 +119,7 @@ def main() -> None:
 
 
 def measure_launcher(kind: str, study: Study) -> None:
-    """Say what a launcher costs for each cell."""
+    """Print the cost of a launcher per cell."""
     with ExitStack() as held:
         launch, workers = (run_tasks, 2) if kind == "local" else held.enter_context(cluster(int(kind[-1]), study))
         clock, began = Clock(launch), time.monotonic()
@@ -134,8 +134,8 @@ def measure_launcher(kind: str, study: Study) -> None:
 
 @contextmanager
 def cluster(nodes: int, study: Study) -> Iterator[tuple[Launch, int]]:
-    """Start a cluster of so many nodes with a CPU each."""
-    from ray.cluster_utils import Cluster  # noqa: PLC0415 - is there with Ray alone
+    """Start a cluster of `nodes` nodes with one CPU each."""
+    from ray.cluster_utils import Cluster  # noqa: PLC0415 - needs Ray
 
     from pipeline.cluster.driver import Demand, connected  # noqa: PLC0415 - as above
 
@@ -155,12 +155,12 @@ def cluster(nodes: int, study: Study) -> Iterator[tuple[Launch, int]]:
 
 
 def measure_store(cells: int, server: int) -> None:
-    """Say what a cell asks of the store, beside its epochs and for each of them, and what a look at all cells costs."""
-    asked, depth = np.zeros(2), 0  # calls, and their seconds
+    """Print the store calls of a cell, per cell and per epoch, and the cost of looking at all cells."""
+    asked, depth = np.zeros(2), 0  # number of calls, and their seconds
 
     def noted(method: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(method)
-        def call(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - of any method
+        def call(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - stands for any method
             nonlocal depth
             depth += 1
             began = time.monotonic()
@@ -198,10 +198,10 @@ def measure_store(cells: int, server: int) -> None:
 
 
 def processor_seconds(server: int) -> float:
-    """Return how long processors have worked in a process and in those that it started, or nothing where there is none."""
+    """Return the processor seconds of a process and of its children; 0 without a process."""
     if not server:
         return 0.0
-    # Of /proc/PID/stat, after the name: the parent is the second, and user, system and the same of ended children the 12th to 15th.
+    # Fields of /proc/PID/stat after the name: the 2nd is the parent, the 12th to 15th are user and system time, own and children's.
     stats = {}
     for file in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
@@ -214,7 +214,7 @@ def processor_seconds(server: int) -> float:
 
 
 def measure_pair(epochs: int, rounds: int) -> None:
-    """Say how much of a second worker becomes speed: by the command itself, from its start to its end."""
+    """Print how much a second worker speeds up the command, from its start to its end."""
     options = [f"--{name}={value}" for name, value in {**REAL, "train.epochs": epochs}.items()]
     command = [sys.executable, "-m", "pipeline", "compare", "--models=none,sincos,position,scalar", "--seeds=0"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -232,6 +232,6 @@ def measure_pair(epochs: int, rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    from scripts import cluster_costs  # by the name under which workers find `timed`
+    from scripts import cluster_costs  # by the module name under which workers find `timed`
 
     cluster_costs.main()

@@ -17,36 +17,36 @@ from pipeline.console import duration, say
 
 CELLS, NODES, WORKERS, EPOCHS = 10_000, 100, 16, 50
 LENGTHS = (60.0, 600.0, 4000.0)
-"""Seconds that a cell trains: from a toy to full data (30 encodings x 10 seeds are a week on two cores)."""
+"""Training seconds of a cell: from a toy to full data (30 encodings x 10 seeds are a week on two cores)."""
 BEAT_SECONDS = 10.0
-"""Between two beats of a lease."""
+"""Seconds between two beats of a lease."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """What a store costs, in seconds of its processors."""
+    """The costs of a store, in seconds of its processors."""
 
     name: str
     processors: int
     cell: float
-    """Of a cell, half when it begins and half when it ends."""
+    """Per cell, half when it begins and half when it ends."""
     epoch: float
-    """Of an epoch."""
+    """Per epoch."""
     look: float = 0.0
-    """Seconds of a process that looks what others have done, for each cell of the study."""
+    """Seconds per cell of the study for a process that checks the progress of others."""
     beat: float = 0.0
-    """Of a beat of a lease."""
+    """Per beat of a lease."""
     connections: int = 0
-    """To the database, kept by each cell that is trained."""
+    """Connections to the database kept by each cell in training."""
 
 
 @dataclass(frozen=True)
 class Launcher:
-    """What handing out the cells costs."""
+    """The costs of handing out cells."""
 
     name: str
     seconds: float
-    """Of a driver for each cell, one after another."""
+    """Seconds of a driver for each cell; a driver serves cells one after another."""
     drivers: int = 1
 
 
@@ -57,11 +57,11 @@ STORES = (
     replace(SERVER, name="a server, 8 processes, with `--storage`", processors=8, beat=0.0, connections=1),
 )
 DRIVER_SECONDS = 0.017
-"""Of Ray's driver for a cell."""
+"""Seconds of Ray's driver per cell."""
 
 
 def main() -> None:
-    """Simulate, and print a table."""
+    """Run the simulation, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cells", type=int, default=CELLS)
     parser.add_argument("--nodes", type=int, default=NODES)
@@ -77,7 +77,7 @@ def main() -> None:
             )
             continue
         launchers = Launcher("Ray", DRIVER_SECONDS), Launcher("processes", store.look * given.cells, given.nodes)
-        # What the beats take of the store is gone before any cell asks.
+        # The store capacity used by beats is subtracted before any cell asks.
         slower = replace(store, cell=store.cell / (1 - beating), epoch=store.epoch / (1 - beating))
         asked = given.cells * (store.cell + EPOCHS * store.epoch) / store.processors
         for launcher, length in product(launchers, LENGTHS):
@@ -95,7 +95,7 @@ def main() -> None:
 
 
 def simulate(cells: int, slots: int, length: float, store: Store, launcher: Launcher) -> float:
-    """Return how long a study takes, event by event, with a queue for the store and one for each driver."""
+    """Return the duration of a study, simulated event by event, with one queue for the store and one for each driver."""
     events: list[tuple[float, int, Callable[[float], None]]] = []
     numbers = iter(range(10**9))
     free = [0.0] * store.processors
@@ -106,7 +106,7 @@ def simulate(cells: int, slots: int, length: float, store: Store, launcher: Laun
         heapq.heappush(events, (when, next(numbers), what))
 
     def ask(now: float, seconds: float, then: Callable[[float], None]) -> None:
-        """Ask the store, which takes its calls in the order in which they come."""
+        """Ask the store, which answers calls in the order of their arrival."""
         ends = max(now, free[0]) + seconds
         heapq.heapreplace(free, ends)
         at(ends, then)

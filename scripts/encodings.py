@@ -1,6 +1,6 @@
-"""Writes the table of encodings into docs/encodings.md: `.venv/bin/python -m scripts.encodings`, after one changed.
+"""Writes the table of encodings into docs/encodings.md: run `.venv/bin/python -m scripts.encodings` after an encoding changed.
 
-With `--time` the step times are measured too, which takes minutes; without, those on the page stay.
+With `--time` the step times are measured too, which takes minutes; without it, the step times on the page are kept.
 """
 
 import argparse
@@ -22,7 +22,7 @@ COLUMNS = ("name", "code of an event", "parameters", "effective rank", "step tim
 
 
 def main() -> None:
-    """Replace what stands between the two markers."""
+    """Replace the text between the two markers."""
     parser = argparse.ArgumentParser(description="Write the table of encodings into docs/encodings.md.")
     parser.add_argument("--time", action="store_true", help="measure the step times, too")
     text = PAGE.read_text(encoding="utf-8")
@@ -48,18 +48,18 @@ def table(step_times: Mapping[str, str]) -> str:
 
 
 def written(text: str) -> dict[str, str]:
-    """Return the step times that a page holds."""
+    """Return the step times on a page, by name."""
     rows = [line.split(" | ") for line in text.split(BEGIN)[1].split(END, maxsplit=1)[0].splitlines()[2:]]
     return {row[0].strip("| `"): row[COLUMNS.index("step time")] for row in rows}
 
 
 def measured() -> dict[str, str]:
-    """Return the median ratio of an update to one of the position table, round by round, as `bench` prints it."""
+    """Return the median ratio over rounds of the time of an update to that of the position table, as `bench` prints it."""
     return {name: f"{statistics.median(values):.2f}x" for name, values in time_encodings().items()}
 
 
 def machine() -> str:
-    """Return the sentence that says where and how the step times were measured."""
+    """Return a sentence on the machine and the method of the step times."""
     return f"Measured on {processor()}, torch {torch.__version__}, n = {ROUNDS_OF_ENCODINGS} rounds of {BATCHES_OF_ENCODINGS} updates."
 
 

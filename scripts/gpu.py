@@ -28,11 +28,11 @@ from pipeline.training.start import start
 EPOCHS = 3
 AT_ONCE = (1, 2, 4)
 WAITS = "synchronizing CUDA operation"
-"""What torch's warning says where the processor waits for the device."""
+"""Part of torch's warning about an operation for which the processor waits for the device."""
 
 
 def main() -> None:
-    """Measure, and print two tables."""
+    """Run the measurements, and print two tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--data", default="event_mnist")
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def epoch(model: str, way: str, device: torch.device, settings: dict[str, object]) -> list[str]:
-    """Return the seconds of the fastest epoch, and how often an update waits for the device."""
+    """Return the seconds of the fastest epoch, and how often the processor waits for the device per update."""
     config = build_run({**settings, "model.embedding.name": model, "train.epochs": EPOCHS})
     splits = config.data.load().to(device)
     updates = -(-len(splits.train) // config.train.batch_size)
@@ -68,7 +68,7 @@ def epoch(model: str, way: str, device: torch.device, settings: dict[str, object
 
 @contextmanager
 def waits() -> Iterator[list[warnings.WarningMessage]]:
-    """Collect torch's warnings of the places where the processor waits; there are none without CUDA."""
+    """Collect torch's warnings about synchronising operations; there are none without CUDA."""
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         if torch.cuda.is_available():
@@ -81,7 +81,7 @@ def waits() -> Iterator[list[warnings.WarningMessage]]:
 
 
 def cells_a_minute(count: int, device: str, settings: dict[str, object]) -> str:
-    """Return how many cells so many workers train in a minute on one device."""
+    """Return how many cells `count` workers train per minute on one device."""
     with TemporaryDirectory() as folder, chdir(folder):
         changes = {**settings, "train.epochs": EPOCHS}
         study = load_study(None, models=["sincos"], seeds=list(range(2 * max(AT_ONCE))), overrides=changes)

@@ -1,6 +1,6 @@
-"""Compiles the CPU kernels: `.venv/bin/python -m scripts.kernels`, which `make setup` does, so that no study waits for it.
+"""Compiles the CPU kernels: `.venv/bin/python -m scripts.kernels`. `make setup` runs it, so that no study waits for compilation.
 
-The results stay beside the sources, as long as those do not change.
+The compiled kernels are cached beside the sources until these change.
 """
 
 import torch
@@ -13,7 +13,7 @@ HORIZON = 16
 
 
 def main() -> None:
-    """Make one update of a small model that needs every kernel, and one prediction."""
+    """Run one update and one prediction of a small model that uses every kernel."""
     say("set-up: compiling the kernels of the LSTM and of the scan")
     config = LSTMConfig(embedding=KANMAMMOTEConfig(), hidden_dim=8)
     model = config.build(horizon=HORIZON, feature_dim=0, classes=2)

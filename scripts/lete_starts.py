@@ -1,7 +1,7 @@
-"""Compares starts of LeTE's splines: `.venv/bin/python -m scripts.lete_starts 0 1 2 3 4`, a quarter of an hour on one core.
+"""Compares initialisations of LeTE's splines: `.venv/bin/python -m scripts.lete_starts 0 1 2 3 4`, a quarter of an hour on one core.
 
 The protocol of docs/decisions/0009, with the weights U (tanh) and V (B-splines) of the spline half overwritten before the
-first update; everything else is the run's own. The arguments are seeds. Prints validation accuracy in percent by start and
+first update; everything else is as in an ordinary run. The arguments are seeds. Prints validation accuracy in percent by start and
 seed, for docs/decisions/0010.
 """
 
@@ -28,11 +28,11 @@ STARTS: dict[str, Callable[[Tensor, Tensor], object]] = {
     "V ~ N(0, 0.1^2)": lambda _u, v: nn.init.normal_(v, std=0.1),
     "U, V ~ N(0, 1)": lambda u, v: (nn.init.normal_(u), nn.init.normal_(v)),
 }
-"""What is done to U and V before the first update."""
+"""Functions that overwrite U and V before the first update, by name."""
 
 
 def main() -> None:
-    """Print a line a seed and start."""
+    """Print one line per seed and start."""
     torch.set_num_threads(1)
     for seed in map(int, sys.argv[1:]):
         config = build_run({**PROTOCOL, "seed": seed})
@@ -40,7 +40,7 @@ def main() -> None:
         for name, overwrite in STARTS.items():
             training = start(config, splits, torch.device("cpu"))
             embedding = training.model.embedding
-            assert isinstance(embedding, LeTE)  # noqa: S101 - what the preset says
+            assert isinstance(embedding, LeTE)  # noqa: S101 - set by the preset
             assert embedding.w2_spline is not None  # noqa: S101
             with seeded(seed, "start of the splines"):
                 overwrite(embedding.w2_spline.base_weight, embedding.w2_spline.spline_weight)

@@ -1,15 +1,15 @@
-"""Resolves the dependencies of pyproject.toml and pins them all, with hashes: `make lock` writes four files.
+"""Resolves and pins all dependencies of pyproject.toml, with hashes: `make lock` writes four files.
 
-- requirements.lock holds the base set and the development tools: what `make` installs.
-- mlflow_server/requirements.lock holds what the image of the tracking server needs of it, and mlflow_server/dashboard/requirements.lock
-  what that of Optuna's dashboard needs, with the same versions.
+- requirements.lock holds the base set and the development tools that `make` installs.
+- mlflow_server/requirements.lock holds the subset for the image of the tracking server, and mlflow_server/dashboard/requirements.lock
+  that for the image of Optuna's dashboard, with the same versions.
 - conda.yaml holds the base set, for `mlflow run`. With virtualenv or uv, mlflow installs only its `pip:` list, and takes the
-  Python version from it, which must then be whole.
+  Python version from it, which must therefore be complete (major.minor.patch).
 
-A package is pinned with the SHA-256 of each of its files, so that the lock fits every platform, and pip refuses another file.
-torch has none: indexes carry builds of their own for CPUs and for versions of CUDA, and which is right depends on the machine.
-It is installed first and without what it needs, which comes from the lock; only the libraries of CUDA that it pins itself come
-without hashes, too.
+A package is pinned with the SHA-256 of each of its files, so that the lock fits every platform and pip refuses any other file.
+torch has no hashes: indexes carry separate builds for CPUs and for versions of CUDA, and the right one depends on the machine.
+It is installed first and without its dependencies, which come from the lock; only the CUDA libraries that it pins itself come
+without hashes as well.
 """
 
 import platform
@@ -25,7 +25,7 @@ LOCK, SERVER_LOCK = ROOT / "requirements.lock", ROOT / "mlflow_server/requiremen
 DASHBOARD_LOCK = ROOT / "mlflow_server/dashboard/requirements.lock"
 OF_TORCH = re.compile(r"torch==|nvidia-|cuda-|triton")
 OF_SERVER = "mlflow[auth]\npsycopg[binary]\n"
-# What a tracking server of MLflow does not use: they load and draw models.
+# Dependencies of MLflow that a tracking server does not use: they load and draw models.
 NOT_OF_SERVER = "matplotlib\nscikit-learn\nscipy\nskops\n"
 OF_DASHBOARD = "optuna-dashboard==0.21.0\npsycopg[binary]\n"
 LOCK_HEAD = "# {what}, pinned with hashes. Written by `make lock` from pyproject.toml; do not edit.\n"
@@ -41,7 +41,7 @@ dependencies:
 
 
 def resolved(*arguments: str, given: str = "") -> dict[str, str]:
-    """Return `name==version` of the requirements and of all that they need, and the lines that pin it; nothing is installed."""
+    """Return {`name==version`: the lines that pin it} for the requirements and their dependencies; nothing is installed."""
     command = [sys.executable, "-m", "uv", "pip", "compile", "--no-annotate", "--no-header"]
     command += ["--generate-hashes", "--python-version", f"{sys.version_info[0]}.{sys.version_info[1]}", *arguments]
     output = subprocess.run(command, cwd=ROOT, input=given, stdout=subprocess.PIPE, text=True, check=True).stdout
@@ -50,12 +50,12 @@ def resolved(*arguments: str, given: str = "") -> dict[str, str]:
 
 
 def write(path: Path, what: str, blocks: Iterable[str]) -> None:
-    """Write a lock of these blocks of lines."""
+    """Write a lock file from blocks of lines."""
     path.write_text(LOCK_HEAD.format(what=what) + "".join(blocks))
 
 
 def main() -> None:
-    """Write the files. What the present lock holds is kept where it still fits."""
+    """Write the four files; versions in the present lock are kept if they still fit."""
     everything = resolved("pyproject.toml", "--extra", "dev", "--output-file", str(LOCK))
     locked = {pin: block for pin, block in everything.items() if not OF_TORCH.match(pin)}
     write(LOCK, "Every package of the environment but torch", locked.values())

@@ -27,9 +27,9 @@ from pipeline.console import say
 from scripts.calibrate import WORLDS, rate, write
 
 EFFECTS = (0.0, 0.75, 1.0, 1.5)
-"""True gaps of the pair, in deviations over seeds."""
+"""True gaps of the pair, in standard deviations over seeds."""
 IMAGES = 0.15
-"""Deviation of the images' error, where there is one, in the same unit."""
+"""Standard deviation of the images' error in the designs that have one, in the same unit."""
 DECIDED, MOST_10 = Plan().until_decided(), Plan().until_decided(10)
 DESIGNS: dict[str, tuple[tuple[int, ...], tuple[float, ...]]] = {
     "20 seeds, one look": ((20,), (0.05,)),
@@ -39,16 +39,16 @@ DESIGNS: dict[str, tuple[tuple[int, ...], tuple[float, ...]]] = {
     "every seed from 3 to 20 at .05": (tuple(range(3, 21)), (0.05,) * 18),
 }
 PREDICTED = {f"decision at 20 predicted at {chance:g}": chance for chance in (0.8, 0.9, 0.95)}
-"""Designs that stop once the test at 20 seeds will reject with this chance, if the gap is zero."""
+"""Designs that stop once the test at 20 seeds will reject with this chance, given a zero gap."""
 FIRST, MOST, DRAWS = 5, 20, 400
-"""Seeds of the first prediction, seeds that are predicted, and draws for each prediction."""
+"""Number of seeds at the first prediction, number of seeds at the predicted end, and draws per prediction."""
 FAMILIES = ("seeds dominate", "mixed, seeds more", "mixed, images more", "coin flips")
 MARGIN = 0.01
 
 
 @dataclass(frozen=True)
 class Rates:
-    """What a design does at one true gap."""
+    """The results of a design at one true gap."""
 
     found: float
     """Share of studies that call the pair different."""
@@ -57,7 +57,7 @@ class Rates:
 
 
 def main() -> None:
-    """Simulate, and write the tables."""
+    """Run the simulation, and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=10_000)
     parser.add_argument("--families", type=int, default=1000)
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def one_pair(name: str, effect: float, images: float, studies: int) -> Rates:
-    """Return what a design finds in one pair, and at what cost."""
+    """Return the share of studies in which a design finds the difference of one pair, and its mean seeds."""
     generator = stream("looks", str(effect), str(images))
     gaps_NS = effect + generator.standard_normal((studies, MOST))
     gaps_NS += images * generator.standard_normal((studies, 1))
@@ -86,11 +86,11 @@ def one_pair(name: str, effect: float, images: float, studies: int) -> Rates:
 
 
 def by_prediction(gaps_NS: NDArray[np.float64], chance: float, images: float) -> Rates:
-    """Return what is found where a study stops once the chance that the test at the end rejects, at no gap, is high enough.
+    """Return the rates of a design that stops once the predicted chance of rejection at the end, given no gap, is high enough.
 
-    That chance is a martingale at no gap, which begins at the level of the test. So it reaches `chance` in at most level / chance
-    of the studies, and the test is made at the level .05 * chance. It is the mean over draws of the seeds that are to come, given
-    those that are there.
+    Without a gap this chance is a martingale that begins at the level of the test, so it reaches `chance` in at most level / chance
+    of the studies; the test therefore has the level .05 * chance. The chance is the mean over draws of the future seeds, given
+    the present seeds.
     """
     generator, studies = stream("looks", "predicted", str(images)), len(gaps_NS)
     variance_V = np.geomspace(1e-4, 1e3, 2000)
@@ -102,7 +102,7 @@ def by_prediction(gaps_NS: NDArray[np.float64], chance: float, images: float) ->
         mean_N1 = seen_NS.mean(axis=1, keepdims=True)
         squares_N1 = ((seen_NS - mean_N1) ** 2).sum(axis=1, keepdims=True)
         shape = (len(open_N), DRAWS)
-        # What is not known: the variance of a seed, a priori 1 / variance, and the error of the images.
+        # Unknown: the variance of a seed (prior 1 / variance) and the error of the images.
         if images:
             variance_ND = squares_N1 / generator.chisquare(seeds - 1, shape)
             spread_ND = images**2 + variance_ND / seeds
@@ -126,7 +126,7 @@ def by_prediction(gaps_NS: NDArray[np.float64], chance: float, images: float) ->
 
 
 def _smallest_found(variance_V: NDArray[np.float64], seeds: int, level: float, images: float) -> NDArray[np.float64]:
-    """Return the smallest mean gap that the test finds at a level, for each variance of a seed."""
+    """Return the smallest mean gap that the test finds at `level`, for each variance of a seed."""
     low_V, high_V = np.zeros(len(variance_V)), np.full(len(variance_V), 1e4)
     for _ in range(60):
         middle_V = (low_V + high_V) / 2
@@ -136,7 +136,7 @@ def _smallest_found(variance_V: NDArray[np.float64], seeds: int, level: float, i
 
 
 def one_pair_table(studies: int) -> str:
-    """Return a row a design and error of the images: the share found and the seeds, at each true gap."""
+    """Return one row per design and error of the images: the share found and the seeds, at each true gap."""
     rows = []
     for images in (0.0, IMAGES):
         for name in (*DESIGNS, *PREDICTED):
@@ -147,7 +147,7 @@ def one_pair_table(studies: int) -> str:
 
 
 def by_looks(answers_KSn: Correct, plan: Plan) -> tuple[NDArray[np.str_], float]:
-    """Return the verdict on every pair of models, the later against the earlier, and the mean seeds of a model."""
+    """Return the verdict on every pair of models, later minus earlier, and the mean number of seeds per model."""
     index = [(a, b) for b, a in combinations(range(len(answers_KSn)), 2)]
     verdicts, seeds_K = ["undecided"] * len(index), np.zeros(len(answers_KSn))
     for seeds, level in zip(plan.looks, plan.levels, strict=True):
@@ -164,7 +164,7 @@ def by_looks(answers_KSn: Correct, plan: Plan) -> tuple[NDArray[np.str_], float]
 
 
 def family(world: str, plan: Plan, studies: int) -> tuple[float, float, float]:
-    """Return how often four equal models give a false verdict, a pair at the margin a false "equivalent", and the seeds."""
+    """Return how often four equal models give a false verdict and a pair at the margin a false "equivalent", and the mean seeds."""
     its, generator = WORLDS[world], stream("families", world, plan.looks[-1])
     wrong, equal, seeds = np.zeros((3, studies))
     at_margin = plan.model_copy(update={"margin": MARGIN})
@@ -177,7 +177,7 @@ def family(world: str, plan: Plan, studies: int) -> tuple[float, float, float]:
 
 
 def family_table(studies: int) -> str:
-    """Return a row a world: false verdicts of six pairs, false equivalence, and seeds, for both schedules."""
+    """Return one row per world: false verdicts of six pairs, false equivalence, and seeds, for both schedules."""
     rows = []
     for world in FAMILIES:
         found = [family(world, plan, studies) for plan in (DECIDED, MOST_10)]

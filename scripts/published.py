@@ -1,8 +1,8 @@
-"""Records runs of the published protocols: `.venv/bin/python -m scripts.published [STORE]`, a tracking store's URI.
+"""Records runs of the published protocols: `.venv/bin/python -m scripts.published [STORE]`, where STORE is the URI of a tracking store.
 
-It takes the runs of the studies `lete_paper` and `kan_mammote_protocol` in the store, finished or not, puts those that went
-further than the one on record into docs/results/published_protocols.json, and writes the table and the figure of
-docs/results/published_protocols.md. The accuracies are on the test split, which chose nothing here.
+It reads the runs of the studies `lete_paper` and `kan_mammote_protocol`, finished or not, writes those that have more epochs
+than the run on record into docs/results/published_protocols.json, and writes the table and the figure of
+docs/results/published_protocols.md. The accuracies are on the test split, which is not used for selection here.
 """
 
 import json
@@ -35,7 +35,7 @@ PUBLISHED = {
 """Test accuracy in percent by epoch, by study and model."""
 
 Record = dict[str, dict[str, Any]]
-"""By study and model: `epochs` run, `mean_of_last_10` and `test_accuracy` by epoch, in percent."""
+"""By study and model: the number of `epochs`, `mean_of_last_10`, and `test_accuracy` by epoch, in percent."""
 
 
 def main() -> None:
@@ -61,7 +61,7 @@ def histories(store: str) -> dict[str, pd.Series]:
     found = {}
     for experiment in client.search_experiments():
         for run in client.search_runs([experiment.experiment_id], "tags.model != ''"):
-            parent = run.data.tags.get("mlflow.parentRunId")  # what `train` ran has none, and a trial no study's name
+            parent = run.data.tags.get("mlflow.parentRunId")  # runs of `train` have no parent, and trials no study name
             study = client.get_run(parent).data.tags.get("study_name") if parent else None
             if study in STUDIES and (values := client.get_metric_history(run.info.run_id, "test/accuracy")):
                 curve = pd.Series({point.step: 100 * point.value for point in values}).sort_index()
@@ -70,7 +70,7 @@ def histories(store: str) -> dict[str, pd.Series]:
 
 
 def table(record: Record) -> str:
-    """Return a row a run, and below it what was published."""
+    """Return one row per run, and below it the published numbers."""
     shown = " | ".join(f"epoch {epoch}" for epoch in EPOCHS)
     lines = [f"| protocol | model | {shown} | epochs run | mean of the last 10 |", "| --- " * (len(EPOCHS) + 4) + "|"]
     for name, run in record.items():
@@ -88,7 +88,7 @@ def _percent(value: float | None) -> str:
 
 
 def figure(record: Record) -> go.Figure:
-    """Return a panel a study: a line a run through the epochs on record, and a ring for each published point."""
+    """Return a figure with a panel per study: a line per run through the epochs on record, and a ring per published point."""
     drawn = make_subplots(
         cols=len(STUDIES), shared_yaxes=True, horizontal_spacing=0.03, subplot_titles=[*STUDIES.values()]
     )

@@ -1,4 +1,4 @@
-"""Writes the table of settings into docs/settings.md: `.venv/bin/python -m scripts.settings_table`, after a config changed."""
+"""Writes the table of settings into docs/settings.md: run `.venv/bin/python -m scripts.settings_table` after a config changed."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ BEGIN, END = "<!-- settings: begin -->\n", "\n<!-- settings: end -->"
 
 
 def main() -> None:
-    """Replace what stands between the two markers."""
+    """Replace the text between the two markers."""
     text = PAGE.read_text(encoding="utf-8")
     before, after = text.split(BEGIN)[0], text.split(END)[1]
     PAGE.write_text(f"{before}{BEGIN}{settings_markdown()}{END}{after}", encoding="utf-8")

@@ -22,13 +22,13 @@ MIXES = {
     "rest alone": ((0.0, 0.0, 0.0), 1.0, 0.0),
     "init and rest": ((6.0, 0.0, 0.0), 4.0, 0.8),
 }
-"""Variances of init, order and dropout, variance of the rest, and the correlation of the two models in each."""
+"""Variances of init, order and dropout, variance of the rest, and correlation of the two models in every component."""
 COUNTS = (3, 5)
 PARTS = ("init", "order", "dropout", "rest", "deviation", "correlation", "worth of pairing")
 
 
 def main() -> None:
-    """Simulate, and print the table."""
+    """Run the simulation, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=1000)
     studies = parser.parse_args().studies
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def held(mix: str, count: int, studies: int) -> NDArray[np.float64]:
-    """Return the share of studies in which the interval of each of PARTS holds the truth."""
+    """Return the share of studies in which the interval covers the true value, for each of PARTS."""
     (variances, rest, correlation), levels_RF = MIXES[mix], square(count)
     generator, total = stream("stream coverage", mix, count), sum(variances) + rest
     truth = [*(part / total for part in (*variances, rest)), total**0.5, correlation, 1 / (1 - correlation)]
@@ -63,7 +63,7 @@ def drawn(
     correlation: float,
     generator: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """Return runs (R, 2) of two models whose every part has this variance in each, and this correlation between them."""
+    """Return runs (R, 2) of two models, whose variance components have these variances in each and this correlation between them."""
     root = np.linalg.cholesky([[1, correlation], [correlation, 1]]).T
     values_R2 = np.sqrt(rest) * generator.standard_normal((len(levels_RF), 2)) @ root
     for level_R, variance in zip(levels_RF.T, variances, strict=True):

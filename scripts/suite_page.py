@@ -1,8 +1,8 @@
-"""Writes docs/results/suite.md from the evidence beside it: `.venv/bin/python -m scripts.suite_page`.
+"""Writes docs/results/suite.md from the evidence in the same folder: `.venv/bin/python -m scripts.suite_page`.
 
 Each `suite_NAME.zip` in docs/results/evidence is a study of config/need.json on the data set NAME, as `python -m pipeline export`
-writes it. Nothing of the store is read, so that whoever has the repository can write the page again. An archive also holds the
-report, in the words that the project had when it was written: where they have changed since, the report is written anew.
+writes it. The script does not read the store, so the page can be reproduced from the repository alone. An archive also holds the
+report in the wording of the time when it was written; if the wording has changed since, the report is generated again.
 """
 
 from pathlib import Path
@@ -26,7 +26,7 @@ FIGURE = "critical_difference"
 
 
 def main() -> None:
-    """Replace what stands between the two markers, and the figure."""
+    """Replace the text between the two markers, and the figure."""
     studies = [renewed(load(file)) for file in sorted(EVIDENCE.glob("suite_*.zip"))]
     compared = over_data(studies)
     before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
@@ -35,11 +35,11 @@ def main() -> None:
 
 
 def renewed(study: Contents) -> Contents:
-    """Write the report of an archive again, from what its runs answered, and return the archive."""
+    """Generate the report of an archive again from its runs' predictions, and return the archive."""
     report = report_of(study)
     if report.items() <= study.members.items() and not changed(study):
         return study
-    # The two documents about the archive are made of all that it holds beside them.
+    # The two documents about the archive are generated from the rest of its content.
     held = {name: content for name, content in study.members.items() if name not in (CRATE, CROISSANT)}
     contents = Contents(study.file, {**held, **report})
     archive.write(study.file, {**contents.members, **described(contents)})
@@ -47,12 +47,12 @@ def renewed(study: Contents) -> Contents:
 
 
 def between(page: str) -> str:
-    """Return what the page has between the two markers."""
+    """Return the text between the two markers of the page."""
     return page.split(BEGIN)[1].split(END, maxsplit=1)[0]
 
 
 def over_data(studies: list[Contents]) -> Finding:
-    """Return the comparison of the models over the data sets."""
+    """Return the comparison of models over the data sets."""
     tables = [results_of(study) for study in studies]
     members = [
         member_of(study.manifest, dataset(results), results) for study, results in zip(studies, tables, strict=True)
@@ -61,7 +61,7 @@ def over_data(studies: list[Contents]) -> Finding:
 
 
 def written(studies: list[Contents], compared: Finding) -> str:
-    """Return what the evidence says, as Markdown."""
+    """Return the results of the evidence as Markdown."""
     tables = [results_of(study) for study in studies]
     certified = [need(results) for results in tables]
     rows = [
@@ -93,14 +93,14 @@ def dataset(results: Results) -> str:
 
 
 def accuracies(results: Results) -> str:
-    """Return the accuracies of the models, from the highest mean."""
+    """Return the accuracies of the models, highest mean first."""
     by_model = results.runs.groupby("model", observed=True)["test_accuracy"].agg(["mean", "min", "max"])
     rows = [[model, *map(percent, row)] for model, row in by_model.sort_values("mean", ascending=False).iterrows()]
     return markdown_table(["Model", "Mean test accuracy", "Lowest seed", "Highest seed"], rows)
 
 
 def origin(study: Contents) -> str:
-    """Return when the plan was stored, and what checks the numbers."""
+    """Return when the plan was stored, and how to check the numbers."""
     declared = study.declaration.declared[:16].replace("T", " ")
     return (
         f"The plan was stored at {declared} UTC, before the first run. "
