@@ -1,4 +1,4 @@
-"""The login of the tracking server: MLflow's own, which besides keeps artifacts where the server keeps them."""
+"""The login of the tracking server: MLflow's basic authentication, with two further checks of requests."""
 
 import os
 from typing import Any
@@ -12,12 +12,12 @@ from mlflow.server.handlers import _get_request_message
 READING = {"GET", "HEAD", "OPTIONS"}
 
 
-def authenticate() -> Any:  # noqa: ANN401 - what MLflow's own returns: the account, or a response that refuses
-    """Authenticate a request. Two that MLflow would let pass are refused.
+def authenticate() -> Any:  # noqa: ANN401 - as MLflow's function: the account, or a response that refuses
+    """Authenticate a request, and refuse two kinds of requests that MLflow would accept.
 
-    A page of another site cannot change anything here, not even one of another port of this machine: a browser that knows the
-    password sends it along. An experiment cannot have a place of its own: the server would read what lies there, any file of
-    its own among them, and hand it to whoever asks.
+    A page of another origin, even of another port of this machine, cannot change anything here, because a browser that knows
+    the password would send it along. An experiment cannot have an artifact location of its own, because the server would read
+    any file there, its own files included, and return it to any account.
     """
     answer = authenticate_request_basic_auth()
     if isinstance(answer, Response) or request.method in READING:
@@ -32,7 +32,7 @@ def authenticate() -> Any:  # noqa: ANN401 - what MLflow's own returns: the acco
         return Response(said, status=403, mimetype="text/plain")
     if not request.path.endswith("/mlflow/experiments/create"):
         return answer
-    # Read as MLflow will read it: names in other spellings and text within text are the same to it.
+    # Parsed by MLflow's own function, because MLflow accepts other spellings of names and JSON within a JSON string.
     if place := _get_request_message(CreateExperiment()).artifact_location:
         said = f"artifact_location: must be left to the server, got {place}. Create the experiment without it."
         return Response(said, status=400, mimetype="text/plain")

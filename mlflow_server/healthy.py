@@ -1,6 +1,6 @@
-"""Exit code 0 where the tracking server answers from its database, 1 elsewhere: the health check of the stack.
+"""The health check of the stack: exit code 0 if the tracking server answers from its database, else 1.
 
-It asks as an account that is none. A server that looks that up in its database and finds nobody answers 401.
+The request uses an account that does not exist. The server looks it up in its database, does not find it, and answers 401.
 """
 
 import os

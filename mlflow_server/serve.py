@@ -26,16 +26,16 @@ DEFAULTS = {
 }
 SECRETS = ("MLFLOW_FLASK_SERVER_SECRET_KEY", "MLFLOW_AUTH_ADMIN_PASSWORD", "PIPELINE_PASSWORD")
 LOCAL_HOSTS = ("localhost", "localhost:*", "127.0.0.1", "127.0.0.1:*")
-"""Names of the server on this machine: a browser leaves the port out where it is 80."""
+"""Host names of the server on this machine, also without a port: a browser omits port 80."""
 PIPELINE = "pipeline"
 """The account that the pipeline's container trains with."""
 MIGRATIONS = {
     "alembic_version": ("experiments", "store/db_migrations"),
     "alembic_version_auth": ("users", "server/auth/db/migrations"),
 }
-"""By the table that holds a version of tables, one of those tables, and MLflow's folder of their migrations."""
-# Whoever has an account records to every experiment; deleting runs of another one's experiment needs a grant. A checked
-# password counts for a minute, because checking one takes longer than most requests.
+"""{table that holds a schema version: (a table of that schema, MLflow's folder of its migrations)}."""
+# Every account can record to every experiment; deleting runs in another account's experiment needs a grant. A checked
+# password is cached for a minute, because checking it takes longer than most requests.
 LOGIN = """\
 [mlflow]
 default_permission = EDIT
@@ -47,11 +47,11 @@ auth_cache_ttl_seconds = 60
 
 
 class SettingError(Exception):
-    """A setting cannot be: `where: what must hold, got value. what to do.`, on one line."""
+    """A setting is invalid. The message is one line: `where: what must hold, got value. what to do.`."""
 
 
 def check_secrets() -> None:
-    """Refuse to start with a secret that is not set: none has a default."""
+    """Raise `SettingError` for a secret that is not set; secrets have no defaults."""
     for name in SECRETS:
         if not os.environ.get(name):
             raise SettingError(f"{name}: must be set, got nothing. `make secrets` writes it into .env.")
@@ -69,7 +69,7 @@ def configure(folder: Path) -> None:
         )
     hosts = dict.fromkeys([*LOCAL_HOSTS, public.netloc, *filter(None, given.split(","))])
     os.environ["MLFLOW_SERVER_ALLOWED_HOSTS"] = ",".join(hosts)
-    # Pages that another site serves cannot change anything here; those that the server is known by can.
+    # Pages of other sites cannot change anything here; pages under the server's public address can.
     os.environ.setdefault("MLFLOW_SERVER_CORS_ALLOWED_ORIGINS", f"{public.scheme}://{public.netloc}")
     database = os.environ["MLFLOW_BACKEND_STORE_URI"].replace("%", "%%")
     file = folder / "login.ini"
@@ -79,7 +79,7 @@ def configure(folder: Path) -> None:
 
 
 def connected() -> Any:  # noqa: ANN401 - SQLAlchemy is imported late
-    """Return an engine of the server's database, which answers."""
+    """Return an engine of the server's database after a successful connection."""
     from sqlalchemy import create_engine  # noqa: PLC0415 - settings come first
     from sqlalchemy.engine import make_url  # noqa: PLC0415
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
@@ -100,7 +100,7 @@ def connected() -> Any:  # noqa: ANN401 - SQLAlchemy is imported late
 
 
 def check_tables(engine: Any) -> bool:  # noqa: ANN401
-    """Say whether the database has tables; refuse those of another version of MLflow, which are never migrated unasked."""
+    """Return whether the database has tables; `SettingError` for those of another MLflow version: only `upgrade` migrates them."""
     import mlflow  # noqa: PLC0415 - takes seconds
     from alembic.migration import MigrationContext  # noqa: PLC0415
     from alembic.script import ScriptDirectory  # noqa: PLC0415
@@ -141,7 +141,7 @@ def upgrade(engine: Any) -> None:  # noqa: ANN401
 
 
 def accounts() -> Any:  # noqa: ANN401 - MLflow is untyped here
-    """Return the store of accounts, whose tables are made where there are none."""
+    """Return the store of accounts; missing tables are created."""
     from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore  # noqa: PLC0415 - reads the configuration
 
     store = SqlAlchemyStore()
@@ -150,7 +150,7 @@ def accounts() -> Any:  # noqa: ANN401 - MLflow is untyped here
 
 
 def set_account(store: Any, name: str, password: str, *, admin: bool) -> None:  # noqa: ANN401
-    """Make an account, or give it this password and these rights."""
+    """Create an account, or update its password and rights."""
     if not store.has_user(name):
         store.create_user(name, password, is_admin=admin)
     elif not store.authenticate_user(name, password) or store.get_user(name).is_admin != admin:
@@ -158,7 +158,7 @@ def set_account(store: Any, name: str, password: str, *, admin: bool) -> None:  
 
 
 def serve(engine: Any) -> None:  # noqa: ANN401
-    """Become the server. Its two own accounts have the passwords of the environment, whatever they were."""
+    """Become the server. Its own two accounts get the passwords of the environment, even if they had others."""
     check_tables(engine)
     store = accounts()
     set_account(store, os.environ["MLFLOW_AUTH_ADMIN_USERNAME"], os.environ["MLFLOW_AUTH_ADMIN_PASSWORD"], admin=True)
@@ -171,7 +171,7 @@ def serve(engine: Any) -> None:  # noqa: ANN401
 
 
 def account(engine: Any, name: str, *, admin: bool, remove: bool) -> None:  # noqa: ANN401
-    """Make an account with a random password, give it a new one, or remove it."""
+    """Create an account with a random password, give an existing one a new password, or remove it."""
     if name in {os.environ["MLFLOW_AUTH_ADMIN_USERNAME"], PIPELINE}:
         raise SettingError(
             f"account: must be one of a person, got {name}, whose password is in .env. `make rotate` changes it."
@@ -196,7 +196,7 @@ def account(engine: Any, name: str, *, admin: bool, remove: bool) -> None:  # no
 
 
 def main() -> None:
-    """Do what the command line says, by default serve."""
+    """Run the command given on the command line; the default is to serve."""
     parser = argparse.ArgumentParser(prog="serve.py", description=__doc__)
     verbs = parser.add_subparsers(dest="verb")
     verbs.add_parser("upgrade", help="migrate the tables")

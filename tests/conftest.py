@@ -1,4 +1,4 @@
-"""One thread for all tests, as in every run; folders and a database of their own for those that need them."""
+"""One thread for all tests, as in every run; fixtures for separate folders, stores and databases."""
 
 import contextlib
 import getpass
@@ -19,7 +19,7 @@ torch.set_num_threads(1)
 
 
 EXHAUSTIVE = os.environ.get("FAULTS") == "all"
-"""Whether the tests run that repeat a cheaper one in more places, as `make test-faults` has it."""
+"""Whether to run the exhaustive tests, which repeat a cheaper test in more places; `make test-faults` sets it."""
 
 
 def pytest_collection_modifyitems(config, items):
@@ -36,8 +36,8 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Print what the tests of faults counted: where workers run the tests, the conftest.py of their folder is not read here."""
-    from harness import COUNTED  # noqa: PLC0415 - it imports the project
+    """Print the counts of the fault tests; with xdist workers, this process does not read tests/faults/conftest.py, so it is here."""
+    from harness import COUNTED  # noqa: PLC0415 - imports the project
 
     counts = Counter()
     for reports in terminalreporter.stats.values():
@@ -51,18 +51,18 @@ def pytest_terminal_summary(terminalreporter):
 
 
 STORES = ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "OPTUNA_STORAGE")
-"""Variables by which a store is found."""
+"""Environment variables that select a store."""
 
 
 @pytest.fixture(autouse=True)
 def environment():
-    """Forget the store that a test told MLflow to use, which MLflow keeps in a module and in these variables.
+    """Reset the store that a test made MLflow use; MLflow keeps it in a module and in the variables STORES.
 
-    What a module sets in the environment when it is imported stays, because it is imported once.
+    Variables that a module sets on import are kept, because the module is imported only once.
     """
     before = {name: os.environ.get(name) for name in STORES}
     yield
-    if mlflow := sys.modules.get("mlflow"):  # which takes seconds to import
+    if mlflow := sys.modules.get("mlflow"):  # not imported here: it takes seconds
         mlflow.set_tracking_uri(None)
     for name, value in before.items():
         os.environ.pop(name, None)
@@ -76,7 +76,7 @@ def workplace(tmp_path, monkeypatch):
     monkeypatch.setenv("EVENT_DATA_DIR", os.path.abspath(os.environ.get("EVENT_DATA_DIR", "data")))  # noqa: PTH100
     monkeypatch.setenv(
         "BROWSER_PATH", "/no/browser"
-    )  # drawing takes the longest of an analysis: who tests it takes `browser`
+    )  # drawing is the slowest part of an analysis: tests of figures use the fixture `browser`
     monkeypatch.chdir(tmp_path)
     for name in STORES:
         monkeypatch.delenv(name, raising=False)
@@ -84,25 +84,25 @@ def workplace(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def browser(workplace, monkeypatch):  # noqa: ARG001 - which has set it
+def browser(workplace, monkeypatch):  # noqa: ARG001 - has set BROWSER_PATH
     """Let analyses draw their figures."""
     monkeypatch.delenv("BROWSER_PATH")
 
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory):
-    """A migrated SQLite store; migrating one takes seconds, copying it none."""
+    """A migrated SQLite store, to be copied: migrating takes seconds, and copying does not."""
     from mlflow.tracking import MlflowClient  # noqa: PLC0415
 
     folder = tmp_path_factory.mktemp("store")
-    with contextlib.chdir(folder):  # the default experiment keeps its artifacts where it was made
+    with contextlib.chdir(folder):  # the default experiment stores its artifacts in the folder of its creation
         MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
     return folder / "mlflow.db"
 
 
 @pytest.fixture
 def mlflow_store(workplace, empty_store):
-    """The local MLflow store of the workplace, empty."""
+    """The local MLflow store of the workplace, initially empty."""
     shutil.copy(empty_store, workplace / "mlflow.db")
     return workplace / "mlflow.db"
 
@@ -116,14 +116,14 @@ def answers(address):
 
 @pytest.fixture
 def server(mlflow_store):
-    """The address of a server over the local store."""
+    """The address of a tracking server for the local store."""
     with served(f"sqlite:///{mlflow_store}", mlflow_store.parent) as address:
         yield address
 
 
 @contextlib.contextmanager
 def served(backend, folder):
-    """Serve the store with this address, with artifacts and a log in a folder."""
+    """Serve the store at the address `backend`, with artifacts and a log in `folder`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -145,14 +145,14 @@ def served(backend, folder):
 
 @pytest.fixture
 def postgres():
-    """The URL of an empty PostgreSQL database on loopback, with a server of its own."""
+    """The URL of an empty database of a separate PostgreSQL server on the loopback interface."""
     found = shutil.which("initdb") or next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))), None)
     if not found:
         pytest.skip("PostgreSQL is not installed: scripts/postgres.sh says how")
-    # Not below pytest's own folders, which it closes to other users whenever one of its sessions starts.
+    # Not below pytest's own folders: pytest denies other users access to them whenever a session starts.
     with TemporaryDirectory(prefix="postgres-") as name:
         folder, programs, as_user = Path(name), Path(found).parent, []
-        if getpass.getuser() == "root":  # it refuses to run as root
+        if getpass.getuser() == "root":  # PostgreSQL refuses to run as root
             shutil.chown(folder, "postgres")
             as_user = ["runuser", "-u", "postgres", "--"]
 
@@ -174,6 +174,6 @@ def postgres():
 
 @pytest.fixture
 def postgres_server(postgres, workplace):
-    """The address of a server over an empty PostgreSQL database."""
+    """The address of a tracking server for an empty PostgreSQL database."""
     with served(postgres, workplace) as address:
         yield address

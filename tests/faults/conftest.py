@@ -1,4 +1,4 @@
-"""Places for faults."""
+"""Fixtures of the fault tests."""
 
 import shutil
 from pathlib import Path
@@ -7,13 +7,13 @@ import pytest
 from harness import COMPARE, FULL, Place, Tally
 
 
-@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
+@pytest.hookimpl(tryfirst=True)  # before tests are selected by their marks
 def pytest_collection_modifyitems(items):
-    """Let `-m exhaustive` choose the tests of this folder too: with FAULTS=all they inject more than otherwise."""
+    """Let `-m exhaustive` select the tests of this folder too, because with FAULTS=all they inject more faults."""
     for item in items:
         if FULL and item.path.parent == Path(__file__).parent:
             item.add_marker(pytest.mark.exhaustive)
-    if FULL:  # the one that takes longest first, so that the others are done beside it
+    if FULL:  # the longest test first, so that the others run in parallel to it
         items.sort(key=lambda item: item.path.stem != "test_soak")
 
 
@@ -24,7 +24,7 @@ def tally(record_property):
 
 @pytest.fixture
 def tmp_path(tmp_path_factory):
-    """A folder whose path is short: that of a socket in a folder for temporary files has 107 bytes at most."""
+    """A folder with a short path, because the path of a socket in a temporary folder can have at most 107 bytes."""
     return tmp_path_factory.mktemp("at")
 
 
@@ -38,7 +38,7 @@ def place(workplace):
 
 @pytest.fixture(scope="session")
 def undisturbed(empty_store, tmp_path_factory):
-    """A function that trains a study without faults, once, and returns its store."""
+    """A function that trains a study without faults, once per set of arguments, and returns its store."""
     done = {}
 
     def train(command=COMPARE, **study):

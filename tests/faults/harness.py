@@ -1,4 +1,4 @@
-"""Places where commands of the project run and are disturbed, and the count of what came of it."""
+"""Working folders in which commands of the project run and are disturbed, and counts of the outcome."""
 
 import ctypes
 import json
@@ -25,22 +25,22 @@ import pipeline
 
 ROOT = Path(__file__).parents[2]
 FULL = os.environ.get("FAULTS") == "all"
-"""Whether all faults are injected, as `make test-faults` does, or a sample."""
+"""Whether to inject all faults (set by `make test-faults`) or a sample."""
 COUNTED = {
     "faults": "faults injected", "survived": "survived", "expected": "rows expected", "found": "rows found",
     "duplicates": "duplicates", "lost": "lost", "changed": "silent changes",
 }  # fmt: skip
-"""What a tally counts, and its words; the last three must be 0."""
+"""The counts of a tally and their descriptions; the last three counts must be 0."""
 COMPARE = ("compare", "--config", "tiny.json")
 ABLATE = ("ablate", "--config", "ablation.json")
 PR_CAPBSET_DROP, LINUX_CAPABILITY_VERSION_3 = 24, 0x20080522
-"""Of linux/prctl.h and linux/capability.h."""
+"""Constants of linux/prctl.h and linux/capability.h."""
 IMPORTED_LATE = ("mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store", "mlflow.tracing.provider")
-"""Modules of MLflow that its first calls import, which takes longer than most of the commands here."""
+"""Modules that MLflow imports on first use; importing them takes longer than most commands here."""
 DEADLINE = 300.0
-"""Seconds that a condition is waited for, which a loaded machine needs."""
+"""Longest wait for a condition in seconds; long enough for a loaded machine."""
 MEASURED = re.compile("seconds|memory")
-"""Metrics that are measured, and differ between runs of the same bits."""
+"""Names of measured metrics, which differ between runs with identical results."""
 BASE = {
     "data.name": "synthetic", "data.train_size": 32, "data.validation_size": 16, "data.test_size": 32,
     "model.embedding.dim": 4, "model.hidden_dim": 4,
@@ -48,7 +48,7 @@ BASE = {
 
 
 def wait_for(condition: Any, what: str, seconds: float = DEADLINE) -> Any:
-    """Return the first true value of a condition."""
+    """Call the condition until it returns a true value, and return that; AssertionError after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline, f"waited for {what} in vain"
@@ -57,7 +57,7 @@ def wait_for(condition: Any, what: str, seconds: float = DEADLINE) -> Any:
 
 
 class Tally:
-    """Counts of faults and of rows, which go into the report of the test that has it."""
+    """Counts of faults and of rows, recorded in the report of the test that uses the tally."""
 
     def __init__(self, record: Any) -> None:
         self._record = record
@@ -69,13 +69,13 @@ class Tally:
 
     @contextmanager
     def fault(self) -> Iterator[None]:
-        """Count a fault, and that it was survived where what stands within holds."""
+        """Count a fault, and count it as survived if the block raises nothing."""
         self.add(faults=1)
         yield
         self.add(survived=1)
 
     def compare(self, found: Counter[tuple[Any, ...]], expected: Counter[tuple[Any, ...]], changed: int = 0) -> None:
-        """Count rows against those of an undisturbed run, and refuse any difference."""
+        """Compare rows with those of an undisturbed run, count the differences, and fail on any."""
         lost, more = (expected - found).total(), (found - expected).total()
         self.add(expected=expected.total(), found=found.total(), duplicates=more, lost=lost, changed=changed)
         assert (lost, more, changed) == (0, 0, 0), (expected - found, found - expected)
@@ -95,7 +95,7 @@ class Ended:
         return self
 
     def refused(self, *words: str, code: int = 2) -> str:
-        """Return the one line by which a command ended, in the form of the project, with some words in it."""
+        """Check that a command ended with one error line in the project's format that contains `words`, and return the line."""
         self.check(code)
         lines = [line for line in self.error.splitlines() if line.startswith(("error: ", "failed: "))]
         assert len(lines) == 1, self.error
@@ -108,11 +108,11 @@ class Ended:
 
 @dataclass
 class Running:
-    """A command that runs, in a process group of its own."""
+    """A running command, in its own process group."""
 
     process: multiprocessing.process.BaseProcess
     said: Path
-    """What it says, in two files: `.out` and `.err`."""
+    """Path without suffix of its output, in two files: `.out` and `.err`."""
 
     @property
     def pid(self) -> int:
@@ -132,7 +132,7 @@ class Running:
         return file.read_text(errors="replace") if file.exists() else ""
 
     def kill(self, whom: str, number: int = 0) -> None:
-        """Kill the parent, one of its workers, or both."""
+        """Kill the parent ("parent"), one of its workers ("worker"), or the whole process group ("both")."""
         workers = self.workers()
         if whom == "worker" and workers:
             send(workers[number % len(workers)], signal.SIGKILL)
@@ -142,7 +142,7 @@ class Running:
             send(self.pid, signal.SIGKILL)
 
     def workers(self) -> list[int]:
-        """Return the processes that train for this one: they are forked from one of its children."""
+        """Return the ids of the worker processes, which are forked from the fork server among its children."""
         servers = [pid for pid in children(self.pid) if "forkserver" in command_of(pid)]
         return [worker for server in servers for worker in children(server)]
 
@@ -167,7 +167,7 @@ def command_of(pid: int) -> str:
 
 
 def state_of(pid: int) -> str:
-    """Return the letter that tells what a process does; "" where it is gone."""
+    """Return the state letter of a process from /proc; "" if the process has ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
@@ -175,13 +175,13 @@ def state_of(pid: int) -> str:
 
 
 def _command(place: Mapping[str, Any], said: Path, arguments: Sequence[str]) -> None:
-    """Run a command in this process, which was forked for it."""
-    from pipeline.__main__ import main  # noqa: PLC0415 - it is imported already
+    """Run a command in this process, which was forked for this purpose."""
+    from pipeline.__main__ import main  # noqa: PLC0415 - imported already
 
     os.setsid()
     signal.signal(
         signal.SIGINT, signal.default_int_handler
-    )  # as at a terminal, also where the tests run in the background
+    )  # as at a terminal, even if the tests run in the background
     if place["namespace"]:
         enter(place["namespace"])
     for number, stream in ((1, "out"), (2, "err")):
@@ -195,7 +195,7 @@ def _command(place: Mapping[str, Any], said: Path, arguments: Sequence[str]) -> 
 
 
 def enter(process: int) -> None:
-    """Enter the user and the mount namespace of a process: what it has mounted is mounted here, too."""
+    """Enter the user and mount namespaces of a process, so that its mounts are visible here."""
     libc = ctypes.CDLL(None, use_errno=True)
     for kind in ("user", "mnt"):
         with Path(f"/proc/{process}/ns/{kind}").open() as handle:
@@ -203,9 +203,9 @@ def enter(process: int) -> None:
 
 
 def give_up_capabilities() -> None:
-    """Let permissions bind this process and those that it starts, root's too; its user stays the owner of all files."""
+    """Drop all capabilities, so that file permissions apply to this process and its children even as root, who still owns its files."""
     libc = ctypes.CDLL(None, use_errno=True)
-    for capability in range(64):  # of what this process starts; those that the system does not know are refused
+    for capability in range(64):  # for child processes; the system refuses numbers that it does not know
         libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
     header, none = (ctypes.c_uint32 * 2)(LINUX_CAPABILITY_VERSION_3, 0), (ctypes.c_uint32 * 6)()
     assert libc.capset(header, none) == 0, os.strerror(ctypes.get_errno())
@@ -213,7 +213,7 @@ def give_up_capabilities() -> None:
 
 @cache
 def forking() -> Any:
-    """Return what forks a process for each command, from one that has imported all that the verbs do."""
+    """Return a forkserver context for starting commands; its server has imported all modules that the verbs import."""
     os.environ["PYTHONPATH"] = f"{ROOT}:{ROOT}/tests/faults"
     context = multiprocessing.get_context("forkserver")
     packages = (analysis, models, pipeline)
@@ -224,18 +224,18 @@ def forking() -> Any:
 
 @dataclass
 class Place:
-    """A working folder with a small study, its store, and what is set for its commands."""
+    """A working folder with a small study, its store, and the environment of its commands."""
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
     namespace: int = 0
-    """A process in whose namespaces the commands run."""
+    """Id of a process in whose namespaces the commands run; 0 for none."""
     bound: bool = False
-    """Whether permissions bind them where root runs them."""
+    """Whether file permissions apply to the commands even when root runs them."""
     running: list[Running] = field(default_factory=list)
 
     def study(self, *, models: tuple[str, ...] = ("none", "sincos"), seeds: int = 2, epochs: int = 3) -> None:
-        """Write the study that the commands take, and an ablation study of as many runs."""
+        """Write the study for the commands, and an ablation study with the default number of runs (two settings, `seeds` seeds)."""
         variants = {name: {"model.embedding.name": name} for name in models}
         content = {"base": {**BASE, "train.epochs": epochs}, "variants": variants, "seeds": list(range(seeds))}
         (self.folder / "tiny.json").write_text(json.dumps(content))
@@ -260,7 +260,7 @@ class Place:
         return self.run(*COMPARE, "--workers", str(workers), **environment)
 
     def close(self) -> None:
-        """End what still runs."""
+        """End the commands that still run."""
         for each in self.running:
             if not each.ended():
                 with suppress(ProcessLookupError):
@@ -274,7 +274,7 @@ class Place:
 
 
 def rows(database: Path) -> dict[tuple[Any, ...], list[float]]:
-    """Return the values of every metric that an SQLite store holds of undeleted runs, by run, metric and step."""
+    """Return the values of every metric of undeleted runs in an SQLite store, by run, metric and step."""
     asked = """SELECT runs.name, metrics.key, metrics.step, metrics.value FROM metrics JOIN runs USING (run_uuid)
         WHERE runs.lifecycle_stage = 'active'"""
     found: dict[tuple[Any, ...], list[float]] = {}
@@ -284,12 +284,12 @@ def rows(database: Path) -> dict[tuple[Any, ...], list[float]]:
 
 
 def epochs_in(database: Path) -> int:
-    """Return how many epochs a store has recorded; none where it does not exist yet."""
+    """Return how many epochs a store has recorded; 0 if it does not exist yet."""
     if not database.exists():
         return 0
     try:
         return int(ask(database, "SELECT count(*) FROM metrics WHERE key = 'train/epoch'")[0][0])
-    except sqlite3.OperationalError:  # it is being made
+    except sqlite3.OperationalError:  # it is being created
         return 0
 
 
@@ -299,9 +299,9 @@ def ask(database: Path, question: str) -> list[tuple[Any, ...]]:
 
 
 def check_same(tally: Tally, database: Path, twin: Path, server: str = "") -> None:
-    """Hold a store against that of an undisturbed study: every run and row once, with its value, and the same bits.
+    """Compare a store with that of an undisturbed study: every run and row occurs once, with the same value and the same weights.
 
-    `server` is the address by which its files are had, where they do not lie beside it.
+    `server` is the address from which to read its files, if they are not in the store's folder.
     """
     found, wanted = rows(database), rows(twin)
     changed = sum(
@@ -319,7 +319,7 @@ def check_same(tally: Tally, database: Path, twin: Path, server: str = "") -> No
 
 
 def digests(uri: str) -> dict[str, str]:
-    """Return a digest of the weights that each run of a store holds, by run."""
+    """Return a digest of the weights of each run of a store, by run."""
     import torch  # noqa: PLC0415
 
     from pipeline.config import digest_of  # noqa: PLC0415

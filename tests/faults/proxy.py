@@ -1,4 +1,4 @@
-"""A proxy before a tracking server, by which the server is away, slow, or fails, as a test says."""
+"""A proxy in front of a tracking server that makes the server unreachable, slow or failing, as a test requests."""
 
 import http.client
 import random
@@ -16,15 +16,15 @@ OF_ONE_HOP = ("connection", "transfer-encoding", "content-length", "keep-alive")
 
 
 class Proxy:
-    """Passes requests on; a share of them, drawn by a seed, meets a fault of one kind while there is one."""
+    """Forwards requests; while a fault is set, a share of the requests, drawn with a seed, meets it."""
 
     def __init__(self, server: str, seed: int) -> None:
         self.upstream = str(urlsplit(server).netloc)
         self.kind, self.share, self.injected = "", 0.0, 0
-        self._draws, self._mutex = random.Random(seed), threading.Lock()  # noqa: S311 - a share of faults
+        self._draws, self._mutex = random.Random(seed), threading.Lock()  # noqa: S311 - draws faults
 
     def meets(self) -> str:
-        """Return the fault that a request meets, if any, and count it."""
+        """Return the fault that a request meets, or "", and count it."""
         with self._mutex:
             kind = self.kind if self._draws.random() < self.share else ""
             self.injected += bool(kind)
@@ -51,7 +51,7 @@ class _Handler(BaseHTTPRequestHandler):
             if kind != "lose":
                 self._answer(*answer)
                 return
-        self.close_connection = True  # without an answer
+        self.close_connection = True  # no answer is sent
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = _pass_on  # noqa: N815 - names of http.server
 
@@ -74,12 +74,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def proxy_of(server: str, seed: int) -> Iterator[tuple[Proxy, str]]:
-    """Run a proxy of a server; yields it and its address."""
+    """Run a proxy of a server; yield the proxy and its address."""
     proxy = Proxy(server, seed)
     with ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": proxy})) as listening:
         listening.daemon_threads = True

@@ -1,4 +1,4 @@
-"""Commands that start at once on one store, which may be new: each cell is trained once, and nobody ends in a traceback."""
+"""Commands that start at the same time on one store, which may be new: each cell is trained once, without a traceback."""
 
 import pytest
 from harness import COMPARE, check_same, digests, wait_for
@@ -8,7 +8,7 @@ from pipeline.tracking import connect
 
 @pytest.fixture(params=["local", "server"])
 def store(request, place):
-    """The address of a store that nobody has opened yet: a file, or a server over PostgreSQL, which the commands take."""
+    """The address, for the commands, of a store that was never opened: a file, or a server for PostgreSQL."""
     if request.param == "local":
         return f"sqlite:///{place.folder}/mlflow.db"
     place.environment["MLFLOW_TRACKING_URI"] = request.getfixturevalue("postgres_server")
@@ -69,7 +69,7 @@ def start_array(place, seeds):
 
 
 def check_store(tally, place, uri, twin):
-    """Hold a store against that of an undisturbed study; of a server, whose rows lie elsewhere, the runs and their weights."""
+    """Compare a store with that of an undisturbed study; for a server, whose rows are elsewhere, compare the runs and their weights."""
     if uri.startswith("sqlite"):
         return check_same(tally, place.folder / "mlflow.db", twin)
     assert digests(uri) == digests(f"sqlite:///{twin}")

@@ -1,4 +1,4 @@
-"""A stored file in which one bit has changed: named with exit code 2, or repaired and said; never taken in silence."""
+"""A stored file with one flipped bit is named with exit code 2, or repaired with a message; it is never accepted silently."""
 
 import contextlib
 import io
@@ -19,7 +19,7 @@ OF_RUN = (
     "classes.json", "probes/time_use-*.parquet",
 )  # fmt: skip
 UNREAD = ("checkpoints/best.pt", "classes.json")
-"""Files that an analysis of this study has no use for: `verify` alone reads them."""
+"""Files that an analysis of this study does not read; only `verify` reads them."""
 NAMES = (*OF_STUDY, *OF_RUN) if FULL else (MANIFEST_FILE, "predictions.parquet")
 OUTPUTS = (
     "summary.json",
@@ -32,7 +32,7 @@ OUTPUTS = (
 
 @pytest.fixture(scope="module")
 def analysed(tmp_path_factory, empty_store):
-    """A place with a study that was trained and analysed."""
+    """A `Place` with a study that was trained and analysed."""
     here = Place(tmp_path_factory.mktemp("analysed"))
     here.study()
     shutil.copy(empty_store, here.folder / "mlflow.db")

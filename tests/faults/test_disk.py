@@ -1,4 +1,4 @@
-"""A disk that is full, and folders that cannot be written to: one line, nothing lost, and the same command goes on."""
+"""A full disk and read-only folders: the error is one line, nothing is lost, and the same command resumes the study."""
 
 import shutil
 import subprocess
@@ -13,14 +13,14 @@ from pipeline import checkpoint
 
 STUDY = {"models": ("none",), "seeds": 1, "epochs": 80}
 SIZE = 32 << 20
-"""Bytes of a disk, which hold all that a study writes."""
+"""Size of a disk in bytes; large enough for everything that a study writes."""
 FOLDERS = ("store", "store/checkpoints", "mlruns", "queue", "tmp", "results")
 MAY_WORK = [("store", "ls"), ("tmp", "train"), ("tmp", "analyze"), ("tmp", "ablate")]
-"""What may need no room: reading; and Python takes another folder for what is temporary."""
+"""Cases that may succeed without space: reading, and temporary files, for which Python uses another folder."""
 
 
 class Disk:
-    """A small file system on a folder, in a namespace of its own; it can be full or read-only."""
+    """A small file system mounted on a folder, in its own namespace; it can be made full or read-only."""
 
     def __init__(self, folder: Path) -> None:
         pipe = subprocess.PIPE
@@ -31,7 +31,7 @@ class Disk:
             pytest.skip(f"no file system can be mounted here: {self.shell.stderr.read().strip()}")
         self.folder, self.pid = folder, self.shell.pid
         self.seen = Path(f"/proc/{self.pid}/root{folder}")
-        """The folder, as this process sees it."""
+        """Path of the mounted folder, from this process."""
 
     def call(self, line):
         self.shell.stdin.write(f"{line}\n")
@@ -56,7 +56,7 @@ class Disk:
             path.chmod(path.stat().st_mode & 0o555 | write)
 
     def copy(self):
-        """Copy what is on the disk to the folder below it, which this process sees as all others do."""
+        """Copy the content of the disk to the folder under the mount point, which this process, like all others, sees."""
         shutil.copytree(self.seen, self.folder, dirs_exist_ok=True)
 
     def mend(self, place=None):
@@ -83,7 +83,7 @@ def disk_on(place, name):
 
 
 def cases(*them, sample):
-    """Return all cases, or those of the sample."""
+    """Return all cases if FULL, else only `sample`."""
     return them if FULL else sample
 
 
@@ -98,14 +98,14 @@ def here(place):
         "MLFLOW_TRACKING_URI": f"sqlite:///{place.folder}/store/mlflow.db",
         "OPTUNA_STORAGE": f"sqlite:///{place.folder}/queue/optuna.db",
         "TMPDIR": str(place.folder / "tmp"),
-        "BROWSER_PATH": "/no/browser",  # drawing takes long, and is no part of this
+        "BROWSER_PATH": "/no/browser",  # drawing is slow, and not tested here
     }
     return place
 
 
 @pytest.fixture
 def disk(here, empty_store, name):
-    """The disk on one of the folders, with an empty store."""
+    """A `Disk` mounted on one of the folders, with an empty store."""
     with disk_on(here, name) as disk:
         for folder in FOLDERS:
             (disk.root / folder).mkdir(parents=True, exist_ok=True)
@@ -114,7 +114,7 @@ def disk(here, empty_store, name):
         yield disk
 
 
-# A file system on which a file is open for writing, as that of a database is, cannot be made read-only.
+# A file system cannot be made read-only while a file on it, such as a database, is open for writing.
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "name", "state"),
@@ -143,7 +143,7 @@ def test_a_study_without_room_ends_by_one_line_and_the_same_command_goes_on(disk
             checkpoint.load(last, older=False)
     with tally.fault():
         again = here.run(*command)
-        if disk.name != "tmp" or again.code:  # without room there, Python takes another folder for what is temporary
+        if disk.name != "tmp" or again.code:  # without space there, Python uses another temporary folder
             again.refused()
     disk.mend()
     here.run(*command).check()
@@ -166,7 +166,7 @@ def test_what_waits_for_a_server_without_room_ends_by_one_line_and_the_same_comm
             running.end().refused("checkpoints")
         with tally.fault():
             again = place.compare()
-            if again.code:  # what is sent makes room
+            if again.code:  # sending frees space
                 again.refused("checkpoints")
         disk.mend()
         place.compare().check()
@@ -176,7 +176,7 @@ def test_what_waits_for_a_server_without_room_ends_by_one_line_and_the_same_comm
 STATES = ("full", "read-only", "forbidden")
 VERBS = [
     *product(("store", "store/checkpoints", "mlruns"), ["train"], [STATES]),
-    *(("tmp", "train", (state,)) for state in STATES),  # where one may work, and leave the next one nothing to do
+    *(("tmp", "train", (state,)) for state in STATES),  # one state each: a command may succeed here and leave the next one nothing to do
     *product(("store", "mlruns", "tmp", "results"), ["analyze"], [STATES]),
     *product(("queue", "results"), ["ablate"], [STATES]),
     *product(("store", "store/checkpoints", "mlruns", "tmp"), ["ablate"], [("full",)]),

@@ -1,4 +1,4 @@
-"""Killed at any moment, a study goes on with the same command, and ends as if nobody had disturbed it."""
+"""A study killed at any moment resumes with the same command, and ends with the results of an undisturbed run."""
 
 import random
 import signal
@@ -20,7 +20,7 @@ def test_a_study_that_is_killed_again_and_again_ends_as_an_undisturbed_one(place
     draws.shuffle(whom)
     for number, each in enumerate(whom):
         before = epochs_in(mlflow_store)
-        # Spread over the epochs, the ends of cells between them among these, and over the moments between two epochs.
+        # Spread over the epochs, including the ends of cells, and over the time between two epochs.
         target = min(before + draws.randrange(2 * EPOCHS // KILLS), EPOCHS)
         moment = draws.uniform(0, 0.3)
         workers = "2" if FULL or each == "worker" else "1"

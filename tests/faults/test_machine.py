@@ -1,4 +1,4 @@
-"""A machine that lacks what most have: a home, a name of the user, a terminal, an encoding of text, a known time zone."""
+"""A machine without a home folder, a user name, a terminal, a text encoding, or a known time zone."""
 
 import shutil
 import subprocess
@@ -7,7 +7,7 @@ import pytest
 from harness import check_same
 
 NAMELESS = 54321
-"""A user whom the system has no name for, as in many containers."""
+"""A user id without a name in the system, as in many containers."""
 NAMES = ("USER", "LOGNAME", "LNAME", "USERNAME", "TERM", "LANG", "LC_ALL", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
 POOR = {
     "no home and no name": {**dict.fromkeys(NAMES, ""), "HOME": "/nowhere"},
@@ -18,7 +18,7 @@ POOR = {
 
 @pytest.fixture
 def nameless(place):
-    """A place whose commands are those of a user without a name, who may do what the user of the tests may."""
+    """A `Place` whose commands run as a user without a name, who has the permissions of the tests' user."""
     command = [
         "unshare",
         "-Um",
@@ -46,4 +46,4 @@ def test_a_study_is_trained_and_analysed_all_the_same(nameless, undisturbed, emp
         trained = nameless.compare(workers=2).check()
         check_same(tally, nameless.folder / "mlflow.db", undisturbed())
         analysed = nameless.run("analyze").check()
-        assert "\x1b" not in trained.out + trained.error + analysed.out  # colours and a bar are for terminals
+        assert "\x1b" not in trained.out + trained.error + analysed.out  # colours and a bar need a terminal

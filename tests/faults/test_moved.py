@@ -1,4 +1,4 @@
-"""Runs and experiments that somebody deleted, restored or renamed, and folders that were moved: they work, or a line says how."""
+"""Deleted, restored or renamed runs and experiments, and moved folders: commands work, or one line tells what to do."""
 
 import json
 import os
@@ -16,12 +16,12 @@ from pipeline.__main__ import main
 from pipeline.tracking import connect
 
 LOCAL = pytest.mark.parametrize("study", ["sqlite"], indirect=True)
-"""Of a test about files of a store that lie in a folder here."""
+"""Marks a test about files of a store in a local folder."""
 
 
 @pytest.fixture(params=["sqlite", pytest.param("server", marks=(pytest.mark.exhaustive, pytest.mark.slow))])
 def study(request, place, monkeypatch):
-    """A study that was trained in a local store, or on a server over PostgreSQL; figures are not drawn."""
+    """A study trained in a local store, or on a server for PostgreSQL; figures are not drawn."""
     if request.param == "server":
         monkeypatch.setenv("MLFLOW_TRACKING_URI", request.getfixturevalue("postgres_server"))
     else:
@@ -41,7 +41,7 @@ def compare():
 
 
 def counted():
-    """Analyse the study, and return the runs that its results are of."""
+    """Analyse the study, and return the runs in its results."""
     assert main(["analyze"]) == 0
     return read_histories()
 
@@ -76,7 +76,7 @@ def test_a_deleted_run_is_not_counted_and_compare_trains_it_again(study, client,
 
 
 def numbers(histories):
-    """Return histories without what is measured, and without runs."""
+    """Return histories without measured metrics and run ids."""
     if isinstance(histories, dict):
         return {key: numbers(value) for key, value in histories.items() if "second" not in key and key != "run_id"}
     return [numbers(value) for value in histories] if isinstance(histories, list) else histories
@@ -161,7 +161,7 @@ def test_a_folder_that_was_moved_or_copied_is_said_and_relocate_lets_it_work(stu
         assert f"begin now with {new}/mlruns, and not with {old}/mlruns" in " ".join(capsys.readouterr().out.split())
         with closing(sqlite3.connect(new / "mlflow.db")) as database:
             assert f"{old}/mlruns" not in "".join(database.iterdump())
-        there = Place(new, {"BROWSER_PATH": "/no/browser"})  # MLflow keeps addresses for as long as a process lives
+        there = Place(new, {"BROWSER_PATH": "/no/browser"})  # MLflow caches addresses while a process lives
         there.run("analyze").check()
         assert read_histories() == before
         run = connect().find(model="none", seed="0")[0]
@@ -169,13 +169,13 @@ def test_a_folder_that_was_moved_or_copied_is_said_and_relocate_lets_it_work(stu
         there.run("compare", "--config", "tiny.json", "--workers", "1", "--seeds", "0,1,2").check()
         assert len(connect().find(status="FINISHED", seed="2")) == 2
         there.close()
-    assert outside(new) == left  # nothing was written into the old folder
+    assert outside(new) == left  # nothing was written to the old folder
     capsys.readouterr()
     assert main(["relocate"]) == 0
     assert "nothing to change" in capsys.readouterr().out
 
 
 def outside(folder):
-    """Return the files beside a folder, and when each was written."""
+    """Return the files next to a folder, and the time each was written."""
     files = [path for path in folder.parent.rglob("*") if path.is_file() and not path.is_relative_to(folder)]
     return {path: path.stat().st_mtime_ns for path in files}

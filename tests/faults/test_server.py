@@ -1,4 +1,4 @@
-"""A tracking server that is away, fails, is slow, or loses its answers: every row arrives once, and the weights are the same."""
+"""A tracking server that is unreachable, fails, is slow or loses answers: every row arrives once, and the weights are the same."""
 
 import time
 

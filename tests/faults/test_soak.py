@@ -1,4 +1,4 @@
-"""A study of many cells: a cell takes as long, and the process holds as much, at the end as at the beginning."""
+"""A study of many cells: the time per cell and the memory of the process do not grow."""
 
 import os
 import statistics
@@ -15,7 +15,7 @@ MODELS = ("none", "sincos")
 
 
 def resident(pid):
-    """Return the memory of a process in bytes; 0 when it has ended."""
+    """Return the resident memory of a process in bytes; 0 if it has ended."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (FileNotFoundError, ProcessLookupError):
@@ -28,7 +28,7 @@ def finished(store):
 
 
 def watch(running, store):
-    """Return the memory of a process, in MB, whenever it has finished another cell."""
+    """Return the resident memory of a process, in MB, after each finished cell."""
     memory = {}
     while not running.ended():
         if held := resident(running.pid):
@@ -40,7 +40,7 @@ def watch(running, store):
 @pytest.mark.slow
 @pytest.mark.exhaustive
 def test_the_last_of_many_cells_costs_what_the_first_did(place, mlflow_store, tally, capsys):
-    place.environment["BROWSER_PATH"] = "/no/browser"  # figures are drawn in a time that has nothing to do with cells
+    place.environment["BROWSER_PATH"] = "/no/browser"  # the time to draw figures does not depend on cells
     table, growth = [], []
     for stage in range(1, STAGES + 1):
         cells = CELLS * stage // STAGES
