@@ -187,7 +187,7 @@ def _resolved(module: str, used: str) -> Definition:
 
 @cache
 def _is_registry(module: str, name: str) -> bool:
-    """Say whether a name stands for a dictionary from names to the project's functions or classes."""
+    """Return whether a name is a registry: a dictionary whose values are functions or classes of its module."""
     node = _module(module).nodes.get(name)
     value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
     if not isinstance(value, ast.Dict) or not value.values:
@@ -200,7 +200,7 @@ def _is_registry(module: str, name: str) -> bool:
 
 @cache
 def _is_config(module: str, name: str) -> bool:
-    """Say whether a class is a config, by its bases."""
+    """Return whether a class is a config, that is, whether it inherits from `Config`."""
     if (module, name) == CONFIG:
         return True
     node = _module(module).nodes.get(name) if module.split(".", maxsplit=1)[0] in PACKAGES else None

@@ -23,7 +23,7 @@ class ConstantSchedule(Config):
     name: Literal["constant"] = "constant"
 
     def changes(self, epochs: int) -> bool:
-        """Say whether the learning rate can differ from its start within so many epochs."""
+        """Return whether the learning rate changes within `epochs` epochs."""
         del epochs
         return False
 
@@ -38,7 +38,7 @@ class StepSchedule(Config):
     """Factor of a reduction."""
 
     def changes(self, epochs: int) -> bool:
-        """Say whether the learning rate can differ from its start within so many epochs."""
+        """Return whether the learning rate changes within `epochs` epochs."""
         return self.step_size < epochs and self.decay < 1
 
 
@@ -50,7 +50,7 @@ class CosineSchedule(Config):
     """Learning rate of the end as a fraction of the start."""
 
     def changes(self, epochs: int) -> bool:
-        """Say whether the learning rate can differ from its start within so many epochs."""
+        """Return whether the learning rate changes within `epochs` epochs."""
         return epochs > 1 and self.final_fraction < 1
 
 
@@ -64,7 +64,7 @@ class PlateauSchedule(Config):
     """Epochs without a better validation accuracy before a reduction."""
 
     def changes(self, epochs: int) -> bool:
-        """Say whether the learning rate can differ from its start within so many epochs."""
+        """Return whether the learning rate changes within `epochs` epochs."""
         return self.plateau_epochs + 1 < epochs
 
 
@@ -104,7 +104,7 @@ class TrainConfig(Config):
     """Streams that the seed decides: all `together`, one alone (the others as with seed 0), or `all` apart, by its three digits."""
 
     def idle(self) -> set[str]:
-        """Leave out the precision, which counts as what it is on the machine, and a setting that never acts."""
+        """Leave out the precision, whose resolved value is part of the identity instead, and settings without effect."""
         idle = {"precision"} | (set() if 0 < self.patience < self.epochs else {"patience"})
         idle |= {"class_weights"} if self.class_weights == "none" else set()
         idle |= {"vary"} if self.vary == "together" else set()

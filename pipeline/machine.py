@@ -42,7 +42,7 @@ def resolve_precision(precision: str, device: torch.device) -> str:
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Say whether the recurrent layers can run in bf16 on a device."""
+    """Return whether the recurrent layers can run in bf16 on a device."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001 - torch has no public test

@@ -76,7 +76,7 @@ def known_paths() -> tuple[str, ...]:
 
 
 def is_whole(path: str) -> bool:
-    """Say whether a setting takes whole numbers only."""
+    """Return whether a setting takes only whole numbers."""
     kinds = _kinds(path)
     return int in kinds and float not in kinds
 

@@ -81,7 +81,7 @@ def stream_tags(config: RunConfig) -> dict[str, str]:
 
 @cache
 def draws(config: AnyModel) -> bool:
-    """Say whether a model draws random numbers in training, such as masks of dropout or the noise of a router."""
+    """Return whether a model draws random numbers in training, such as dropout masks or router noise."""
     with torch.random.fork_rng(devices=[]):
         model = config.build(horizon=HORIZON, feature_dim=0, classes=2).train()
         before = torch.get_rng_state()

@@ -135,7 +135,7 @@ class OneAtATime(_Named, _ListedSweep):
     name = "one_at_a_time"
 
     def suits(self, space: Space, rows: dict[str, Values]) -> bool:
-        """Say no: it has to be asked for."""
+        """Return False: this design must be requested explicitly."""
         del space, rows
         return False
 
@@ -188,7 +188,7 @@ class _Search(_Sweep):
     searches = True
 
     def suits(self, space: Space, rows: dict[str, Values]) -> bool:
-        """Say no: it has to be asked for."""
+        """Return False: this design must be requested explicitly."""
         del space, rows
         return False
 

@@ -335,7 +335,7 @@ def ending(recorder: Recorder, run: Run, check: Check, tags: Mapping[str, str]) 
             check()
             recorder.set_tags(run.id, {"error": without_secrets(f"{type(error).__name__}: {error}")[:4000]})
             recorder.set_status(run.id, "FAILED")
-            # The line of a UsageError says all. If the files of the store were moved, writing one would start a new folder.
+            # The message of a UsageError suffices. If the store's files were moved, writing a traceback would create a new folder.
             if not isinstance(error, UsageError):
                 recorder.log_text(run.id, ERROR_FILE, without_secrets(format_exc()))
         raise

@@ -26,7 +26,7 @@ DELIVER = "`python -m pipeline deliver`"
 
 
 class UnsentError(RunError):
-    """A cell was trained to its end, and what it recorded is not in the store yet."""
+    """A cell was trained completely, but its records are not in the store yet."""
 
 
 class OvertakenError(UsageError):

@@ -512,7 +512,7 @@ class MlflowTracker(Tracker):
         MLflow also writes both to the environment, where the next tracker of this process would take them for the user's choice.
         """
         given = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID")}
-        # MLflow has no public call for what is active.
+        # MLflow has no public function that returns the active experiment and runs.
         experiment, stack = fluent._active_experiment_id, fluent._active_run_stack  # noqa: SLF001
         runs = stack.get()  # type: ignore[no-untyped-call]
         stack.set([])  # type: ignore[no-untyped-call]
