@@ -1,5 +1,5 @@
--- PostgreSQL runs this at its first start. Each service has a role that owns its database and reaches no other one; none is a
--- superuser, so none reads files or runs programs of the database's machine.
+-- PostgreSQL runs this at its first start. Each service has a role that owns its database and cannot connect to any other; no
+-- role is a superuser, so none can read files or run programs on the database's machine.
 \getenv mlflow_password MLFLOW_DATABASE_PASSWORD
 \getenv optuna_password OPTUNA_DATABASE_PASSWORD
 CREATE ROLE mlflow LOGIN PASSWORD :'mlflow_password';

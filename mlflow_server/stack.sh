@@ -1,5 +1,5 @@
 #!/bin/sh
-# What is done to the local stack from outside it: secrets, accounts, backups, upgrades. mlflow_server/README.md says when.
+# Maintenance of the local stack: secrets, accounts, backups, upgrades. mlflow_server/README.md says when to use it.
 # Usage: stack.sh secrets | account NAME [--admin | --remove] | backup | restore FILE | upgrade | rotate
 set -eu
 umask 077
@@ -17,7 +17,8 @@ random() {
     od -An -N24 -tx1 /dev/urandom | tr -d ' \n'
 }
 
-# Copies settings, with new secrets in place of `missing` ones or of `all`. Only commands of the shell itself see them.
+# Copies settings, with new values for `missing` or for `all` secrets. Only shell builtins handle the values, so that no process
+# list shows them.
 fill() {
     seen=" "
     while IFS= read -r line || [ -n "$line" ]; do
@@ -38,7 +39,7 @@ fill() {
     done
 }
 
-# Writes .env, or completes it. The pipeline's container writes into this folder, so it runs as its owner.
+# Writes or completes .env. The pipeline's container writes to this folder, so it runs as the folder's owner.
 make_secrets() {
     from=.env
     [ -e .env ] || from=.env.example
@@ -47,7 +48,7 @@ make_secrets() {
         ls -nd . | awk '{ print "RUN_AS=" $3 ":" $4 }' >>.env.new
     fi
     mv .env.new .env
-    # The stack hides this folder from the pipeline, and would make one that belongs to root.
+    # The stack hides this folder from the pipeline by a mount, and would create it as root if it did not exist.
     mkdir -p backups
     echo "secrets: in .env, which only you can read"
 }
@@ -56,7 +57,7 @@ check_settings() {
     [ -e .env ] || fail ".env: must be there, got nothing. \`make secrets\` writes it."
 }
 
-# Databases first: a run that ends meanwhile leaves artifacts that no run names, not a run without its artifacts.
+# Databases first: a run that ends during the backup then leaves artifacts without a run, not a run without artifacts.
 backup() {
     check_settings
     docker compose up --detach --wait postgres
@@ -66,7 +67,7 @@ backup() {
     for name in $DATABASES; do
         docker compose exec -T postgres pg_dump --username=postgres --no-owner --no-privileges "$name" >"$folder/$name.sql"
     done
-    # Exit code 1 is a file that grew meanwhile, as the log of a run does.
+    # Exit code 1 means that a file, such as the log of a run, grew while it was read.
     docker compose run --rm --no-deps -T mlflow sh -c 'tar -C / -cf - artifacts || [ $? -eq 1 ]' >"$folder/artifacts.tar"
     file=backups/$(date -u +%Y%m%dT%H%M%SZ).tar
     tar -C "$folder" -cf "$folder/backup" mlflow.sql optuna.sql artifacts.tar
@@ -74,7 +75,7 @@ backup() {
     echo "backup: $file"
 }
 
-# Each database is replaced in one transaction: a dump that breaks off changes nothing.
+# Each database is replaced in one transaction, so that an incomplete dump changes nothing.
 restore() {
     check_settings
     [ -f "$1" ] || fail "FILE: must be a file that \`make backup\` wrote, got '$1'. Name one of backups/."
@@ -103,7 +104,7 @@ upgrade() {
     docker compose up --detach --wait
 }
 
-# The database is told first. .env.new stays where that fails, so that nothing is lost in between.
+# The database gets the passwords first. If that fails, .env.new is kept, so that no password is lost.
 rotate() {
     check_settings
     docker compose up --detach --wait postgres
@@ -118,7 +119,7 @@ rotate() {
         docker compose exec -T postgres psql --username=postgres --dbname=postgres --no-psqlrc --quiet \
             --single-transaction --set=ON_ERROR_STOP=1
     mv .env.new .env
-    # A server that runs keeps connections with the old password, and fails later.
+    # Running servers would keep their connections under the old password, and fail later.
     docker compose up --detach --wait --force-recreate
     echo "rotated: every secret in .env"
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Looks for a Chromium, with which figures are exported as PNG; on Debian, root gets Debian's. Anyone else is told how.
+# Looks for Chromium, which exports figures as PNG. As root on Debian it installs Debian's; otherwise it prints what to do.
 for name in "${BROWSER_PATH:-}" chromium chromium-browser google-chrome google-chrome-stable \
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"; do
     if [ -n "$name" ] && command -v "$name" >/dev/null 2>&1; then

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Runs a command where a Docker engine with Compose answers, for `make test-stack`. If none does, root on Debian gets one for the
-# time of the command: Debian's packages, unpacked into a folder beside the system. Anyone else is told how.
+# Runs a command with a Docker engine and Compose, for `make test-stack`. If no engine answers, root on Debian gets one for the
+# duration of the command, from Debian's packages unpacked into a separate folder; otherwise it prints what to do.
 # Usage: engine.sh COMMAND ...
 set -eu
 PLACE=${TEST_STACK_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/time-embedding-comparison/engine}
-# Compose of older releases of Debian does not know `start_interval`.
+# The Compose of older Debian releases does not support `start_interval`.
 RELEASE=trixie
 
 if docker version >/dev/null 2>&1 && docker compose version >/dev/null 2>&1; then
@@ -20,7 +20,7 @@ sources() {
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${mirror:?must be named in /etc/apt/sources.list.d/debian.sources} $RELEASE main"
 }
 
-# runc and iptables are the system's own: those of a later release may need a later libc.
+# runc and iptables are installed from the system's own release, because those of a later release may need a later libc.
 unpack() {
     echo "set-up: installing Debian's Docker in $PLACE" >&2
     mkdir -p "$PLACE"/apt/lists/partial "$PLACE"/apt/cache/archives/partial "$PLACE"/config/cli-plugins
@@ -37,7 +37,7 @@ unpack() {
     (cd "$PLACE"/apt && apt download docker.io containerd docker-cli docker-compose docker-buildx)
     for package in "$PLACE"/apt/*.deb; do dpkg -x "$package" "$PLACE"/root; done
     ln -sf "$PLACE"/root/usr/libexec/docker/cli-plugins/* "$PLACE"/config/cli-plugins/
-    # Where the package has one of its own, that points at a tini that is not unpacked.
+    # Replaces the package's own docker-init, if it has one, because that links to a tini that is not unpacked.
     ln -sf "$(command -v tini)" "$PLACE"/root/usr/bin/docker-init
     touch "$PLACE"/unpacked
 }

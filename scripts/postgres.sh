@@ -1,5 +1,6 @@
 #!/bin/sh
-# Looks for PostgreSQL's server, which one test starts on loopback; on Debian, root gets Debian's. Anyone else is told how.
+# Looks for the PostgreSQL server, which tests start on loopback. As root on Debian it installs Debian's; otherwise it prints what
+# to do.
 if command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then
     exit 0
 fi
