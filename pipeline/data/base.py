@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
-from analysis.wording import plural
 from models.config import Config
 from pipeline.data.elapsed import Origin
 from pipeline.data.events import DataError, EventDataset
@@ -141,7 +140,7 @@ def _cut(
     parted = room - len(free)
     train_size = config.train_size or len(free)
     if 0 < train_size <= len(free):
-        said = f"training leaves out {plural(parted, 'sequence')}, because validation has others of the same group"
+        said = f"sequences that training leaves out because validation has others of their group: {parted:,}"
         return free[:train_size], chosen, [said] if parted and config.train_size is None else []
     if parted and not len(free):
         raise DataError(

@@ -32,7 +32,7 @@ from pipeline.stored_study import STUDY_KIND, StoredStudy
 from pipeline.tracking import Run, Tracker
 
 OF_STORE = frozenset(
-    "ownership owner lease beat spool request checkpoint packaged imported left_out error stopped".split()  # noqa: SIM905
+    "ownership owner lease beat spool request checkpoint packaged imported left_out error stopped site".split()  # noqa: SIM905
 )
 """Tags that say how a run came into its store, not what the run is."""
 OF_MLFLOW = "mlflow."

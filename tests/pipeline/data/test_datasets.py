@@ -4,7 +4,6 @@ import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
 
-from analysis.wording import plural
 from pipeline.data import DATASETS, AnyDataset, DataError
 from pipeline.data.base import data_folder
 from pipeline.data.mnist import MNISTSampleConfig
@@ -73,7 +72,7 @@ def test_validation_may_be_empty_and_training_then_has_all(config):
     both = len(splits.train) + len(splits.validation)
     # Of a group that the cut between the two goes through, training has nothing.
     parted = len(everything.train) - both
-    said = (f"training leaves out {plural(parted, 'sequence')}, because validation has others of the same group",)
+    said = (f"sequences that training leaves out because validation has others of their group: {parted}",)
     assert len(everything.train) == config.train_size or splits.notes == (said if parted else ())
     assert everything.notes == ()
 

@@ -381,7 +381,7 @@ def test_sequences_that_a_cut_through_their_group_leaves_out_are_counted(write):
     left_out = len(everything) - len(splits.train) - len(splits.validation)
     assert left_out > 200
     assert splits.notes == (
-        f"training leaves out {left_out} sequences, because validation has others of the same group",
+        f"sequences that training leaves out because validation has others of their group: {left_out}",
     )
     few = load(path, **settings, train_size=10)
     assert len(few.train) == 10

@@ -125,7 +125,7 @@ def test_a_probe_that_is_new_is_measured_beside_the_tables_that_are_there(cell, 
 
 KEEPS = {
     "a comment in what it uses": ("time_use", "pipeline/probes/alterations.py", r"\n    ends = ", "\n    # Ends.\\g<0>"),
-    "its docstring": ("time_use", "pipeline/probes/time_use.py", "Return accuracy under", "Give accuracy under"),
+    "its docstring": ("time_use", "pipeline/probes/time_use.py", "Return the accuracy under", "Give the accuracy under"),
     "a message": ("time_use", "pipeline/data/events.py", "batch.times: must be", "batch.times: has to be"),
     "another probe of its file": ("time_use", "pipeline/probes/time_use.py", r"PREFIXES = \(5, ", "PREFIXES = (4, "),
     "a probe of another file": ("time_use", "pipeline/probes/microscope.py", "WINDOWS = 28", "WINDOWS = 27"),
