@@ -1,10 +1,12 @@
-"""Writes docs/results/suite.md from the evidence in the same folder: `.venv/bin/python -m scripts.suite_page`.
+"""Writes the pages of docs/results that stand on the evidence beside them: `.venv/bin/python -m scripts.result_pages`.
 
-Each `suite_NAME.zip` in docs/results/evidence is a study of config/need.json on the data set NAME, as `python -m pipeline export`
-writes it. The script does not read the store, so the page can be reproduced from the repository alone. An archive also holds the
-report in the wording of the time when it was written; if the wording has changed since, the report is generated again.
+Each archive in docs/results/evidence is a study, as `python -m pipeline export` writes it: `suite_NAME.zip` of config/need.json on
+the data set NAME, and `event_mnist_10000.zip` of config/event_mnist_10000.json. No store is read, so anyone who has the repository
+can write the pages again. An archive also holds its report, in the words that the project had when it was written: where they have
+changed since, the report is written anew.
 """
 
+import re
 from pathlib import Path
 
 from analysis.analyses.need import need
@@ -14,24 +16,34 @@ from analysis.findings import Finding
 from analysis.results import Results
 from analysis.wording import listing, markdown_table, percent
 from pipeline.exchange import archive
-from pipeline.exchange.contents import CRATE, CROISSANT, Contents, load, results_of
+from pipeline.exchange.contents import CRATE, CROISSANT, REPORT, Contents, load, results_of
 from pipeline.exchange.crate import changed, described
 from pipeline.exchange.recount import report_of
 from pipeline.suite import member_of
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "results"
-PAGE, EVIDENCE = FOLDER / "suite.md", FOLDER / "evidence"
-BEGIN, END = "<!-- suite: begin -->\n", "\n<!-- suite: end -->"
+EVIDENCE = FOLDER / "evidence"
+SUITE, STUDY = FOLDER / "suite.md", FOLDER / "event_mnist.md"
+OF_STUDY = EVIDENCE / "event_mnist_10000.zip"
+BEGIN, END = "<!-- evidence: begin -->\n", "\n<!-- evidence: end -->"
 FIGURE = "critical_difference"
+SECTIONS = ("Answer", "Verdict", "Looks", "Convergence", "Efficiency", "Plan", "Environment")
+"""Sections of the report that the page of a study shows."""
 
 
 def main() -> None:
-    """Replace the text between the two markers, and the figure."""
+    """Replace what stands between the two markers of each page, and the figure of the suite."""
     studies = [renewed(load(file)) for file in sorted(EVIDENCE.glob("suite_*.zip"))]
     compared = over_data(studies)
-    before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
-    PAGE.write_text(before + BEGIN + written(studies, compared) + END + rest.split(END)[1], encoding="utf-8")
+    write(SUITE, of_suite(studies, compared))
     (FOLDER / "suite.svg").write_bytes(to_images(compared.figures)["svg"][FIGURE])
+    write(STUDY, of_study(renewed(load(OF_STUDY))))
+
+
+def write(page: Path, text: str) -> None:
+    """Replace what the page has between the two markers."""
+    before, rest = page.read_text(encoding="utf-8").split(BEGIN)
+    page.write_text(before + BEGIN + text + END + rest.split(END)[1], encoding="utf-8")
 
 
 def renewed(study: Contents) -> Contents:
@@ -60,8 +72,8 @@ def over_data(studies: list[Contents]) -> Finding:
     return suite(members, studies[0].manifest.plan)
 
 
-def written(studies: list[Contents], compared: Finding) -> str:
-    """Return the results of the evidence as Markdown."""
+def of_suite(studies: list[Contents], compared: Finding) -> str:
+    """Return what the studies of the suite say, as Markdown."""
     tables = [results_of(study) for study in studies]
     certified = [need(results) for results in tables]
     rows = [
@@ -85,6 +97,18 @@ def written(studies: list[Contents], compared: Finding) -> str:
     for study, results, finding in zip(studies, tables, certified, strict=True):
         parts += [f"## {dataset(results)}", accuracies(results), finding.summary, origin(study)]
     return "\n\n".join(parts)
+
+
+def of_study(study: Contents) -> str:
+    """Return the results of one study as Markdown: the sections of its report about what was declared, and about costs."""
+    report = study.members[f"{REPORT}analysis_report.md"].decode()
+    _, *found = re.split(r"^## (.+)\n", report, flags=re.MULTILINE)
+    texts = dict(zip(found[::2], found[1::2], strict=True))
+    texts["Verdict"] = texts["Verdict"].split("\nExploratory pairs")[0]
+    texts["Looks"] = texts["Looks"].split("\nTable: ")[0]
+    hours = results_of(study).runs["total_seconds"].sum() / 3600
+    parts = [f"## {title}\n{texts[title].rstrip()}" for title in SECTIONS]
+    return "\n\n".join([origin(study), f"All runs together trained for {hours:.1f} hours.", *parts])
 
 
 def dataset(results: Results) -> str:
