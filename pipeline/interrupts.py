@@ -11,7 +11,10 @@ from types import FrameType
 from typing import Any
 
 SOON_SECONDS = 0.01
-"""Seconds after which a dropped interrupt is tried again."""
+"""Seconds after which a dropped interrupt is tried again, and again until the main thread has it.
+
+The kernel may give a signal to another thread, and the main thread then sleeps on: it hears of that signal with its next one.
+"""
 INSISTING_SECONDS = 5.0
 """An interrupt that comes this long after the first one is not delayed: the user does not want to wait for a database."""
 KINDS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
@@ -47,11 +50,16 @@ def keep_interrupts(again: Callable[[int, object], None]) -> Iterator[None]:
 
     def heard(dropped: Any) -> None:  # noqa: ANN401 - its type has no name at run time
         if issubclass(dropped.exc_type, KeyboardInterrupt):
-            signal.setitimer(signal.ITIMER_REAL, SOON_SECONDS)  # raised now, it would be dropped again
+            # Raised now, it would be dropped again.
+            signal.setitimer(signal.ITIMER_REAL, SOON_SECONDS, SOON_SECONDS)
         else:
             before(dropped)
 
-    handler = signal.signal(signal.SIGALRM, again)
+    def tried(kind: int, frame: FrameType | None) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        again(kind, frame)
+
+    handler = signal.signal(signal.SIGALRM, tried)
     sys.unraisablehook = heard
     try:
         yield
@@ -80,6 +88,8 @@ def undisturbed() -> Iterator[None]:
     handlers = {kind: handler for kind in KINDS if callable(handler := signal.getsignal(kind))}
 
     def hear(kind: int, frame: FrameType | None) -> None:
+        if kind == signal.SIGALRM:
+            signal.setitimer(signal.ITIMER_REAL, 0)
         came.append((kind, time.monotonic()))
         if came[-1][1] - came[0][1] > INSISTING_SECONDS:
             handlers[signal.Signals(kind)](kind, frame)

@@ -98,6 +98,28 @@ def test_an_interrupt_that_is_dropped_at_the_end_of_a_block_is_raised_there_and_
     assert sys.unraisablehook is hook
 
 
+def test_an_interrupt_that_was_dropped_is_tried_until_the_main_thread_has_it(launched):
+    with pytest.raises(KeyboardInterrupt), keep_interrupts(interrupt):  # noqa: PT012 - what the block does
+        tried = signal.getsignal(signal.SIGALRM)
+        # The first time is lost, as where another thread is given the signal.
+        signal.signal(signal.SIGALRM, lambda *_: signal.signal(signal.SIGALRM, tried))
+        launched.drop_interrupt(signal.SIGINT)
+        threading.Event().wait(60)
+        pytest.fail("it was tried once")
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+def test_a_dropped_interrupt_that_is_tried_in_a_transaction_is_no_insisting_one(launched, monkeypatch):
+    monkeypatch.setattr("pipeline.interrupts.INSISTING_SECONDS", 0.0)
+    done = []
+    with pytest.raises(KeyboardInterrupt), keep_interrupts(interrupt):  # noqa: PT012 - what the block does
+        launched.drop_interrupt(signal.SIGINT)
+        with undisturbed():
+            threading.Event().wait(0.1)
+            done.append("the block")
+    assert done == ["the block"]
+
+
 @pytest.mark.slow
 def test_a_store_is_not_locked_by_a_transaction_that_was_interrupted(mlflow_store):
     """Without `undisturbed`, an interrupt often leaves a lock, for which the process waits when it closes the run."""
