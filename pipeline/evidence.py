@@ -18,8 +18,6 @@ from pipeline.config import digest_of_file
 from pipeline.errors import UNREACHED, UsageError, one_line
 from pipeline.tracking import SEALED, Recorder, Run, Tracker
 
-TAG = SEALED
-"""How the tag begins that holds the digest of a file, by its path among the artifacts."""
 MANIFEST_FILE = "study.json"
 """Artifact of the parent run of a study: which run holds each of its cells."""
 PLAN_FILE = "plan.json"
@@ -49,17 +47,17 @@ class Evidence:
     def log_text(self, path: str, text: str) -> None:
         """Store text as the artifact `path`."""
         self.recorder.log_text(self.run_id, path, text)
-        self._digests[TAG + path] = digest_of_text(text)
+        self._digests[SEALED + path] = digest_of_text(text)
 
     def log_file(self, file: Path, folder: str = "") -> None:
         """Store a file as an artifact of the same name."""
         self.recorder.log_file(self.run_id, file, folder)
-        self._digests[TAG + (f"{folder}/{file.name}" if folder else file.name)] = digest_of_file(file)
+        self._digests[SEALED + (f"{folder}/{file.name}" if folder else file.name)] = digest_of_file(file)
 
     def log_table(self, path: str, table: pd.DataFrame) -> None:
         """Store a table as the JSON artifact `path` that the tracking UI shows as a table."""
         self.recorder.log_table(self.run_id, path, table)
-        self._digests[TAG + path] = digest_of_text(self.recorder.table_text(table))
+        self._digests[SEALED + path] = digest_of_text(self.recorder.table_text(table))
 
     def seal(self) -> None:
         """Set the digests of the stored files as tags of the run."""
@@ -72,7 +70,7 @@ def replace_text(run_id: str, path: str, text: str, tracker: Tracker) -> None:
 
     The tag holds both digests until the new file is stored: if the process is killed in between, either file fits the tag.
     """
-    tag, digest = TAG + path, digest_of_text(text)
+    tag, digest = SEALED + path, digest_of_text(text)
     before = tracker.get(run_id).tags.get(tag, "")
     tracker.set_tags(run_id, {tag: f"{digest} {before}".strip()})
     tracker.log_text(run_id, path, text)
@@ -95,7 +93,7 @@ def found(run: Run, paths: Collection[str], tracker: Tracker) -> dict[str, Path]
     """
     files = tracker.fetch_all(run.id, paths)
     for path in paths:
-        if TAG + path in run.tags and path not in files and not left_out(run, path):
+        if SEALED + path in run.tags and path not in files and not left_out(run, path):
             raise _missing(run, path, tracker)
         if path in files:
             check(run, path, files[path], tracker)
@@ -109,7 +107,7 @@ def left_out(run: Run, path: str) -> bool:
 
 def check(run: Run, path: str, file: Path, tracker: Tracker) -> None:
     """Raise UsageError if a file is not the stored artifact `path`; a file without a digest is accepted."""
-    stored = run.tags.get(TAG + path, "").split()
+    stored = run.tags.get(SEALED + path, "").split()
     if stored and (digest := digest_of_file(file)) not in stored:
         said = f"must be as it was stored (SHA-256 {stored[0][:12]}), got another file ({digest[:12]})"
         raise unfit(run, path, said, tracker)

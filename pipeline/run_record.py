@@ -15,14 +15,14 @@ from analysis.wording import as_words
 from models.classifier import Classifier
 from pipeline.costs import flops_of
 from pipeline.data import EventDataset, Splits
-from pipeline.evidence import TAG, Evidence, left_out, read
+from pipeline.evidence import Evidence, left_out, read
 from pipeline.inference import Inference
 from pipeline.machine import environment
 from pipeline.reference import Reference
 from pipeline.rows import scores_of_history, scores_of_predictions
 from pipeline.settings import flat
 from pipeline.study import Cell
-from pipeline.tracking import Recorder, Run, Tracker
+from pipeline.tracking import SEALED, Recorder, Run, Tracker
 from pipeline.training.choice import History
 from pipeline.training.evaluation import predict
 
@@ -80,7 +80,7 @@ def record_data(recorder: Recorder, run_id: str, name: str, splits: Splits) -> d
 
 def concluded(run: Run) -> bool:
     """Return whether a run has all its files, with digests, and its final metrics, so that no work on it is left."""
-    return TAG + PREDICTIONS_FILE in run.tags and "test_accuracy" in run.metrics
+    return SEALED + PREDICTIONS_FILE in run.tags and "test_accuracy" in run.metrics
 
 
 def log_line(row: dict[str, float], epochs: int) -> str:

@@ -25,7 +25,6 @@ from pipeline.evidence import (
     LEDGER_FILE,
     MANIFEST_FILE,
     PLAN_FILE,
-    TAG,
     check_scalars,
     found,
     read,
@@ -46,7 +45,7 @@ from pipeline.run_record import (
     PREDICTIONS_FILE,
 )
 from pipeline.study import Cell
-from pipeline.tracking import Run, Tracker
+from pipeline.tracking import SEALED, Run, Tracker
 from pipeline.training.choice import History
 
 STUDY_KIND = "study"
@@ -229,7 +228,7 @@ def load_results(study: StoredStudy, tracker: Tracker, *, allow_missing: bool, p
     if not predictions:
         raise UsageError(f"study {study.id}: must have a finished run, got none. Run compare to train it.")
     finished = [(run["run_id"], run["model"], run["seed"]) for run in runs if run["status"] == "FINISHED"]
-    if older := [run_id for run_id, _, _ in finished if TAG + PREDICTIONS_FILE not in stored[run_id].tags]:
+    if older := [run_id for run_id, _, _ in finished if SEALED + PREDICTIONS_FILE not in stored[run_id].tags]:
         say(f"{len(older)} of {len(finished)} runs are from before files had digests: theirs are taken as they are")
     results = Results(
         runs=pd.DataFrame(runs),

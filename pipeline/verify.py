@@ -23,7 +23,6 @@ from pipeline.estimate import epoch_seconds
 from pipeline.evidence import (
     LEDGER_FILE,
     MANIFEST_FILE,
-    TAG,
     digest_of_text,
     found,
     left_out,
@@ -37,7 +36,7 @@ from pipeline.run_record import BEST_FILE, CONFIG_FILE, ENVIRONMENT_FILE, PREDIC
 from pipeline.stored_study import StoredStudy, load_results, read_advice, read_declaration, read_manifest, read_run
 from pipeline.study import Cell
 from pipeline.texts import REPORT_FILE
-from pipeline.tracking import MemoryTracker, Run, Tracker
+from pipeline.tracking import SEALED, MemoryTracker, Run, Tracker
 from pipeline.train import run_cell
 
 TRIALS_FILE = "trials.csv"
@@ -113,7 +112,7 @@ def _runs(parent: Run, study: StoredStudy | None, tracker: Tracker) -> tuple[str
 
 def _whole(run: Run, tracker: Tracker) -> tuple[str, None]:
     """Check every file of a run against its digest, and its scores against the logged ones."""
-    paths = [tag.removeprefix(TAG) for tag in run.tags if tag.startswith(TAG)]
+    paths = [tag.removeprefix(SEALED) for tag in run.tags if tag.startswith(SEALED)]
     found(run, paths, tracker)
     read_run(run, tracker)
     counted = f"{plural(len(paths), 'file')} as stored" if paths else "no digests, being from before files had any"

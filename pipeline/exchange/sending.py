@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from analysis.wording import plural
 from pipeline.console import say
 from pipeline.errors import UsageError
-from pipeline.evidence import ADVICE_FILE, LEDGER_FILE, PLAN_FILE, PROBE_FOLDER, TAG, found, read
+from pipeline.evidence import ADVICE_FILE, LEDGER_FILE, PLAN_FILE, PROBE_FOLDER, found, read
 from pipeline.exchange import archive
 from pipeline.exchange.contents import (
     ADVICE,
@@ -29,7 +29,7 @@ from pipeline.exchange.signature import signed
 from pipeline.manifest import CellEntry
 from pipeline.probes.tables import table_paths
 from pipeline.stored_study import STUDY_KIND, StoredStudy
-from pipeline.tracking import Run, Tracker
+from pipeline.tracking import SEALED, Run, Tracker
 
 OF_STORE = frozenset(
     "ownership owner lease beat spool request checkpoint packaged imported left_out error stopped site".split()  # noqa: SIM905
@@ -42,7 +42,7 @@ COMMIT = "mlflow.source.git.commit"
 
 def travels(tag: str) -> bool:
     """Return whether a tag is part of the evidence."""
-    return tag not in OF_STORE and not tag.startswith(TAG) and (tag == COMMIT or not tag.startswith(OF_MLFLOW))
+    return tag not in OF_STORE and not tag.startswith(SEALED) and (tag == COMMIT or not tag.startswith(OF_MLFLOW))
 
 
 def export_study(
@@ -96,7 +96,8 @@ def _of_run(run: Run, entry: CellEntry, tracker: Tracker, *, weights: bool) -> d
     digests = {
         path: digest
         for tag, digest in run.tags.items()
-        if tag.startswith(TAG) and (not (path := tag.removeprefix(TAG)).startswith(PROBE_FOLDER) or path in measured)
+        if tag.startswith(SEALED)
+        and (not (path := tag.removeprefix(SEALED)).startswith(PROBE_FOLDER) or path in measured)
     }
     if not digests:
         raise UsageError(

@@ -16,7 +16,7 @@ from analysis.plan import Declaration
 from analysis.wording import listing, plural
 from pipeline.console import say
 from pipeline.errors import UsageError
-from pipeline.evidence import ADVICE_FILE, LEDGER_FILE, LEFT_OUT, PLAN_FILE, TAG, left_out, read, replace_text
+from pipeline.evidence import ADVICE_FILE, LEDGER_FILE, LEFT_OUT, PLAN_FILE, left_out, read, replace_text
 from pipeline.exchange.contents import (
     ADVICE,
     CONFUSION,
@@ -34,7 +34,7 @@ from pipeline.exchange.recount import evidence
 from pipeline.exchange.sending import travels
 from pipeline.manifest import CellEntry, Manifest
 from pipeline.stored_study import STUDY_KIND, declared_of, finished_runs, read_manifest, write_manifest
-from pipeline.tracking import Run, Tracker
+from pipeline.tracking import SEALED, Run, Tracker
 from pipeline.tracking.run import Row
 
 IMPORTED = "imported"
@@ -101,7 +101,9 @@ def _known(contents: Contents, tracker: Tracker) -> _Known:
 def _check_runs(contents: Contents, known: _Known, tracker: Tracker) -> None:
     """Refuse a cell whose run in the store made other predictions."""
     for entry, record in contents.cells:
-        if (run := known.runs.get(entry.cell)) is None or run.tags.get(TAG + PREDICTIONS) == record.files[PREDICTIONS]:
+        if (run := known.runs.get(entry.cell)) is None or run.tags.get(SEALED + PREDICTIONS) == record.files[
+            PREDICTIONS
+        ]:
             continue
         stored = pd.read_parquet(read(run, [PREDICTIONS], tracker)[PREDICTIONS])
         sent = contents.predictions(entry.cell)
@@ -228,7 +230,7 @@ def _put(contents: Contents, entry: CellEntry, record: RunRecord, parent: str, t
         tracker.show_tables(run_id, [path for path in TABLES if path in there])
         tracker.log_rows(run_id, list(_rows(record)))
         bare = {} if WEIGHTS in there or WEIGHTS not in record.files else {LEFT_OUT: WEIGHTS}
-        tracker.set_tags(run_id, {**tags, **bare, **{TAG + path: digest for path, digest in record.files.items()}})
+        tracker.set_tags(run_id, {**tags, **bare, **{SEALED + path: digest for path, digest in record.files.items()}})
     return run_id
 
 

@@ -27,12 +27,12 @@ from pipeline.code import PACKAGES, Definition, code_of, methods_of, place_of
 from pipeline.config import RunConfig
 from pipeline.data import DataError, EventDataset, Splits
 from pipeline.data.split import stratified_order
-from pipeline.evidence import PROBE_FOLDER, TAG, Evidence, check, found, read
+from pipeline.evidence import PROBE_FOLDER, Evidence, check, found, read
 from pipeline.identity import IDLE_CALLS, SKIPPED
 from pipeline.probes.registry import PROBES, Probe
 from pipeline.run_record import BEST_FILE, CONFIG_FILE, PREDICTIONS_FILE
 from pipeline.seeding import seed_of, seeded
-from pipeline.tracking import Run, Tracker
+from pipeline.tracking import SEALED, Run, Tracker
 from pipeline.training.evaluation import predict
 
 SEQUENCES = 300
@@ -54,7 +54,7 @@ def probe_tables(cells: Iterable[tuple[str, str, int]], tracker: Tracker) -> dic
     for run_id, model, seed in cells:
         run, evidence = runs[run_id], Evidence(tracker, run_id)
         # A process that is killed here leaves tables without digests, which are not used.
-        stored = tracker.fetch_all(run_id, [path for path in paths.values() if TAG + path in run.tags])
+        stored = tracker.fetch_all(run_id, [path for path in paths.values() if SEALED + path in run.tags])
         subject = _Subject.of(run, tracker) if len(stored) < len(paths) else None
         for name, path in paths.items():
             if path in stored:

@@ -19,10 +19,10 @@ from pipeline import doctor
 from pipeline.__main__ import main
 from pipeline.comparison import compare
 from pipeline.data import DataError
-from pipeline.evidence import TAG
 from pipeline.settings import build_run
 from pipeline.stored_study import find_study, load_results
 from pipeline.study import load_study
+from pipeline.tracking import SEALED
 
 
 def frame_of(sequences):
@@ -373,7 +373,7 @@ def test_the_advice_is_stored_before_the_first_training_and_scored_afterwards(me
 def test_a_study_from_before_the_advice_was_stored_is_analysed_without_it(memory):
     parent = compare(asked(), memory, workers=1, device="cpu")
     memory.fetch(parent, "advice.json").unlink()
-    del memory.get(parent).tags[TAG + "advice.json"]
+    del memory.get(parent).tags[SEALED + "advice.json"]
     assert compare(asked(seeds=(0, 1, 2, 3)), memory, workers=1, device="cpu") == parent
     results = load_results(find_study(memory), memory, allow_missing=False, probes=False)
     assert results.advice is None

@@ -10,13 +10,13 @@ import pytest
 from pipeline.__main__ import main
 from pipeline.checks import Checks
 from pipeline.errors import AwayError, DiskError, UsageError
-from pipeline.evidence import TAG, Evidence, add_outputs, found, outputs, replace_text
+from pipeline.evidence import Evidence, add_outputs, found, outputs, replace_text
 from pipeline.ls import LISTS
 from pipeline.run_record import concluded
 from pipeline.settings import build_run
 from pipeline.stored_study import find_study, load_results
 from pipeline.study import Cell
-from pipeline.tracking import MemoryTracker
+from pipeline.tracking import SEALED, MemoryTracker
 from pipeline.tracking.run import EPOCH
 from pipeline.train import run_cell
 
@@ -139,7 +139,7 @@ def test_what_was_measured_on_a_model_is_measured_again_where_it_is_gone(store):
 def forget_digests(store):
     """Make the runs those of older code."""
     for run in store.find():
-        for tag in [tag for tag in run.tags if tag.startswith(TAG)]:
+        for tag in [tag for tag in run.tags if tag.startswith(SEALED)]:
             del run.tags[tag]
 
 
@@ -197,7 +197,7 @@ def test_a_file_that_was_being_replaced_fits_its_digest_either_way(memory, monke
     file = found(memory.get(run), ["study.json"], memory)["study.json"]
     assert file.read_text() == ("one" if fails == "before the file" else "two")
     replace_text(run, "study.json", "three", memory)
-    assert len(memory.get(run).tags[f"{TAG}study.json"].split()) == 1
+    assert len(memory.get(run).tags[f"{SEALED}study.json"].split()) == 1
 
 
 def test_outputs_of_several_analyses_have_their_digests_and_a_list_that_has_changed_begins_anew(memory, workplace):
@@ -303,7 +303,7 @@ def test_scalars_are_recorded_once_wherever_the_run_is_killed_while_it_concludes
         assert (run.status, concluded(run)) == ("FINISHED", True)
         recorded = [name for _, row in store.history[run.id] for name in row]
         assert {name: recorded.count(name) for name in SCALARS} == dict.fromkeys(SCALARS, 1), number
-        assert len(found(run, [tag.removeprefix(TAG) for tag in run.tags if tag.startswith(TAG)], store)) > 9
+        assert len(found(run, [tag.removeprefix(SEALED) for tag in run.tags if tag.startswith(SEALED)], store)) > 9
         if store.left >= 0:
             break
     assert killed > len(WRITES)

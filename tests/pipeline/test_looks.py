@@ -11,10 +11,10 @@ from pipeline.__main__ import main
 from pipeline.comparison import compare
 from pipeline.config import digest_of_file
 from pipeline.errors import UsageError
-from pipeline.evidence import LEDGER_FILE, TAG, replace_text
+from pipeline.evidence import LEDGER_FILE, replace_text
 from pipeline.stored_study import find_study, read_ledger
 from pipeline.study import load_study
-from pipeline.tracking import MemoryTracker
+from pipeline.tracking import SEALED, MemoryTracker
 from pipeline.verify import verify_study
 
 PLAN = {"looks": [4, 5], "levels": [0.02, 0.03]}
@@ -77,7 +77,7 @@ def test_a_clear_pair_stops_at_the_first_look_and_the_other_goes_on(straight):
     assert sorted(cells(straight)) == sorted(CELLS)
     parent = find_study(straight).parent
     assert (parent.status, len(straight.find(dataset="synthetic"))) == ("FINISHED", len(CELLS))
-    assert parent.tags[TAG + LEDGER_FILE] == digest_of_file(straight.fetch(parent.id, LEDGER_FILE))
+    assert parent.tags[SEALED + LEDGER_FILE] == digest_of_file(straight.fetch(parent.id, LEDGER_FILE))
 
 
 def test_the_plan_holds_the_looks_before_the_first_run(straight):

@@ -12,12 +12,11 @@ from pipeline.__main__ import main
 from pipeline.comparison import compare
 from pipeline.config import digest_of_file
 from pipeline.errors import UsageError
-from pipeline.evidence import TAG
 from pipeline.promotion.promote import promote
 from pipeline.removal import remove
 from pipeline.stored_study import find_study
 from pipeline.study import study_of
-from pipeline.tracking import MOST_LETTERS, MemoryTracker
+from pipeline.tracking import MOST_LETTERS, SEALED, MemoryTracker
 from pipeline.tracking.mlflow_tracker import MlflowTracker
 
 TESTS = 200
@@ -40,7 +39,7 @@ def answer(tracker, run, right):
     table = pd.read_parquet(path)
     table["predicted"] = np.where(right, table["label"], (table["label"] + 1) % 4)
     table.to_parquet(path)
-    tracker.set_tags(run.id, {TAG + "predictions.parquet": digest_of_file(path)})
+    tracker.set_tags(run.id, {SEALED + "predictions.parquet": digest_of_file(path)})
     tracker.log_metrics(run.id, {"test_accuracy": float(right.mean())})
 
 

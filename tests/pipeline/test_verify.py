@@ -10,8 +10,9 @@ import torch
 from pipeline import analyze, checkpoint
 from pipeline import verify as module
 from pipeline.__main__ import main
-from pipeline.evidence import TAG, Evidence, replace_text
+from pipeline.evidence import Evidence, replace_text
 from pipeline.stored_study import find_study
+from pipeline.tracking import SEALED
 
 
 @pytest.fixture
@@ -270,7 +271,7 @@ def test_the_runs_of_a_grid_are_those_of_its_trials(unanalysed, capsys):
 
 def test_runs_of_older_code_verify_with_a_word(unanalysed, capsys):
     for run in unanalysed.find():
-        for tag in [tag for tag in run.tags if tag.startswith(TAG)]:
+        for tag in [tag for tag in run.tags if tag.startswith(SEALED)]:
             del run.tags[tag]
     assert main(["verify", "--no-retrain"]) == 0
     assert sum("no digests, being from before files had any" in line for line in lines(capsys)) == 4

@@ -15,8 +15,8 @@ import pipeline
 from pipeline import analyze
 from pipeline.api import comparison
 from pipeline.errors import RunError, UsageError
-from pipeline.evidence import TAG
 from pipeline.identity import ROOT
+from pipeline.tracking import SEALED
 
 DOCS = (ROOT / "docs/python.md").read_text(encoding="utf-8")
 NOTEBOOK = ROOT / "notebooks/quickstart.ipynb"
@@ -79,7 +79,7 @@ def test_a_study_has_tables_and_a_report_that_shows_itself(compare, memory, work
     run = memory.get(study.runs["run_id"][0])
     assert "class Waves" in memory.fetch(run.id, "embedding.py").read_text()
     assert "model.embedding.source" not in memory.params[run.id]
-    assert any(name.startswith(f"{TAG}probes/") for name in run.tags)
+    assert any(name.startswith(f"{SEALED}probes/") for name in run.tags)
     again = compare({"mine": Waves, "none": "none"}, name="first", plan={"margin": 0.01})
     assert list(again.runs["run_id"]) == list(study.runs["run_id"])  # nothing is trained twice
 
