@@ -87,8 +87,24 @@ Name = Annotated[str, AfterValidator(_name)]
 
 
 def _listed(value: object) -> object:
-    """Return a list as a tuple, because JSON has no tuples."""
-    return tuple(value) if isinstance(value, list) else value
+    """Return a list, and the lists in it, as tuples, because JSON has no tuples."""
+    return tuple(map(_listed, value)) if isinstance(value, list) else value
+
+
+def _pairs(value: object) -> object:
+    """Return pairs of names in alphabetical order, because no order is part of the claim and the plan is hashed."""
+    pairs = _listed(value)
+    if not isinstance(pairs, tuple) or not all(map(_is_pair, pairs)):
+        raise ValueError('must be a list of pairs of variants, such as [["lete", "position"], ["lete", "sincos"]]')
+    return tuple(sorted((min(pair), max(pair)) for pair in pairs))
+
+
+def _is_pair(value: object) -> bool:
+    return (
+        isinstance(value, tuple)
+        and len(value) == 2  # noqa: PLR2004 - of a pair
+        and all(isinstance(name, str) and NAME.fullmatch(name) for name in value)
+    )
 
 
 class Plan(BaseModel):
@@ -102,8 +118,10 @@ class Plan(BaseModel):
     """Test that gives the verdicts: two-way test over seeds and images, in the form of Behrens and Fisher."""
     reference: str = ""
     """Variant the others are held against; empty means the first variant."""
-    family: Literal["all", "reference"] = "all"
-    """Pairs the verdicts are declared for, and corrected over: all pairs, or every variant against the reference."""
+    family: Literal["all", "reference", "pairs"] = "all"
+    """Pairs the verdicts are declared for, and corrected over: all pairs, every variant against the reference, or those of `pairs`."""
+    pairs: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_pairs)] = ()
+    """The declared pairs of variants, such as [["lete", "position"], ["lete", "sincos"]], if the family is `pairs`."""
     alpha: float = Field(0.05, gt=0, lt=0.5)
     """Level of the tests; intervals are at 1 - alpha."""
     margin: float = Field(0.002, gt=0, lt=1)
@@ -124,7 +142,14 @@ class Plan(BaseModel):
 
         A field that is added to the project is listed here if it has the value of earlier versions, so that their hashes do not change.
         """
-        return set() if self.looks else {"looks", "levels"}
+        unused = set() if self.looks else {"looks", "levels"}
+        return unused if self.pairs else unused | {"pairs"}
+
+    def declares(self, one: str, other: str, *, reference: str) -> bool:
+        """Return whether a verdict is declared for two variants; `reference` is the name of the reference."""
+        if self.family == "pairs":
+            return (min(one, other), max(one, other)) in self.pairs
+        return self.family == "all" or reference in (one, other)
 
     def effective(self) -> dict[str, Any]:
         """Return the fields that are part of hashes, as plain values."""
@@ -165,6 +190,19 @@ class Plan(BaseModel):
             raise ValueError(f"levels: must be one for each of the {len(self.looks)} looks, got {len(self.levels)}")
         if sum(self.levels) > self.alpha * (1 + 1e-9):
             raise ValueError(f"levels: must add up to at most alpha, {self.alpha:g}, got {sum(self.levels):g}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_pairs(self) -> Self:
+        if (self.family == "pairs") != bool(self.pairs):
+            raise ValueError(
+                f"pairs: must be named if the family is 'pairs', and only then, got {len(self.pairs)} with family {self.family!r}"
+            )
+        if same := [one for one, other in self.pairs if one == other]:
+            raise ValueError(f"pairs: must each be of two variants, got {same[0]} twice in one")
+        if len(set(self.pairs)) < len(self.pairs):
+            twice = next(pair for pair in self.pairs if self.pairs.count(pair) > 1)
+            raise ValueError(f"pairs: must each be named once, got {' and '.join(twice)} twice")
         return self
 
     @field_validator("primary_metric", mode="before")

@@ -6,9 +6,10 @@ Any other key is a setting of the base. A setting that only some variants have a
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -222,7 +223,7 @@ def study_of(
     _check_used(base, own)
     _check_used(changes, variants)
     configs = {model: _build(values, base, changes) for model, values in variants.items()}
-    plan = validate(Plan, _mapping(tree, "plan"), "plan")
+    plan = _left_pairs(validate(Plan, _mapping(tree, "plan"), "plan"), {**own, **configs}, configs)
     if plan.reference and plan.reference not in (configs if not models else {**own, **configs}):
         raise unknown("variant", plan.reference, configs, "plan.reference")
     reference = plan.reference if plan.reference in configs else next(iter(configs))
@@ -235,6 +236,19 @@ def study_of(
         plan=plan.model_copy(update={"reference": reference}),
         tuning_trials=_counts(tree, configs),
     )
+
+
+def _left_pairs(plan: Plan, known: Iterable[str], chosen: Collection[str]) -> Plan:
+    """Return the plan with those of its named pairs that are left among the chosen variants; UsageError if none is."""
+    for name in chain.from_iterable(plan.pairs):
+        if name not in known:
+            raise unknown("variant", name, known, "plan.pairs")
+    left = tuple(pair for pair in plan.pairs if set(pair) <= set(chosen))
+    if plan.pairs and not left:
+        raise UsageError(
+            f"--models: must hold both variants of a pair of plan.pairs, got {', '.join(chosen)}. Name both variants of a pair."
+        )
+    return plan.model_copy(update={"pairs": left})
 
 
 def _with_looks(plan: Plan, *, variants: int, until_decided: bool, most_seeds: int | None) -> Plan:

@@ -25,7 +25,7 @@ from pipeline.settings import flat
 from pipeline.stored_study import StoredStudy, load_results
 from pipeline.tracking import Tracker
 
-SAME = ("primary_metric", "margin", "alpha", "family", "reference")
+SAME = ("primary_metric", "margin", "alpha", "family", "pairs", "reference")
 """Fields of the plan that must be the same in all studies of a suite."""
 SOURCES = {"mnist_sample": "event_mnist"}
 """Data sets that consist of sequences of another one: name to the other's name."""

@@ -117,7 +117,12 @@ def _undeclared(results: Results) -> list[str]:
 
 def _added(results: Results, declared: Declaration, extra: list[int]) -> str:
     """Return which seeds were added, and the error rate if the study was looked at before, simulated and as a bound."""
-    plan, models = results.plan, len(results.models) + len(results.lost)
+    plan, models = results.plan, [*results.models, *results.lost]
+    models.sort(key=results.reference.__ne__)
+    numbers = {model: number for number, model in enumerate(models)}
+    pairs = [
+        (numbers[a], numbers[b]) for b, a in combinations(models, 2) if plan.declares(a, b, reference=results.reference)
+    ]
     first, last = len(declared.seeds), len(declared.seeds) + len(extra)
     said = f"Extra seeds, not in the plan: {listing(map(str, extra))}."
     if last < LEAST_SEEDS:
@@ -125,8 +130,7 @@ def _added(results: Results, declared: Declaration, extra: list[int]) -> str:
 
     def level(looks: Iterable[int]) -> str:
         counted = [seeds for seeds in looks if seeds >= LEAST_SEEDS]  # fewer give no verdict
-        reference, paired = plan.family == "reference", plan.pairing == "paired"
-        rate = error_of_looks(counted, models, alpha=plan.alpha, reference=reference, paired=paired)
+        rate = error_of_looks(counted, len(models), pairs, alpha=plan.alpha, paired=plan.pairing == "paired")
         return f"{100 * rate:.1f} % (at most {min(100 * len(counted) * plan.alpha, 100):g} %)"
 
     return (

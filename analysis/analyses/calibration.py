@@ -9,7 +9,7 @@
   of .04 would appear as .01 (simulated).
 - If the primary metric is a mean over classes, the effects are those within each class; the shift of a seed is drawn with
   the variance of that mean, and is the same in each class.
-- A planted difference makes wrong answers of one model right, in every seed, on random images.
+- A planted difference makes wrong answers of a model of the first declared pair right, in every seed, on random images.
 - Replicates are judged by `significance.judge`, with the study's own test, family and Holm correction.
 
 Letters: K models, S seeds, n images.
@@ -17,6 +17,7 @@ Letters: K models, S seeds, n images.
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.analyses.significance import judge, judge_differences
 from analysis.findings import Finding
@@ -34,13 +35,15 @@ PLANTED = (1, 2, 5)
 def calibration(results: Results) -> Finding:
     """Measure false verdicts and power on the study's own predictions."""
     plan, title = results.plan, "Calibration of the verdicts on this study"
-    answers_KSn = answers(results)
+    names, answers_KSn = order(results), answers(results)
     models, seeds, images = answers_KSn.shape
-    if models == 1 or seeds < LEAST_SEEDS:
-        needed = f"two models with {LEAST_SEEDS} seeds" + (" in common." if plan.pairing == "paired" else " each.")
+    declared = np.array([plan.declares(names[a], names[b], reference=names[0]) for a, b in couples(models)])
+    if not declared.any() or seeds < LEAST_SEEDS:
+        needed = f"two models with {LEAST_SEEDS} seeds" + (" in common" if plan.pairing == "paired" else " each")
+        needed += ", and a declared pair." if plan.family == "pairs" else "."
         stamp = f"The verdicts were not calibrated: that needs {needed}"
         return Finding("calibration", title, stamp, data={"stamp": stamp})
-    table = rates(answers_KSn, plan, stream("calibration", models, seeds, images), results.strata)
+    table = rates(answers_KSn, plan, stream("calibration", models, seeds, images), results.strata, declared)
     stamp = _stamp(table.iloc[0], plan)
     if plan.looks:
         stamp += f" It is of one look at that level, at the {seeds} seeds that all models have."
@@ -60,26 +63,46 @@ def calibration(results: Results) -> Finding:
     )
 
 
+def order(results: Results) -> list[str]:
+    """Return the models, the reference first."""
+    return [results.reference, *(model for model in results.models if model != results.reference)]
+
+
+def couples(models: int) -> list[tuple[int, int]]:
+    """Return all pairs of models by their numbers, the later one first."""
+    return [(a, b) for b in range(models) for a in range(b + 1, models)]
+
+
 def answers(results: Results) -> Real:
     """Return which answers were right (K, S, n), the reference first: the common seeds if paired, else the same number of seeds each."""
-    order = [results.reference, *(model for model in results.models if model != results.reference)]
+    names = order(results)
     if results.plan.pairing == "paired":
-        shared = [seed for seed in results.seeds(order[0]) if all(seed in results.seeds(model) for model in order)]
-        rows = [[results.seeds(model).index(seed) for seed in shared] for model in order]
+        shared = [seed for seed in results.seeds(names[0]) if all(seed in results.seeds(model) for model in names)]
+        rows = [[results.seeds(model).index(seed) for seed in shared] for model in names]
     else:
-        rows = [list(range(min(len(results.seeds(model)) for model in order)))] * len(order)
-    return np.stack([results.correct[model][row] for model, row in zip(order, rows, strict=True)]).astype(np.float32)
+        rows = [list(range(min(len(results.seeds(model)) for model in names)))] * len(names)
+    return np.stack([results.correct[model][row] for model, row in zip(names, rows, strict=True)]).astype(np.float32)
 
 
-def rates(answers_KSn: Real, plan: Plan, generator: np.random.Generator, strata: Strata = WHOLE) -> pd.DataFrame:
+def rates(
+    answers_KSn: Real,
+    plan: Plan,
+    generator: np.random.Generator,
+    strata: Strata = WHOLE,
+    declared: NDArray[np.bool_] | None = None,
+) -> pd.DataFrame:
     """Return one row: the shares of replicates with a false verdict, and those in which a planted difference is found.
 
+    `declared` says which of `couples` are declared, by default all; the difference is planted in the first of them.
     `false_positives`: any declared pair is called better or worse. `false_equivalent`: a pair that differs by exactly the margin
     is called equivalent. `power_k`: a pair that differs by k margins is called better.
     """
     (models, seeds, images), paired = answers_KSn.shape, plan.pairing == "paired"
-    index = [(a, b) for b in range(models) for a in range(b + 1, models)]
-    declared = np.array([plan.family == "all" or b == 0 for _, b in index])
+    index = couples(models)
+    if declared is None:
+        declared = np.ones(len(index), dtype=bool)
+    chosen = int(declared.argmax())
+    better = index[chosen][0]
     sizes = [0.0, *(times * plan.margin for times in PLANTED)]
     verdicts = np.empty((REPLICATES, len(sizes), len(index)), dtype=object)
     for replicate in range(REPLICATES):
@@ -89,10 +112,10 @@ def rates(answers_KSn: Real, plan: Plan, generator: np.random.Generator, strata:
         verdicts[replicate, 0] = found["verdict"]
         for place, size in enumerate(sizes[1:], start=1):
             planted_KSn = null_KSn.copy()
-            planted_KSn[1] += places_n < size
+            planted_KSn[better] += places_n < size
             # All differences are those of the replicate, except those of the model with the planted difference.
             moved = [
-                difference(planted_KSn[a], planted_KSn[b], paired=paired, strata=strata) if 1 in (a, b) else gap
+                difference(planted_KSn[a], planted_KSn[b], paired=paired, strata=strata) if better in (a, b) else gap
                 for (a, b), gap in zip(index, gaps, strict=True)
             ]
             verdicts[replicate, place] = judge_differences(moved, declared, models, plan)["verdict"]
@@ -103,10 +126,13 @@ def rates(answers_KSn: Real, plan: Plan, generator: np.random.Generator, strata:
         "seeds": seeds,
         "replicates": REPLICATES,
         "false_positives": float(wrong.mean()),
-        "false_equivalent": float((verdicts[:, 1, 0] == "equivalent").mean()),
+        "false_equivalent": float((verdicts[:, 1, chosen] == "equivalent").mean()),
     }
     for place, times in enumerate(PLANTED, start=1):
-        row |= {f"planted_{times}": sizes[place], f"power_{times}": float((verdicts[:, place, 0] == "better").mean())}
+        row |= {
+            f"planted_{times}": sizes[place],
+            f"power_{times}": float((verdicts[:, place, chosen] == "better").mean()),
+        }
     return pd.DataFrame([row])
 
 

@@ -49,7 +49,7 @@ def pairs(results: Results) -> list[Pair]:
         a_Sn = results.correct[model_a][[seeds_a.index(seed) for seed in shared]]
         b_Sn = results.correct[model_b][[seeds_b.index(seed) for seed in shared]]
         every_a, every_b = _own(results, model_a, model_b), _own(results, model_b, model_a)
-        declared = results.plan.family == "all" or model_b == results.reference
+        declared = results.plan.declares(model_a, model_b, reference=results.reference)
         found.append(Pair(model_a, model_b, shared, a_Sn, b_Sn, every_a, every_b, declared))
     return found
 

@@ -118,7 +118,7 @@ def adjusted_intervals(
 def family_sizes(models: int, plan: Plan) -> dict[bool, int]:
     """Return the number of pairs over which Holm's procedure corrects, for declared (True) and other pairs (False)."""
     every = models * (models - 1) // 2
-    return {True: every if plan.family == "all" else models - 1, False: every}
+    return {True: {"all": every, "reference": models - 1, "pairs": len(plan.pairs)}[plan.family], False: every}
 
 
 def judge(

@@ -203,7 +203,7 @@ def _pairs(scores: pd.DataFrame, mean_ranks: Mapping[str, float], plan: Plan) ->
             {
                 "model_a": a,
                 "model_b": b,
-                "declared": plan.family == "all" or b == reference,
+                "declared": plan.declares(a, b, reference=reference),
                 "mean_rank_a": mean_ranks[a],
                 "mean_rank_b": mean_ranks[b],
                 "median_difference": float(np.median(gap_N)),

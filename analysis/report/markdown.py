@@ -243,6 +243,8 @@ def _plan(findings: Sequence[Finding]) -> list[str]:
         "reference": data["reference"],
         "exclusions": "; ".join(data["plan"]["exclusions"]) or "none",
     }
+    if "pairs" in plan:
+        plan["pairs"] = "; ".join(f"{one} and {other}" for one, other in plan["pairs"])
     if data["plan_hash"]:
         plan |= {"seeds": ", ".join(map(str, data["planned_seeds"]))}
         plan |= {"declared": data["declared"], "hash": data["plan_hash"]}

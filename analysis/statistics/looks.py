@@ -8,7 +8,6 @@ Letters: K models, N studies, S seeds.
 
 from collections.abc import Sequence
 from functools import cache
-from itertools import combinations
 
 import numpy as np
 from scipy import stats
@@ -19,17 +18,20 @@ STUDIES = 10_000
 """Number of simulated studies; a rate of .1 then has a standard error of .003."""
 
 
-def error_of_looks(looks: Sequence[int], models: int, *, alpha: float, reference: bool, paired: bool) -> float:
+def error_of_looks(
+    looks: Sequence[int], models: int, pairs: Sequence[tuple[int, int]], *, alpha: float, paired: bool
+) -> float:
     """Return the share of studies, in [0, 1], in which some declared pair is called different at one of the looks.
 
-    `looks` are ascending numbers of seeds. With `reference`, only pairs with the first model are declared.
+    `looks` are ascending numbers of seeds, and `pairs` the declared pairs, as numbers of models from 0.
     """
-    return _error(tuple(looks), models, alpha, reference, paired)
+    return _error(tuple(looks), models, tuple(pairs), alpha, paired)
 
 
 @cache
-def _error(looks: tuple[int, ...], models: int, alpha: float, reference: bool, paired: bool) -> float:
-    pairs = [(a, b) for b, a in combinations(range(models), 2) if not reference or b == 0]
+def _error(
+    looks: tuple[int, ...], models: int, pairs: tuple[tuple[int, int], ...], alpha: float, paired: bool
+) -> float:
     values_NKS = stream("looks", models, looks[-1]).standard_normal((STUDIES, models, looks[-1]), dtype=np.float32)
     wrong_N = np.zeros(STUDIES, dtype=bool)
     for seeds in looks:

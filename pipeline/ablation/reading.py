@@ -172,8 +172,11 @@ def _with_plan(study: AblationStudy, plan: Values) -> AblationStudy:
     """Return the study with its plan: every row is compared with the first, unless the file says otherwise."""
     first = study.points[0].name if not study.design.searches else ""
     declared = validate(Plan, {"reference": first, "family": "reference", **plan}, "plan")
-    if declared.looks:
-        raise UsageError("plan.looks: must be left out of an ablation, got some. Compare its rows with a study file.")
+    for name in ("looks", "pairs"):
+        if getattr(declared, name):
+            raise UsageError(
+                f"plan.{name}: must be left out of an ablation, got some. Compare its rows with a study file."
+            )
     if study.design.named and declared.reference not in study.points_by_name:
         raise unknown("row", declared.reference, study.points_by_name, "plan.reference")
     return replace(study, plan=declared)

@@ -83,7 +83,7 @@ def decide(candidate: Candidate, champion: Version | None, tracker: Tracker, *, 
 
 
 def _first(candidate: Candidate) -> Decision:
-    """Compare the candidate with the reference of its study; every plan declares the pairs with the reference."""
+    """Compare the candidate with the reference of its study."""
     reference = candidate.results.reference
     if reference == candidate.model:
         return Decision(NOT_COMPARED, f"{reference} leads its study, and is the reference itself.", by_verdict=False)

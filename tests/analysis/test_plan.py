@@ -191,6 +191,34 @@ def test_a_plan_without_looks_has_the_hash_that_it_had_before_there_were_any():
     assert len({plain.hash, looked.hash, other.hash}) == 3
 
 
+def test_the_order_of_declared_pairs_is_no_part_of_the_claim():
+    one = Plan(family="pairs", pairs=[["lete", "sincos"], ["position", "lete"]])
+    other = Plan(family="pairs", pairs=[["lete", "position"], ["sincos", "lete"]])
+    assert one == other
+    assert one.pairs == (("lete", "position"), ("lete", "sincos"))
+    assert Plan.model_validate_json(one.model_dump_json(), strict=True) == one
+    fewer = Plan(family="pairs", pairs=[["lete", "position"]])
+    assert len({plan.study_of({}) for plan in (one, fewer, Plan())}) == 3
+
+
+def test_a_plan_without_pairs_has_the_hash_that_it_had_before_there_were_any():
+    assert "pairs" not in Plan(family="reference").effective()
+
+
+@pytest.mark.parametrize(
+    ("family", "declared"),
+    [
+        ({"family": "all"}, "ab ac bc"),
+        ({"family": "reference"}, "ab bc"),
+        ({"family": "pairs", "pairs": [["c", "a"]]}, "ac"),
+    ],
+)
+def test_a_family_declares_its_pairs_whatever_their_order(family, declared):
+    plan = Plan(**family)
+    found = [a + b for a, b in ("ab", "ac", "bc") if plan.declares(a, b, reference="b")]
+    assert found == [a + b for a, b in ("ab", "ac", "bc") if plan.declares(b, a, reference="b")] == declared.split()
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [

@@ -56,6 +56,7 @@ def test_the_documentation_has_examples_of_both_kinds():
         ("study", {"base": {"train.epochs": "5"}}),
         ("study", {"variants": {"a": {"model.embedding.name": "leet"}}}),
         ("study", {"plan": {"alpha": 2}}),
+        ("study", {"plan": {"family": "pairs", "pairs": [["lete"]]}}),
         ("study", {"seeds": [0, -1]}),
         ("ablation", {"time_embedding_dim": []}),
         ("ablation", {"learning_rate": {"low": 0.1, "high": 0.2, "wide": True}}),
@@ -74,6 +75,7 @@ def test_what_the_loader_refuses_the_schema_refuses(kind, tree, tmp_path):
     ("kind", "tree"),
     [
         ("study", {"num_epochs": 3, "normalize": False, "threshold": 0.5}),
+        ("study", {"plan": {"family": "pairs", "pairs": [["lete", "sincos"]]}}),
         ("study", {"train": {"epochs": 3}, "variants": {"a": {"p": 1.0, "model.embedding.name": "lete"}}}),
         ("ablation", {"dim": [8, 16], "objectives": "validation_loss", "base": {"train.epochs": 3}}),
         ("ablation", {"learning_rate": {"low": 0.001, "high": 0.01, "log": True}, "trials": 3, "seeds": [0]}),

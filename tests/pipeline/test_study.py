@@ -87,6 +87,18 @@ def test_a_run_takes_the_base_of_a_study_file(write):
         ({"plan": {"primary_metric": "best_accuracy"}}, ["plan.primary_metric", "chosen on test", "best_accuracy"]),
         ({"plan": {"alfa": 0.1}}, ["plan.alfa"]),
         ({"plan": {"reference": "lette"}}, ["lette", "lete"]),
+        ({"plan": {"family": "pairs"}}, ["plan.pairs", "must be named if the family is 'pairs'"]),
+        ({"plan": {"pairs": [["lete", "sincos"]]}}, ["plan.pairs", "and only then", "family 'all'"]),
+        ({"plan": {"family": "pairs", "pairs": 3}}, ["plan.pairs", "list of pairs", "got 3"]),
+        ({"plan": {"family": "pairs", "pairs": ["lete"]}}, ["plan.pairs", "list of pairs"]),
+        ({"plan": {"family": "pairs", "pairs": [["lete"]]}}, ["plan.pairs", "list of pairs"]),
+        ({"plan": {"family": "pairs", "pairs": [["lete", 3]]}}, ["plan.pairs", "list of pairs"]),
+        ({"plan": {"family": "pairs", "pairs": [["lete", "lete"]]}}, ["plan.pairs", "two variants", "lete twice"]),
+        (
+            {"plan": {"family": "pairs", "pairs": [["lete", "sincos"], ["sincos", "lete"]]}},
+            ["plan.pairs", "once", "lete and sincos twice"],
+        ),
+        ({"plan": {"family": "pairs", "pairs": [["lette", "sincos"]]}}, ["plan.pairs", "lette", "Did you mean lete?"]),
         ({"variants": {"pos/a": {}}}, ["variants", "letters, digits", "'pos/a'"]),
         ({"variants": {"..": {}}}, ["variants", "begin with a letter", "'..'"]),
         ({"variants": {"": {}}}, ["variants", "''"]),
@@ -103,6 +115,16 @@ def test_a_wrong_study_file_says_where_what_and_what_to_do(write, text, parts):
     assert all(part in message for part in parts), message
     assert "\n" not in message
     assert ", got " in message
+
+
+def test_a_narrowed_study_keeps_the_declared_pairs_of_its_models(write):
+    path = write({"plan": {"family": "pairs", "pairs": [["lete", "sincos"], ["lete", "position"]]}})
+    assert load_study(path, models=["position", "lete"]).plan.pairs == (("lete", "position"),)
+    assert load_study(path).plan.pairs == (("lete", "position"), ("lete", "sincos"))
+    with pytest.raises(
+        UsageError, match=r"--models: must hold both variants of a pair of plan\.pairs, got sincos, position"
+    ):
+        load_study(path, models=["sincos", "position"])
 
 
 def test_an_unreadable_file_is_named(tmp_path):

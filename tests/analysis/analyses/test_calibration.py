@@ -166,6 +166,9 @@ def test_the_family_is_the_declared_one_and_too_few_seeds_are_said(study, draw):
     assert calibration(study(correct)).tables["calibration"]["pairs"].item() == 3
     reference = Plan(reference="sincos", family="reference")
     assert calibration(study(correct, reference)).tables["calibration"]["pairs"].item() == 2
+    named = calibration(study(correct, Plan(family="pairs", pairs=[["lete", "sincos"]]))).tables["calibration"].iloc[0]
+    assert named["pairs"] == 1
+    assert named["power_5"] > 0  # the difference is planted in the pair that is declared
     finding = calibration(study(draw({"none": 0.6, "lete": 0.8}, seeds=2)))
     assert "not calibrated" in finding.data["stamp"]
     assert "3 seeds" in finding.data["stamp"]

@@ -64,6 +64,15 @@ def test_a_model_without_an_open_pair_stops_and_is_not_missing(looked):
         looked({"none": 3}, Plan())
 
 
+def test_with_named_pairs_only_their_models_go_on(looked):
+    plan = Plan(family="pairs", pairs=[["none", "lete"]], looks=(3, 5), levels=(0.02, 0.03))
+    results = looked(dict.fromkeys(RATES, 3), plan)
+    [look] = take_looks(results, one_look)
+    assert ledger([look])[["model_a", "model_b", "verdict"]].to_numpy().tolist() == [["lete", "none", "better"]]
+    assert look.undecided.empty
+    assert results.missing == ()
+
+
 def test_the_report_has_a_section_and_its_first_lines_name_the_look(looked):
     findings = run_analyses(looked({"none": 3}))
     text = report(findings)

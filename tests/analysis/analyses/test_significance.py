@@ -4,9 +4,11 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from analysis import run_analyses
 from analysis.analyses.banners import banners
 from analysis.analyses.significance import effect, judge, pair_table, significance, what_would_decide
 from analysis.plan import Plan
+from analysis.report.markdown import report
 from analysis.results import Results
 from analysis.statistics.outlook import outlook
 from analysis.statistics.randomness import stream
@@ -117,6 +119,31 @@ def test_pairs_outside_the_family_are_exploratory_and_do_not_cost_the_declared_o
     assert sorted(declared["p_adjusted"]) == pytest.approx([2 * smaller, max(2 * smaller, larger)])
     assert "Exploratory" in finding.summary
     assert len(finding.data["verdicts"]) == 2
+
+
+def test_declared_pairs_are_corrected_over_one_another_and_no_other_pair(study, draw):
+    plan = Plan(family="pairs", pairs=[["lete", "none"], ["sincos", "none"]])
+    results = study(draw(RATES), plan)
+    table = pair_table(results).set_index(["model_a", "model_b"])
+    assert table["declared"].to_dict() == {("sincos", "none"): True, ("lete", "none"): True, ("lete", "sincos"): False}
+    declared = table[table["declared"]]
+    smaller, larger = sorted(declared["p"])
+    assert sorted(declared["p_adjusted"]) == pytest.approx([2 * smaller, max(2 * smaller, larger)])
+    assert "pairs | lete and none; none and sincos" in report(run_analyses(results, ["overview", "significance"]))
+    one = pair_table(study(draw(RATES), Plan(family="pairs", pairs=[["lete", "sincos"]])))
+    last = one.set_index(["model_a", "model_b"]).loc[("lete", "sincos")]
+    assert last["p_adjusted"] == last["p"]
+
+
+def test_a_declared_pair_of_a_model_without_runs_still_counts(tables, draw):
+    runs, curves, predictions = tables(draw(RATES))
+    runs.loc[runs["model"] == "sincos", "status"] = "FAILED"
+    plan = Plan(family="pairs", pairs=[["lete", "none"], ["sincos", "none"]])
+    row = pair_table(Results(runs, curves, predictions, plan=plan, allow_missing=True)).iloc[0]
+    assert row["p_adjusted"] == pytest.approx(2 * row["p"])
+    only = Plan(family="pairs", pairs=[["sincos", "none"]])
+    table = pair_table(Results(runs, curves, predictions, plan=only, allow_missing=True))
+    assert table["declared"].tolist() == [False]
 
 
 def test_the_smallest_margin_is_the_one_at_which_a_zero_difference_would_have_been_equivalent(study, draw):

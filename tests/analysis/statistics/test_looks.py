@@ -1,11 +1,14 @@
+from itertools import combinations
+
 import pytest
 
 from analysis.plan import Plan, spent
 from analysis.statistics.looks import error_of_looks
 
 
-def error(looks, models=2, **more):
-    return error_of_looks(looks, models, **{"alpha": 0.05, "reference": False, "paired": True, **more})
+def error(looks, models=2, pairs=None, *, paired=True):
+    every = [(a, b) for b, a in combinations(range(models), 2)]
+    return error_of_looks(looks, models, pairs or every, alpha=0.05, paired=paired)
 
 
 def test_one_look_has_its_level_and_two_have_that_of_armitage_and_others():
@@ -20,7 +23,8 @@ def test_more_looks_are_wrong_more_often_and_never_more_than_bonferroni_says():
     once, twice, often = error([5], 4), error([5, 10], 4), error(range(5, 11), 4)
     assert once < twice < often
     assert twice <= 0.1
-    assert error([5], 4, reference=True) == pytest.approx(0.04, abs=0.012)
+    assert error([5], 4, [(1, 0), (2, 0), (3, 0)]) == pytest.approx(0.04, abs=0.012)
+    assert error([5], 4, [(3, 1)]) == pytest.approx(0.05, abs=0.007)
 
 
 @pytest.mark.parametrize("looks", [(4, 6, 8, 10), (3, 5, 6, 8), (8, 12, 16, 20)])
