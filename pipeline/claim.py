@@ -24,7 +24,8 @@ def place_claim(
     """
     results = load_results(study, tracker, allow_missing=True, probes=False)
     claim = Claim(model, accuracy, tests or len(results.test_set.label), runs, chosen_on)
-    placed = place(results, claim)
+    config = study.manifest.variants.get(model, {})
+    placed = place(results, claim, train_size=config.get("data", {}).get("train_size"))
     show(("", model), placed.table, title=f"{study.name} (study {study.id})")
     for note in placed.notes:
         say(f"Note. {note}")

@@ -57,8 +57,11 @@ class Placed:
     """Caveats that a reader must know."""
 
 
-def place(results: Results, claim: Claim) -> Placed:
-    """Compare a claim with the prediction from the stored runs of its model; ResultsError if they allow no prediction."""
+def place(results: Results, claim: Claim, *, train_size: int | None = None) -> Placed:
+    """Compare a claim with the prediction from the stored runs of its model; ResultsError if they allow no prediction.
+
+    `train_size` is the number of training sequences of the stored runs, if they had fewer than the data set has.
+    """
     rows, seeds = _evidence(results, claim.model)
     correct_Sn = results.correct[claim.model][rows]
     of_model = results.runs[results.runs["model"] == claim.model][rows]
@@ -74,8 +77,8 @@ def place(results: Results, claim: Claim) -> Placed:
     shown = with_interval(prediction.value, *_within_0_and_1(prediction, 1 - alpha))
     size = f"n = {plural(len(seeds), 'seed')} x {plural(correct_Sn.shape[1], 'sequence')}"
     said = {
-        "compatible": f"{percent(claim.accuracy)} is what {claim.model} scores",
-        "not compatible": f"{percent(claim.accuracy)} is not what {claim.model} scores",
+        "compatible": f"{claim.model} may score {percent(claim.accuracy)}",
+        "not compatible": f"{claim.model} does not score {percent(claim.accuracy)}",
         "open": f"these seeds do not exclude that {claim.model} scores {percent(claim.accuracy)}, and more may",
     }[verdict]
     what = f"{plural(claim.runs, 'new run')} on {plural(claim.tests, 'new sequence')}"
@@ -89,7 +92,7 @@ def place(results: Results, claim: Claim) -> Placed:
         needed,
         f"{sentence}{_what_would_tell(verdict, needed)}.",
         _table(claim, spread, gain_S, alpha),
-        tuple(_notes(results, claim, seeds, spread)),
+        tuple(_notes(results, claim, seeds, spread, train_size)),
     )
 
 
@@ -148,12 +151,13 @@ def _interval(prediction: TwoWay, alpha: float) -> str:
     return f"{percent(low)} to {percent(high)}"
 
 
-def _notes(results: Results, claim: Claim, seeds: list[int], spread: Spread) -> list[str]:
+def _notes(results: Results, claim: Claim, seeds: list[int], spread: Spread, train_size: int | None) -> list[str]:
     """Return caveats: circumstances that the comparison cannot take into account."""
     data, epochs = results.runs["dataset"].iloc[0], results.runs.loc[results.runs["model"] == claim.model, "epochs"]
+    trained_on = data if train_size is None else f"{plural(train_size, 'training sequence')} of {data}"
     notes = [
         (
-            f"It holds the number against this study's training: {data}, {plural(int(epochs.max()), 'epoch')}. Another "
+            f"It holds the number against this study's training: {trained_on}, {plural(int(epochs.max()), 'epoch')}. Another "
             "protocol is another distribution."
         )
     ]

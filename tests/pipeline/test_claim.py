@@ -38,12 +38,12 @@ def test_the_mean_of_the_stored_runs_is_compatible_with_them(opened, workplace, 
     said = capsys.readouterr().out.splitlines()
     assert said[0].strip() == f"lstm_comparison (study {study})"
     assert (
-        f"compatible: {mean:.2f} % is what sincos scores; expected of 1 new run on 32 new sequences: {mean:.2f} % ["
+        f"compatible: sincos may score {mean:.2f} %; expected of 1 new run on 32 new sequences: {mean:.2f} % ["
         in said[-1]
     )
     assert said[-1].endswith("(n = 3 seeds x 32 sequences).")
     assert any(
-        line.startswith("Note. It holds the number against this study's training: synthetic, 2 epochs.")
+        line.startswith("Note. It holds the number against this study's training: 32 training sequences of synthetic, 2 epochs.")
         for line in said
     )
     assert list(workplace.iterdir()) == []
@@ -56,7 +56,7 @@ def test_a_number_that_the_model_cannot_score_is_not_compatible(capsys):
     assert main(["claim", "--model", "sincos", *arguments]) == 0
     said = capsys.readouterr().out
     assert (
-        "not compatible: 100.00 % is not what sincos scores; expected of 1,000 new runs on 1,000,000 new sequences: "
+        "not compatible: sincos does not score 100.00 %; expected of 1,000 new runs on 1,000,000 new sequences: "
         in said
     )
     assert "of it, by choosing the epoch on test" in said

@@ -23,10 +23,12 @@ def test_a_number_near_the_mean_is_compatible_and_one_far_off_is_not(results):
     near, far = place(results, claim(mean)), place(results, claim(mean - 0.2))
     assert (near.verdict, near.p) == ("compatible", pytest.approx(1))
     assert near.sentence.startswith(
-        f"compatible: {100 * mean:.2f} % is what lete scores; expected of 1 new run on 400 new sequences: "
+        f"compatible: lete may score {100 * mean:.2f} %; expected of 1 new run on 400 new sequences: "
     )
     assert near.sentence.endswith("p = 1.000 two-sided (n = 5 seeds x 400 sequences).")
     assert (far.verdict, far.p < 0.01) == ("not compatible", True)
+    narrowed = place(results, claim(mean), train_size=10_000).notes[0]
+    assert narrowed.startswith("It holds the number against this study's training: 10,000 training sequences of ")
 
 
 def test_the_interval_ends_where_the_verdict_turns(results):
