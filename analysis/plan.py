@@ -87,21 +87,20 @@ Name = Annotated[str, AfterValidator(_name)]
 
 
 def _listed(value: object) -> object:
-    """Return a list, and the lists in it, as tuples, because JSON has no tuples."""
-    return tuple(map(_listed, value)) if isinstance(value, list) else value
+    """Return a list as a tuple, because JSON has no tuples."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _pairs(value: object) -> object:
     """Return pairs of names in alphabetical order, because no order is part of the claim and the plan is hashed."""
-    pairs = _listed(value)
-    if not isinstance(pairs, tuple) or not all(map(_is_pair, pairs)):
+    if not isinstance(value, list | tuple) or not all(map(_is_pair, value)):
         raise ValueError('must be a list of pairs of variants, such as [["lete", "position"], ["lete", "sincos"]]')
-    return tuple(sorted((min(pair), max(pair)) for pair in pairs))
+    return tuple(sorted((min(pair), max(pair)) for pair in value))
 
 
 def _is_pair(value: object) -> bool:
     return (
-        isinstance(value, tuple)
+        isinstance(value, list | tuple)
         and len(value) == 2  # noqa: PLR2004 - of a pair
         and all(isinstance(name, str) and NAME.fullmatch(name) for name in value)
     )
@@ -201,7 +200,7 @@ class Plan(BaseModel):
         if same := [one for one, other in self.pairs if one == other]:
             raise ValueError(f"pairs: must each be of two variants, got {same[0]} twice in one")
         if len(set(self.pairs)) < len(self.pairs):
-            twice = next(pair for pair in self.pairs if self.pairs.count(pair) > 1)
+            twice = next(one for one, other in pairwise(self.pairs) if one == other)
             raise ValueError(f"pairs: must each be named once, got {' and '.join(twice)} twice")
         return self
 

@@ -79,6 +79,11 @@ def listing(words: Iterable[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
+def couples(pairs: Iterable[tuple[str, str]]) -> str:
+    """Return pairs of names in words, or "none"."""
+    return "; ".join(f"{one} and {other}" for one, other in pairs) or "none"
+
+
 def series(parts: Iterable[str], most: int = 8) -> str:
     """Return 'a; b; c', with at most `most` parts and the number of the others."""
     every = list(parts)

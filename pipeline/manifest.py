@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from analysis.analyses.looking import LEDGER
 from analysis.plan import Name, Plan
@@ -49,6 +49,12 @@ class Manifest(BaseModel):
     cells: tuple[CellEntry, ...]
     tuning_trials: dict[str, int] = {}
     """Number of trials from which the settings of each variant were chosen."""
+
+    @model_validator(mode="after")
+    def _check_pairs(self) -> Self:
+        if strange := {name for pair in self.plan.pairs for name in pair} - set(self.variants):
+            raise ValueError(f"plan.pairs: must be of variants of the study, got {min(strange)}")
+        return self
 
     def about(self, model: str) -> dict[str, Any]:
         """Return the columns of the table of runs that a variant determines, rather than its runs."""

@@ -239,14 +239,23 @@ def study_of(
 
 
 def _left_pairs(plan: Plan, known: Iterable[str], chosen: Collection[str]) -> Plan:
-    """Return the plan with those of its named pairs that are left among the chosen variants; UsageError if none is."""
+    """Return the plan with those of its named pairs that are left among the chosen variants.
+
+    UsageError if a pair has an unknown variant, or if a variant is left without a pair: its runs would serve no verdict. A single
+    variant has no pairs, whatever the family.
+    """
+    if not plan.pairs:
+        return plan
     for name in chain.from_iterable(plan.pairs):
         if name not in known:
             raise unknown("variant", name, known, "plan.pairs")
+    if len(chosen) == 1:
+        return plan.model_copy(update={"family": "all", "pairs": ()})
     left = tuple(pair for pair in plan.pairs if set(pair) <= set(chosen))
-    if plan.pairs and not left:
+    if alone := [name for name in chosen if name not in chain.from_iterable(left)]:
         raise UsageError(
-            f"--models: must hold both variants of a pair of plan.pairs, got {', '.join(chosen)}. Name both variants of a pair."
+            f"plan.pairs: must hold each chosen variant, got no pair of {', '.join(alone)} among {', '.join(chosen)}. Declare one, or "
+            "leave the variant out."
         )
     return plan.model_copy(update={"pairs": left})
 

@@ -15,7 +15,7 @@ from analysis.metrics.registry import BY_NAME
 from analysis.report.markdown import section
 from analysis.report.records import jsonable
 from analysis.results import Results
-from analysis.wording import bullets
+from analysis.wording import bullets, couples
 from pipeline.config import digest_of
 from pipeline.console import say
 from pipeline.errors import UsageError
@@ -73,8 +73,10 @@ def _check_plans(studies: Sequence[StoredStudy]) -> None:
     first = studies[0]
     for study in studies[1:]:
         for field in SAME:
-            one, other = getattr(first.manifest.plan, field), getattr(study.manifest.plan, field)
+            one, other = (getattr(each.manifest.plan, field) for each in (first, study))
             if one != other:
+                if field == "pairs":
+                    one, other = couples(one), couples(other)
                 raise UsageError(
                     f"--studies: must have the same plan.{field}, got {one} in study {first.id} and {other} in study {study.id}. "
                     "Leave that study out, or run it with the same plan."

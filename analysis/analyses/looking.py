@@ -5,7 +5,8 @@
 - Holm's procedure corrects over the declared family at each look. A pair that was decided before keeps its place: with p = 0 in the
   family of its verdict, and with p = 1 in the other. No pair leaves a family without being rejected in it, so the
   first false rejection needs a p below level / (number of true hypotheses).
-- A look counts once every model with an open pair has all its seeds. Exploratory pairs are judged again at each look.
+- The first look counts once every model has all its seeds, and a later one once every model with an open pair has. No look is taken
+  while a model has no finished run. Exploratory pairs are judged again at each look.
 """
 
 from collections.abc import Callable, Sequence

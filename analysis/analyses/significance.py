@@ -305,7 +305,7 @@ def significance(results: Results) -> Finding:
     if table.empty:
         return Finding("significance", title, "One model: nothing to compare.", tables={"pairs": table}, listed=())
     declared = table[table["declared"]]
-    counted = _counted(declared) + (f" {by_look(declared, plan)}" if plan.looks else "")
+    counted = _counted(declared) + (f" {by_look(declared, plan)}" if plan.looks and len(declared) else "")
     verdicts = [verdict_sentence(row, plan) for _, row in declared.iterrows()]
     notes = _notes(table, plan, results)
     primary = primary_metric(plan).title.lower()
@@ -388,6 +388,8 @@ def _caution(table: pd.DataFrame) -> str:
 
 
 def _counted(declared: pd.DataFrame) -> str:
+    if declared.empty:
+        return "No verdict: no declared pair has runs of both of its models."
     counts = [f"{(declared['verdict'] == v).sum()} {v}" for v in VERDICTS if (declared["verdict"] == v).any()]
     return f"{plural(len(declared), 'declared pair')}: {listing(counts)}."
 

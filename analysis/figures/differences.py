@@ -19,7 +19,7 @@ from analysis.wording import points, series
 
 ROW_HEIGHT, WIDTH = 66, 520
 MOST_ROWS = 30
-"""Number of rows above which only declared pairs are drawn."""
+"""Number of rows above which only declared pairs are drawn, if there are some."""
 VERDICT_COLOURS = {"better": COLOURS[0], "worse": COLOURS[0], "equivalent": COLOURS[2], "undecided": MUTED}
 
 
@@ -29,7 +29,7 @@ def differences_figure(pairs: pd.DataFrame, alpha: float, margin: float, what: s
     `pairs` has difference, ci_low, ci_high, adjusted_low and adjusted_high in [0, 1] units, verdict and declared. The band
     shows `margin` on both sides of zero; `what` names the quantity.
     """
-    shown = pairs if len(pairs) <= MOST_ROWS else pairs[pairs["declared"]]
+    shown = pairs[pairs["declared"]] if len(pairs) > MOST_ROWS and pairs["declared"].any() else pairs
     names = [f"{row['model_a']} - {row['model_b']}" for _, row in shown.iterrows()]
     figure = Figure()
     for place, (name, (_, row)) in enumerate(zip(names, shown.iterrows(), strict=True)):

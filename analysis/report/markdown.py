@@ -12,7 +12,17 @@ from analysis.findings import Finding
 from analysis.metrics.curves import STABILITY_WINDOW
 from analysis.metrics.registry import BY_NAME, Metric
 from analysis.report.answer import answer, headline
-from analysis.wording import UNKNOWN, as_words, bullets, markdown_table, plain, plural, printable, with_interval
+from analysis.wording import (
+    UNKNOWN,
+    as_words,
+    bullets,
+    couples,
+    markdown_table,
+    plain,
+    plural,
+    printable,
+    with_interval,
+)
 
 MODEL_METRICS = ("best_accuracy", "final_accuracy", "training_stability", "parameters", "epoch_seconds")
 RUN_METRICS = (
@@ -133,10 +143,11 @@ def _stamp(findings: Sequence[Finding]) -> list[str]:
 def _verdicts(findings: Sequence[Finding]) -> list[str]:
     """Return the number of pairs per verdict, and one bullet per pair with the verdict in bold; empty without pairs."""
     significance, lines = _find(findings, "significance"), verdict_lines(findings)
-    if not significance or not lines:
+    if not significance or "counted" not in significance.data:
         return []
-    said = (line.partition(":") for line in lines)
-    return [str(significance.data["counted"]), bullets([f"**{verdict}**:{rest}" for verdict, _, rest in said])]
+    said = [line.partition(":") for line in lines]
+    verdicts = [bullets([f"**{verdict}**:{rest}" for verdict, _, rest in said])] if said else []
+    return [str(significance.data["counted"]), *verdicts]
 
 
 def _verdict_section(findings: Sequence[Finding]) -> list[str]:
@@ -244,7 +255,7 @@ def _plan(findings: Sequence[Finding]) -> list[str]:
         "exclusions": "; ".join(data["plan"]["exclusions"]) or "none",
     }
     if "pairs" in plan:
-        plan["pairs"] = "; ".join(f"{one} and {other}" for one, other in plan["pairs"])
+        plan["pairs"] = couples(plan["pairs"])
     if data["plan_hash"]:
         plan |= {"seeds": ", ".join(map(str, data["planned_seeds"]))}
         plan |= {"declared": data["declared"], "hash": data["plan_hash"]}

@@ -171,12 +171,16 @@ def _chosen(rows: dict[str, Values], wanted: Sequence[str]) -> dict[str, Values]
 def _with_plan(study: AblationStudy, plan: Values) -> AblationStudy:
     """Return the study with its plan: every row is compared with the first, unless the file says otherwise."""
     first = study.points[0].name if not study.design.searches else ""
-    declared = validate(Plan, {"reference": first, "family": "reference", **plan}, "plan")
     for name in ("looks", "pairs"):
-        if getattr(declared, name):
+        if plan.get(name):
             raise UsageError(
                 f"plan.{name}: must be left out of an ablation, got some. Compare its rows with a study file."
             )
+    if plan.get("family") == "pairs":
+        raise UsageError(
+            "plan.family: must be 'all' or 'reference' in an ablation, got 'pairs'. Compare its rows with a study file."
+        )
+    declared = validate(Plan, {"reference": first, "family": "reference", **plan}, "plan")
     if study.design.named and declared.reference not in study.points_by_name:
         raise unknown("row", declared.reference, study.points_by_name, "plan.reference")
     return replace(study, plan=declared)

@@ -136,6 +136,8 @@ WRONG = [
     ({**SPACE, "seeds": 3}, ["seeds", "list", "3"]),
     ({**SPACE, "seeds": []}, ["seeds", "at least one"]),
     ({**SPACE, "seed": 3}, ["seed", "left out of an ablation"]),
+    ({**SPACE, "plan": {"pairs": [["a", "b"]]}}, ["plan.pairs", "left out of an ablation"]),
+    ({**SPACE, "plan": {"family": "pairs"}}, ["plan.family", "'all' or 'reference' in an ablation", "'pairs'"]),
     ({**SPACE, "objectives": ["test_accuracy"]}, ["objectives", "validation_accuracy", "test_accuracy"]),
     ({**SPACE, "objectives": []}, ["objectives", "at least one"]),
     ({**SPACE, "objectives": "parameters", "pruning": "median"}, ["pruning", "validation_accuracy"]),

@@ -43,7 +43,9 @@ def test_the_mean_of_the_stored_runs_is_compatible_with_them(opened, workplace, 
     )
     assert said[-1].endswith("(n = 3 seeds x 32 sequences).")
     assert any(
-        line.startswith("Note. It holds the number against this study's training: 32 training sequences of synthetic, 2 epochs.")
+        line.startswith(
+            "Note. It holds the number against this study's training: 32 training sequences of synthetic, 2 epochs."
+        )
         for line in said
     )
     assert list(workplace.iterdir()) == []

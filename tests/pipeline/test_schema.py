@@ -20,6 +20,7 @@ EXAMPLES = [
     for page in PAGES
     for number, text in enumerate(re.findall(r"```json\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL))
 ]
+TWO = {name: {"model.embedding.name": embedding} for name, embedding in (("a", "lete"), ("b", "sincos"))}
 CHECKS = {kind: jsonschema.Draft202012Validator(schema(kind), format_checker=None) for kind in ("study", "ablation")}
 
 
@@ -75,7 +76,7 @@ def test_what_the_loader_refuses_the_schema_refuses(kind, tree, tmp_path):
     ("kind", "tree"),
     [
         ("study", {"num_epochs": 3, "normalize": False, "threshold": 0.5}),
-        ("study", {"plan": {"family": "pairs", "pairs": [["lete", "sincos"]]}}),
+        ("study", {"variants": TWO, "plan": {"family": "pairs", "pairs": [["a", "b"]]}}),
         ("study", {"train": {"epochs": 3}, "variants": {"a": {"p": 1.0, "model.embedding.name": "lete"}}}),
         ("ablation", {"dim": [8, 16], "objectives": "validation_loss", "base": {"train.epochs": 3}}),
         ("ablation", {"learning_rate": {"low": 0.001, "high": 0.01, "log": True}, "trials": 3, "seeds": [0]}),

@@ -1,10 +1,13 @@
 import json
 
 import pytest
+from pydantic import ValidationError
 
+from analysis.plan import Plan
 from pipeline.ablation.reading import load_ablation
 from pipeline.errors import UsageError
 from pipeline.identity import ROOT
+from pipeline.manifest import Manifest
 from pipeline.study import DEFAULT_MODELS, load_run, load_study
 
 
@@ -118,13 +121,25 @@ def test_a_wrong_study_file_says_where_what_and_what_to_do(write, text, parts):
 
 
 def test_a_narrowed_study_keeps_the_declared_pairs_of_its_models(write):
-    path = write({"plan": {"family": "pairs", "pairs": [["lete", "sincos"], ["lete", "position"]]}})
-    assert load_study(path, models=["position", "lete"]).plan.pairs == (("lete", "position"),)
+    variants = {name: {"model.embedding.name": name} for name in ("position", "sincos", "lete")}
+    pairs = [["lete", "sincos"], ["lete", "position"]]
+    path = write({"variants": variants, "plan": {"family": "pairs", "pairs": pairs}})
     assert load_study(path).plan.pairs == (("lete", "position"), ("lete", "sincos"))
+    assert load_study(path, models=["position", "lete"]).plan.pairs == (("lete", "position"),)
+    assert load_study(path, models=["sincos"]).plan.pairs == ()
     with pytest.raises(
-        UsageError, match=r"--models: must hold both variants of a pair of plan\.pairs, got sincos, position"
+        UsageError,
+        match=r"plan\.pairs: must hold each chosen variant, got no pair of time2vec among lete, sincos, time2vec",
     ):
-        load_study(path, models=["sincos", "position"])
+        load_study(path, models=["lete", "sincos", "time2vec"])
+
+
+def test_a_stored_study_declares_pairs_of_its_own_variants():
+    plan = Plan(family="pairs", pairs=[["a", "b"]])
+    parts = {"id": "", "name": "own", "plan": plan, "plan_hash": "", "seeds": (0,), "cells": ()}
+    assert Manifest(variants={"a": {}, "b": {}}, **parts).plan == plan
+    with pytest.raises(ValidationError, match=r"plan\.pairs: must be of variants of the study, got b"):
+        Manifest(variants={"a": {}, "c": {}}, **parts)
 
 
 def test_an_unreadable_file_is_named(tmp_path):

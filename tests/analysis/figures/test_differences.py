@@ -3,6 +3,8 @@ import numpy as np
 from analysis import run_analyses
 from analysis.figures import described
 from analysis.plan import Plan
+from analysis.report.markdown import report, verdict_markdown
+from analysis.results import Results
 
 
 def found(results):
@@ -31,6 +33,25 @@ def test_pairs_that_were_not_declared_are_marked_and_left_out_where_there_are_to
     many, pairs = found(study(draw({f"m{number}": 0.8 for number in range(9)}), Plan(family="reference")))
     assert len(pairs) == 36
     assert len(many.layout.yaxis.ticktext) == 8
+
+
+def test_where_no_declared_pair_has_runs_the_others_are_drawn_and_it_is_said(tables, draw):
+    models = [f"m{number}" for number in range(10)]
+    runs, curves, predictions = tables(draw(dict.fromkeys(models, 0.8)))
+    runs.loc[runs["model"] == "m9", "status"] = "FAILED"
+    curves, predictions = (table[table["model"] != "m9"] for table in (curves, predictions))
+    plan = Plan(family="pairs", pairs=[["m9", model] for model in models[:9]], looks=(3,), levels=(0.05,))
+    results = Results(runs, curves, predictions, plan=plan, allow_missing=True)
+    figure, pairs = found(results)
+    assert len(figure.layout.yaxis.ticktext) == len(pairs) == 36
+    assert not pairs["declared"].any()
+    findings = run_analyses(results, ["overview", "significance", "calibration"])
+    for text in (report(findings), verdict_markdown(findings)):
+        assert "No verdict: no declared pair has runs of both of its models." in text
+        assert (
+            "The verdicts were not calibrated: that needs two models with 3 seeds in common, and a declared pair."
+            in text
+        )
 
 
 def test_one_seed_has_a_point_and_no_interval(study, draw):
