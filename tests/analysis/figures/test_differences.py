@@ -5,6 +5,7 @@ from analysis.figures import described
 from analysis.plan import Plan
 from analysis.report.markdown import report, verdict_markdown
 from analysis.results import Results
+from analysis.wording import interval
 
 
 def found(results):
@@ -52,6 +53,25 @@ def test_where_no_declared_pair_has_runs_the_others_are_drawn_and_it_is_said(tab
             "The verdicts were not calibrated: that needs two models with 3 seeds in common, and a declared pair."
             in text
         )
+
+
+def test_a_row_far_outside_the_others_is_an_arrow_with_its_numbers(study, draw):
+    rates = {"lete": 0.9, "sincos": 0.88, "position": 0.91, "time2vec": 0.87, "none": 0.1}
+    figure, pairs = found(study(draw(rates, seeds=6), Plan(family="reference")))
+    low, high = figure.layout.xaxis.range
+    arrows = [trace for trace in figure.data if (trace.marker.symbol or "").startswith("triangle")]
+    assert [trace.name for trace in arrows] == [
+        f"{row['model_a']} - {row['model_b']}"
+        for _, row in pairs.iterrows()
+        if "none" in (row["model_a"], row["model_b"])
+    ]
+    assert all(low < trace.x[0] < high and trace.marker.symbol == "triangle-left" for trace in arrows)
+    assert low > -30
+    row = pairs.set_index(["model_a", "model_b"]).loc[("none", "lete")]
+    written = f"<b>{100 * row['difference']:+.2f}</b> {interval(row['adjusted_low'], row['adjusted_high'])}"
+    assert written in [note.text for note in figure.layout.annotations]
+    assert "arrow: beyond the axis" in figure.layout.title.subtitle.text
+    assert "none minus lete -8" in described(figure)
 
 
 def test_one_seed_has_a_point_and_no_interval(study, draw):
