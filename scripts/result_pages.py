@@ -1,15 +1,16 @@
 """Writes the pages of docs/results that stand on the evidence beside them: `.venv/bin/python -m scripts.result_pages`.
 
 Each archive in docs/results/evidence is a study, as `python -m pipeline export` writes it: `suite_NAME.zip` of config/need.json on
-the data set NAME, and `event_mnist_10000.zip` of config/event_mnist_10000.json. No store is read, so anyone who has the repository
-can write the pages again. An archive also holds its report, in the words that the project had when it was written: where they have
-changed since, the report is written anew.
+the data set NAME, and `STUDY.zip` of config/STUDY.json. No store is read, so anyone who has the repository can write the pages again.
+An archive also holds its report, in the words that the project had when it was written: where they have changed since, the report is
+written anew.
 """
 
 import re
 from pathlib import Path
 
 from analysis.analyses.need import need
+from analysis.analyses.significance import significance
 from analysis.analyses.suite import suite
 from analysis.figures import to_images
 from analysis.findings import Finding
@@ -23,8 +24,11 @@ from pipeline.suite import member_of
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "results"
 EVIDENCE = FOLDER / "evidence"
-SUITE, STUDY = FOLDER / "suite.md", FOLDER / "event_mnist.md"
-OF_STUDY = EVIDENCE / "event_mnist_10000.zip"
+SUITE = FOLDER / "suite.md"
+STUDIES = {
+    FOLDER / "event_mnist.md": EVIDENCE / "event_mnist_10000.zip",
+}
+"""The pages of single studies, each with its evidence."""
 BEGIN, END = "<!-- evidence: begin -->\n", "\n<!-- evidence: end -->"
 FIGURE = "critical_difference"
 SECTIONS = ("Answer", "Verdict", "Looks", "Convergence", "Efficiency", "Plan", "Environment")
@@ -32,12 +36,18 @@ SECTIONS = ("Answer", "Verdict", "Looks", "Convergence", "Efficiency", "Plan", "
 
 
 def main() -> None:
-    """Replace what stands between the two markers of each page, and the figure of the suite."""
+    """Replace what stands between the two markers of each page, and the figure of each page."""
     studies = [renewed(load(file)) for file in sorted(EVIDENCE.glob("suite_*.zip"))]
     compared = over_data(studies)
     write(SUITE, of_suite(studies, compared))
-    (FOLDER / "suite.svg").write_bytes(to_images(compared.figures)["svg"][FIGURE])
-    write(STUDY, of_study(renewed(load(OF_STUDY))))
+    figures = {SUITE: compared.figures[FIGURE]}
+    for page, file in STUDIES.items():
+        study = renewed(load(file))
+        write(page, of_study(study, page))
+        figures[page] = significance(results_of(study)).figures["differences"]
+    images = to_images({page.stem: figure for page, figure in figures.items()})
+    for stem, image in images["svg"].items():
+        (FOLDER / f"{stem}.svg").write_bytes(image)
 
 
 def write(page: Path, text: str) -> None:
@@ -99,13 +109,14 @@ def of_suite(studies: list[Contents], compared: Finding) -> str:
     return "\n\n".join(parts)
 
 
-def of_study(study: Contents) -> str:
-    """Return the results of one study as Markdown: the sections of its report about what was declared, and about costs."""
+def of_study(study: Contents, page: Path) -> str:
+    """Return for its page the results of one study as Markdown: the sections of its report about what was declared, and about costs."""
     report = study.members[f"{REPORT}analysis_report.md"].decode()
     _, *found = re.split(r"^## (.+)\n", report, flags=re.MULTILINE)
     texts = dict(zip(found[::2], found[1::2], strict=True))
     texts["Verdict"] = texts["Verdict"].split("\nExploratory pairs")[0]
     texts["Looks"] = texts["Looks"].split("\nTable: ")[0]
+    texts["Answer"] += f"\n![Differences of the declared and other pairs, with their intervals]({page.stem}.svg)\n"
     hours = results_of(study).runs["total_seconds"].sum() / 3600
     parts = [f"## {title}\n{texts[title].rstrip()}" for title in SECTIONS]
     return "\n\n".join([origin(study), f"All runs together trained for {hours:.1f} hours.", *parts])
