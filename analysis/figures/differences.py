@@ -109,7 +109,7 @@ def _far(rows: pd.DataFrame) -> pd.Series:
 
 def _arrow(figure: Figure, row: pd.Series, place: int, name: str, axis: tuple[float, float]) -> None:
     """Draw a row beyond the axis at its edge, with the interval in words."""
-    right = row["difference"] > 0
+    right = bool(row["difference"] > 0)
     edge = axis[right] + (-0.02 if right else 0.02) * (axis[1] - axis[0])
     marker = {
         "color": VERDICT_COLOURS[row["verdict"]],

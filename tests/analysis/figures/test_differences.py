@@ -72,6 +72,11 @@ def test_a_row_far_outside_the_others_is_an_arrow_with_its_numbers(study, draw):
     assert written in [note.text for note in figure.layout.annotations]
     assert "arrow: beyond the axis" in figure.layout.title.subtitle.text
     assert "none minus lete -8" in described(figure)
+    figure, _ = found(study(draw({"none": 0.1, **rates}, seeds=6)))
+    low, high = figure.layout.xaxis.range
+    arrows = [trace for trace in figure.data if (trace.marker.symbol or "").startswith("triangle")]
+    assert [trace.name for trace in arrows] == [f"{model} - none" for model in rates if model != "none"]
+    assert all(low < trace.x[0] < high < 30 and trace.marker.symbol == "triangle-right" for trace in arrows)
 
 
 def test_one_seed_has_a_point_and_no_interval(study, draw):
