@@ -47,6 +47,8 @@ TRAINED = (
 )
 """Flags of the verbs that train a study."""
 
+RESUMED = ("main", "train", "compare", "ablate", "predict", "import", "deliver", "rm", "clean")
+"""Verbs that keep what they have done when they are interrupted."""
 VERBS: dict[str, tuple[str, tuple[str, ...]]] = {
     "main": (
         "train what is missing of a study, analyse it, print the verdicts",
@@ -538,12 +540,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     _open_streams()
     options = vars(parse(arguments))
+    verb = options.pop("verb")
     signal.signal(signal.SIGTERM, interrupt)
     try:
         with keep_interrupts(interrupt):
-            _run(options.pop("verb"), options)
+            _run(verb, options)
     except KeyboardInterrupt:
-        print("interrupted: the same command goes on where this one stopped.", file=sys.stderr)
+        next_time = "continues where this one stopped" if verb in RESUMED else "begins anew"
+        print(f"interrupted: the same command {next_time}.", file=sys.stderr)
         return 130
     except _wrong_input() as error:
         print(plain(f"error: {error}"), file=sys.stderr)
@@ -627,6 +631,11 @@ def _run(verb: str, options: dict[str, Any]) -> None:
         return bench(**{name: options[name] for name in VERBS["bench"][1]})
     if verb == "verify" and options["study"].endswith(ARCHIVE):
         return _verify_file(options)
+    if verb == "verify" and Path(options["study"]).is_file():
+        raise UsageError(
+            f"{options['study']}: must be a study of the store or a file of export, which ends in {ARCHIVE}, got another file. "
+            "Name one of these."
+        )
     if options.pop("key", None):
         raise UsageError("--key: must stand with a file of export, got one without. Name the file, or drop it.")
     if "time_left" in options:

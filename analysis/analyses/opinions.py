@@ -6,7 +6,7 @@ test accuracy, whatever the primary metric is.
 """
 
 from dataclasses import asdict, dataclass
-from math import isnan, nan
+from math import isfinite, isnan, nan
 
 import numpy as np
 import pandas as pd
@@ -254,7 +254,7 @@ def _sizes(rows: pd.DataFrame, head: str) -> str:
         [
             *_who(row),
             interval(row["bootstrap_low"], row["bootstrap_high"]),
-            *(UNKNOWN if pd.isna(row[name]) else f"{row[name]:.2f}" for name in ("hedges_g", "d_z")),
+            *(f"{row[name]:.2f}" if isfinite(row[name]) else UNKNOWN for name in ("hedges_g", "d_z")),
             percent(row["improvement"]),
             " / ".join(
                 UNKNOWN if pd.isna(row[name]) else f"{row[name]:.2f}" for name in ("p_better", "p_within", "p_worse")
@@ -297,6 +297,8 @@ def _omnibus(table: pd.DataFrame, results: Results) -> str:
         f"All models at once (their means span {points(table['range'].iloc[0])[1:]} points; shown, and gates nothing):"
     ]
     if len(f):
-        said.append(f"permutation F over seeds {f['statistic'].iloc[0]:.2f}, its p {_p(f['p'].iloc[0])};")
+        statistic = f["statistic"].iloc[0]
+        shown = f"{statistic:.2f}" if isfinite(statistic) else "infinite, because no model varies over seeds"
+        said.append(f"permutation F over seeds {shown}, its p {_p(f['p'].iloc[0])};")
     said.append(f"Cochran's Q is significant in {(q['p'] < results.plan.alpha).sum()} of {len(q)} seeds.")
     return " ".join(said)

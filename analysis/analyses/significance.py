@@ -11,7 +11,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import inf, nan, sqrt
+from math import inf, isinf, nan, sqrt
 from typing import Any
 
 import numpy as np
@@ -246,8 +246,12 @@ def effect(row: pd.Series, plan: Plan) -> str:
     if row["ci_low"] * row["ci_high"] > 0 >= row["adjusted_low"] * row["adjusted_high"]:  # only that one excludes zero
         size += f" (adjusted for the number of pairs {interval(row['adjusted_low'], row['adjusted_high'])})"
     if pd.isna(row["p"]):
-        return f"{size}, g = {row['hedges_g']:.2f}"
-    return f"{size}, {p_value(row['p'])} (Holm: {p_value(row['p_adjusted'])}), g = {row['hedges_g']:.2f}"
+        return f"{size}, {_effect_size(row['hedges_g'])}"
+    return f"{size}, {p_value(row['p'])} (Holm: {p_value(row['p_adjusted'])}), {_effect_size(row['hedges_g'])}"
+
+
+def _effect_size(g: float) -> str:
+    return "no g, because no model varies over seeds" if isinf(g) else f"g = {g:.2f}"
 
 
 def verdict_line(row: pd.Series, plan: Plan) -> str:

@@ -15,7 +15,7 @@ VERDICTS = {
     "fits": "takes the times, keeps its effective rank, and tells the median gap apart.",
     "blurs": "an event and the same event one median gap later have nearly the same code: it shows longer times only.",
     "collapsed": "uses fewer than three directions, and less than half of those that it uses on the whole times 0 to 783.",
-    "constant": "gives one code to all events.",
+    "constant": "its code does not depend on the times of these events.",
     "refused": "cannot take these times.",
 }
 GAPLESS = VERDICTS | {"fits": "takes the times and keeps its effective rank; there is no gap above 0 to tell apart."}

@@ -1,7 +1,7 @@
 r"""LaTeX tables for a paper, to be included with `\input`; they need the package booktabs and have no caption."""
 
 from collections.abc import Sequence
-from math import isnan
+from math import isfinite, isnan
 
 import pandas as pd
 
@@ -46,7 +46,7 @@ def significance_table(findings: Sequence[Finding]) -> str:
             _difference(row),
             _p(row["p"]),
             _p(row["p_adjusted"]),
-            "--" if pd.isna(row["hedges_g"]) else f"${row['hedges_g']:.2f}$",
+            f"${row['hedges_g']:.2f}$" if isfinite(row["hedges_g"]) else "--",
             row["verdict"] + ("" if row["declared"] else "*"),
         ]
         for _, row in pairs.iterrows()

@@ -54,6 +54,6 @@ def test_an_analysis_whose_browser_hangs_ends_when_it_is_interrupted(place, mlfl
     with tally.fault():
         process = int(wait_for(lambda: told.exists() and told.read_text(), "the browser"))
         send(running.pid, number)
-        assert running.end(30).check(130).error == "interrupted: the same command goes on where this one stopped.\n"
+        assert running.end(30).check(130).error == "interrupted: the same command begins anew.\n"
         assert state_of(process) in ("", "Z")
         place.run("analyze").check()

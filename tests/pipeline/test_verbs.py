@@ -88,6 +88,10 @@ def one_line(capsys):
         (["drift"], "--model: must be models:/NAME@ALIAS, models:/NAME/VERSION or runs:/RUN/NAME, got none"),
         (["drift", "--model=models:/x@y"], "--input: must be a file of events, got none"),
         (["verify", "nothere"], "--study: must be a study"),
+        (
+            ["verify", __file__],
+            ".py: must be a study of the store or a file of export, which ends in .zip, got another file",
+        ),
         (["verify", "--choice", "one"], "--choice: must be a whole number from 0 on, got one"),
         (["verify", "nothere", "--all"], "--all: must stand without a study, got nothere"),
         (["promote"], "study: must be given, got none"),
@@ -183,6 +187,18 @@ def test_an_error_that_is_foreseen_is_one_line_and_an_exit_code(monkeypatch, cap
     said = one_line(capsys)
     assert said.startswith(prefix)
     assert code == 130 or said == f"{prefix}somewhere: must hold, got nothing. Do something.\n"
+
+
+@pytest.mark.parametrize(
+    ("verb", "said"), [("compare", "continues where this one stopped"), ("analyze", "begins anew")]
+)
+def test_an_interrupted_command_says_whether_its_work_is_kept(monkeypatch, capsys, verb, said):
+    def fail(_call):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"pipeline.verbs.{verb}", fail)
+    assert main([verb]) == 130
+    assert one_line(capsys) == f"interrupted: the same command {said}.\n"
 
 
 @pytest.mark.parametrize("error", [ValueError, RuntimeError, KeyError, type("UsageError", (ValueError,), {})])

@@ -7,6 +7,7 @@ import pytest
 
 from analysis import run_analyses
 from analysis.report.latex import results_table, significance_table
+from analysis.report.markdown import report
 
 TABLES = [results_table, significance_table]
 
@@ -14,6 +15,19 @@ TABLES = [results_table, significance_table]
 @pytest.fixture(scope="module")
 def findings(study, draw):
     return run_analyses(study(draw({"a_b": 0.6, "50%&up": 0.9, "third": 0.62})), ["overview", "significance"])
+
+
+def test_models_that_do_not_vary_over_seeds_have_no_effect_size_anywhere(study):
+    # Each seed has the same number of right answers, on other sequences.
+    alike = {"a": [np.roll(np.arange(100) < 60, seed) for seed in range(3)], "b": [np.arange(100) < 80] * 3}
+    alike["b"] = [np.roll(right, 7 * seed) for seed, right in enumerate(alike["b"])]
+    found = run_analyses(
+        study({model: np.array(rows) for model, rows in alike.items()}), ["overview", "significance", "opinions"]
+    )
+    text = report(found)
+    assert "no g, because no model varies over seeds" in text
+    assert "permutation F over seeds infinite, because no model varies over seeds" in text
+    assert not re.search(r"\binf\b", text + significance_table(found))
 
 
 @pytest.mark.parametrize("table", TABLES)
