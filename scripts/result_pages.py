@@ -27,6 +27,7 @@ EVIDENCE = FOLDER / "evidence"
 SUITE = FOLDER / "suite.md"
 STUDIES = {
     FOLDER / "event_mnist.md": EVIDENCE / "event_mnist_10000.zip",
+    FOLDER / "event_mnist_contrasts.md": EVIDENCE / "event_mnist_10000_contrasts.zip",
 }
 """The pages of single studies, each with its evidence."""
 BEGIN, END = "<!-- evidence: begin -->\n", "\n<!-- evidence: end -->"
