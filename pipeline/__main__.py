@@ -631,7 +631,8 @@ def _run(verb: str, options: dict[str, Any]) -> None:
         return bench(**{name: options[name] for name in VERBS["bench"][1]})
     if verb == "verify" and options["study"].endswith(ARCHIVE):
         return _verify_file(options)
-    if verb == "verify" and Path(options["study"]).is_file():
+    # A path that is too long, or has characters that no path has, is an error for pathlib and no file for os.path.
+    if verb == "verify" and os.path.isfile(options["study"]):  # noqa: PTH113
         raise UsageError(
             f"{options['study']}: must be a study of the store or a file of export, which ends in {ARCHIVE}, got another file. "
             "Name one of these."
