@@ -187,6 +187,11 @@ class Results:
         """The reference model, with which the others are compared."""
         return self.plan.reference or self.models[0]
 
+    @property
+    def reference_first(self) -> list[str]:
+        """The models with the reference first, then in the order of the study: of a pair, the earlier one is named second."""
+        return [self.reference, *(model for model in self.models if model != self.reference)]
+
     @cached_property
     def classes(self) -> list[str]:
         """The names of the classes, in the order of their numbers; without names, the numbers up to the highest that occurs."""

@@ -117,11 +117,11 @@ def _undeclared(results: Results) -> list[str]:
 
 def _added(results: Results, declared: Declaration, extra: list[int]) -> str:
     """Return which seeds were added, and the error rate if the study was looked at before, simulated and as a bound."""
-    plan, models = results.plan, [*results.models, *results.lost]
-    models.sort(key=results.reference.__ne__)
-    numbers = {model: number for number, model in enumerate(models)}
+    plan, models = results.plan, [*results.reference_first, *results.lost]
     pairs = [
-        (numbers[a], numbers[b]) for b, a in combinations(models, 2) if plan.declares(a, b, reference=results.reference)
+        (a, b)
+        for (b, other), (a, one) in combinations(enumerate(models), 2)
+        if plan.declares(one, other, reference=results.reference)
     ]
     first, last = len(declared.seeds), len(declared.seeds) + len(extra)
     said = f"Extra seeds, not in the plan: {listing(map(str, extra))}."

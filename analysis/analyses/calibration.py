@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.analyses.pairs import pairs
 from analysis.analyses.significance import judge, judge_differences
 from analysis.findings import Finding
 from analysis.plan import Plan
@@ -35,9 +36,9 @@ PLANTED = (1, 2, 5)
 def calibration(results: Results) -> Finding:
     """Measure false verdicts and power on the study's own predictions."""
     plan, title = results.plan, "Calibration of the verdicts on this study"
-    names, answers_KSn = order(results), answers(results)
+    answers_KSn = answers(results)
     models, seeds, images = answers_KSn.shape
-    declared = np.array([plan.declares(names[a], names[b], reference=names[0]) for a, b in couples(models)])
+    declared = np.array([pair.declared for pair in pairs(results)], dtype=bool)
     if not declared.any() or seeds < LEAST_SEEDS:
         needed = f"two models with {LEAST_SEEDS} seeds" + (" in common" if plan.pairing == "paired" else " each")
         needed += ", and a declared pair." if plan.family == "pairs" else "."
@@ -63,19 +64,9 @@ def calibration(results: Results) -> Finding:
     )
 
 
-def order(results: Results) -> list[str]:
-    """Return the models, the reference first."""
-    return [results.reference, *(model for model in results.models if model != results.reference)]
-
-
-def couples(models: int) -> list[tuple[int, int]]:
-    """Return all pairs of models by their numbers, the later one first."""
-    return [(a, b) for b in range(models) for a in range(b + 1, models)]
-
-
 def answers(results: Results) -> Real:
     """Return which answers were right (K, S, n), the reference first: the common seeds if paired, else the same number of seeds each."""
-    names = order(results)
+    names = results.reference_first
     if results.plan.pairing == "paired":
         shared = [seed for seed in results.seeds(names[0]) if all(seed in results.seeds(model) for model in names)]
         rows = [[results.seeds(model).index(seed) for seed in shared] for model in names]
@@ -93,12 +84,12 @@ def rates(
 ) -> pd.DataFrame:
     """Return one row: the shares of replicates with a false verdict, and those in which a planted difference is found.
 
-    `declared` says which of `couples` are declared, by default all; the difference is planted in the first of them.
+    `declared` says which pairs are declared, in the order of `pairs`, by default all; the difference is planted in the first of them.
     `false_positives`: any declared pair is called better or worse. `false_equivalent`: a pair that differs by exactly the margin
     is called equivalent. `power_k`: a pair that differs by k margins is called better.
     """
     (models, seeds, images), paired = answers_KSn.shape, plan.pairing == "paired"
-    index = couples(models)
+    index = [(a, b) for b in range(models) for a in range(b + 1, models)]
     if declared is None:
         declared = np.ones(len(index), dtype=bool)
     chosen = int(declared.argmax())

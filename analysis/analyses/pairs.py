@@ -39,9 +39,8 @@ class Pair:
 
 def pairs(results: Results) -> list[Pair]:
     """Return all pairs of models, each with the reference or the earlier model second."""
-    order = [results.reference, *[model for model in results.models if model != results.reference]]
     found = []
-    for model_b, model_a in combinations(order, 2):
+    for model_b, model_a in combinations(results.reference_first, 2):
         seeds_a, seeds_b = results.seeds(model_a), results.seeds(model_b)
         shared = tuple(
             seed for seed in seeds_a if seed in seeds_b and _counts(results, (model_a, seed), (model_b, seed))
